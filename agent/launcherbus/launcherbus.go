@@ -1,0 +1,98 @@
+// Package launcherbus is the D-Bus interface between the hub and the launcher:
+// the types that cross it and the client. It is all that the two programs share,
+// so it must never import the launcher, systemd or anything of the web.
+package launcherbus
+
+import (
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// Where the launcher is on the system bus.
+const (
+	BusName    = "org.giffordlab.Launcher1"
+	ObjectPath = "/org/giffordlab/Launcher1"
+	Interface  = "org.giffordlab.Launcher1"
+)
+
+// State is what systemd says of a server's unit, in our words.
+type State string
+
+// The states of a unit. Stopped and Failed are only seen in an Event: List leaves
+// units out that have ended.
+const (
+	Starting State = "starting"
+	Running  State = "running"
+	Stopping State = "stopping"
+	Stopped  State = "stopped"
+	Failed   State = "failed"
+)
+
+// Server is a unit that exists.
+type Server struct {
+	Key     ident.Key
+	Profile string // name of the policy's profile it was started with
+	State   State
+	UID     uint32    // Unix uid of the owner
+	Socket  string    // path of the UNIX socket on the host on which the server answers HTTP
+	Started time.Time // when the unit was asked for
+	// TokenHash is the lower-case hexadecimal SHA-256 of the server's
+	// JUPYTERHUB_API_TOKEN. It stands in the unit so that a hub that has lost its
+	// database still knows the servers that run.
+	TokenHash string
+}
+
+// Event tells that a unit has changed its state.
+type Event struct {
+	Key    ident.Key
+	State  State
+	Result string // systemd's Result property when State is Failed ("exit-code", "timeout", "oom-kill" …; systemd.service(5)), else ""
+	Exit   int32  // exit status or signal of the main process when State is Failed
+}
+
+// StartRequest asks for one server. All else (image, mounts, limits, devices,
+// arguments) comes from the launcher's policy.
+type StartRequest struct {
+	Key     ident.Key
+	Profile string // "" is the policy's default profile
+	// Env is JupyterHub's contract with the single-user server: names that begin with
+	// JUPYTERHUB_, and JPY_API_TOKEN; the launcher refuses others, and values with
+	// control characters. It reaches the container through a credential, never
+	// through the unit's Environment or a command line.
+	Env map[string]string
+}
+
+// Profile is one of the policy's choices, as much of it as people are shown.
+type Profile struct {
+	Name        string
+	DisplayName string
+	Description string
+	Image       string
+	Default     bool
+}
+
+// Code says which rule an Error comes from; its text is the last part of the
+// D-Bus error name.
+type Code string
+
+// The ways in which a request can be refused or fail.
+const (
+	Refused        Code = "Refused"        // the policy or the request's form forbids it
+	NoAccount      Code = "NoAccount"      // no Unix account of that name
+	NoSubIDs       Code = "NoSubIDs"       // no subordinate ids, and none can be given
+	HomeNotCovered Code = "HomeNotCovered" // the home folder is not as the policy demands
+	AlreadyExists  Code = "AlreadyExists"  // the unit exists
+	NotFound       Code = "NotFound"       // no such unit or profile
+	StartFailed    Code = "StartFailed"    // systemd could not start the unit; its journal says why
+	Internal       Code = "Internal"       // anything else; the launcher's journal says why
+)
+
+// Error is a refusal or failure in words for people. The message names the object
+// and the reason, and the next step after "hint: " on a line of its own where there is one.
+type Error struct {
+	Code    Code
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
