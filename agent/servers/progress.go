@@ -1,0 +1,80 @@
+package servers
+
+import (
+	"context"
+	"sync"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// keptSteps bounds what a late reader is told of a start that writes a lot.
+const keptSteps = 200
+
+// broadcast keeps the steps of one start and wakes those who follow it.
+type broadcast struct {
+	mu    sync.Mutex // guards all below
+	steps []Progress
+	first int // number of the oldest step kept
+	done  bool
+	wake  chan struct{} // closed and made anew at each step
+}
+
+func newBroadcast() *broadcast { return &broadcast{wake: make(chan struct{})} }
+
+// add records a step. A step that is Ready or Failed is the last.
+func (b *broadcast) add(p Progress) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.done {
+		return
+	}
+	b.steps = append(b.steps, p)
+	if len(b.steps) > keptSteps {
+		b.first += len(b.steps) - keptSteps
+		b.steps = b.steps[len(b.steps)-keptSteps:]
+	}
+	b.done = p.Ready || p.Failed
+	close(b.wake)
+	b.wake = make(chan struct{})
+}
+
+// since gives the steps from number n on, the number after them, whether the last
+// has come, and what to wait for.
+func (b *broadcast) since(n int) ([]Progress, int, bool, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	from := max(n-b.first, 0)
+	steps := append([]Progress(nil), b.steps[min(from, len(b.steps)):]...)
+	return steps, b.first + len(b.steps), b.done, b.wake
+}
+
+// Follow calls step for each step of the server's present or latest start, from its
+// beginning, until one is Ready or Failed (then it returns nil), step fails or ctx
+// ends. It reports false when there is no start to follow.
+func (m *Manager) Follow(ctx context.Context, key ident.Key, step func(Progress) error) (bool, error) {
+	m.mu.Lock()
+	s, ok := m.servers[key]
+	if !ok || s.State == Stopped || s.State == Stopping {
+		m.mu.Unlock()
+		return false, nil
+	}
+	b := s.progress
+	m.mu.Unlock()
+	for n := 0; ; {
+		steps, upTo, done, wake := b.since(n)
+		for _, p := range steps {
+			if err := step(p); err != nil {
+				return true, err
+			}
+		}
+		if done {
+			return true, nil
+		}
+		n = upTo
+		select {
+		case <-ctx.Done():
+			return true, ctx.Err()
+		case <-wake:
+		}
+	}
+}

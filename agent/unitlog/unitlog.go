@@ -1,0 +1,96 @@
+// Package unitlog reads the journal of one unit through journalctl, which must be
+// readable for the process (group systemd-journal). It must never be given a unit
+// that is not a Jupyter server's: callers pass the name made by ident.Key.Unit.
+package unitlog
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxLine bounds one line that is passed on; the journal keeps the whole.
+const maxLine = 2000
+
+// Reader runs journalctl.
+type Reader struct {
+	// Command is journalctl's path.
+	Command string
+}
+
+// args selects what the unit's processes wrote and what systemd wrote of it, since a
+// time, as bare messages (journalctl(1), output "cat").
+func args(unit string, since time.Time) []string {
+	return []string{"--quiet", "--no-pager", "--output=cat", "--all", "--unit=" + unit,
+		"--since=@" + strconv.FormatInt(since.Unix(), 10)}
+}
+
+// Tail gives the last n lines of the unit written since the given time.
+func (r Reader) Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error) {
+	cmd := exec.CommandContext(ctx, r.Command, append(args(unit, since), "--lines="+strconv.Itoa(n))...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("journal of %s: %w: %s", unit, err, strings.TrimSpace(stderr.String()))
+	}
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		lines = append(lines, clean(line))
+	}
+	return lines, nil
+}
+
+// Follow calls line for each line of the unit written since the given time, until ctx
+// ends; then it returns nil.
+func (r Reader) Follow(ctx context.Context, unit string, since time.Time, line func(string)) error {
+	cmd := exec.CommandContext(ctx, r.Command, append(args(unit, since), "--follow", "--lines=all")...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("journal of %s: %w", unit, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("journal of %s: %w", unit, err)
+	}
+	readErr := eachLine(out, line)
+	if readErr != nil {
+		// A line too long to read ends the reading; journalctl would block on the full pipe.
+		_ = cmd.Process.Kill()
+	}
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return errors.Join(readErr, err)
+}
+
+func eachLine(r io.Reader, line func(string)) error {
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(make([]byte, 0, 4096), 1<<20)
+	for scanner.Scan() {
+		line(clean(scanner.Text()))
+	}
+	return scanner.Err()
+}
+
+// clean takes control characters, such as a progress bar's escapes, out of a line
+// that people are shown on a page or terminal.
+func clean(s string) string {
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' && c != '\t' || c == 0x7f || c >= 0x80 && c < 0xa0 {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "") + " …"
+	}
+	return s
+}
