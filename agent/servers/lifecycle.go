@@ -38,7 +38,7 @@ func (m *Manager) Start(key ident.Key, profile string) error {
 		return err
 	}
 	token := newToken()
-	s.Profile, s.Started, s.tokenHash, s.progress = profile, time.Now(), HashToken(token), newBroadcast()
+	s.Profile, s.Started, s.tokenHash, s.progress = profile, time.Now(), ident.HashToken(token), newBroadcast()
 	s.progress.add(Progress{Message: "Server requested"})
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StartTimeout)
 	s.cancel, s.launching = cancel, true

@@ -8,8 +8,6 @@ package servers
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"sort"
@@ -165,16 +163,9 @@ func (m *Manager) Of(user ident.User) []Server {
 	return own
 }
 
-// HashToken gives the form in which a server's token is kept: lower-case hexadecimal
-// SHA-256. The tokens are 128 random bits or more, so they need no salt.
-func HashToken(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
-}
-
 // TokenOwner tells which active server a JUPYTERHUB_API_TOKEN belongs to.
 func (m *Manager) TokenOwner(token string) (ident.Key, bool) {
-	hash := HashToken(token)
+	hash := ident.HashToken(token)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, s := range m.servers {

@@ -43,7 +43,7 @@ func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
 		return w.startErr
 	}
 	w.units[req.Key] = launcherbus.Server{Key: req.Key, State: launcherbus.Running, Socket: "/sock/" + req.Key.String(),
-		UID: 5001, TokenHash: HashToken(req.Env["JUPYTERHUB_API_TOKEN"]), Started: time.Now()}
+		UID: 5001, TokenHash: ident.HashToken(req.Env["JUPYTERHUB_API_TOKEN"]), Started: time.Now()}
 	return nil
 }
 
@@ -301,7 +301,7 @@ func TestSyncAfterRestart(t *testing.T) {
 		w, m := newWorld(t)
 		defer m.Close()
 		alice, bob, dora := key(t, "alice"), key(t, "bob"), key(t, "dora")
-		w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice", TokenHash: HashToken("secret")}
+		w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice", TokenHash: ident.HashToken("secret")}
 		w.units[bob] = launcherbus.Server{Key: bob, State: launcherbus.Starting, Socket: "/sock/bob"}
 		if err := m.Sync(t.Context()); err != nil {
 			t.Fatal(err)

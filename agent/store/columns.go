@@ -1,0 +1,80 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// micros is how a time is kept; the zero time is NULL.
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// timeCol scans what micros wrote.
+type timeCol struct{ t *time.Time }
+
+func (c timeCol) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*c.t = time.Time{}
+	case int64:
+		*c.t = time.UnixMicro(v).UTC()
+	default:
+		return fmt.Errorf("cannot take a %T for a time", src)
+	}
+	return nil
+}
+
+// list is how strings are kept: a JSON array.
+func list(s []string) string {
+	if len(s) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(s) // strings always have a JSON form
+	return string(b)
+}
+
+// listCol scans what list wrote. An empty list is nil.
+type listCol struct{ s *[]string }
+
+func (c listCol) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("cannot take a %T for a list", src)
+	}
+	*c.s = nil
+	if text == "[]" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), c.s)
+}
+
+// userCol scans a user name, which must still be one.
+type userCol struct{ u *ident.User }
+
+func (c userCol) Scan(src any) (err error) {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("cannot take a %T for a user name", src)
+	}
+	*c.u, err = ident.ParseUser(text)
+	return err
+}
+
+// serverCol scans a server name, which must still be one.
+type serverCol struct{ s *ident.Server }
+
+func (c serverCol) Scan(src any) (err error) {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("cannot take a %T for a server name", src)
+	}
+	*c.s, err = ident.ParseServer(text)
+	return err
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// TokenKind tells who a token was made for.
+type TokenKind string
+
+const (
+	// OAuthToken was given to a single-user server for a person's browser.
+	OAuthToken TokenKind = "oauth"
+	// APIToken was made for a script or for a server itself.
+	APIToken TokenKind = "api"
+)
+
+// Token is what the hub knows of a token; the token itself is kept nowhere.
+type Token struct {
+	ID        int64
+	Hash      string // HashToken of the token
+	Kind      TokenKind
+	User      ident.User
+	ClientID  string // OAuth client, "" for none
+	SessionID string // the sign-in that it ends with, "" for none
+	Scopes    []string
+	Note      string
+	Created   time.Time
+	LastUsed  time.Time // zero: never; exact to a minute
+	Expires   time.Time // zero: never
+}
+
+// HashToken gives the hex SHA-256 under which a token or code is kept. There is no
+// salt and no slow hash: tokens are at least 128 random bits, so neither a table
+// nor a search can find one.
+func HashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// CreateToken saves a token and gives its id. A zero Created means now.
+func (s *Store) CreateToken(ctx context.Context, t Token) (int64, error) {
+	var id int64
+	err := s.queryRow(ctx, "save the token", []any{&id}, `
+		INSERT INTO tokens (hash, kind, user, client_id, session_id, scopes, note, created, last_used, expires)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		t.Hash, string(t.Kind), t.User.String(), t.ClientID, t.SessionID, list(t.Scopes), t.Note,
+		micros(s.orNow(t.Created)), micros(t.LastUsed), micros(t.Expires))
+	return id, err
+}
+
+const tokenColumns = `id, hash, kind, user, client_id, session_id, scopes, note, created, last_used, expires`
+
+func (t *Token) dest() []any {
+	return []any{&t.ID, &t.Hash, &t.Kind, userCol{&t.User}, &t.ClientID, &t.SessionID, listCol{&t.Scopes}, &t.Note,
+		timeCol{&t.Created}, timeCol{&t.LastUsed}, timeCol{&t.Expires}}
+}
+
+// TokenByHash gives the token with that hash. An expired one is ErrNotFound.
+func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
+	var t Token
+	err := s.queryRow(ctx, "look up the token", t.dest(),
+		`SELECT `+tokenColumns+` FROM tokens WHERE hash = ? AND (expires IS NULL OR expires > ?)`, hash, micros(s.now()))
+	return t, err
+}
+
+// TokensOf gives a user's tokens that have not expired, the oldest first.
+func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) {
+	rows, err := s.db.QueryContext(ctx,
+		`SELECT `+tokenColumns+` FROM tokens WHERE user = ? AND (expires IS NULL OR expires > ?) ORDER BY id`, user.String(), micros(s.now()))
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the tokens in the database: %w", err)
+	}
+	return collect(rows, (*Token).dest)
+}
+
+// DeleteToken revokes a token of a user; ErrNotFound when the user has none with that id.
+func (s *Store) DeleteToken(ctx context.Context, user ident.User, id int64) error {
+	n, err := s.exec(ctx, "revoke the token", `DELETE FROM tokens WHERE id = ? AND user = ?`, id, user.String())
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+// DeleteTokensBySession revokes what was given under a sign-in and gives how many
+// tokens that were. The empty id names no sign-in.
+func (s *Store) DeleteTokensBySession(ctx context.Context, sessionID string) (int64, error) {
+	if sessionID == "" {
+		return 0, nil
+	}
+	return s.exec(ctx, "revoke the session's tokens", `DELETE FROM tokens WHERE session_id = ?`, sessionID)
+}
+
+// DeleteTokensByClient revokes what was given to an OAuth client, as when its server
+// stops. The empty id names no client.
+func (s *Store) DeleteTokensByClient(ctx context.Context, clientID string) (int64, error) {
+	if clientID == "" {
+		return 0, nil
+	}
+	return s.exec(ctx, "revoke the client's tokens", `DELETE FROM tokens WHERE client_id = ?`, clientID)
+}
+
+// TouchToken records the use of a token now, at most once a minute, so that a busy
+// notebook does not make the hub write at each request.
+func (s *Store) TouchToken(ctx context.Context, id int64) error {
+	now := s.now()
+	_, err := s.exec(ctx, "note the token's use",
+		`UPDATE tokens SET last_used = ? WHERE id = ? AND (last_used IS NULL OR last_used <= ?)`,
+		micros(now), id, micros(now.Add(-time.Minute)))
+	return err
+}
