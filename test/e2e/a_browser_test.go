@@ -1,0 +1,116 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browser starts a real Chromium. When it ends badly it leaves a picture of the last
+// page below $GIFFORD_LAB_PICTURES.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, // the tests run as root
+		chromedp.DisableGPU,
+		chromedp.Flag("ignore-certificate-errors", true), // the visitor's tests check the certificate
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
+		chromedp.WindowSize(1280, 900), chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // starts the browser, which then lives as long as the test
+		t.Fatalf("Chromium: %v", err)
+	}
+	return ctx
+}
+
+// picture keeps a screenshot of the page.
+func picture(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("GIFFORD_LAB_PICTURES")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+	}
+	if err != nil {
+		t.Logf("picture %s: %v", name, err)
+	}
+}
+
+// stepBound is for the slowest step: a first start loads the image into the user's own
+// store.
+const stepBound = 5 * time.Minute
+
+// do runs one browser action; a failure leaves a picture.
+func do[T any](t *testing.T, ctx context.Context, what string, action chromedp.Action[T]) T {
+	t.Helper()
+	bounded, cancel := context.WithTimeout(ctx, stepBound)
+	defer cancel()
+	value, err := chromedp.Run(bounded, action)
+	if err != nil {
+		at, _ := chromedp.Run(ctx, chromedp.Location())
+		picture(t, ctx, "failed")
+		t.Fatalf("%s: %v (at %s)", what, err, at)
+	}
+	return value
+}
+
+// TestAliceRunsACellInJupyterLab is the main job as alice does it: sign in with the
+// institute, start, watch the start, open JupyterLab, run a cell, see its output.
+func TestAliceRunsACellInJupyterLab(t *testing.T) {
+	h := theHost(t)
+	ctx := browser(t)
+	base := "https://" + h.ip
+	click := func(what, selector string) { do(t, ctx, what, chromedp.Click(selector)) }
+	see := func(what, selector string) { t.Helper(); do(t, ctx, what, chromedp.WaitVisible(selector)) }
+
+	do(t, ctx, "sign-in page", chromedp.Navigate(base+"/"))
+	see("sign-in button", `form[action$="/oauth_login"] button`)
+	picture(t, ctx, "1-sign-in")
+	click("sign-in button", `form[action$="/oauth_login"] button`)
+	see("the provider's form", `input[name=password]`)
+	do(t, ctx, "name", chromedp.SendKeys(`input[name=login], input[name=username]`, "alice"))
+	do(t, ctx, "password", chromedp.SendKeys(`input[name=password]`, "alice-demo\r"))
+	see("start button", `form[action*="/hub/spawn"] button`)
+	picture(t, ctx, "2-home")
+	click("start button", `form[action*="/hub/spawn"] button`)
+	see("progress", `[role=progressbar], progress`)
+	picture(t, ctx, "3-starting")
+	see("JupyterLab's launcher", notebookCard)
+	picture(t, ctx, "4-jupyterlab")
+	click("new notebook", notebookCard)
+	see("cell", firstCell)
+	do(t, ctx, "idle kernel", chromedp.WaitReady(`.jp-Notebook-ExecutionIndicator[data-status=idle]`))
+	click("cell", firstCell)
+	do(t, ctx, "code", chromedp.SendKeys(firstCell, "print('six times seven is', 6*7)"))
+	do(t, ctx, "Shift+Enter", chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierShift)))
+	output := do(t, ctx, "output", chromedp.Text(`.jp-OutputArea-output pre`))
+	picture(t, ctx, "5-cell")
+	if strings.TrimSpace(output) != "six times seven is 42" {
+		t.Errorf("the cell printed %q", output)
+	}
+	do(t, ctx, "home", chromedp.Navigate(base+"/hub/home"))
+	see("home with a running server", `form[action*="/hub/stop"] button`)
+	picture(t, ctx, "6-home-running")
+	do(t, ctx, "narrow", chromedp.EmulateViewport(360, 740))
+	do(t, ctx, "narrow home", chromedp.Navigate(base+"/hub/home"))
+	picture(t, ctx, "7-home-narrow")
+}
+
+// Where things are on JupyterLab's page.
+const (
+	notebookCard = `.jp-LauncherCard[data-category="Notebook"]`
+	firstCell    = `.jp-Notebook .jp-Cell .cm-content`
+)

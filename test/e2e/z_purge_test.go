@@ -1,0 +1,35 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRemoveAndPurge takes the package off the host: services end, notebooks' files and
+// the ranges of sub-ids stay, and purge says what stays and why. It is the last test.
+func TestRemoveAndPurge(t *testing.T) {
+	h := theHost(t)
+	h.put(t, "/cluster/alice/kept.txt", "0644", "kept\n")
+	subuid := h.run(t, "cat", "/etc/subuid")
+	h.run(t, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "remove", "-y", "gifford-hub")
+	for _, unit := range []string{"gifford-hub.service", "gifford-hub.socket", "gifford-launcher.service"} {
+		if state := h.property(t, unit, "ActiveState"); state == "active" {
+			t.Errorf("%s is %s after removal", unit, state)
+		}
+	}
+	out := h.run(t, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "purge", "-y", "gifford-hub")
+	if !strings.Contains(out, "/var/lib/gifford-launcher") {
+		t.Errorf("purge does not say what stays:\n%s", out)
+	}
+	if got := h.run(t, "cat", "/cluster/alice/kept.txt"); got != "kept\n" {
+		t.Errorf("alice's file holds %q after purge", got)
+	}
+	if now := h.run(t, "cat", "/etc/subuid"); now != subuid {
+		t.Errorf("/etc/subuid was changed by purge:\n%s", now)
+	}
+	for _, path := range []string{"/etc/gifford-hub/hub.toml", "/var/lib/gifford-hub", "/usr/bin/gifford-hub"} {
+		h.fails(t, "test", "-e", path)
+	}
+}
