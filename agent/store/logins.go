@@ -25,12 +25,21 @@ type Login struct {
 	Attempted   time.Time // when that was last tried
 }
 
-// CreateLogin saves a sign-in. Its user must have been saved before.
+// CreateLogin saves a sign-in. Its user must have been saved before. The same
+// session id again is the same person signing in again in the same browser: the
+// tokens given under it live on. For another person it is an error.
 func (s *Store) CreateLogin(ctx context.Context, l Login) error {
-	_, err := s.exec(ctx, "save the sign-in", `
-		INSERT INTO logins (`+loginColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	n, err := s.exec(ctx, "save the sign-in", `
+		INSERT INTO logins (`+loginColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (session_id) DO UPDATE SET subject = excluded.subject, display_name = excluded.display_name,
+			admin = excluded.admin, groups = excluded.groups, secret = excluded.secret, created = excluded.created,
+			expires = excluded.expires, seen = excluded.seen, checked = excluded.checked, attempted = excluded.attempted
+		WHERE user = excluded.user`,
 		l.SessionID, l.User.String(), l.Subject, l.DisplayName, l.Admin, list(l.Groups), blob(l.Secret),
 		micros(l.Created), micros(l.Expires), micros(l.Seen), micros(l.Checked), micros(l.Attempted))
+	if err == nil && n == 0 {
+		return fmt.Errorf("cannot save the sign-in of user %q: its session id belongs to another user", l.User)
+	}
 	return err
 }
 
@@ -68,19 +77,20 @@ func (s *Store) ClaimCheck(ctx context.Context, sessionID string, lastAttempt, n
 }
 
 // SaveCheck records that a sign-in was confirmed: Admin, Groups, Secret and Checked
-// of l are taken over. It brings no ended sign-in back.
+// of l are taken over. It changes nothing when the sign-in has ended, or has been
+// renewed since the attempt that l holds.
 func (s *Store) SaveCheck(ctx context.Context, l Login) error {
 	_, err := s.exec(ctx, "save the check of a sign-in",
-		`UPDATE logins SET admin = ?, groups = ?, secret = ?, checked = ? WHERE session_id = ?`,
-		l.Admin, list(l.Groups), blob(l.Secret), micros(l.Checked), l.SessionID)
+		`UPDATE logins SET admin = ?, groups = ?, secret = ?, checked = ? WHERE session_id = ? AND attempted = ?`,
+		l.Admin, list(l.Groups), blob(l.Secret), micros(l.Checked), l.SessionID, micros(l.Attempted))
 	return err
 }
 
-// SaveSecret records new tokens of the provider alone: a provider that rotates
-// refresh tokens has made the old one void.
-func (s *Store) SaveSecret(ctx context.Context, sessionID string, secret []byte) error {
+// SaveSecret is SaveCheck for Secret alone: a provider that rotates refresh tokens
+// has made the old one void, whatever the rest of the check says.
+func (s *Store) SaveSecret(ctx context.Context, l Login) error {
 	_, err := s.exec(ctx, "save the tokens of a sign-in",
-		`UPDATE logins SET secret = ? WHERE session_id = ?`, blob(secret), sessionID)
+		`UPDATE logins SET secret = ? WHERE session_id = ? AND attempted = ?`, blob(l.Secret), l.SessionID, micros(l.Attempted))
 	return err
 }
 

@@ -30,7 +30,7 @@ func (t *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 	_, err := t.s.exec(ctx, "save the session", `
 		INSERT INTO sessions (token, data, expires) VALUES (?, ?, ?)
 		ON CONFLICT (token) DO UPDATE SET data = excluded.data, expires = excluded.expires`,
-		token, data, micros(expires))
+		token, blob(data), micros(expires))
 	return err
 }
 

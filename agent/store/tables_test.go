@@ -88,6 +88,18 @@ func TestLogins(t *testing.T) {
 	ok(t, err)
 	same(t, "checked login", l, got)
 
+	l.Secret, l.Created = []byte{3}, c.now().Add(time.Second)
+	ok(t, s.CreateLogin(ctx, l))
+	got, err = s.LoginByID(ctx, "s1")
+	ok(t, err)
+	same(t, "signed in again", l, got)
+	other := l
+	other.User = user(t, "bob")
+	ok(t, s.UpsertUser(ctx, User{Name: other.User}))
+	if err := s.CreateLogin(ctx, other); err == nil {
+		t.Error("bob took over alice's session id")
+	}
+
 	c.add(time.Hour)
 	_, err = s.LoginByID(ctx, "s1")
 	notFound(t, "expired login", err)

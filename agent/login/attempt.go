@@ -1,0 +1,89 @@
+package login
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// attemptTime is how long a person may take at the provider.
+const attemptTime = 15 * time.Minute
+
+// attempt is one sign-in under way. It travels in a sealed cookie of its own, named
+// after its state: several tabs may sign in at once, an attempt works in no other
+// browser, and visitors who never sign in leave nothing in the database.
+type attempt struct {
+	Nonce    string `json:"n"`
+	Verifier string `json:"v"` // PKCE, RFC 7636
+	Next     string `json:"u"`
+	Expires  int64  `json:"x"` // seconds since 1970
+
+	state string // not in the cookie's text but bound to it by the seal
+}
+
+func newAttempt(next string, now time.Time) attempt {
+	return attempt{state: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Expires: now.Add(attemptTime).Unix()}
+}
+
+// attemptCookie names the cookie of an attempt. The state comes from the URL, so
+// only its hash may stand in a name.
+func attemptCookie(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	return LoginCookie + "-" + hex.EncodeToString(sum[:6])
+}
+
+// sealer closes attempts with AES-256-GCM.
+type sealer struct{ aead cipher.AEAD }
+
+func newSealer(key []byte) (sealer, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return sealer{}, fmt.Errorf("cannot use the key for sign-in cookies: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return sealer{aead}, err
+}
+
+func (s sealer) seal(a attempt) (string, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, text, []byte(a.state))), nil
+}
+
+var errNoAttempt = errors.New("this browser has no sign-in of that state under way")
+
+// open gives the attempt of a state, if this browser began it in time.
+func (s sealer) open(r *http.Request, state string, now time.Time) (attempt, error) {
+	cookie, err := r.Cookie(attemptCookie(state))
+	if state == "" || err != nil {
+		return attempt{}, errNoAttempt
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil {
+		return attempt{}, errNoAttempt
+	}
+	text, err := s.aead.Open(nil, nil, sealed, []byte(state))
+	if err != nil {
+		return attempt{}, errNoAttempt
+	}
+	a := attempt{state: state}
+	if err := json.Unmarshal(text, &a); err != nil {
+		return attempt{}, errNoAttempt
+	}
+	if now.Unix() >= a.Expires {
+		return attempt{}, errNoAttempt
+	}
+	return a, nil
+}

@@ -1,0 +1,93 @@
+package unitlog
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// command gives a Reader whose journalctl is the shell script. The real one is tested
+// end to end.
+func command(t *testing.T, script string) Reader {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "journalctl")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return Reader{Command: path}
+}
+
+func TestTail(t *testing.T) {
+	r := command(t, `printf 'first\n\033[31mred\033[0m\nlast\377\n'`)
+	lines, err := r.Tail(t.Context(), "jupyter-alice.service", time.Unix(1700000000, 0), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"first", "[31mred[0m", "last\uFFFD"}, lines); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+func TestTailAsksForTheUnit(t *testing.T) {
+	r := command(t, `echo "$@"`)
+	lines, err := r.Tail(t.Context(), "jupyter-alice.service", time.Unix(1700000000, 0), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"--quiet --no-pager --output=cat --all --unit=jupyter-alice.service --since=@1700000000 --lines=3"}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("arguments (-want +got):\n%s", diff)
+	}
+}
+
+func TestTailSaysWhatFailed(t *testing.T) {
+	_, err := command(t, "echo 'No journal files were opened' >&2; exit 1").Tail(t.Context(), "jupyter-alice.service", time.Now(), 3)
+	if err == nil || !strings.Contains(err.Error(), "jupyter-alice.service") || !strings.Contains(err.Error(), "No journal files") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestFollowEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var got []string
+	err := command(t, "echo one; echo two; exec sleep 100").Follow(ctx, "jupyter-alice.service", time.Now(), func(line string) {
+		got = append(got, line)
+		if line == "two" {
+			cancel()
+		}
+	})
+	if err != nil {
+		t.Errorf("Follow: %v", err)
+	}
+	if diff := cmp.Diff([]string{"one", "two"}, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+func TestFollowTellsOfAnEnd(t *testing.T) {
+	if err := command(t, "exit 1").Follow(t.Context(), "jupyter-alice.service", time.Now(), func(string) {}); err == nil {
+		t.Error("a journalctl that fails gave no error")
+	}
+}
+
+// FuzzClean checks that no line can carry a control character to a page or terminal.
+func FuzzClean(f *testing.F) {
+	f.Add("plain")
+	f.Add("\x1b]0;title\x07\u009b31m")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := clean(s)
+		if len(got) > maxLine+len(" …") {
+			t.Errorf("%d bytes came through", len(got))
+		}
+		for _, c := range got {
+			if c < ' ' && c != '\t' || c >= 0x7f && c < 0xa0 {
+				t.Errorf("clean(%q) = %q holds %q", s, got, c)
+			}
+		}
+	})
+}
