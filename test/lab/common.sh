@@ -2,6 +2,7 @@
 # What test/lab, test/images and test/idp share: where things are kept, and how missing tools are installed.
 # It is sourced, never run.
 
+shopt -s inherit_errexit # a command substitution that fails ends the script
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 # cache and run are what the scripts that source this use.

@@ -1,0 +1,74 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSizes measures what docs/performance.md reports. Memory decides the test; times are
+// only written down, since the machine's other work would decide them.
+func TestSizes(t *testing.T) {
+	h := theHost(t)
+	v := member(t, h, "alice")
+	v.start("alice", "jupyterlab") // the image is in her store now
+	v.stop("alice")
+	h.run(t, "sh", "-c", "gifford-hub servers list --json | jq -r '.[].user' | xargs -r -n1 gifford-hub servers stop")
+
+	var ready []time.Duration
+	for range 5 {
+		h.run(t, "systemctl", "restart", "gifford-hub.service")
+		ready = append(ready, between(t, h, "gifford-hub.service", "ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic"))
+	}
+	pss := hubPss(t, h)
+	if pss > 30<<10 {
+		t.Errorf("the hub at rest takes %d KB Pss, want under 30 MB", pss)
+	}
+
+	var active, answers []time.Duration
+	for range 5 {
+		click := time.Now()
+		v.api("POST", "/users/alice/server", "")
+		eventually(t, "alice's server is ready", time.Minute, func() bool { ok, _ := v.server("alice"); return ok })
+		answers = append(answers, time.Since(click))
+		active = append(active, between(t, h, "jupyter-alice.service", "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"))
+		v.stop("alice")
+	}
+	report := fmt.Sprintf("hub at rest: %d KB Pss\nhub, process start to ready: %v\nunit, start to active, image present: %v\nclick to JupyterLab's first answer: %v\n", pss, ready, active, answers)
+	t.Log("\n" + report)
+	if dir := os.Getenv("GIFFORD_LAB_PICTURES"); dir != "" {
+		if err := os.WriteFile(dir+"/sizes.txt", []byte(report), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// between gives the time between two of systemd's monotonic stamps of a unit.
+func between(t *testing.T, h host, unit, from, to string) time.Duration {
+	t.Helper()
+	stamp := func(name string) int64 {
+		n, err := strconv.ParseInt(h.property(t, unit, name), 10, 64)
+		if err != nil {
+			t.Fatalf("%s of %s: %v", name, unit, err)
+		}
+		return n
+	}
+	return time.Duration(stamp(to)-stamp(from)) * time.Microsecond
+}
+
+// hubPss gives the hub's proportional set size in KB, when it has settled.
+func hubPss(t *testing.T, h host) int {
+	t.Helper()
+	pid := h.property(t, "gifford-hub.service", "MainPID")
+	out := h.run(t, "awk", "/^Pss:/{print $2}", "/proc/"+pid+"/smaps_rollup")
+	kb, err := strconv.Atoi(strings.TrimSpace(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kb
+}
