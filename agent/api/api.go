@@ -59,6 +59,9 @@ type Config struct {
 	Records records
 	// Session gives the person whose browser asks, or ErrNoSession.
 	Session func(r *http.Request) (Session, error)
+	// CheckSession looks at a session again by its id, as at every request of its browser.
+	// Its error means that the session has ended.
+	CheckSession func(ctx context.Context, sessionID string) (Session, error)
 	// Authorize and Token are the OAuth provider's end points.
 	Authorize, Token httpx.Handler
 	// Page answers an error of Authorize, which a person sees.

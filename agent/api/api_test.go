@@ -104,6 +104,14 @@ func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 			}
 			return Session{User: u, Admin: u.String() == "dora", Groups: []string{"cgs"}, SessionID: "s1"}, nil
 		},
+		CheckSession: func(_ context.Context, id string) (Session, error) {
+			name, alive := strings.CutPrefix(id, "session-of-")
+			if !alive {
+				return Session{}, ErrNoSession
+			}
+			u, err := ident.ParseUser(name)
+			return Session{User: u, Groups: []string{"cgs"}, SessionID: id}, err
+		},
 		Authorize: func(http.ResponseWriter, *http.Request) error { return httpx.Fail(418, "authorize") },
 		Token:     func(http.ResponseWriter, *http.Request) error { return httpx.Fail(418, "token") },
 		Page:      func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(httpx.Public(err).Status) },
@@ -219,6 +227,21 @@ func TestTokenFollowsItsOwner(t *testing.T) {
 	}
 	if opens() {
 		t.Error("the token still opens alice's server though its owner is no administrator any more")
+	}
+}
+
+// TestTokenEndsWithItsSession checks that a notebook's token is good as long as the
+// session of the browser that it was made for.
+func TestTokenEndsWithItsSession(t *testing.T) {
+	srv, _, db := serve(t)
+	alice, _ := ident.ParseUser("alice")
+	for session, want := range map[string]int{"session-of-alice": 200, "session-of-bob": 403, "ended": 403} {
+		if _, err := db.CreateToken(t.Context(), store.Token{Hash: ident.HashToken(session), Kind: store.OAuthToken, User: alice, SessionID: session}); err != nil {
+			t.Fatal(err)
+		}
+		if status, body, _ := ask(t, srv, "GET", "/hub/api/user", "", "Authorization", "token "+session); status != want {
+			t.Errorf("token of %s: status %d, want %d: %s", session, status, want, body)
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 
@@ -72,18 +74,33 @@ func (a *API) tokenCaller(r *http.Request, secret string) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	owner, err := a.cfg.Records.UserByName(r.Context(), t.User)
-	if errors.Is(err, store.ErrNotFound) {
-		return Caller{}, errCredentials()
-	}
+	c, err := a.owner(r.Context(), t)
 	if err != nil {
 		return Caller{}, err
 	}
 	if err := a.cfg.Records.TouchToken(r.Context(), t.ID); err != nil {
 		return Caller{}, err
 	}
-	return Caller{User: t.User, Admin: owner.Admin, SessionID: t.SessionID, TokenID: tokenID(t.ID),
-		Scopes: scopes.Set(t.Scopes).Narrow(scopes.ForUser(t.User, owner.Admin))}, nil
+	c.TokenID, c.Scopes = tokenID(t.ID), scopes.Set(t.Scopes).Narrow(scopes.ForUser(c.User, c.Admin))
+	return c, nil
+}
+
+// owner gives who a token acts for, as that person stands now: a token of a browser's
+// session ends with it, and with its person's right to be here.
+func (a *API) owner(ctx context.Context, t store.Token) (Caller, error) {
+	if t.SessionID != "" {
+		s, err := a.cfg.CheckSession(ctx, t.SessionID)
+		if err != nil || s.User != t.User {
+			a.cfg.Log.Debug("token of an ended session", "event", "token-refused", "user", t.User.String(), "error", fmt.Sprint(err))
+			return Caller{}, errCredentials()
+		}
+		return Caller{User: s.User, Admin: s.Admin, Groups: s.Groups, SessionID: s.SessionID}, nil
+	}
+	owner, err := a.cfg.Records.UserByName(ctx, t.User)
+	if errors.Is(err, store.ErrNotFound) {
+		return Caller{}, errCredentials()
+	}
+	return Caller{User: t.User, Admin: owner.Admin}, err
 }
 
 // check asks for a scope on the user named in the path: 403 where the caller has the

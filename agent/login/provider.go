@@ -203,7 +203,7 @@ func tokenFailure(err error) error {
 		return &tokenError{status: re.Response.StatusCode, code: plainCode(re.ErrorCode)}
 	}
 	if re != nil && re.Response != nil {
-		return unreachable(&tokenError{status: re.Response.StatusCode})
+		return unreachable(fmt.Errorf("token endpoint answered %d", re.Response.StatusCode))
 	}
 	return unreachable(err)
 }

@@ -181,10 +181,10 @@ func TestIdleAndLifetime(t *testing.T) {
 		config func(*Config)
 		steps  []time.Duration // each but the last finds the session alive
 	}{
-		"idle slides":  {func(c *Config) { c.Idle = time.Hour }, []time.Duration{50 * time.Minute, 50 * time.Minute, time.Hour}},
-		"lifetime":     {func(c *Config) { c.Lifetime = 2 * time.Hour }, []time.Duration{time.Hour, time.Hour}},
-		"two weeks":    {nil, []time.Duration{13 * 24 * time.Hour, 24 * time.Hour}},
-		"blocked list": {nil, []time.Duration{14 * 24 * time.Hour}},
+		"idle slides": {func(c *Config) { c.Idle = time.Hour }, []time.Duration{50 * time.Minute, 50 * time.Minute, time.Hour}},
+		"lifetime":    {func(c *Config) { c.Lifetime = 2 * time.Hour }, []time.Duration{time.Hour, time.Hour}},
+		"two weeks":   {nil, []time.Duration{13 * 24 * time.Hour, 24 * time.Hour}},
+		"unused":      {nil, []time.Duration{14 * 24 * time.Hour}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

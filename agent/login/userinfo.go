@@ -90,6 +90,10 @@ func (p *provider) complete(ctx context.Context, ep *endpoints, c claims, access
 		return nil
 	}
 	more, err := p.userInfoOf(ctx, ep, access, c.text("sub"))
+	if errors.Is(err, errTokenVoid) {
+		p.log.Warn("userinfo was refused: the id_token must do", "event", "userinfo-refused", "issuer", p.c.Issuer)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

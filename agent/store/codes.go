@@ -9,7 +9,7 @@ import (
 
 // Code is an OAuth authorization code; the code itself is kept nowhere.
 type Code struct {
-	Hash                string // HashToken of the code
+	Hash                string // ident.HashToken of the code
 	User                ident.User
 	ClientID            string
 	RedirectURI         string

@@ -169,7 +169,7 @@ func TestEndLogin(t *testing.T) {
 func TestTokens(t *testing.T) {
 	s, c := openTest(t)
 	ctx, alice := t.Context(), user(t, "alice")
-	want := Token{Hash: HashToken("secret"), Kind: APIToken, User: alice, ClientID: "cl", SessionID: "se",
+	want := Token{Hash: ident.HashToken("secret"), Kind: APIToken, User: alice, ClientID: "cl", SessionID: "se",
 		Scopes: []string{"self", `a"b`}, Note: "n", Created: c.now(), Expires: c.now().Add(time.Hour)}
 	var err error
 	want.ID, err = s.CreateToken(ctx, want)

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -23,7 +21,7 @@ const (
 // Token is what the hub knows of a token; the token itself is kept nowhere.
 type Token struct {
 	ID        int64
-	Hash      string // HashToken of the token
+	Hash      string // ident.HashToken of the token: no salt, since tokens are at least 128 random bits
 	Kind      TokenKind
 	User      ident.User
 	ClientID  string // OAuth client, "" for none
@@ -33,14 +31,6 @@ type Token struct {
 	Created   time.Time
 	LastUsed  time.Time // zero: never; exact to a minute
 	Expires   time.Time // zero: never
-}
-
-// HashToken gives the hex SHA-256 under which a token or code is kept. There is no
-// salt and no slow hash: tokens are at least 128 random bits, so neither a table
-// nor a search can find one.
-func HashToken(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
 }
 
 // CreateToken saves a token and gives its id. A zero Created means now.
