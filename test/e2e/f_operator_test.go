@@ -73,7 +73,7 @@ func TestCommands(t *testing.T) {
 	if v := h.run(t, "gifford-hub", "version"); strings.TrimSpace(v) == "" {
 		t.Error("\"version\" says nothing")
 	}
-	h.run(t, "man", "-w", "gifford-hub")
+	h.run(t, "test", "-s", "/usr/share/man/man1/gifford-hub.1.gz")
 }
 
 // TestCheck runs the host's check, first as the host is, then with things broken.
