@@ -58,11 +58,12 @@ func (cfg *Config) check() error {
 }
 
 // Successor starts a new hub and returns nil once it has announced itself to
-// systemd and serves the same sockets; the caller then closes its
-// listeners and drains (Drainer), and exits without sending Stopping. On an error no new process is
-// left and the caller goes on as before; the error has the last lines that
-// the new process wrote to standard error, which reach cfg.Stderr too. A ctx
-// that ends, like Timeout, ends the new process.
+// systemd and serves the same sockets; the caller then closes its listeners
+// and drains (Drainer), and exits without sending Stopping, which would now
+// speak for the new process. On an error no new process is left and the caller
+// goes on as before; the error has the last lines that the new process wrote
+// to standard error, which reach cfg.Stderr too. A ctx that ends, like
+// Timeout, ends the new process.
 func Successor(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err

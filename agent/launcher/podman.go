@@ -3,9 +3,11 @@ package launcher
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
@@ -14,10 +16,39 @@ import (
 
 var podmanVersion = regexp.MustCompile(`^podman version (\d+)\.(\d+)`)
 
-// PodmanVersion asks the host's Podman for its version, as the user nobody.
-func PodmanVersion(ctx context.Context) (unit.Podman, error) {
-	cmd := exec.CommandContext(ctx, "/usr/bin/podman", "--version")
-	cmd.Env, cmd.Dir = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, "/"
+// podmanPath is the host's Podman.
+const podmanPath = "/usr/bin/podman"
+
+// Podman knows the version of the host's Podman. It asks again when the program has been
+// replaced.
+type Podman struct {
+	mu      sync.Mutex // guards all below
+	asked   os.FileInfo
+	version unit.Podman
+}
+
+// Version gives the version.
+func (p *Podman) Version(ctx context.Context) (unit.Podman, error) {
+	now, err := os.Stat(podmanPath)
+	if err != nil {
+		return unit.Podman{}, fmt.Errorf("cannot find podman: %w\nhint: apt install podman", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked != nil && os.SameFile(p.asked, now) && p.asked.ModTime().Equal(now.ModTime()) {
+		return p.version, nil
+	}
+	v, err := askPodman(ctx)
+	if err == nil {
+		p.asked, p.version = now, v
+	}
+	return v, err
+}
+
+// askPodman runs podman --version as the user nobody.
+func askPodman(ctx context.Context) (unit.Podman, error) {
+	cmd := exec.CommandContext(ctx, podmanPath, "--version")
+	cmd.Env, cmd.Dir = []string{"PATH=/usr/bin:/bin", "HOME=/"}, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {

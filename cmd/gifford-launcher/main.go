@@ -62,7 +62,7 @@ func run(ctx context.Context, config string) error {
 	defer manager.Close()
 	l := launcher.New(launcher.Config{
 		Policy:  func() (*policy.Policy, error) { return policy.Load(config) },
-		Systemd: manager, Accounts: accounts.New(), Podman: launcher.PodmanVersion, HubUser: hub, HubGroup: "gifford-hub",
+		Systemd: manager, Accounts: accounts.New(), Podman: new(launcher.Podman).Version, HubUser: hub, HubGroup: "gifford-hub",
 		StateDir: "/var/lib/gifford-launcher", RunDir: "/run/gifford-launcher", Etc: "/etc", Log: log,
 	})
 	return serve(ctx, l, manager)

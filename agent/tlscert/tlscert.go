@@ -1,0 +1,171 @@
+// Package tlscert serves the hub's TLS certificate from PEM files and takes up
+// a renewed one without a restart. The files may be as certbot, an
+// institution's certificate service or a hand-made bundle leave them: in one
+// file or two, in any order, with or without the root.
+//
+// It must never serve a broken pair in place of a working one, never write a
+// file, never change a file's permissions, and never log key material.
+package tlscert
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxFile     = 1 << 20             // bytes; a chain is a few thousand
+	warnBefore  = 14 * 24 * time.Hour // before expiry; ACME clients renew at 30 days
+	serviceUser = "gifford-hub"       // the user that must read the files
+)
+
+// Config names the files.
+type Config struct {
+	// Certificate is the PEM file with the certificate and its chain.
+	Certificate string
+	// Key is the PEM file with the private key; empty when Certificate has it.
+	Key string
+	// Log is told of certificates loaded, rejected and expiring; nil means
+	// nobody.
+	Log *slog.Logger
+}
+
+// files returns the paths to read.
+func (cfg Config) files() []string {
+	if cfg.Key == "" || cfg.Key == cfg.Certificate {
+		return []string{cfg.Certificate}
+	}
+	return []string{cfg.Certificate, cfg.Key}
+}
+
+// Loader holds the certificate being served. It is safe for concurrent use.
+type Loader struct {
+	cfg     Config
+	current atomic.Pointer[tls.Certificate]
+	timing  timing
+
+	seen [sha256.Size]byte // of the content tried last; Open's, then Watch's
+	said string            // the error said last; as above
+}
+
+// timing is how often Watch does what.
+type timing struct {
+	debounce time.Duration // quiet time after a change before reading
+	recheck  time.Duration // between looks when no change was reported
+	remind   time.Duration // between warnings of expiry
+}
+
+// Open reads the files. The error names the file, what is wrong with it and
+// what to do. A certificate out of date is served all the same, with a
+// warning in the log: clients can say more about it than a hub that is down.
+func Open(ctx context.Context, cfg Config) (*Loader, error) {
+	if cfg.Certificate == "" {
+		return nil, errors.New("no certificate file is configured; name a PEM file")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	l := &Loader{cfg: cfg, timing: timing{
+		debounce: 500 * time.Millisecond, recheck: time.Minute, remind: 24 * time.Hour,
+	}}
+	pair, sum, err := l.read()
+	if err != nil {
+		return nil, err
+	}
+	l.seen = sum
+	l.accept(ctx, pair)
+	return l, nil
+}
+
+// TLSConfig returns a server's configuration: TLS 1.2 or newer, HTTP/2 and
+// HTTP/1.1, always with the certificate current at the time of a handshake.
+func (l *Loader) TLSConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return l.current.Load(), nil
+		},
+	}
+}
+
+// Info returns the host names and addresses that the current certificate is
+// for, sorted, and when it ends.
+func (l *Loader) Info() (names []string, notAfter time.Time) {
+	leaf := l.current.Load().Leaf
+	names = slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 && leaf.Subject.CommonName != "" {
+		names = []string{leaf.Subject.CommonName}
+	}
+	slices.Sort(names)
+	return names, leaf.NotAfter
+}
+
+// read reads and parses the files. sum stands for their content, also with an
+// error after they were read.
+func (l *Loader) read() (pair *tls.Certificate, sum [sha256.Size]byte, err error) {
+	hash := sha256.New()
+	var content blocks
+	var broken error
+	for _, file := range l.cfg.files() {
+		data, err := readFile(file)
+		if err != nil {
+			return nil, sum, err
+		}
+		fmt.Fprintf(hash, "%d\n", len(data))
+		hash.Write(data)
+		if err := content.add(file, data); broken == nil {
+			broken = err
+		}
+	}
+	hash.Sum(sum[:0])
+	if broken != nil {
+		return nil, sum, broken
+	}
+	if pair, err = content.pair(); err != nil {
+		return nil, sum, fmt.Errorf("%s: %w", strings.Join(l.cfg.files(), " and "), err)
+	}
+	return pair, sum, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, readError(name, err)
+	}
+	defer func() { _ = file.Close() }() // read only
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, readError(name, err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("read %s: it has more than %d bytes and so is no certificate file", name, maxFile)
+	}
+	return data, nil
+}
+
+// readError adds the next step to an error from the file system, which names
+// the file.
+func readError(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; the user %s must be able to read it and to enter its folders: setfacl -m u:%s:r %s",
+			err, serviceUser, serviceUser, name)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w; check the path in the configuration, and that a link there leads somewhere", err)
+	}
+	return fmt.Errorf("read the certificate file: %w", err)
+}
