@@ -48,7 +48,8 @@ func (p *Podman) Version(ctx context.Context) (unit.Podman, error) {
 // askPodman runs podman --version as the user nobody.
 func askPodman(ctx context.Context) (unit.Podman, error) {
 	cmd := exec.CommandContext(ctx, podmanPath, "--version")
-	cmd.Env, cmd.Dir = []string{"PATH=/usr/bin:/bin", "HOME=/"}, "/"
+	// Podman looks for its settings before it prints its version; it needs a folder that is there.
+	cmd.Env, cmd.Dir = []string{"PATH=/usr/bin:/bin", "HOME=/", "XDG_CONFIG_HOME=/etc"}, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -22,6 +22,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
+// File is where the policy is on a host.
+const File = "/etc/gifford-hub/launcher.toml"
+
+// Problems is everything that is wrong with a policy, an error each.
+type Problems []error
+
+func (p Problems) Error() string { return errors.Join(p...).Error() }
+
 // Policy is the whole file.
 type Policy struct {
 	Host     Host                `toml:"host"`
@@ -132,8 +140,12 @@ func Parse(path string, text []byte) (*Policy, error) {
 			profile.DisplayName = name
 		}
 	}
-	if problems := p.problems(); len(problems) > 0 {
-		return nil, fmt.Errorf("%s: %w", path, errors.Join(problems...))
+	var problems Problems
+	for _, problem := range p.problems() {
+		problems = append(problems, fmt.Errorf("%s: %w", path, problem))
+	}
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	return p, nil
 }
@@ -142,22 +154,22 @@ func Parse(path string, text []byte) (*Policy, error) {
 func explain(path string, err error) error {
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) {
-		var all []error
+		var all Problems
 		for _, e := range strict.Errors {
 			row, _ := e.Position()
 			all = append(all, fmt.Errorf("%s:%d: unknown key %q", path, row, strings.Join(e.Key(), ".")))
 		}
-		return errors.Join(all...)
+		return all
 	}
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		row, _ := decode.Position()
 		if key := strings.Join(decode.Key(), "."); key != "" {
-			return fmt.Errorf("%s:%d: key %q: %s", path, row, key, strings.TrimPrefix(decode.Error(), "toml: "))
+			return Problems{fmt.Errorf("%s:%d: key %q: %s", path, row, key, strings.TrimPrefix(decode.Error(), "toml: "))}
 		}
-		return fmt.Errorf("%s:%d: %s", path, row, strings.TrimPrefix(decode.Error(), "toml: "))
+		return Problems{fmt.Errorf("%s:%d: %s", path, row, strings.TrimPrefix(decode.Error(), "toml: "))}
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	return Problems{fmt.Errorf("%s: %w", path, err)}
 }
 
 func defaults() *Policy {

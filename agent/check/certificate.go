@@ -1,0 +1,103 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// soon is how long before its end a certificate is warned of; renewal clients begin
+// thirty days before.
+const soon = 14 * 24 * time.Hour
+
+func certificate(ctx context.Context, r *run) []finding {
+	if r.settings == nil {
+		return noSettings()
+	}
+	if r.settings.HTTP.BehindProxy {
+		return ok("another proxy ends TLS")
+	}
+	files := []string{r.settings.TLS.Certificate}
+	if r.settings.TLS.Key != "" {
+		files = append(files, r.settings.TLS.Key)
+	}
+	var text []byte
+	for _, file := range files {
+		b, err := r.Host.ReadFile(file)
+		if err != nil && !r.Host.Root() {
+			return unknown(asRoot, "%v", err)
+		} else if err != nil {
+			return fail("set certificate in [tls] of /etc/gifford-hub/hub.toml", "%v", err)
+		}
+		if found := r.hubReads(ctx, file); found != nil {
+			return found
+		}
+		text = append(append(text, b...), '\n')
+	}
+	leaf, err := leafOf(text)
+	if err != nil {
+		return fail("openssl x509 -in "+files[0]+" -noout -text", "%s: %v", files[0], err)
+	}
+	return judge(leaf, r.settings.PublicHost(), time.Now())
+}
+
+// hubReads tries to read a file as the hub's user would. It gives nil when that works.
+func (r *run) hubReads(ctx context.Context, file string) []finding {
+	if !r.Host.Root() {
+		return nil // what matters is tested by root
+	}
+	if _, err := r.Host.Run(ctx, "getent", "passwd", hubUser); err != nil {
+		return fail("systemd-sysusers", "the user %s does not exist", hubUser)
+	}
+	if _, err := r.Host.Run(ctx, "setpriv", "--reuid="+hubUser, "--regid="+hubUser, "--init-groups", "test", "-r", file); err != nil {
+		return fail(fmt.Sprintf("setfacl -m u:%s:r %s   (and u:%s:x on the folders above it: namei -l %s)", hubUser, file, hubUser, file),
+			"the user %s may not read %s", hubUser, file)
+	}
+	return nil
+}
+
+// leafOf finds the certificate that belongs to the key, in any order of blocks.
+func leafOf(text []byte) (*x509.Certificate, error) {
+	var certificates [][]byte
+	var key []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			certificates = append(certificates, pem.EncodeToMemory(block))
+		} else if key == nil && strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			key = pem.EncodeToMemory(block)
+		}
+	}
+	switch {
+	case len(certificates) == 0:
+		return nil, fmt.Errorf("there is no certificate in it")
+	case key == nil:
+		return nil, fmt.Errorf("there is no private key in it, and tls.key names none (a key with a passphrase cannot be used)")
+	}
+	for _, c := range certificates {
+		if pair, err := tls.X509KeyPair(c, key); err == nil {
+			return x509.ParseCertificate(pair.Certificate[0])
+		}
+	}
+	return nil, fmt.Errorf("the private key belongs to none of the %d certificates", len(certificates))
+}
+
+// judge looks at the names and the end date.
+func judge(leaf *x509.Certificate, publicHost string, now time.Time) []finding {
+	const renew = "renew the certificate; the hub takes up the new file by itself"
+	end := leaf.NotAfter.Format(time.DateOnly)
+	switch {
+	case leaf.VerifyHostname(publicHost) != nil:
+		return fail("get a certificate for "+publicHost, "the certificate is not for %s", publicHost)
+	case now.Before(leaf.NotBefore):
+		return fail("timedatectl", "the certificate is valid from %s on; is the clock right?", leaf.NotBefore.Format(time.DateTime))
+	case now.After(leaf.NotAfter):
+		return fail(renew, "the certificate has ended on %s", end)
+	case leaf.NotAfter.Sub(now) < soon:
+		return warn(renew, "the certificate ends on %s", end)
+	}
+	return ok("the certificate is for %s and ends on %s", publicHost, end)
+}

@@ -1,0 +1,31 @@
+package check
+
+import (
+	"context"
+	"io/fs"
+)
+
+// host is what the checks look at. It reads; nothing of it may change the host.
+type host interface {
+	// Root tells whether the checks run as root.
+	Root() bool
+	// ReadFile reads a whole file.
+	ReadFile(path string) ([]byte, error)
+	// Stat follows links. The error is an fs.PathError.
+	Stat(path string) (File, error)
+	// Run runs a program of the host's path and gives its standard output without the
+	// line end. The error holds what it wrote to standard error.
+	Run(ctx context.Context, name string, args ...string) (string, error)
+	// Listener gives the program that listens on a TCP port: "" when nothing does, "?"
+	// when its name may not be seen.
+	Listener(port int) (string, error)
+	// Fetch gives the body of an HTTP answer of status 200.
+	Fetch(ctx context.Context, url string) ([]byte, error)
+}
+
+// File is what the checks look at in a file.
+type File struct {
+	Mode  fs.FileMode
+	Owner string // user name, or the number when there is none
+	Caps  bool   // has file capabilities
+}

@@ -1,0 +1,96 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strconv"
+)
+
+// The least and the first with networks by pasta (podman-run(1), --network=pasta).
+const (
+	podmanMajor, podmanMinor = 4, 3
+	pastaMajor, pastaMinor   = 4, 4
+)
+
+// version is the first numbers of a program's version.
+type version struct{ major, minor int }
+
+func (v version) less(major, minor int) bool {
+	return v.major < major || v.major == major && v.minor < minor
+}
+
+func (v version) String() string { return fmt.Sprintf("%d.%d", v.major, v.minor) }
+
+var numbers = regexp.MustCompile(`(\d+)(?:\.(\d+))?`)
+
+// parseVersion takes the first number of a text; 0.0 when there is none.
+func parseVersion(s string) version {
+	m := numbers.FindStringSubmatch(s)
+	if m == nil {
+		return version{}
+	}
+	major, _ := strconv.Atoi(m[1]) // the pattern has digits only; too many give 0
+	minor, _ := strconv.Atoi(m[2])
+	return version{major, minor}
+}
+
+func (r *run) podmanVersion(ctx context.Context) (version, error) {
+	out, err := r.Host.Run(ctx, "podman", "--version")
+	return parseVersion(out), err
+}
+
+func podman(ctx context.Context, r *run) []finding {
+	v, err := r.podmanVersion(ctx)
+	switch {
+	case err != nil:
+		return fail("apt install podman   (dnf install podman)", "podman does not run: %v", err)
+	case v.less(podmanMajor, podmanMinor):
+		return fail("apt install podman   (dnf install podman)", "Podman %s; %d.%d or later is needed", v, podmanMajor, podmanMinor)
+	}
+	return ok("Podman %s", v)
+}
+
+func crun(ctx context.Context, r *run) []finding {
+	out, err := r.Host.Run(ctx, "crun", "--version")
+	if err != nil {
+		return fail("apt install crun   (dnf install crun)", "crun does not run: %v", err)
+	}
+	return ok("crun %s", parseVersion(out))
+}
+
+// idMaps wants the two programs to be set-uid root or to have file capabilities, as
+// distributions do the one or the other.
+func idMaps(_ context.Context, r *run) []finding {
+	var found []finding
+	for _, name := range []string{"newuidmap", "newgidmap"} {
+		f, err := r.Host.Stat("/usr/bin/" + name)
+		switch {
+		case err != nil:
+			found = append(found, fail("apt install uidmap   (dnf install shadow-utils)", "%s is not there", name)...)
+		case f.Mode&fs.ModeSetuid == 0 && !f.Caps:
+			found = append(found, fail("apt install --reinstall uidmap   (dnf reinstall shadow-utils)",
+				"%s is neither set-uid root nor has it file capabilities", name)...)
+		}
+	}
+	if found != nil {
+		return found
+	}
+	return ok("newuidmap and newgidmap may write id maps")
+}
+
+// network tells which of the two ways a notebook gets its network.
+func network(ctx context.Context, r *run) []finding {
+	if out, err := r.Host.Run(ctx, "pasta", "--version"); err != nil || out == "" {
+		return fail("apt install passt   (dnf install passt)", "pasta is not there: notebooks would have no way to the hub")
+	}
+	v, err := r.podmanVersion(ctx)
+	switch {
+	case err != nil:
+		return unknown("podman --version", "pasta is there; podman does not say its version")
+	case v.less(pastaMajor, pastaMinor):
+		return ok("Podman %s has no pasta networks: gifford-container attaches pasta to each notebook", v)
+	}
+	return ok("Podman %s makes pasta networks itself", v)
+}

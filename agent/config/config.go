@@ -1,0 +1,169 @@
+// Package config reads the hub's settings: hub.toml, the files of hub.d in the order of
+// their names, and what the old set-up kept in a Docker env file. It gives one struct, or
+// every problem of those files with file and line. It must never guess: an unknown key, a
+// wrong type and settings that contradict each other are errors. It makes no connections
+// and looks no account up.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// Where the settings are on a host (ARCHITECTURE.md).
+const (
+	DefaultFile    = "/etc/gifford-hub/hub.toml"
+	DefaultDropIns = "/etc/gifford-hub/hub.d"
+	DefaultSecrets = "/etc/gifford-hub/secrets"
+)
+
+// Config is the merged settings. What each field means, and its default, stands in the
+// table that Settings returns, from which the documentation is made as well.
+type Config struct {
+	HTTP    HTTP
+	TLS     TLS
+	Login   Login
+	Access  Access
+	Session Session
+	Servers Servers
+	Log     Log
+	State   State
+
+	origins map[string]Origin // setting's key -> where its value comes from; none for defaults
+}
+
+// HTTP is the section [http].
+type HTTP struct {
+	BaseURL        string // path, with a slash at both ends
+	PublicURL      string // "" until Load has derived it; with base_url's path
+	BehindProxy    bool
+	TrustedProxies []netip.Prefix
+	RedirectPort   int
+	DrainTimeout   time.Duration
+}
+
+// TLS is the section [tls].
+type TLS struct {
+	Certificate string // path of a PEM file
+	Key         string // path of a PEM file; "" when the key is in Certificate
+}
+
+// Login is the section [login].
+type Login struct {
+	Issuer               string
+	ClientID             string
+	ClientSecret         Secret // from client_secret_file, a credential or the old env file
+	ClientSecretFile     string
+	ClientAuth           string
+	CallbackURL          string
+	Scopes               []string
+	UsernameClaim        string
+	UsernamePattern      string
+	UsernameMap          map[string]ident.User
+	Lowercase            bool
+	RequireVerifiedEmail *bool // nil: true for the claim email, false for others
+	GroupsClaim          string
+	ProviderName         string
+	AutoLogin            bool
+	ProviderLogout       bool
+	PostLogoutURL        string
+	Endpoints            Endpoints
+}
+
+// Endpoints is the section [login.endpoints].
+type Endpoints struct {
+	Authorization string
+	Token         string
+	UserInfo      string
+	JWKS          string
+	EndSession    string
+}
+
+// Access is the section [access].
+type Access struct {
+	Users           []ident.User
+	Groups          []string
+	UnixGroups      []string
+	BlockedUsers    []ident.User
+	AdminUsers      []ident.User
+	AdminGroups     []string
+	AdminUnixGroups []string
+	AllowAll        bool
+	Recheck         time.Duration
+	MaxStale        time.Duration
+}
+
+// Empty tells whether no rule lets anybody in.
+func (a Access) Empty() bool {
+	return !a.AllowAll && len(a.Users)+len(a.Groups)+len(a.UnixGroups)+
+		len(a.AdminUsers)+len(a.AdminGroups)+len(a.AdminUnixGroups) == 0
+}
+
+// Session is the section [session].
+type Session struct {
+	Lifetime time.Duration
+	Idle     time.Duration // 0: never
+}
+
+// Servers is the section [servers].
+type Servers struct {
+	StartTimeout time.Duration
+	HTTPTimeout  time.Duration
+	StopTimeout  time.Duration
+}
+
+// Log is the section [log].
+type Log struct {
+	Level slog.Level
+}
+
+// State is the section [state].
+type State struct {
+	Directory string // "" outside a unit that has a StateDirectory
+}
+
+// Origin is where a setting's value comes from.
+type Origin struct {
+	File string // path, or the credential's or variable's name
+	Line int    // 0 when there is none
+}
+
+// Origin tells where the value of a setting ("login.issuer") comes from; ok is false for
+// a default.
+func (c *Config) Origin(key string) (o Origin, ok bool) {
+	o, ok = c.origins[key]
+	return o, ok
+}
+
+// CallbackPath is the path of the callback URL. It is whatever was registered with the
+// provider and need not lie below base_url.
+func (c *Config) CallbackPath() string {
+	u, err := url.Parse(c.Login.CallbackURL)
+	if err != nil || u.Path == "" {
+		return "/"
+	}
+	return u.Path
+}
+
+// PublicHost is the host name or address that people type, without a port.
+func (c *Config) PublicHost() string {
+	u, err := url.Parse(c.HTTP.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// publicURL derives http.public_url from the callback's, which names the hub's host too.
+func (c *Config) publicURL() string {
+	u, err := url.Parse(c.Login.CallbackURL)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host) + c.HTTP.BaseURL
+}

@@ -1,0 +1,61 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Variables of the old set-up's env file.
+const (
+	envCallbackURL  = "OAUTH_CALLBACK_URL"
+	envClientID     = "OAUTH_CLIENT_ID"
+	envClientSecret = "OAUTH_CLIENT_SECRET"
+)
+
+// ParseEnvFile reads a file as `docker run --env-file` does (docker/cli,
+// pkg/kvfile): a line is NAME=value, where the value is all that follows, quotes and
+// spaces included; NAME alone takes the value from lookup when it is set there; empty lines
+// and those that begin with # are passed over, blanks before them too; a later line wins.
+// file names the source in problems, which hold no value.
+func ParseEnvFile(file string, data []byte, lookup func(string) (string, bool)) (map[string]string, Problems) {
+	var problems Problems
+	variables := map[string]string{}
+	n := 0
+	for raw := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
+		n++
+		line := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
+		if err := parseEnvLine(line, lookup, variables); err != nil {
+			problems = append(problems, Problem{File: file, Line: n, Text: err.Error()})
+		}
+	}
+	return variables, problems
+}
+
+func parseEnvLine(line string, lookup func(string) (string, bool), variables map[string]string) error {
+	if !utf8.ValidString(line) {
+		return fmt.Errorf("the line is not UTF-8")
+	}
+	if strings.ContainsRune(line, 0) {
+		return fmt.Errorf("the line holds a NUL byte")
+	}
+	line = strings.TrimLeft(line, " \t\v\f\r")
+	if line == "" || strings.HasPrefix(line, "#") {
+		return nil
+	}
+	name, value, hasValue := strings.Cut(line, "=")
+	switch {
+	case name == "":
+		return fmt.Errorf("there is no name before the equals sign; expected NAME=value")
+	case strings.ContainsAny(name, " \t\v\f\r"):
+		return fmt.Errorf("there is a blank in the name; expected NAME=value")
+	case hasValue:
+		variables[name] = value
+	default:
+		if v, ok := lookup(name); ok {
+			variables[name] = v
+		}
+	}
+	return nil
+}

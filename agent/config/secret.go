@@ -1,0 +1,36 @@
+package config
+
+import "log/slog"
+
+// hidden stands for a secret wherever one would be printed.
+const hidden = "***"
+
+// Secret is a text that never prints, logs or encodes itself. Reveal gives it to the one
+// place that needs it.
+type Secret struct{ text string }
+
+// NewSecret keeps text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+// Reveal gives the text.
+func (s Secret) Reveal() string { return s.text }
+
+// IsZero tells whether there is no secret.
+func (s Secret) IsZero() bool { return s.text == "" }
+
+// String gives "***", or "" when there is no secret.
+func (s Secret) String() string {
+	if s.IsZero() {
+		return ""
+	}
+	return hidden
+}
+
+// GoString is String, for %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue is String, for log/slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String, for JSON and TOML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Show writes the settings in force as TOML, each with where its value comes from as a
+// comment. Secrets are shown as "***".
+func (c *Config) Show(w io.Writer) error {
+	var out strings.Builder
+	tw := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+	section := ""
+	for _, s := range Settings() {
+		if s.Section() != section {
+			section = s.Section()
+			fmt.Fprintf(tw, "[%s]\n", section)
+		}
+		c.showLine(tw, s)
+		if s.Key == "login.client_secret_file" && !c.Login.ClientSecret.IsZero() {
+			fmt.Fprintf(tw, "# client_secret = %q\t# %s\n", c.Login.ClientSecret, c.origins["login.client_secret"].File)
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, strings.ReplaceAll(out.String(), "\n[", "\n\n["))
+	return err
+}
+
+func (c *Config) showLine(w io.Writer, s Setting) {
+	value := s.show(c)
+	o, set := c.Origin(s.Key)
+	where := "default"
+	switch {
+	case set && o.Line > 0:
+		where = fmt.Sprintf("%s:%d", o.File, o.Line)
+	case set:
+		where = o.File
+	case s.Key == "http.public_url" && c.HTTP.PublicURL != "":
+		where = "from login.callback_url"
+	}
+	if !set && (value == "" || value == `""` || value == "[]" || value == "{}") {
+		_, _ = fmt.Fprintf(w, "# %s\t# not set\n", s.Name())
+		return
+	}
+	_, _ = fmt.Fprintf(w, "%s = %s\t# %s\n", s.Name(), value, where)
+}

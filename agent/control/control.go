@@ -1,0 +1,80 @@
+// Package control is the operator's way to a running hub: HTTP over the UNIX socket
+// /run/gifford-hub/control.sock, which only root may open. It holds the types that cross
+// it and the client; the hub serves the routes. It must never be reachable over a network.
+package control
+
+import (
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// DefaultSocket is where gifford-hub-control.socket listens.
+const DefaultSocket = "/run/gifford-hub/control.sock"
+
+// The routes. Requests and answers are JSON. A refused or failed request answers with a
+// status of 400 or above and a Failure.
+const (
+	ServersPath = "/servers"       // GET: []Server
+	StartPath   = "/servers/start" // POST StartRequest: a stream of Progress, one JSON value a line
+	StopPath    = "/servers/stop"  // POST StopRequest: 204 when the unit is gone
+	ReloadPath  = "/reload"        // POST: 204 when the new process serves
+	StatusPath  = "/status"        // GET: Status
+)
+
+// Server is one server that is not stopped.
+type Server struct {
+	User         ident.User   `json:"user"`
+	Server       ident.Server `json:"server"` // "" for the default server
+	State        string       `json:"state"`  // as in agent/servers: "starting", "running", …
+	Profile      string       `json:"profile"`
+	Since        time.Time    `json:"since"` // when State was entered
+	URL          string       `json:"url"`   // absolute
+	Unit         string       `json:"unit"`
+	LastActivity time.Time    `json:"last_activity,omitzero"`
+}
+
+// StartRequest asks for a server.
+type StartRequest struct {
+	User    ident.User   `json:"user"`
+	Server  ident.Server `json:"server"`
+	Profile string       `json:"profile,omitempty"` // "" is the policy's default profile
+}
+
+// StopRequest ends a server.
+type StopRequest struct {
+	User   ident.User   `json:"user"`
+	Server ident.Server `json:"server"`
+}
+
+// Progress is one step of a start, in the form of JupyterHub's progress stream. The last
+// one has Ready or Failed set.
+type Progress struct {
+	Progress int    `json:"progress"` // per cent
+	Message  string `json:"message"`
+	Failed   bool   `json:"failed,omitempty"`
+	Ready    bool   `json:"ready,omitempty"`
+	Hint     string `json:"hint,omitempty"` // what to do next when Failed
+}
+
+// Status is what the hub says of itself.
+type Status struct {
+	Version   string     `json:"version"`
+	PID       int        `json:"pid"`
+	Servers   int        `json:"servers"` // that are not stopped
+	Listeners []Listener `json:"listeners"`
+	Uptime    float64    `json:"uptime"`   // seconds
+	Draining  int        `json:"draining"` // older processes that still serve open WebSockets
+}
+
+// Listener is an address that the hub accepts connections on.
+type Listener struct {
+	Name    string `json:"name"`    // as in FileDescriptorName=: "public", "api", "control"
+	Address string `json:"address"` // "0.0.0.0:443" or a path
+}
+
+// Failure is the answer to a request that was refused or has failed.
+type Failure struct {
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}

@@ -1,0 +1,192 @@
+// Package operator is the hub's side of the control socket: what the administrator's
+// commands ask of a running hub. Whoever can open the socket is root, so there are no
+// further rules here; it must never be mounted on a listener of a network.
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/servers"
+)
+
+// manager is what the commands need of the servers.
+type manager interface {
+	Get(key ident.Key) servers.Server
+	List() []servers.Server
+	Start(key ident.Key, profile string) error
+	Stop(ctx context.Context, key ident.Key) error
+	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
+}
+
+// Config is what an Operator needs; all fields are required.
+type Config struct {
+	Servers   manager
+	Version   string
+	PublicURL string // of the hub's base URL, with a slash at the end
+	Listeners []control.Listener
+	// Reload changes to the binary and settings on disk.
+	Reload func(ctx context.Context) error
+	// Draining counts older processes that still serve open connections.
+	Draining func() int
+	Log      *slog.Logger
+}
+
+// Operator answers the control socket.
+type Operator struct {
+	cfg     Config
+	started time.Time
+}
+
+// New makes an Operator.
+func New(cfg Config) *Operator { return &Operator{cfg: cfg, started: time.Now()} }
+
+// Handler gives all that can be asked.
+func (o *Operator) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range []struct {
+		pattern string
+		handler httpx.Handler
+	}{
+		{"GET " + control.ServersPath, o.list},
+		{"POST " + control.StartPath, o.start},
+		{"POST " + control.StopPath, o.stop},
+		{"POST " + control.ReloadPath, o.reload},
+		{"GET " + control.StatusPath, o.status},
+	} {
+		mux.Handle(route.pattern, o.serve(route.handler))
+	}
+	return mux
+}
+
+func (o *Operator) serve(h httpx.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		httpx.LogFailure(o.cfg.Log, r, err)
+		// The operator is root and reads the journal anyway, so the cause is no secret here.
+		e := httpx.Public(err)
+		failure := control.Failure{Message: err.Error(), Hint: e.Hint}
+		if message, hint, ok := strings.Cut(failure.Message, "\nhint: "); ok {
+			failure = control.Failure{Message: message, Hint: hint}
+		}
+		answer(w, e.Status, failure)
+	})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // an error means that the command is gone
+}
+
+func (o *Operator) list(w http.ResponseWriter, _ *http.Request) error {
+	all := []control.Server{}
+	for _, s := range o.cfg.Servers.List() {
+		all = append(all, control.Server{User: s.Key.User, Server: s.Key.Server, State: string(s.State), Profile: s.Profile,
+			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity})
+	}
+	answer(w, http.StatusOK, all)
+	return nil
+}
+
+// maxBody bounds a request.
+const maxBody = 64 << 10
+
+func decode(w http.ResponseWriter, r *http.Request, v any) error {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(v); err != nil {
+		return &httpx.Error{Status: http.StatusBadRequest, Public: "cannot understand the request", Cause: err}
+	}
+	return nil
+}
+
+func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
+	var req control.StartRequest
+	if err := decode(w, r, &req); err != nil {
+		return err
+	}
+	key := ident.Key{User: req.User, Server: req.Server}
+	err := o.cfg.Servers.Start(key, req.Profile)
+	if errors.Is(err, servers.ErrActive) && o.cfg.Servers.Get(key).State.Pending() {
+		err = nil // follow the start that is under way
+	}
+	if err != nil {
+		return &httpx.Error{Status: http.StatusConflict, Public: "cannot start the server", Cause: err}
+	}
+	o.cfg.Log.Info("administrator starts a server", "event", "operator-start", "user", req.User.String(), "server", req.Server.String())
+	w.Header().Set("Content-Type", "application/jsonl")
+	flush, enc := http.NewResponseController(w), json.NewEncoder(w)
+	_, err = o.cfg.Servers.Follow(r.Context(), key, func(p servers.Progress) error {
+		step := control.Progress{Progress: p.Percent, Message: p.Message, Failed: p.Failed, Ready: p.Ready}
+		if p.Failed {
+			step.Message, step.Hint = o.failure(key, p.Message)
+		}
+		if err := enc.Encode(step); err != nil {
+			return err
+		}
+		return flush.Flush()
+	})
+	if err != nil {
+		o.cfg.Log.Debug("command left before the start was over", "event", "operator-gone", "error", err.Error())
+	}
+	return nil
+}
+
+// failure gives the reason of a failed start and the next step.
+func (o *Operator) failure(key ident.Key, otherwise string) (message, hint string) {
+	f := o.cfg.Servers.Get(key).Failure
+	if f == nil {
+		return otherwise, ""
+	}
+	message, hint, _ = strings.Cut(f.Message, "\nhint: ")
+	return message, hint
+}
+
+func (o *Operator) stop(w http.ResponseWriter, r *http.Request) error {
+	var req control.StopRequest
+	if err := decode(w, r, &req); err != nil {
+		return err
+	}
+	err := o.cfg.Servers.Stop(r.Context(), ident.Key{User: req.User, Server: req.Server})
+	if errors.Is(err, servers.ErrNotActive) {
+		return httpx.Fail(http.StatusNotFound, "%s has no server that runs", req.User)
+	}
+	if err != nil {
+		return err
+	}
+	o.cfg.Log.Info("administrator stopped a server", "event", "operator-stop", "user", req.User.String(), "server", req.Server.String())
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (o *Operator) reload(w http.ResponseWriter, r *http.Request) error {
+	if err := o.cfg.Reload(r.Context()); err != nil {
+		return &httpx.Error{Status: http.StatusInternalServerError, Public: "the new process did not start; the old one serves on", Cause: err,
+			Hint: "journalctl -u gifford-hub"}
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (o *Operator) status(w http.ResponseWriter, _ *http.Request) error {
+	active := 0
+	for _, s := range o.cfg.Servers.List() {
+		if s.State.Active() {
+			active++
+		}
+	}
+	answer(w, http.StatusOK, control.Status{Version: o.cfg.Version, PID: os.Getpid(), Servers: active, Listeners: o.cfg.Listeners,
+		Uptime: time.Since(o.started).Seconds(), Draining: o.cfg.Draining()})
+	return nil
+}

@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strings"
+)
+
+// claims are the headers in which proxies say where a request came from. Tornado
+// believes them (jupyterhub-singleuser sets trust_xheaders), so none may pass from a
+// client.
+var claims = [...]string{ // read only
+	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
+	"X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Real-Ip", "X-Scheme",
+}
+
+// origin is where a request came from, as far as the hub can know.
+type origin struct {
+	addr  string // the client's IP address
+	proto string // "http" or "https"
+	host  string // the Host that the client asked for
+	port  string // the port that the client asked for
+}
+
+// rewrite makes the upstream request: same path and query to the byte, same Host,
+// forwarding headers from our own knowledge.
+func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
+	out := pr.Out
+	out.URL.Scheme, out.URL.Host = "http", "server" // the route's transport dials its socket, whatever stands here
+	out.URL.Opaque = rawPath(pr.In)
+	out.URL.RawQuery = pr.In.URL.RawQuery // ReverseProxy has dropped what Go cannot parse
+	out.URL.ForceQuery = pr.In.URL.ForceQuery
+	out.Host = pr.In.Host
+	from, trusted := p.origin(pr.In)
+	for _, name := range claims {
+		out.Header.Del(name)
+	}
+	if fwd := pr.In.Header["Forwarded"]; trusted && len(fwd) > 0 {
+		out.Header["Forwarded"] = fwd
+	}
+	out.Header.Set("X-Forwarded-For", from.addr)
+	out.Header.Set("X-Real-Ip", from.addr)
+	out.Header.Set("X-Forwarded-Proto", from.proto)
+	out.Header.Set("X-Scheme", from.proto)
+	out.Header.Set("X-Forwarded-Host", from.host)
+	out.Header.Set("X-Forwarded-Port", from.port)
+}
+
+// origin gives where r came from, and whether a trusted proxy brought it.
+func (p *Proxy) origin(r *http.Request) (origin, bool) {
+	o := origin{addr: peer(r), proto: "http", host: r.Host}
+	if r.TLS != nil {
+		o.proto = "https"
+	}
+	trusted := p.trusts(o.addr)
+	if trusted {
+		o = p.believe(o, r.Header)
+	}
+	if o.port == "" {
+		o.port = portOf(o.host, o.proto)
+	}
+	return o, trusted
+}
+
+// believe takes over what a trusted proxy says. Where a header is a list, its last
+// word is the one that the proxy next to us wrote; the words before may be the client's.
+func (p *Proxy) believe(o origin, h http.Header) origin {
+	hops := list(h, "X-Forwarded-For")
+	for i := len(hops) - 1; i >= 0 && p.trusts(o.addr); i-- {
+		addr, err := netip.ParseAddr(hops[i])
+		if err != nil {
+			break
+		}
+		o.addr = addr.Unmap().String()
+	}
+	for _, name := range []string{"X-Forwarded-Proto", "X-Scheme"} {
+		if proto := strings.ToLower(last(h, name)); proto == "http" || proto == "https" {
+			o.proto = proto
+			break
+		}
+	}
+	if host := last(h, "X-Forwarded-Host"); host != "" {
+		o.host = host
+	}
+	o.port = last(h, "X-Forwarded-Port")
+	return o
+}
+
+// trusts tells whether addr is a trusted proxy's.
+func (p *Proxy) trusts(addr string) bool {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		return false
+	}
+	for _, prefix := range p.cfg.TrustedProxies {
+		if prefix.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// peer gives the address of whoever opened the connection, without a zone.
+func peer(r *http.Request) string {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return ap.Addr().Unmap().WithZone("").String()
+}
+
+// portOf gives the port in a Host header, or the one that its scheme implies.
+func portOf(host, proto string) string {
+	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
+		return port
+	}
+	if proto == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// list gives all words of a header that is a comma-separated list.
+func list(h http.Header, name string) []string {
+	var words []string
+	for _, line := range h.Values(name) {
+		for word := range strings.SplitSeq(line, ",") {
+			words = append(words, strings.TrimSpace(word))
+		}
+	}
+	return words
+}
+
+// last gives the last word of such a list, "" if there is none.
+func last(h http.Header, name string) string {
+	words := list(h, name)
+	if len(words) == 0 {
+		return ""
+	}
+	return words[len(words)-1]
+}

@@ -1,0 +1,162 @@
+// Package proxy passes requests below /user/ on to the servers' UNIX sockets: HTTP in
+// both directions as a stream, and WebSockets. It holds the routes, counts what is
+// open, and ends WebSockets by the hub's own rules. It must never decide who may open
+// a server (the single-user server asks the hub for that), never believe a client's
+// word on where it comes from, and never talk to a socket on which another account
+// than the route's listens.
+package proxy
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// Config is what a Proxy needs.
+type Config struct {
+	// BaseURL is the path below which the hub lives, with a slash at both ends, as
+	// JupyterHub's base_url; "" means "/".
+	BaseURL string
+	// TrustedProxies are the addresses whose X-Forwarded-* headers are believed. Empty
+	// when the hub is reached directly.
+	TrustedProxies []netip.Prefix
+	// Unrouted answers every request that no route is for: a path that is no server's,
+	// or a server that does not run. Required. Target tells it whom the path names.
+	Unrouted http.Handler
+	// Unavailable answers for a server whose route stands but which gave no answer: 503
+	// when nobody listens, 502 when a stranger listens or the answer is broken.
+	// Optional: plain text.
+	Unavailable func(w http.ResponseWriter, r *http.Request, key ident.Key, status int)
+	// Log gets refusals and failures. Required.
+	Log *slog.Logger
+	// MaxIdle is how many unused connections are kept to each server; 0 means 8.
+	MaxIdle int
+	// MaxOpen is how many connections one server may have, WebSockets included; further
+	// requests wait. 0 means 1024.
+	MaxOpen int
+	// IdleTimeout ends an unused connection to a server; 0 means one minute, far below
+	// the hour after which Tornado would (so that the two never race).
+	IdleTimeout time.Duration
+}
+
+// Route is where one server listens.
+type Route struct {
+	Socket string // path of the UNIX socket
+	UID    uint32 // the account that must be listening there
+}
+
+// Proxy is an http.Handler. Make it with New.
+type Proxy struct {
+	cfg     Config
+	prefix  []string // the segments of BaseURL, and "user"
+	buffers *buffers
+
+	mu     sync.Mutex // guards all below
+	routes map[ident.Key]*route
+	open   map[*session]struct{}
+	empty  chan struct{} // closed while no WebSocket is open
+	wsOpen int
+}
+
+// New checks cfg and makes a Proxy without routes.
+func New(cfg Config) (*Proxy, error) {
+	if cfg.Unrouted == nil || cfg.Log == nil {
+		return nil, fmt.Errorf("cannot make the proxy: Unrouted and Log are required")
+	}
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = "/"
+	}
+	if !strings.HasPrefix(cfg.BaseURL, "/") || !strings.HasSuffix(cfg.BaseURL, "/") {
+		return nil, fmt.Errorf("cannot make the proxy: base URL %q must begin and end with a slash", cfg.BaseURL)
+	}
+	if cfg.Unavailable == nil {
+		cfg.Unavailable = plainUnavailable
+	}
+	setDefault(&cfg.MaxIdle, 8)
+	setDefault(&cfg.MaxOpen, 1024)
+	setDefault(&cfg.IdleTimeout, time.Minute)
+	p := &Proxy{cfg: cfg, buffers: newBuffers(), routes: map[ident.Key]*route{}, open: map[*session]struct{}{}}
+	if inner := strings.Trim(cfg.BaseURL, "/"); inner != "" {
+		p.prefix = strings.Split(inner, "/")
+	}
+	p.prefix = append(p.prefix, "user")
+	p.empty = make(chan struct{})
+	close(p.empty)
+	return p, nil
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+func plainUnavailable(w http.ResponseWriter, _ *http.Request, key ident.Key, status int) {
+	http.Error(w, fmt.Sprintf("the server %s does not answer", key), status)
+}
+
+// SetRoute sends requests for key to the socket on which the account uid must listen.
+// The same route again changes nothing; another one replaces the old as if it had been
+// deleted.
+func (p *Proxy) SetRoute(key ident.Key, socket string, uid uint32) {
+	spec := Route{Socket: socket, UID: uid}
+	p.mu.Lock()
+	old := p.routes[key]
+	if old != nil && old.spec == spec {
+		p.mu.Unlock()
+		return
+	}
+	p.routes[key] = p.newRoute(key, spec)
+	p.mu.Unlock()
+	p.retire(old)
+}
+
+// DeleteRoute takes the route of key away and ends its connections, open requests and
+// WebSockets included. A key without a route is no error.
+func (p *Proxy) DeleteRoute(key ident.Key) {
+	p.mu.Lock()
+	old := p.routes[key]
+	delete(p.routes, key)
+	p.mu.Unlock()
+	p.retire(old)
+}
+
+// Lookup gives the route of key.
+func (p *Proxy) Lookup(key ident.Key) (Route, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r, ok := p.routes[key]; ok {
+		return r.spec, true
+	}
+	return Route{}, false
+}
+
+// retire ends all that runs over a route that is no longer in the table.
+func (p *Proxy) retire(old *route) {
+	if old == nil {
+		return
+	}
+	for _, s := range p.sessions(func(s *session) bool { return s.route == old }) {
+		s.end(errRouteGone)
+	}
+	old.transport.CloseIdleConnections()
+}
+
+// find gives the route that a target's path leads to: the named server's if it has
+// one, else the default server's (whose own path may begin with any word).
+func (p *Proxy) find(t Target) *route {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !t.Server.IsDefault() {
+		if r, ok := p.routes[ident.Key{User: t.User, Server: t.Server}]; ok {
+			return r
+		}
+	}
+	return p.routes[ident.Key{User: t.User}]
+}

@@ -1,0 +1,385 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/google/go-cmp/cmp"
+)
+
+func key(t testing.TB, user, server string) ident.Key {
+	t.Helper()
+	k, err := ident.ParseKey(user, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func newProxy(t testing.TB, cfg Config) *Proxy {
+	t.Helper()
+	if cfg.Unrouted == nil {
+		cfg.Unrouted = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFailedDependency) })
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// upstream serves h on a UNIX socket, as a member's server does.
+func upstream(t testing.TB, h http.Handler) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "up") // t.TempDir is too long for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "nb.sock")
+	ln, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: h}
+	go func() { _ = s.Serve(ln) }()
+	t.Cleanup(func() { _ = s.Close() })
+	return socket
+}
+
+func front(t testing.TB, p http.Handler) *httptest.Server {
+	s := httptest.NewServer(p)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func myUID() uint32 { return uint32(os.Getuid()) }
+
+// named answers with its name and the request's URI as it came over the wire.
+func named(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", name, r.RequestURI) })
+}
+
+// raw sends a request line as it is, without a client that would mend it.
+func raw(t *testing.T, addr, uri string, headers ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: hub.example.org\r\nConnection: close\r\n%s\r\n", uri, strings.Join(append(headers, ""), "\r\n"))
+	all, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(all)
+}
+
+func TestRoutes(t *testing.T) {
+	p := newProxy(t, Config{})
+	p.SetRoute(key(t, "alice", ""), upstream(t, named("alice")), myUID())
+	p.SetRoute(key(t, "alice", "gpu"), upstream(t, named("alice:gpu")), myUID())
+	p.SetRoute(key(t, "bob", ""), upstream(t, named("bob")), myUID())
+	s := front(t, p)
+	tests := map[string]struct{ uri, want string }{
+		"default":                      {"/user/alice/lab", "alice /user/alice/lab"},
+		"named":                        {"/user/alice/gpu/lab", "alice:gpu /user/alice/gpu/lab"},
+		"escapes stay":                 {"/user/alice/files/a%2Fb%20c%7e?x=%2F&y=a;b&&z", "alice /user/alice/files/a%2Fb%20c%7e?x=%2F&y=a;b&&z"},
+		"empty query stays":            {"/user/alice/x?", "alice /user/alice/x?"},
+		"odd characters stay":          {`/user/alice/a"b|c[d]`, `alice /user/alice/a"b|c[d]`},
+		"double slash stays":           {"/user/alice//x//", "alice /user/alice//x//"},
+		"dots go to whom they stand":   {"/user/alice/../bob/", "alice /user/alice/../bob/"},
+		"encoded dots too":             {"/user/alice/%2e%2e/bob/x", "alice /user/alice/%2e%2e/bob/x"},
+		"encoded slash too":            {"/user/alice/..%2Fbob/x", "alice /user/alice/..%2Fbob/x"},
+		"escaped name":                 {"/user/%61lice/x", "alice /user/%61lice/x"},
+		"escaped named server":         {"/user/alice/%67pu/x", "alice:gpu /user/alice/%67pu/x"},
+		"encoded slash is no segment":  {"/user/alice%2Fgpu/x", ""},
+		"nobody's":                     {"/user/carol/x", ""},
+		"other user's server by query": {"/user/carol/?/user/bob/", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := raw(t, s.Listener.Addr().String(), tt.uri)
+			if tt.want == "" {
+				if !strings.HasPrefix(got, "HTTP/1.1 424") {
+					t.Errorf("GET %s: %s; want 424", tt.uri, got)
+				}
+				return
+			}
+			if _, body, _ := strings.Cut(got, "\r\n\r\n"); body != tt.want {
+				t.Errorf("GET %s: %q, want %q", tt.uri, body, tt.want)
+			}
+		})
+	}
+}
+
+func TestRouteGoes(t *testing.T) {
+	p := newProxy(t, Config{})
+	alice := key(t, "alice", "")
+	began := make(chan struct{}, 1)
+	p.SetRoute(alice, upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began <- struct{}{}
+		<-r.Context().Done()
+	})), myUID())
+	s := front(t, p)
+	status := make(chan int)
+	go func() { status <- get(t, s.URL+"/user/alice/x") }()
+	<-began
+	if n := p.Open(); n != 1 {
+		t.Errorf("%d requests are open, want 1", n)
+	}
+	p.DeleteRoute(alice)
+	if got := <-status; got != http.StatusServiceUnavailable {
+		t.Errorf("a request whose route went: %d, want 503", got)
+	}
+	if _, ok := p.Lookup(alice); ok {
+		t.Error("the route is still there")
+	}
+	if got := get(t, s.URL+"/user/alice/x"); got != http.StatusFailedDependency {
+		t.Errorf("afterwards: %d, want 424", got)
+	}
+}
+
+func get(t *testing.T, url string) int {
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+func TestFailures(t *testing.T) {
+	broken := filepath.Join(filepath.Dir(upstream(t, named(""))), "broken.sock")
+	ln, err := net.Listen("unix", broken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go answerRubbish(ln)
+	served := false
+	theirs := upstream(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }))
+	tests := map[string]struct {
+		socket string
+		uid    uint32
+		want   int
+		event  string
+	}{
+		"no socket":      {"/nowhere/nb.sock", myUID(), 503, "server-unreachable"},
+		"stranger":       {theirs, myUID() + 1, 502, "socket-refused"},
+		"link to others": {link(t, theirs), myUID() + 1, 502, "socket-refused"},
+		"no HTTP":        {broken, myUID(), 502, "server-unreachable"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			p := newProxy(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+			p.SetRoute(key(t, "alice", ""), tt.socket, tt.uid)
+			w := httptest.NewRecorder()
+			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/user/alice/", nil))
+			if w.Code != tt.want || !strings.Contains(log.String(), "event="+tt.event+" user=alice") {
+				t.Errorf("status %d, want %d; log: %s", w.Code, tt.want, log.String())
+			}
+			if served {
+				t.Error("the stranger got the request")
+			}
+		})
+	}
+}
+
+func answerRubbish(ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		fmt.Fprint(conn, "no HTTP\n")
+		_ = conn.Close()
+	}
+}
+
+func link(t *testing.T, to string) string {
+	at := filepath.Join(filepath.Dir(to), "link.sock")
+	if err := os.Symlink(to, at); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// TestForwardingHeaders checks what a server is told of where a request came from.
+func TestForwardingHeaders(t *testing.T) {
+	lies := []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 7.7.7.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example",
+		"X-Forwarded-Port: 666", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Scheme: https", "X-Forwarded-Ssl: on", "X-Forwarded-Prefix: /evil"}
+	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	tests := map[string]struct {
+		trusted []netip.Prefix
+		send    []string
+		want    map[string]string
+	}{
+		"client's lies are dropped": {nil, lies, map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+		"nothing sent":              {nil, nil, map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+		"trusted proxy": {local, []string{"X-Forwarded-For: 6.6.6.6, 9.9.9.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: public.example", "Forwarded: for=9.9.9.9"},
+			map[string]string{"For": "9.9.9.9", "Proto": "https", "Host": "public.example", "Port": "443", "Real": "9.9.9.9", "Forwarded": "for=9.9.9.9"}},
+		"two trusted proxies": {local, []string{"X-Forwarded-For: 6.6.6.6, 9.9.9.9, 127.0.0.2", "X-Forwarded-Port: 8443"},
+			map[string]string{"For": "9.9.9.9", "Proto": "http", "Host": "hub.example.org", "Port": "8443", "Real": "9.9.9.9"}},
+		"trusted proxy with rubbish": {local, []string{"X-Forwarded-For: <script>", "X-Scheme: javascript"},
+			map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+		"another is trusted": {[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, lies,
+			map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got http.Header
+			var host string
+			p := newProxy(t, Config{TrustedProxies: tt.trusted})
+			p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })), myUID())
+			raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", append(tt.send, "Authorization: token abc", "Cookie: a=b")...)
+			want := http.Header{"Authorization": {"token abc"}, "Cookie": {"a=b"}, "X-Forwarded-For": {tt.want["For"]}, "X-Real-Ip": {tt.want["Real"]},
+				"X-Forwarded-Proto": {tt.want["Proto"]}, "X-Scheme": {tt.want["Proto"]}, "X-Forwarded-Host": {tt.want["Host"]}, "X-Forwarded-Port": {tt.want["Port"]}}
+			if f := tt.want["Forwarded"]; f != "" {
+				want["Forwarded"] = []string{f}
+			}
+			if diff := cmp.Diff(want, got); diff != "" || host != "hub.example.org" {
+				t.Errorf("host %q, headers (-want +got):\n%s", host, diff)
+			}
+		})
+	}
+}
+
+func TestSpoofByConnectionHeader(t *testing.T) {
+	var got http.Header
+	p := newProxy(t, Config{})
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header })), myUID())
+	raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: X-Forwarded-For, X-Real-Ip")
+	if got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Real-Ip") != "127.0.0.1" {
+		t.Errorf("a client took our headers away: %v", got)
+	}
+}
+
+// TestHTTP2 checks an echo over HTTP/2 and that TLS is told.
+func TestHTTP2(t *testing.T) {
+	var got http.Header
+	p := newProxy(t, Config{})
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header
+		_, _ = io.Copy(w, r.Body)
+	})), myUID())
+	s := httptest.NewUnstartedServer(p)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	resp, err := s.Client().Post(s.URL+"/user/alice/echo", "text/plain", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || string(body) != "hello" || resp.ProtoMajor != 2 || got.Get("X-Forwarded-Proto") != "https" {
+		t.Errorf("%s %q %v, scheme %q", resp.Proto, body, err, got.Get("X-Forwarded-Proto"))
+	}
+}
+
+func TestActivity(t *testing.T) {
+	tests := map[string]struct {
+		method, body string
+		status       int
+		counts       bool
+	}{
+		"answer":           {"GET", "", 200, true},
+		"redirect":         {"GET", "", 302, false},
+		"refusal":          {"GET", "", 403, false},
+		"failure":          {"GET", "", 500, false},
+		"body and refusal": {"POST", "x", 403, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, Config{})
+			alice := key(t, "alice", "")
+			p.SetRoute(alice, upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.WriteHeader(tt.status)
+			})), myUID())
+			before := p.Activity(alice)
+			if before.IsZero() {
+				t.Fatal("a new route has no activity")
+			}
+			w := httptest.NewRecorder()
+			p.ServeHTTP(w, httptest.NewRequest(tt.method, "/user/alice/", strings.NewReader(tt.body)))
+			if counted := p.Activity(alice).After(before); w.Code != tt.status || counted != tt.counts {
+				t.Errorf("status %d, counted %v; want %v", w.Code, counted, tt.counts)
+			}
+		})
+	}
+	if p := newProxy(t, Config{}); !p.Activity(key(t, "bob", "")).IsZero() {
+		t.Error("a server without a route has activity")
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	ok := Config{Unrouted: http.NotFoundHandler(), Log: slog.New(slog.DiscardHandler)}
+	tests := map[string]func(*Config){
+		"no Unrouted":   func(c *Config) { c.Unrouted = nil },
+		"no log":        func(c *Config) { c.Log = nil },
+		"relative base": func(c *Config) { c.BaseURL = "jhub/" },
+		"base no slash": func(c *Config) { c.BaseURL = "/jhub" },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			cfg := ok
+			spoil(&cfg)
+			if _, err := New(cfg); err == nil {
+				t.Error("New took it")
+			}
+		})
+	}
+}
+
+// TestDialEnds checks that a dial does not outlive its context.
+func TestDialEnds(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	<-ctx.Done()
+	if _, err := Dial(ctx, upstream(t, named("")), myUID()); err == nil {
+		t.Error("Dial went on after its context")
+	}
+}
+
+func BenchmarkSmallFile(b *testing.B) {
+	file := []byte(rand.Text() + strings.Repeat("x", 1400))
+	p := newProxy(b, Config{MaxIdle: 64})
+	p.SetRoute(key(b, "alice", ""), upstream(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file) })), myUID())
+	s := front(b, p)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	b.SetBytes(int64(len(file)))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			resp, err := client.Get(s.URL + "/user/alice/file")
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		}
+	})
+}

@@ -1,0 +1,149 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// errRouteGone and errDrained are why the proxy itself ends what runs over it.
+var (
+	errRouteGone = errors.New("the server's route is gone")
+	errDrained   = errors.New("the hub ends its connections")
+)
+
+// route is one entry of the table with its own pool of connections.
+type route struct {
+	key       ident.Key
+	spec      Route
+	transport *http.Transport
+	handler   *httputil.ReverseProxy
+	requests  atomic.Int64
+	sockets   atomic.Int64
+	traffic   atomic.Int64 // Unix nanoseconds of the last traffic
+}
+
+func (p *Proxy) newRoute(key ident.Key, spec Route) *route {
+	r := &route{key: key, spec: spec}
+	r.transport = &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return Dial(ctx, spec.Socket, spec.UID)
+		},
+		DisableCompression:    true, // the answer passes as the server made it
+		MaxIdleConnsPerHost:   p.cfg.MaxIdle,
+		MaxConnsPerHost:       p.cfg.MaxOpen,
+		IdleConnTimeout:       p.cfg.IdleTimeout,
+		ExpectContinueTimeout: time.Second,
+	}
+	r.handler = &httputil.ReverseProxy{
+		Rewrite:       p.rewrite,
+		Transport:     r.transport,
+		FlushInterval: -1,
+		BufferPool:    p.buffers,
+		ErrorLog:      slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorHandler:  func(w http.ResponseWriter, req *http.Request, err error) { p.failed(w, req, r, err) },
+	}
+	r.touch() // a new route counts as traffic, as in configurable-http-proxy
+	return r
+}
+
+// touch notes traffic.
+func (r *route) touch() { r.traffic.Store(time.Now().UnixNano()) }
+
+// ServeHTTP passes r on to the server that its path names. It sets no limit on bodies
+// and no time-outs; the http.Server in front must not either.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	target, ok := p.Target(r)
+	if !ok {
+		p.cfg.Unrouted.ServeHTTP(w, r)
+		return
+	}
+	route := p.find(target)
+	if target.Bare && (target.Server.IsDefault() || route != nil && route.key.Server == target.Server) {
+		p.addSlash(w, r, ident.Key{User: target.User, Server: target.Server})
+		return
+	}
+	if route == nil {
+		p.cfg.Unrouted.ServeHTTP(w, r)
+		return
+	}
+	p.pass(w, r, route)
+}
+
+// addSlash redirects to the server's own path. It is made from the names alone, so
+// that nothing of the client's can lead elsewhere.
+func (p *Proxy) addSlash(w http.ResponseWriter, r *http.Request, key ident.Key) {
+	to := p.cfg.BaseURL + key.Path()[1:]
+	if r.URL.RawQuery != "" {
+		to += "?" + r.URL.RawQuery
+	}
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusFound)
+}
+
+// pass proxies one request and counts it while it lasts.
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	s := &session{route: route, cancel: cancel}
+	defer p.leave(s)
+	p.enter(s)
+	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &countedBody{r.Body, route}
+	}
+	// HTTP/1 would otherwise swallow the rest of an upload before the answer begins.
+	_ = http.NewResponseController(w).EnableFullDuplex()
+	answer := &answer{ResponseWriter: w, proxy: p, session: s}
+	route.handler.ServeHTTP(answer, r)
+	if answer.status < http.StatusMultipleChoices {
+		route.touch() // redirects and failures say nothing about use (configurable-http-proxy)
+	}
+}
+
+// failed answers for a server that gave none.
+func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err error) {
+	status, cause := http.StatusBadGateway, context.Cause(r.Context())
+	var stranger *StrangerError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &stranger):
+		p.cfg.Log.Warn("refused a server's socket", "event", "socket-refused", "user", route.key.User.String(),
+			"server", route.key.Server.String(), "socket", stranger.Socket, "want_uid", stranger.Want, "got_uid", stranger.Got)
+	case errors.Is(cause, errRouteGone), errors.Is(cause, errDrained):
+		status = http.StatusServiceUnavailable
+	case cause != nil:
+		w.WriteHeader(status) // the client has gone; nobody reads this
+		return
+	case errors.As(err, &dial) && dial.Op == "dial":
+		status = http.StatusServiceUnavailable
+		fallthrough
+	default:
+		p.cfg.Log.Warn("a server does not answer", "event", "server-unreachable", "user", route.key.User.String(),
+			"server", route.key.Server.String(), "error", err.Error())
+	}
+	p.cfg.Unavailable(w, r, route.key, status)
+}
+
+// buffers lends the buffers through which answers pass (httputil.BufferPool).
+type buffers struct{ pool sync.Pool }
+
+// bufferSize is io.Copy's own.
+const bufferSize = 32 << 10
+
+func newBuffers() *buffers {
+	return &buffers{sync.Pool{New: func() any { return new([bufferSize]byte) }}}
+}
+
+// Get lends a buffer.
+func (b *buffers) Get() []byte { return b.pool.Get().(*[bufferSize]byte)[:] }
+
+// Put takes it back.
+func (b *buffers) Put(buf []byte) { b.pool.Put((*[bufferSize]byte)(buf)) }

@@ -1,0 +1,219 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// session is one request that is being passed, or the WebSocket that it became.
+type session struct {
+	route     *route
+	cancel    context.CancelCauseFunc
+	websocket bool // Proxy.mu guards it
+}
+
+// end stops the request upstream; for a WebSocket, ReverseProxy then closes both ends.
+func (s *session) end(why error) { s.cancel(why) }
+
+// Stats is what runs over one server's route.
+type Stats struct {
+	Requests    int       // open requests, without WebSockets
+	WebSockets  int       // open upgraded connections
+	LastTraffic time.Time // as Activity
+}
+
+// Stats gives what runs over the route of key; zero without a route.
+func (p *Proxy) Stats(key ident.Key) Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, ok := p.routes[key]
+	if !ok {
+		return Stats{}
+	}
+	return Stats{int(r.requests.Load()), int(r.sockets.Load()), time.Unix(0, r.traffic.Load())}
+}
+
+// Activity gives when the server of key was last used: when its route was made, data
+// came from a client (the body of a request, or over a WebSocket), or an answer below
+// 300 was complete. These are configurable-http-proxy's rules (lib/configproxy.js). A
+// browser's pings count, so an open tab looks active: use it only for servers that do
+// not report their activity. Zero without a route.
+func (p *Proxy) Activity(key ident.Key) time.Time { return p.Stats(key).LastTraffic }
+
+// Open gives how many requests and WebSockets are being passed.
+func (p *Proxy) Open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open)
+}
+
+// WebSockets gives how many upgraded connections are open.
+func (p *Proxy) WebSockets() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wsOpen
+}
+
+// Drain waits until no WebSocket is open. When ctx ends first, it closes those that
+// are left and says how many there were. http.Server.Shutdown does not know them (it
+// cares for plain requests), so call both.
+func (p *Proxy) Drain(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		empty, n := p.empty, p.wsOpen
+		p.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-empty:
+		case <-ctx.Done():
+			left := p.sessions(func(s *session) bool { return s.websocket })
+			for _, s := range left {
+				s.end(errDrained)
+			}
+			return fmt.Errorf("closed %d WebSockets that were still open: %w", len(left), ctx.Err())
+		}
+	}
+}
+
+// sessions gives the open sessions that match. match runs under the lock.
+func (p *Proxy) sessions(match func(*session) bool) []*session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []*session
+	for s := range p.open {
+		if match(s) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// enter counts a request. One whose route went between look-up and now ends at once.
+func (p *Proxy) enter(s *session) {
+	s.route.requests.Add(1)
+	p.mu.Lock()
+	p.open[s] = struct{}{}
+	gone := p.routes[s.route.key] != s.route
+	p.mu.Unlock()
+	if gone {
+		s.end(errRouteGone)
+	}
+}
+
+// upgraded counts a request as a WebSocket from now on.
+func (p *Proxy) upgraded(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.websocket = true
+	if p.wsOpen == 0 {
+		p.empty = make(chan struct{})
+	}
+	p.wsOpen++
+	s.route.requests.Add(-1)
+	s.route.sockets.Add(1)
+}
+
+// leave ends the counting, and the session's context.
+func (p *Proxy) leave(s *session) {
+	s.cancel(nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, s)
+	if !s.websocket {
+		s.route.requests.Add(-1)
+		return
+	}
+	s.route.sockets.Add(-1)
+	if p.wsOpen--; p.wsOpen == 0 {
+		close(p.empty)
+	}
+}
+
+// answer is the ResponseWriter given to ReverseProxy: it notes the status, and gives
+// out a hijacked connection that is counted.
+type answer struct {
+	http.ResponseWriter
+	proxy   *Proxy
+	session *session
+	status  int
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// WriteHeader notes the status.
+func (a *answer) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Hijack hands the connection over to ReverseProxy for a WebSocket.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	a.status = http.StatusSwitchingProtocols
+	a.proxy.upgraded(a.session)
+	return &countedConn{Conn: conn, early: brw.Reader, route: a.session.route}, brw, nil
+}
+
+// countedConn is the client's end of a WebSocket; what comes from it is traffic.
+type countedConn struct {
+	net.Conn
+	early   *bufio.Reader // what the client sent before the upgrade was answered
+	drained atomic.Bool   // early is empty
+	route   *route
+}
+
+// Read gives first what net/http had already read; ReverseProxy would lose it.
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.read(b)
+	if n > 0 {
+		c.route.touch()
+	}
+	return n, err
+}
+
+func (c *countedConn) read(b []byte) (int, error) {
+	if !c.drained.Load() {
+		if buffered := c.early.Buffered(); buffered > 0 {
+			return c.early.Read(b[:min(len(b), buffered)])
+		}
+		c.drained.Store(true)
+	}
+	return c.Conn.Read(b)
+}
+
+// CloseWrite passes the server's end of stream on, so that each side can finish.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// countedBody is a request's body; what is read from it is traffic.
+type countedBody struct {
+	io.ReadCloser
+	route *route
+}
+
+// Read notes the traffic.
+func (c *countedBody) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	if n > 0 {
+		c.route.touch()
+	}
+	return n, err
+}

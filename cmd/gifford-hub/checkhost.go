@@ -1,0 +1,32 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/gifford-lab/gifford-hub/agent/check"
+	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+)
+
+// checkConfig wires the check to this host. done ends what it has opened.
+func (a *app) checkConfig(user ident.User) (cfg check.Config, done func()) {
+	cfg = check.Config{Host: check.NewHost(), LoadSettings: a.load, LoadPolicy: a.loadPolicy, User: user}
+	cfg.LauncherError = errors.New("no client")
+	return cfg, func() {}
+}
+
+// loadPolicy reads the launcher's policy, which lies beside the hub's settings.
+func (a *app) loadPolicy() (*policy.Policy, error) {
+	file := policy.File
+	if a.configFile != config.DefaultFile {
+		file = filepath.Join(filepath.Dir(a.configFile), "launcher.toml")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &config.Unreadable{File: file, Err: err}
+	}
+	return policy.Parse(file, data)
+}

@@ -1,0 +1,23 @@
+// Command gifford-hub is the hub (gifford-hub serve) and its operator's commands. It
+// parses flags, reads the settings, wires the parts and prints; what it does stands in
+// the packages below agent. It must never start a notebook itself: it asks the launcher.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker (Makefile).
+var version = "0.0.0~dev"
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv}
+	return a.execute(ctx, os.Args[1:])
+}

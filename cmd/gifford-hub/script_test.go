@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/gifford-lab/gifford-hub/agent/control"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"gifford-hub": main})
+}
+
+// TestScripts runs testdata/*.txtar, which show by example what each command prints.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"hub": hub,
+		},
+	})
+}
+
+// hub starts a hub that knows alice's server and says so on the socket named. It stands
+// for the real one, whose own tests cover what it does; here the commands are tested.
+func hub(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+control.ServersPath, answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab","since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service"}]`))
+	mux.HandleFunc("GET "+control.StatusPath, answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public","address":"0.0.0.0:443"}],"uptime":61.5,"draining":1}`))
+	mux.HandleFunc("POST "+control.StartPath, start)
+	mux.HandleFunc("POST "+control.StopPath, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST "+control.ReloadPath, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_ = json.NewEncoder(w).Encode(control.Failure{Message: "the new process ended at once", Hint: "journalctl -u gifford-hub"})
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	ts.Defer(func() {
+		_ = srv.Close()
+		<-done
+	})
+}
+
+func answer(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) }
+}
+
+func start(w http.ResponseWriter, r *http.Request) {
+	var req control.StartRequest
+	_ = json.NewDecoder(r.Body).Decode(&req)
+	enc := json.NewEncoder(w)
+	_ = enc.Encode(control.Progress{Progress: 10, Message: "asked for jupyter-" + req.User.String() + ".service"})
+	if req.User.String() == "alice" {
+		_ = enc.Encode(control.Progress{Progress: 100, Message: "ready", Ready: true})
+		return
+	}
+	_ = enc.Encode(control.Progress{Message: "user \"" + req.User.String() + "\" has no Unix account", Failed: true, Hint: "getent passwd " + req.User.String()})
+}
+
+var update = flag.Bool("update", false, "write docs/settings.md and packaging/hub.toml anew")
+
+// TestGenerated checks that the generated files of the repository are those of the table
+// of settings. "make docs" writes them.
+func TestGenerated(t *testing.T) {
+	root := (&app{}).root()
+	repository := map[string]string{"settings.md": "../../docs/settings.md", "hub.toml": "../../packaging/hub.toml"}
+	for _, d := range documents(root) {
+		var b bytes.Buffer
+		if err := d.write(&b); err != nil {
+			t.Fatal(err)
+		}
+		if b.Len() < 100 {
+			t.Errorf("%s is empty", d.path)
+		}
+		path := repository[d.path]
+		if path == "" {
+			continue
+		}
+		if *update {
+			if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, b.Bytes()) {
+			t.Errorf("%s is not what the table of settings says (hint: make docs): %v", filepath.Base(path), err)
+		}
+	}
+}
+
+// TestHelp checks that every command has a long text and an example.
+func TestHelp(t *testing.T) {
+	seen := 0
+	eachCommand((&app{}).root(), func(c *cobra.Command) {
+		seen++
+		if c.Name() != "completion" && (c.Long == "" || c.Example == "") || c.Short == "" {
+			t.Errorf("%s lacks a long text or an example", c.CommandPath())
+		}
+	})
+	if seen < 9 {
+		t.Errorf("%d commands were seen", seen)
+	}
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/handover"
+	"github.com/gifford-lab/gifford-hub/agent/journal"
+	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/probe"
+	"github.com/gifford-lab/gifford-hub/agent/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/tlscert"
+	"github.com/gifford-lab/gifford-hub/agent/unitlog"
+)
+
+// jupyterHubVersion is the version of JupyterHub whose contract the hub keeps.
+const jupyterHubVersion = "5.5.1"
+
+// Bounds of what the hub does besides answering requests.
+const (
+	cleanEvery  = time.Hour        // how often expired sessions and tokens are deleted
+	stopGrace   = 5 * time.Second  // for open requests when the service is stopped
+	reloadBound = 60 * time.Second // for a new process to get ready
+)
+
+// hub is the parts of a running hub, wired.
+type hub struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	listeners map[string][]net.Listener
+	store     *store.Store
+	launcher  *launcherbus.Client
+	login     *login.Service
+	proxy     *proxy.Proxy
+	servers   *servers.Manager
+	cert      *tlscert.Loader // nil without TLS
+	notify    notifier
+	surfaces  []*surface
+
+	handedOver chan struct{} // closed when a newer process has taken over
+	reloading  sync.Mutex    // one reload at a time
+}
+
+// serve runs the hub until ctx ends or a newer process has taken over and everything
+// open here has ended.
+func serve(ctx context.Context, cfg *config.Config) error {
+	log, err := journal.New(journal.Config{Level: cfg.Log.Level, Stderr: os.Stderr})
+	if err != nil {
+		return err
+	}
+	h := &hub{cfg: cfg, log: log, handedOver: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer cancel(nil)
+	if err := h.open(ctx); err != nil {
+		return err
+	}
+	defer h.close()
+	h.work(ctx, &background, cancel)
+	failed := h.listen()
+	if err := handover.Announce(h.status()); err != nil {
+		return err
+	}
+	h.notify.start(h.status)
+	select {
+	case err := <-failed:
+		return err
+	case <-h.handedOver:
+		cancel(nil)
+		return h.drain()
+	case <-ctx.Done():
+		h.stop()
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+			return cause
+		}
+		return nil
+	}
+}
+
+// open makes the parts, from the ones that need nothing to the ones that need others,
+// and brings the routes back before anything is accepted.
+func (h *hub) open(ctx context.Context) (err error) {
+	if h.listeners, err = handover.Listeners(); err != nil {
+		return err
+	}
+	if h.cfg.State.Directory == "" {
+		return errors.New("there is no folder for the hub's state\nhint: systemctl start gifford-hub, or set state.directory")
+	}
+	if h.cfg.TLS.Certificate != "" {
+		if h.cert, err = tlscert.Open(ctx, tlscert.Config{Certificate: h.cfg.TLS.Certificate, Key: h.cfg.TLS.Key, Log: h.log}); err != nil {
+			return err
+		}
+	}
+	if h.store, err = store.Open(ctx, store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"), Log: h.log}); err != nil {
+		return err
+	}
+	if h.launcher, err = launcherbus.Dial(ctx); err != nil {
+		return err
+	}
+	if h.login, err = login.New(ctx, h.loginConfig(accounts.New())); err != nil {
+		return err
+	}
+	for _, problem := range h.login.Problems(ctx) {
+		h.log.Warn("access rule: "+problem, "event", "access-problem")
+	}
+	if err := h.assemble(); err != nil {
+		return err
+	}
+	if err := h.servers.Sync(ctx); err != nil {
+		h.log.Error("cannot read back what runs; trying again when the launcher answers", "event", "sync-failed", "error", err.Error())
+	}
+	return nil
+}
+
+func (h *hub) close() {
+	if h.servers != nil {
+		h.servers.Close()
+	}
+	if h.launcher != nil {
+		h.launcher.Close()
+	}
+	if h.store != nil {
+		_ = h.store.Close()
+	}
+}
+
+// env is what servers are told of the hub.
+func (h *hub) env() (servers.EnvConfig, error) {
+	for _, l := range h.listeners["api"] {
+		if addr, ok := l.Addr().(*net.TCPAddr); ok {
+			url := fmt.Sprintf("http://127.0.0.1:%d%shub/api", addr.Port, h.cfg.HTTP.BaseURL)
+			return servers.EnvConfig{BaseURL: h.cfg.HTTP.BaseURL, APIURL: url, PublicURL: h.cfg.HTTP.PublicURL}, nil
+		}
+	}
+	return servers.EnvConfig{}, errors.New("there is no listener for the servers' way back to the hub\nhint: systemctl start gifford-hub-api.socket")
+}
+
+// work starts what runs beside the requests until ctx ends.
+func (h *hub) work(ctx context.Context, background *sync.WaitGroup, cancel context.CancelCauseFunc) {
+	background.Go(func() {
+		resync := func() {
+			if err := h.servers.Sync(ctx); err != nil && ctx.Err() == nil {
+				h.log.Error("cannot read back what runs", "event", "sync-failed", "error", err.Error())
+			}
+		}
+		// Without the bus nothing more would be heard of any unit: end, and let systemd start anew.
+		if err := h.launcher.Watch(ctx, h.servers.Handle, resync); err != nil && ctx.Err() == nil {
+			cancel(err)
+		}
+	})
+	background.Go(func() { h.store.KeepClean(ctx, cleanEvery) })
+	background.Go(func() {
+		if err := (handover.Notify{}).Watchdog(ctx, h.store.Ping); err != nil && ctx.Err() == nil {
+			h.log.Error("cannot feed the watchdog", "event", "watchdog-failed", "error", err.Error())
+		}
+	})
+	if h.cert != nil {
+		background.Go(func() { h.cert.Watch(ctx) })
+	}
+}
+
+// loginConfig hands the settings on.
+func (h *hub) loginConfig(unix accounts.Service) login.Config {
+	l, a := h.cfg.Login, h.cfg.Access
+	return login.Config{
+		Issuer: l.Issuer, ClientID: l.ClientID, ClientSecret: l.ClientSecret.Reveal(), ClientAuth: l.ClientAuth,
+		CallbackURL: l.CallbackURL, Scopes: l.Scopes, UsernameClaim: l.UsernameClaim, UsernamePattern: l.UsernamePattern,
+		UsernameMap: l.UsernameMap, Lowercase: l.Lowercase, RequireVerifiedEmail: l.RequireVerifiedEmail, GroupsClaim: l.GroupsClaim,
+		Endpoints: login.Endpoints(l.Endpoints), ProviderLogout: l.ProviderLogout, PostLogoutURL: l.PostLogoutURL,
+		Access: login.Access{AllowAll: a.AllowAll, AllowedUsers: a.Users, AllowedGroups: a.Groups, AllowedUnixGroups: a.UnixGroups,
+			AdminUsers: a.AdminUsers, AdminGroups: a.AdminGroups, AdminUnixGroups: a.AdminUnixGroups, BlockedUsers: a.BlockedUsers},
+		Recheck: a.Recheck, MaxStale: a.MaxStale, Lifetime: h.cfg.Session.Lifetime, Idle: h.cfg.Session.Idle,
+		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Log: h.log, Now: time.Now,
+	}
+}
+
+// manage makes the server manager over the proxy's routes.
+func (h *hub) manage() error {
+	env, err := h.env()
+	if err != nil {
+		return err
+	}
+	h.servers, err = servers.New(servers.Config{
+		Launcher: h.launcher, Router: h.proxy, Prober: probe.New(proxy.Dial), Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
+		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout, StopTimeout: h.cfg.Servers.StopTimeout,
+		Log: h.log, OnChange: func(int) { h.notify.changed() },
+	})
+	return err
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+func (a *app) serversCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "servers",
+		Short: "List, start and stop members' servers, and read their logs",
+		Long: `Lists, starts and stops members' servers through the running hub, and reads their logs from
+the journal. Only root may do it.`,
+		Example: `  sudo gifford-hub servers list
+  sudo gifford-hub servers logs alice`,
+		Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.listCommand(), a.startCommand(), a.stopCommand(), a.logsCommand())
+	return cmd
+}
+
+// parseServer takes "alice", or "alice:name" for a named server.
+func parseServer(cmd *cobra.Command, arg string) (ident.Key, error) {
+	user, server, _ := strings.Cut(arg, ":")
+	k, err := ident.ParseKey(user, server)
+	if err != nil {
+		return k, &usageError{err, cmd.CommandPath()}
+	}
+	return k, nil
+}
+
+func (a *app) listCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the servers that are not stopped",
+		Long: `Lists the servers that start, run, stop or have failed: whose they are, since when they are
+in that state, and when somebody last did something in them.`,
+		Example: `  sudo gifford-hub servers list
+  sudo gifford-hub servers list --json | jq -r '.[].user'`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := a.hub().Servers(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(a.stdout, list)
+			}
+			return writeServers(a.stdout, list, time.Now())
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func writeServers(w io.Writer, list []control.Server, now time.Time) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tw, "SERVER\tSTATE\tFOR\tPROFILE\tLAST ACTIVITY\tURL")
+	for _, s := range list {
+		activity := "-"
+		if !s.LastActivity.IsZero() {
+			activity = age(now.Sub(s.LastActivity)) + " ago"
+		}
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", ident.Key{User: s.User, Server: s.Server}, s.State,
+			age(now.Sub(s.Since)), orDash(s.Profile), activity, s.URL)
+	}
+	return tw.Flush()
+}
+
+// age is a duration as people say it.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (a *app) startCommand() *cobra.Command {
+	var profile string
+	cmd := &cobra.Command{
+		Use:   "start USER",
+		Short: "Start a member's server and wait until it is ready",
+		Long: `Starts a member's server as the hub would for them, prints each step, and ends when the
+server is ready or has failed.`,
+		Example: `  sudo gifford-hub servers start alice
+  sudo gifford-hub servers start alice --profile jupyterlab`,
+		Args:              arguments(cobra.ExactArgs(1)),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := parseServer(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			return a.hub().Start(cmd.Context(), control.StartRequest{User: k.User, Server: k.Server, Profile: profile},
+				func(p control.Progress) {
+					if !p.Failed {
+						_, _ = fmt.Fprintf(a.stdout, "%3d%% %s\n", p.Progress, p.Message)
+					}
+				})
+		},
+	}
+	cmd.Flags().StringVar(&profile, "profile", "", "the policy's profile to start (default: the policy's default)")
+	return cmd
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop USER...",
+		Short: "Stop members' servers and wait until they are gone",
+		Long: `Stops members' servers, one after the other, and ends when their units are gone. Running
+kernels end; files stay.`,
+		Example:           `  sudo gifford-hub servers stop alice`,
+		Args:              arguments(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: a.completeServers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			keys := make([]ident.Key, len(args))
+			for i, arg := range args {
+				k, err := parseServer(cmd, arg)
+				if err != nil {
+					return err
+				}
+				keys[i] = k
+			}
+			return a.stopAll(cmd.Context(), keys)
+		},
+	}
+}
+
+// stopAll ends at the first failure, so that the operator sees which one it was.
+func (a *app) stopAll(ctx context.Context, keys []ident.Key) error {
+	for _, k := range keys {
+		if err := a.hub().Stop(ctx, control.StopRequest{User: k.User, Server: k.Server}); err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(a.stdout, "stopped %s\n", k)
+	}
+	return nil
+}
+
+// completeServers gives the shell the names of servers that run.
+func (a *app) completeServers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	list, err := a.hub().Servers(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, s := range list {
+		names = append(names, ident.Key{User: s.User, Server: s.Server}.String())
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
