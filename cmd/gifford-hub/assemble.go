@@ -20,7 +20,7 @@ import (
 
 // assemble makes the HTTP surfaces: pages, API, OAuth provider, proxy and the operator's
 // socket.
-func (h *hub) assemble() (err error) {
+func (h *instance) assemble() (err error) {
 	// The proxy answers with pages where it has no route, and the pages show servers whose
 	// routes the proxy has; the pages are therefore found when they are needed.
 	var pages *web.Web
@@ -51,7 +51,7 @@ func (h *hub) assemble() (err error) {
 
 // trustedProxies gives whose X-Forwarded-* headers count: nobody's when the hub is
 // reached directly.
-func (h *hub) trustedProxies() []prefix {
+func (h *instance) trustedProxies() []prefix {
 	if !h.cfg.HTTP.BehindProxy {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (h *hub) trustedProxies() []prefix {
 }
 
 // api makes JupyterHub's API with the OAuth provider in it.
-func (h *hub) api(pages *web.Web) *api.API {
+func (h *instance) api(pages *web.Web) *api.API {
 	env, _ := h.env() // manage has asked for it before
 	provider := oauth.New(oauth.Config{Servers: h.servers, Records: h.store, Env: env, Person: h.person, Confirm: pages.Confirm,
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
@@ -91,7 +91,7 @@ func noSession(err error) error {
 }
 
 // person gives who is in the browser that a server sent to be signed in.
-func (h *hub) person(r *http.Request) (oauth.Person, error) {
+func (h *instance) person(r *http.Request) (oauth.Person, error) {
 	m, err := h.login.Member(r)
 	if err != nil {
 		return oauth.Person{}, err
@@ -100,7 +100,7 @@ func (h *hub) person(r *http.Request) (oauth.Person, error) {
 }
 
 // mount says which surface answers what.
-func (h *hub) mount(api, pages http.Handler) {
+func (h *instance) mount(api, pages http.Handler) {
 	base := h.cfg.HTTP.BaseURL
 	isAPI := func(path string) bool { return path == base+"hub/api" || strings.HasPrefix(path, base+"hub/api/") }
 	// No mux in front of the proxy: a mux would clean paths that are the servers' matter.
@@ -126,11 +126,11 @@ func (h *hub) mount(api, pages http.Handler) {
 }
 
 // wrap is the middleware that every request passes, outermost first.
-func (h *hub) wrap(next http.Handler) http.Handler {
+func (h *instance) wrap(next http.Handler) http.Handler {
 	return httpx.WithRequestID(httpx.WithRecover(h.log, next))
 }
 
-func (h *hub) operator() *operator.Operator {
+func (h *instance) operator() *operator.Operator {
 	var all []control.Listener
 	for name, group := range h.listeners {
 		for _, l := range group {

@@ -40,7 +40,7 @@ func newSurface(name string, listeners []net.Listener, handler http.Handler) *su
 }
 
 // expose sorts the listeners into surfaces.
-func (h *hub) expose(public, private, operator http.Handler) {
+func (h *instance) expose(public, private, operator http.Handler) {
 	main, plain := h.splitPublic()
 	front := newSurface("public", main, public)
 	if h.cert != nil {
@@ -53,7 +53,7 @@ func (h *hub) expose(public, private, operator http.Handler) {
 }
 
 // splitPublic tells the listeners that redirect to TLS from the ones that serve.
-func (h *hub) splitPublic() (main, plain []net.Listener) {
+func (h *instance) splitPublic() (main, plain []net.Listener) {
 	for _, l := range h.listeners["public"] {
 		addr, ok := l.Addr().(*net.TCPAddr)
 		if h.cert != nil && ok && addr.Port == h.cfg.HTTP.RedirectPort {
@@ -82,7 +82,7 @@ func redirect(publicURL string) http.Handler {
 }
 
 // listen begins to accept, and gives the error of the first listener that fails.
-func (h *hub) listen() <-chan error {
+func (h *instance) listen() <-chan error {
 	failed := make(chan error, 1)
 	for _, s := range h.surfaces {
 		for _, l := range s.listeners {
@@ -107,7 +107,7 @@ func (h *hub) listen() <-chan error {
 
 // reload starts the binary on disk with our listeners. When it is ready this process
 // stops accepting and serves what is open to its end.
-func (h *hub) reload(ctx context.Context) error {
+func (h *instance) reload(ctx context.Context) error {
 	if !h.reloading.TryLock() {
 		return errors.New("a reload is under way already")
 	}
@@ -138,7 +138,7 @@ func (h *hub) reload(ctx context.Context) error {
 }
 
 // drain serves what is open to its end, or until drain_timeout.
-func (h *hub) drain() error {
+func (h *instance) drain() error {
 	h.log.Info("a newer process has taken over; serving what is open", "event", "draining", "open", h.proxy.Open())
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.HTTP.DrainTimeout)
 	defer cancel()
@@ -150,7 +150,7 @@ func (h *hub) drain() error {
 }
 
 // stop ends the service: open requests have a moment, WebSockets end at once.
-func (h *hub) stop() {
+func (h *instance) stop() {
 	_ = (handover.Notify{}).Stopping()
 	h.notify.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
@@ -164,7 +164,7 @@ func (h *hub) stop() {
 }
 
 // shutdown stops accepting on every surface and waits for open requests.
-func (h *hub) shutdown(ctx context.Context) error {
+func (h *instance) shutdown(ctx context.Context) error {
 	errs := make(chan error, len(h.surfaces))
 	for _, s := range h.surfaces {
 		go func() { errs <- s.drainer.Drain(ctx, map[string][]net.Listener{s.name: s.listeners}) }()

@@ -37,7 +37,7 @@ func (n *notifier) changed() {
 
 // status is the line that systemctl status shows: how many servers run, and where the hub
 // is reached.
-func (h *hub) status() string {
+func (h *instance) status() string {
 	running, pending := 0, 0
 	for _, s := range h.servers.List() {
 		switch {

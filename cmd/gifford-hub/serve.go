@@ -36,8 +36,8 @@ const (
 	reloadBound = 60 * time.Second // for a new process to get ready
 )
 
-// hub is the parts of a running hub, wired.
-type hub struct {
+// instance is the parts of a running hub, wired.
+type instance struct {
 	cfg       *config.Config
 	log       *slog.Logger
 	listeners map[string][]net.Listener
@@ -61,7 +61,7 @@ func serve(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	h := &hub{cfg: cfg, log: log, handedOver: make(chan struct{})}
+	h := &instance{cfg: cfg, log: log, handedOver: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var background sync.WaitGroup
@@ -94,7 +94,7 @@ func serve(ctx context.Context, cfg *config.Config) error {
 
 // open makes the parts, from the ones that need nothing to the ones that need others,
 // and brings the routes back before anything is accepted.
-func (h *hub) open(ctx context.Context) (err error) {
+func (h *instance) open(ctx context.Context) (err error) {
 	if h.listeners, err = handover.Listeners(); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (h *hub) open(ctx context.Context) (err error) {
 	return nil
 }
 
-func (h *hub) close() {
+func (h *instance) close() {
 	if h.servers != nil {
 		h.servers.Close()
 	}
@@ -140,7 +140,7 @@ func (h *hub) close() {
 }
 
 // env is what servers are told of the hub.
-func (h *hub) env() (servers.EnvConfig, error) {
+func (h *instance) env() (servers.EnvConfig, error) {
 	for _, l := range h.listeners["api"] {
 		if addr, ok := l.Addr().(*net.TCPAddr); ok {
 			url := fmt.Sprintf("http://127.0.0.1:%d%shub/api", addr.Port, h.cfg.HTTP.BaseURL)
@@ -151,7 +151,7 @@ func (h *hub) env() (servers.EnvConfig, error) {
 }
 
 // work starts what runs beside the requests until ctx ends.
-func (h *hub) work(ctx context.Context, background *sync.WaitGroup, cancel context.CancelCauseFunc) {
+func (h *instance) work(ctx context.Context, background *sync.WaitGroup, cancel context.CancelCauseFunc) {
 	background.Go(func() {
 		resync := func() {
 			if err := h.servers.Sync(ctx); err != nil && ctx.Err() == nil {
@@ -175,7 +175,7 @@ func (h *hub) work(ctx context.Context, background *sync.WaitGroup, cancel conte
 }
 
 // loginConfig hands the settings on.
-func (h *hub) loginConfig(unix accounts.Service) login.Config {
+func (h *instance) loginConfig(unix accounts.Service) login.Config {
 	l, a := h.cfg.Login, h.cfg.Access
 	return login.Config{
 		Issuer: l.Issuer, ClientID: l.ClientID, ClientSecret: l.ClientSecret.Reveal(), ClientAuth: l.ClientAuth,
@@ -190,7 +190,7 @@ func (h *hub) loginConfig(unix accounts.Service) login.Config {
 }
 
 // manage makes the server manager over the proxy's routes.
-func (h *hub) manage() error {
+func (h *instance) manage() error {
 	env, err := h.env()
 	if err != nil {
 		return err

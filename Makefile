@@ -1,0 +1,82 @@
+# gifford-hub. "make help" lists the targets; continuous integration calls these and nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Of the last commit, so that the same source gives the same package.
+VERSION ?= $(shell packaging/version)
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export CGO_ENABLED := 0
+
+# Tools that are no part of go.mod, each at a version that is known to work.
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+COMMANDS := gifford-hub gifford-launcher gifford-container
+ARCHES := amd64 arm64
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.PHONY: help build docs deb rpm apt-repo check test e2e demo demo-stop clean programs package-docs
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the programs for this machine, in bin/
+	mkdir -p bin
+	for c in $(COMMANDS); do go build -trimpath -ldflags '$(LDFLAGS)' -o bin/$$c ./cmd/$$c; done
+
+docs: ## docs/settings.md and packaging/hub.toml, from the table of settings
+	go test -count=1 -run TestGenerated ./cmd/gifford-hub -update
+
+deb: programs package-docs ## the .deb packages, amd64 and arm64, in dist/
+	rm -f dist/gifford-hub_*.deb
+	for a in $(ARCHES); do ARCH=$$a VERSION='$(VERSION)' .cache/tools/nfpm package --packager deb --target dist/; done
+
+rpm: programs package-docs ## the .rpm packages, amd64 and arm64, in dist/
+	rm -f dist/gifford-hub-*.rpm
+	for a in $(ARCHES); do ARCH=$$a VERSION='$(VERSION)' .cache/tools/nfpm package --packager rpm --target dist/; done
+
+apt-repo: deb ## a signed apt repository with them, in dist/apt
+	packaging/apt-repo
+
+check: ## gofmt, vet, staticcheck, guard tests and unit tests
+	@unformatted=$$(gofmt -l agent cmd test); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted (hint: gofmt -w)"; exit 1; }
+	go vet ./...
+	go vet -tags 'e2e demo' ./test/...
+	go run $(STATICCHECK) ./...
+	CGO_ENABLED=1 go test -race ./...
+
+# The throwaway hosts are of this machine's kind.
+e2e demo: ARCHES := $(shell go env GOARCH)
+
+e2e: apt-repo ## end-to-end tests on throwaway hosts, Debian 13 and 12 (root)
+	test/e2e/run
+
+test: check e2e ## all tests: check, then e2e
+
+demo: apt-repo ## the main job on a throwaway host that stays up (root)
+	test/demo
+
+demo-stop: ## end that host
+	test/demo stop
+
+clean: ## remove what was built; .cache stays
+	rm -rf bin dist
+
+# What the packages are made of.
+programs: .cache/tools/nfpm
+	for a in $(ARCHES); do for c in $(COMMANDS); do \
+	    GOARCH=$$a go build -trimpath -ldflags '$(LDFLAGS)' -o dist/bin/$$a/$$c ./cmd/$$c; \
+	done; done
+
+package-docs:
+	rm -rf dist/docs
+	go run ./cmd/gifford-hub docs dist/docs
+	cp packaging/man/* dist/docs/man/
+	packaging/changelog '$(VERSION)' >dist/docs/changelog
+	packaging/licenses >dist/docs/third-party-licenses
+	gzip -9n dist/docs/man/* dist/docs/changelog dist/docs/third-party-licenses
+
+.cache/tools/nfpm:
+	mkdir -p .cache/tools
+	GOBIN=$(CURDIR)/.cache/tools GOFLAGS=-buildvcs=false go install $(NFPM)
