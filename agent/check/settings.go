@@ -31,7 +31,7 @@ func settings(_ context.Context, r *run) []finding {
 	}
 	var found []finding
 	for _, p := range problems {
-		found = append(found, finding{Fail, p.Error(), "sudoedit " + policy.File})
+		found = append(found, finding{Fail, p.Error(), "sudoedit " + p.File})
 	}
 	return found
 }

@@ -1,21 +1,27 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"os"
 	"path/filepath"
 
 	"github.com/gifford-lab/gifford-hub/agent/check"
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
 // checkConfig wires the check to this host. done ends what it has opened.
-func (a *app) checkConfig(user ident.User) (cfg check.Config, done func()) {
+func (a *app) checkConfig(ctx context.Context, user ident.User) (cfg check.Config, done func()) {
 	cfg = check.Config{Host: check.NewHost(), LoadSettings: a.load, LoadPolicy: a.loadPolicy, User: user}
-	cfg.LauncherError = errors.New("no client")
-	return cfg, func() {}
+	client, err := launcherbus.Dial(ctx)
+	if err != nil {
+		cfg.LauncherError = err
+		return cfg, func() {}
+	}
+	cfg.Launcher = client
+	return cfg, client.Close
 }
 
 // loadPolicy reads the launcher's policy, which lies beside the hub's settings.
