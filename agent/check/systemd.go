@@ -8,14 +8,16 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"time"
 )
 
 const (
 	systemdLeast = 252
 	hubUser      = "gifford-hub"
 	stateFolder  = "/var/lib/gifford-hub"
+
+	// launcherTimeout is D-Bus's own for starting a service (25 s) and a little.
+	launcherTimeout = 30 * time.Second
 )
 
 func systemdVersion(ctx context.Context, r *run) []finding {
@@ -64,16 +66,16 @@ func launcherAnswers(ctx context.Context, r *run) []finding {
 	if r.Launcher == nil {
 		return fail("systemctl start dbus", "cannot reach the system bus: %v", r.LauncherError)
 	}
+	ctx, cancel := context.WithTimeout(ctx, launcherTimeout)
+	defer cancel()
 	profiles, err := r.Launcher.Profiles(ctx)
 	if err != nil && !r.Host.Root() {
 		return unknown(asRoot, "the launcher talks to the hub and root alone")
 	}
-	var refused *launcherbus.Error
 	switch {
-	case errors.As(err, &refused):
-		return fail("journalctl -u gifford-launcher", "the launcher answers with an error: %s", refused.Message)
 	case err != nil:
-		return fail("systemctl reload dbus; systemctl start gifford-launcher; journalctl -u gifford-launcher", "the launcher does not answer: %v", err)
+		message, _, _ := strings.Cut(err.Error(), "\nhint: ")
+		return fail("journalctl -u gifford-launcher; systemctl reload dbus; systemctl start gifford-launcher", "%s", message)
 	case len(profiles) == 0:
 		return fail("add a [profile.NAME] to /etc/gifford-hub/launcher.toml", "the launcher answers, but its policy has no profile")
 	}
