@@ -189,6 +189,8 @@ func (l *Launcher) reason(ctx context.Context, req unit.Request, cause error) er
 	switch {
 	case err != nil || s.Result == "success":
 		return refuse(launcherbus.StartFailed, "%s: systemd's job ended with %q%s", what, job.Result, hint)
+	case s.Result == "exit-code" && s.Exit == 0: // of the main process; what prepares it has failed
+		return refuse(launcherbus.StartFailed, "%s: the image or the network could not be made ready; its log says why%s", what, hint)
 	case s.Result == "exit-code":
 		return refuse(launcherbus.StartFailed, "%s: it ended with exit status %d%s", what, s.Exit, hint)
 	case s.Result == "timeout":

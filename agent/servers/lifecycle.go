@@ -141,7 +141,9 @@ func (m *Manager) adopt(u launcherbus.Server) {
 			m.awaitAnswer(s)
 		}
 	case launcherbus.Stopping:
-		if s.State.Pending() || s.State == Ready {
+		// A unit that fails is "deactivating" before it is failed; its end tells which it was.
+		if !s.State.Active() {
+			m.note(m.transition(s, unitActive))
 			m.note(m.transition(s, stopAsked))
 		}
 	}

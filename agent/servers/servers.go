@@ -218,6 +218,9 @@ func (m *Manager) transition(s *server, e event) error {
 	if to != Failed {
 		s.Failure = nil
 	}
+	if to == Stopped { // nobody may wait for a start that is over
+		s.progress.add(Progress{Percent: 100, Failed: true, Message: "Server stopped"})
+	}
 	m.cfg.Log.Info("server is "+string(to), "event", "server-"+string(to), "user", s.Key.User.String(),
 		"server", s.Key.Server.String(), "unit", s.Key.Unit(), "from", string(from))
 	if m.cfg.OnChange != nil {

@@ -113,6 +113,14 @@ func (w *world) end(m *Manager, key ident.Key, e launcherbus.Event) {
 	m.Handle(e)
 }
 
+// deactivate lets a unit be seen on its way to its end.
+func (w *world) deactivate(m *Manager, key ident.Key) {
+	w.mu.Lock()
+	w.units[key] = launcherbus.Server{Key: key, State: launcherbus.Stopping}
+	w.mu.Unlock()
+	m.Handle(launcherbus.Event{Key: key, State: launcherbus.Stopping})
+}
+
 func newWorld(t *testing.T) (*world, *Manager) {
 	t.Helper()
 	w := &world{units: map[ident.Key]launcherbus.Server{}, routes: map[ident.Key]string{}, answers: true,
@@ -213,6 +221,27 @@ func TestFailures(t *testing.T) {
 				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "exit-code", Exit: 3})
 			},
 			want: "ended with exit status 3",
+		},
+		"exits while it stops being active": {
+			prepare: func(w *world) { w.answers = false },
+			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
+				time.Sleep(time.Second)
+				w.deactivate(m, k)
+				synctest.Wait()
+				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "exit-code", Exit: 3})
+			},
+			want: "ended with exit status 3",
+		},
+		"deactivating while it starts": {
+			prepare: func(w *world) {
+				w.startErr = &launcherbus.Error{Code: launcherbus.StartFailed, Message: "no such image"}
+			},
+			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
+				w.deactivate(m, k)
+				synctest.Wait()
+				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "exit-code"})
+			},
+			want: "no such image",
 		},
 		"dies when ready": {
 			prepare: func(*world) {},

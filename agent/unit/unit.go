@@ -157,18 +157,21 @@ func (r Request) limits() []Property {
 // environment is the unit's own: for Podman, not for the container. Anybody on the host
 // can read it, so it holds no secret.
 func (r Request) environment() []string {
-	return []string{
+	env := []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=" + r.StateDir, // Podman's state must not touch a home on a network file system
 		fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", r.UID),
 		"CONTAINERS_STORAGE_CONF=" + r.StorageConf,
-		// Podman 4.3 would ask the user's systemd for a scope and leave the unit's cgroup, and
-		// with it the unit's limits, in spite of --cgroups=split.
-		"DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null",
 		EnvProfile + "=" + r.ProfileName,
 		EnvTokenHash + "=" + r.TokenHash,
 		EnvSocket + "=" + r.Socket(),
 	}
+	if !r.Podman.nativePasta() {
+		// Podman 4.3 would ask the user's systemd for a scope and leave the unit's cgroup, and
+		// with it the unit's limits, in spite of --cgroups=split.
+		env = append(env, "DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null")
+	}
+	return env
 }
 
 // prepare is run before Podman: it loads or pulls the image.

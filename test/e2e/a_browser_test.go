@@ -92,17 +92,26 @@ func TestAliceRunsACellInJupyterLab(t *testing.T) {
 	picture(t, ctx, "4-jupyterlab")
 	click("new notebook", notebookCard)
 	see("cell", firstCell)
-	do(t, ctx, "idle kernel", chromedp.WaitReady(`.jp-Notebook-ExecutionIndicator[data-status=idle]`))
+	eventually(t, "the status bar shows an idle kernel", 2*time.Minute, func() bool {
+		return do(t, ctx, "status bar", chromedp.Evaluate[bool](`document.querySelector("#jp-main-statusbar").innerText.includes("| Idle")`))
+	})
 	click("cell", firstCell)
 	do(t, ctx, "code", chromedp.SendKeys(firstCell, "print('six times seven is', 6*7)"))
 	do(t, ctx, "Shift+Enter", chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierShift)))
-	output := do(t, ctx, "output", chromedp.Text(`.jp-OutputArea-output pre`))
+	var output string
+	eventually(t, "the cell has printed", time.Minute, func() bool {
+		output = do(t, ctx, "output", chromedp.Evaluate[string](`document.querySelector(".jp-OutputArea-output pre")?.innerText ?? ""`))
+		return output != ""
+	})
 	picture(t, ctx, "5-cell")
 	if strings.TrimSpace(output) != "six times seven is 42" {
 		t.Errorf("the cell printed %q", output)
 	}
+	// Another tab: leaving a notebook that is not saved would raise the browser's own question.
+	ctx, cancel := chromedp.NewContext(ctx)
+	defer cancel()
 	do(t, ctx, "home", chromedp.Navigate(base+"/hub/home"))
-	see("home with a running server", `form[action*="/hub/stop"] button`)
+	do(t, ctx, "home with a running server", chromedp.WaitVisible(`form[action*="/hub/stop"] button`))
 	picture(t, ctx, "6-home-running")
 	do(t, ctx, "narrow", chromedp.EmulateViewport(360, 740))
 	do(t, ctx, "narrow home", chromedp.Navigate(base+"/hub/home"))

@@ -192,7 +192,8 @@ func (v *visitor) signIn(account string) page {
 func member(t *testing.T, h host, account string) *visitor {
 	t.Helper()
 	v := newVisitor(t, h)
-	if p := v.signIn(account); p.status != http.StatusOK || !strings.HasPrefix(p.url.Path, "/hub/") || p.url.Host != h.ip {
+	p := v.signIn(account)
+	if home := v.get("/hub/home"); home.status != http.StatusOK || home.url.Path != "/hub/home" {
 		t.Fatalf("%s cannot sign in: %s", account, p)
 	}
 	return v
