@@ -37,6 +37,7 @@ func (m *Manager) Start(key ident.Key, profile string) error {
 	if err := m.transition(s, startAsked); err != nil {
 		return err
 	}
+	s.reason = ""
 	token := newToken()
 	s.Profile, s.Started, s.tokenHash, s.progress = profile, time.Now(), ident.HashToken(token), newBroadcast()
 	s.progress.add(Progress{Message: "Server requested"})
@@ -74,7 +75,7 @@ func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token stri
 	case ctx.Err() != nil:
 		err = errors.New("the start was cancelled")
 	}
-	m.fail(key, startFailed, err.Error(), since)
+	m.fail(key, err.Error(), since)
 }
 
 // launched takes note that the launcher has answered a Start.
@@ -97,7 +98,7 @@ func (m *Manager) followJournal(ctx context.Context, key ident.Key, since time.T
 func (m *Manager) unitIsActive(key ident.Key) {
 	list, err := m.cfg.Launcher.List(m.ctx)
 	if err != nil {
-		m.fail(key, startFailed, fmt.Sprintf("cannot read back what runs: %v", err), time.Now())
+		m.fail(key, fmt.Sprintf("cannot read back what runs: %v", err), time.Now())
 		return
 	}
 	for _, u := range list {
@@ -173,7 +174,7 @@ func (m *Manager) awaitAnswer(s *server) {
 		case err == nil:
 			m.answered(key)
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			m.fail(key, "", fmt.Sprintf("%s is active but its server did not answer within %s: %v", key.Unit(), m.cfg.HTTPTimeout, err), since)
+			m.giveUp(key, fmt.Sprintf("%s is active but its server did not answer within %s: %v", key.Unit(), m.cfg.HTTPTimeout, err), since)
 		}
 	})
 }
@@ -214,27 +215,51 @@ func (m *Manager) answered(key ident.Key) {
 	s.progress.add(Progress{Percent: 100, Ready: true, Message: "Server ready at " + m.cfg.Env.Prefix(key)})
 }
 
-// fail ends a start with its reason and the end of the unit's journal. With no event
-// the unit still runs and is stopped first.
-func (m *Manager) fail(key ident.Key, e event, reason string, since time.Time) {
-	lines := m.tail(key, since)
-	if e == "" {
-		m.stopUnit(key)
-		e = startFailed
+// fail ends a start with its reason and the end of the unit's journal.
+func (m *Manager) fail(key ident.Key, reason string, since time.Time) {
+	if explain := m.markFailed(key, startFailed, reason, since); explain != nil {
+		explain()
 	}
+}
+
+// giveUp stops a unit that is active but of no use, and fails with that reason whatever
+// the unit's own end will say.
+func (m *Manager) giveUp(key ident.Key, reason string, since time.Time) {
+	m.mu.Lock()
+	m.entry(key).reason = reason
+	m.mu.Unlock()
+	m.stopUnit(key)
+	m.fail(key, reason, since)
+}
+
+// markFailed makes a server failed at once, so that no later event can take it for
+// stopped, and gives the function that reads the log and tells those who wait. It gives
+// nil where there is nothing to do: a stop was asked for meanwhile and takes care of the
+// unit, or the failure is known.
+func (m *Manager) markFailed(key ident.Key, e event, reason string, since time.Time) func() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.entry(key)
-	if s.State == Stopping || s.State == Stopped {
-		return // a stop was asked for meanwhile and takes care of the unit
+	if s.State == Stopping || s.State == Stopped || s.State == Failed {
+		return nil
+	}
+	if s.reason != "" {
+		reason, s.reason = s.reason, ""
 	}
 	m.note(m.transition(s, e))
-	if s.Failure == nil {
-		s.Failure = &Failure{Message: reason, Lines: lines, At: time.Now()}
-		m.cfg.Log.Error("server failed", "event", "server-failure", "user", key.User.String(),
-			"server", key.Server.String(), "unit", key.Unit(), "error", reason)
+	failure, progress := &Failure{Message: reason, At: time.Now()}, s.progress
+	s.Failure = failure
+	m.cfg.Log.Error("server failed", "event", "server-failure", "user", key.User.String(),
+		"server", key.Server.String(), "unit", key.Unit(), "error", reason)
+	return func() {
+		lines := m.tail(key, since)
+		m.mu.Lock()
+		if s.Failure == failure { // not started anew meanwhile
+			s.Failure = &Failure{Message: failure.Message, Lines: lines, At: failure.At}
+		}
+		m.mu.Unlock()
+		progress.add(Progress{Percent: 100, Failed: true, Message: "Spawn failed: " + firstLine(reason)})
 	}
-	s.progress.add(Progress{Percent: 100, Failed: true, Message: "Spawn failed: " + firstLine(reason)})
 }
 
 func firstLine(s string) string {
@@ -369,7 +394,9 @@ func (m *Manager) ended(e launcherbus.Event) {
 	if launching {
 		return // the launcher's answer to Start carries the reason
 	}
-	m.wg.Go(func() { m.fail(e.Key, unitEnded, endReason(e), since) })
+	if explain := m.markFailed(e.Key, unitEnded, endReason(e), since); explain != nil {
+		m.wg.Go(explain)
+	}
 }
 
 // endReason puts systemd's Result (systemd.service(5)) into words.

@@ -107,6 +107,7 @@ type server struct {
 	tokenHash string
 	launching bool               // our own call of Launcher.Start is under way; its answer ends the state Starting
 	cancel    context.CancelFunc // ends the start under way; nil when there is none
+	reason    string             // why the hub gave the unit up, while it ends
 	progress  *broadcast
 }
 

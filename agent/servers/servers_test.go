@@ -28,6 +28,7 @@ type world struct {
 	startFor time.Duration // how long Start takes
 	answers  bool          // whether servers answer HTTP
 	lines    []string
+	onStop   func(launcherbus.Event)
 }
 
 func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
@@ -54,6 +55,9 @@ func (w *world) Stop(_ context.Context, key ident.Key) error {
 		return &launcherbus.Error{Code: launcherbus.NotFound, Message: "no such unit"}
 	}
 	delete(w.units, key)
+	if w.onStop != nil {
+		go w.onStop(launcherbus.Event{Key: key, State: launcherbus.Stopped}) // the echo of the stop
+	}
 	return nil
 }
 
@@ -132,6 +136,7 @@ func newWorld(t *testing.T) (*world, *Manager) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.onStop = m.Handle
 	return w, m
 }
 
@@ -248,6 +253,7 @@ func TestFailures(t *testing.T) {
 			during: func(t *testing.T, w *world, m *Manager, k ident.Key) {
 				follow(t, m, k)
 				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "oom-kill"})
+				w.end(m, k, launcherbus.Event{State: launcherbus.Stopped}) // the launcher lets systemd forget it
 				synctest.Wait()
 			},
 			want: "more memory than it may",

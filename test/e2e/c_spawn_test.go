@@ -164,9 +164,9 @@ func TestFailuresAreClear(t *testing.T) {
 			if tt.wantLog != "" && !strings.Contains(home, tt.wantLog) {
 				t.Errorf("the page does not show the unit's line %q\n%s", tt.wantLog, home)
 			}
-			if log := h.journal(t, "gifford-hub", since, "JUPYTER_USER="+tt.account); !strings.Contains(log, tt.want) {
-				t.Errorf("the hub's journal does not say %q:\n%s", tt.want, log)
-			}
+			eventually(t, "the hub's journal says "+tt.want, 10*time.Second, func() bool {
+				return strings.Contains(h.journal(t, "gifford-hub", since, "JUPYTER_USER="+tt.account), tt.want)
+			})
 			eventually(t, "no unit is left", 30*time.Second, func() bool {
 				return strings.TrimSpace(h.run(t, "systemctl", "list-units", "--all", "--no-legend", "--plain", "jupyter-"+tt.account+"*.service")) == ""
 			})
@@ -220,9 +220,9 @@ func TestUnitEndsByItself(t *testing.T) {
 	if home := v.get("/hub/home").body; !strings.Contains(home, "signal") {
 		t.Errorf("home does not say how the server ended:\n%s", home)
 	}
-	if log := h.journal(t, "gifford-hub", since, "JUPYTER_USER=bob", "EVENT=server-failed"); log == "" {
-		t.Error("the journal has no line EVENT=server-failed for bob")
-	}
+	eventually(t, "the journal has a line EVENT=server-failed for bob", 10*time.Second, func() bool {
+		return h.journal(t, "gifford-hub", since, "JUPYTER_USER=bob", "EVENT=server-failed") != ""
+	})
 	eventually(t, "no unit is left", 30*time.Second, func() bool {
 		return h.property(t, "jupyter-bob.service", "LoadState") == "not-found"
 	})
