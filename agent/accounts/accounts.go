@@ -1,188 +1,174 @@
-// Package accounts asks the host's name service (files, LDAP, SSSD …) about Unix accounts
-// and groups. With cgo off, Go alone sees only /etc/passwd, so the questions go to
-// getent(1), which loads the same NSS modules as every other program. It must never be
-// given a name that ident has not parsed, nor run anything but getent.
+// Package accounts asks the host's name service (files, LDAP, SSSD …) for Unix accounts
+// and groups by running getent(1): a program without cgo sees /etc/passwd alone. It
+// must never run anything else, use a shell, or take a name that getent could read as a
+// number or an option.
 package accounts
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// ErrNotFound says that the name service knows no account or group of that name.
-var ErrNotFound = errors.New("not known to the host's name service")
+// Getent is the program that is run.
+const Getent = "/usr/bin/getent"
 
-// Account is a Unix account.
+// ErrNotFound says that the name service answered and knows no such name.
+var ErrNotFound = errors.New("not found")
+
+// Account is a Unix account as the name service gives it.
 type Account struct {
-	User ident.User
-	UID  uint32
-	GID  uint32 // primary group
-	Home string // as the name service has it; not necessarily the one the policy gives
+	User   ident.User
+	UID    uint32
+	GID    uint32 // primary group
+	Home   string // as in passwd(5); the policy's home may be another
+	Groups []uint32
 }
 
-// Service asks getent.
-type Service struct {
-	getent string
-	// nobody makes the child process an unprivileged user; set when the caller is root.
-	nobody bool
+// Group is a Unix group.
+type Group struct {
+	Name string
+	GID  uint32
 }
 
-// New makes a Service on the host's getent.
-func New() Service { return Service{getent: "/usr/bin/getent", nobody: os.Getuid() == 0} }
-
-// askBound is how long a name service may take to answer.
-const askBound = 10 * time.Second
-
-// notFound is getent's exit status for a key that is not in the database (getent(1)).
-const notFound = 2
-
-// nobodyID is the overflow uid and gid.
-const nobodyID = 65534
-
-// ask runs getent for one key and gives the first line of its answer.
-func (s Service) ask(ctx context.Context, database, key string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askBound)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, s.getent, "--", database, key)
-	cmd.Env = []string{"LC_ALL=C"}
-	cmd.Dir = "/"
-	if s.nobody {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyID, Gid: nobodyID}}
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == notFound {
-		return "", ErrNotFound
-	}
-	if err != nil {
-		return "", fmt.Errorf("getent %s %s: %w: %s", database, key, err, strings.TrimSpace(stderr.String()))
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return line, nil
+// Directory looks up accounts and groups. The zero value is ready for use; nothing is
+// remembered between calls.
+type Directory struct {
+	// Command is the program to run instead of Getent; for tests.
+	Command string
 }
 
-// Lookup gives the account of a user, or ErrNotFound.
-func (s Service) Lookup(ctx context.Context, user ident.User) (Account, error) {
-	line, err := s.ask(ctx, "passwd", user.String())
+// Lookup gives the account of that name with all its groups, the primary one among
+// them. The error wraps ErrNotFound when there is no such account.
+func (d Directory) Lookup(ctx context.Context, user ident.User) (Account, error) {
+	line, err := d.get(ctx, "passwd", user.String())
 	if err != nil {
 		return Account{}, fmt.Errorf("account %q: %w", user, err)
 	}
-	return parsePasswd(user, line)
-}
-
-// parsePasswd reads a line of passwd(5). The name service may match names loosely (case,
-// a domain), so an answer for another name is not an answer.
-func parsePasswd(user ident.User, line string) (Account, error) {
-	f := strings.Split(line, ":")
-	if len(f) != 7 {
-		return Account{}, fmt.Errorf("account %q: cannot read the name service's answer %q", user, line)
+	account, err := parsePasswd(user, line)
+	if err != nil {
+		return Account{}, err
 	}
-	if f[0] != user.String() {
-		return Account{}, fmt.Errorf("account %q: the name service answers for %q: %w", user, f[0], ErrNotFound)
-	}
-	uid, errUID := strconv.ParseUint(f[2], 10, 32)
-	gid, errGID := strconv.ParseUint(f[3], 10, 32)
-	if err := errors.Join(errUID, errGID); err != nil {
-		return Account{}, fmt.Errorf("account %q: %w", user, err)
-	}
-	return Account{User: user, UID: uint32(uid), GID: uint32(gid), Home: f[5]}, nil
-}
-
-// Groups gives the ids of all groups the account belongs to, the primary one included.
-func (s Service) Groups(ctx context.Context, a Account) ([]uint32, error) {
-	line, err := s.ask(ctx, "initgroups", a.User.String())
+	line, err = d.get(ctx, "initgroups", user.String())
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return nil, fmt.Errorf("groups of %q: %w", a.User, err)
+		return Account{}, fmt.Errorf("groups of account %q: %w", user, err)
 	}
-	groups := []uint32{a.GID}
-	for i, field := range strings.Fields(line) {
-		gid, err := strconv.ParseUint(field, 10, 32)
-		if i == 0 {
-			continue // the name
-		}
-		if err != nil {
-			return nil, fmt.Errorf("groups of %q: cannot read the name service's answer %q", a.User, line)
-		}
-		groups = append(groups, uint32(gid))
-	}
-	slices.Sort(groups)
-	return slices.Compact(groups), nil
+	account.Groups, err = parseInitgroups(user, line, account.GID)
+	return account, err
 }
 
-// groupName is what may stand in the settings for a group: what useradd(8) and systemd
-// accept, and the '@', '\' and space of directory services.
-var groupName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,127}$`)
-
-// GroupID gives a group's id, or ErrNotFound.
-func (s Service) GroupID(ctx context.Context, group string) (uint32, error) {
-	if !groupName.MatchString(group) {
-		return 0, fmt.Errorf("cannot use group name %q", group)
+// Group gives the group of that name. The error wraps ErrNotFound when there is none.
+func (d Directory) Group(ctx context.Context, name string) (Group, error) {
+	if !validGroup(name) {
+		return Group{}, fmt.Errorf("cannot use %.40q as the name of a Unix group", name)
 	}
-	line, err := s.ask(ctx, "group", group)
+	line, err := d.get(ctx, "group", name)
 	if err != nil {
-		return 0, fmt.Errorf("group %q: %w", group, err)
+		return Group{}, fmt.Errorf("group %q: %w", name, err)
 	}
-	f := strings.Split(line, ":")
-	if len(f) != 4 {
-		return 0, fmt.Errorf("group %q: cannot read the name service's answer %q", group, line)
-	}
-	gid, err := strconv.ParseUint(f[2], 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("group %q: %w", group, err)
-	}
-	return uint32(gid), nil
+	return parseGroup(name, line)
 }
 
 // Exists tells whether there is an account of that name.
-func (s Service) Exists(ctx context.Context, user ident.User) (bool, error) {
-	_, err := s.Lookup(ctx, user)
-	return known(err)
+func (d Directory) Exists(ctx context.Context, user ident.User) (bool, error) {
+	_, err := d.get(ctx, "passwd", user.String())
+	return found(err)
 }
 
 // GroupExists tells whether there is a group of that name.
-func (s Service) GroupExists(ctx context.Context, group string) (bool, error) {
-	_, err := s.GroupID(ctx, group)
-	return known(err)
+func (d Directory) GroupExists(ctx context.Context, group string) (bool, error) {
+	_, err := d.Group(ctx, group)
+	return found(err)
 }
 
-func known(err error) (bool, error) {
+// MemberOf tells whether the group is the user's primary or one of the supplementary
+// groups. An unknown group has no members and an unknown account is in no group;
+// Exists and GroupExists tell which. An error means that the name service did not answer.
+func (d Directory) MemberOf(ctx context.Context, user ident.User, group string) (bool, error) {
+	g, err := d.Group(ctx, group)
+	if ok, err := found(err); !ok {
+		return false, err
+	}
+	account, err := d.Lookup(ctx, user)
+	if ok, err := found(err); !ok {
+		return false, err
+	}
+	return slices.Contains(account.Groups, g.GID), nil
+}
+
+func found(err error) (bool, error) {
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// MemberOf tells whether a group is the user's primary or one of the supplementary
-// groups. An account or a group that is not known has no members.
-func (s Service) MemberOf(ctx context.Context, user ident.User, group string) (bool, error) {
-	gid, err := s.GroupID(ctx, group)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
+// validGroup refuses what getent would take for a gid or an option, and what cannot
+// stand in group(5).
+func validGroup(s string) bool {
+	return s != "" && len(s) <= 256 && s[0] != '-' && strings.Trim(s, "0123456789") != "" &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(":,/", r) })
+}
+
+// parsePasswd reads a line of passwd(5): name, password, uid, gid, comment, home, shell.
+func parsePasswd(user ident.User, line string) (Account, error) {
+	f := strings.Split(line, ":")
+	if len(f) != 7 || f[0] != user.String() {
+		return Account{}, fmt.Errorf("cannot read the name service's answer for account %q: %.80q", user, line)
 	}
+	uid, err := parseID(f[2])
 	if err != nil {
-		return false, err
+		return Account{}, fmt.Errorf("uid of account %q: %w", user, err)
 	}
-	account, err := s.Lookup(ctx, user)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
+	gid, err := parseID(f[3])
 	if err != nil {
-		return false, err
+		return Account{}, fmt.Errorf("gid of account %q: %w", user, err)
 	}
-	groups, err := s.Groups(ctx, account)
-	return slices.Contains(groups, gid), err
+	return Account{User: user, UID: uid, GID: gid, Home: f[5]}, nil
+}
+
+// parseInitgroups reads "alice   6001 6002"; the primary group may be missing in it.
+func parseInitgroups(user ident.User, line string, primary uint32) ([]uint32, error) {
+	groups := []uint32{primary}
+	f := strings.Fields(line)
+	if len(f) > 0 && f[0] != user.String() {
+		return nil, fmt.Errorf("cannot read the name service's answer for the groups of %q: %.80q", user, line)
+	}
+	for _, s := range f[min(1, len(f)):] {
+		gid, err := parseID(s)
+		if err != nil {
+			return nil, fmt.Errorf("groups of account %q: %w", user, err)
+		}
+		if !slices.Contains(groups, gid) {
+			groups = append(groups, gid)
+		}
+	}
+	return groups, nil
+}
+
+// parseGroup reads a line of group(5): name, password, gid, members.
+func parseGroup(name, line string) (Group, error) {
+	f := strings.Split(line, ":")
+	if len(f) != 4 || f[0] != name {
+		return Group{}, fmt.Errorf("cannot read the name service's answer for group %q: %.80q", name, line)
+	}
+	gid, err := parseID(f[2])
+	if err != nil {
+		return Group{}, fmt.Errorf("gid of group %q: %w", name, err)
+	}
+	return Group{name, gid}, nil
+}
+
+// parseID refuses -1, which chown(2) and setuid(2) take for "leave as it is".
+func parseID(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 1<<32-1 {
+		return 0, fmt.Errorf("cannot use %.20q as an id", s)
+	}
+	return uint32(n), nil
 }

@@ -66,10 +66,10 @@ func TestFindings(t *testing.T) {
 			}
 		}, "settings", Unknown, "cannot read f", "sudo"},
 		"bad policy": {func(_ *testing.T, _ *fake, c *Config) {
-			c.LoadPolicy = func() (*policy.Policy, error) { return nil, policy.Problems{errors.New("launcher.toml:3: unknown key")} }
-		}, "policy", Fail, "launcher.toml:3", "sudoedit /etc/gifford-hub/launcher.toml"},
+			c.LoadPolicy = func() (*policy.Policy, error) { return nil, policy.Problems{{File: "launcher.toml", Line: 3}} }
+		}, "policy", Fail, "launcher.toml:3", "sudoedit launcher.toml"},
 		"no bus":      {func(_ *testing.T, _ *fake, c *Config) { c.Launcher, c.LauncherError = nil, errors.New("no such file") }, "launcher", Fail, "no such file", "dbus"},
-		"no launcher": {func(_ *testing.T, _ *fake, c *Config) { c.Launcher = &bus{err: errors.New("not activatable")} }, "launcher", Fail, "not activatable", "reload dbus"},
+		"no launcher": {func(_ *testing.T, _ *fake, c *Config) { c.Launcher = &bus{err: errors.New("not activatable\nhint: x")} }, "launcher", Fail, "not activatable", "reload dbus"},
 		"launcher": {func(_ *testing.T, _ *fake, c *Config) {
 			c.Launcher = &bus{err: &launcherbus.Error{Message: "policy:3"}}
 		}, "launcher", Fail, "policy:3", "journalctl"},

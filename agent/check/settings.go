@@ -49,7 +49,7 @@ func policyFile(_ context.Context, r *run) []finding {
 	}
 	var found []finding
 	for _, p := range problems {
-		found = append(found, finding{Fail, p.Error(), "sudoedit " + policy.File})
+		found = append(found, finding{Fail, p.Error(), "sudoedit " + p.File})
 	}
 	return found
 }

@@ -20,12 +20,14 @@ import (
 	slogjournal "github.com/systemd/slog-journal"
 )
 
-// Identifier is the SYSLOG_IDENTIFIER of every entry, so that
+// Identifier is the SYSLOG_IDENTIFIER of the hub's entries, so that
 // `journalctl -t gifford-hub` finds them.
 const Identifier = "gifford-hub"
 
 // Config says where and how much to log.
 type Config struct {
+	// Identifier is the SYSLOG_IDENTIFIER of the entries; "" means the constant of that name.
+	Identifier string
 	// Level is the lowest level logged. It becomes debug when systemd restarts
 	// the service with RestartMode=debug (systemd.service(5)), which sets
 	// DEBUG_INVOCATION.
@@ -42,6 +44,9 @@ func New(cfg Config) (*slog.Logger, error) {
 	if cfg.Stderr == nil {
 		cfg.Stderr = os.Stderr
 	}
+	if cfg.Identifier == "" {
+		cfg.Identifier = Identifier
+	}
 	if os.Getenv("DEBUG_INVOCATION") != "" {
 		cfg.Level = min(cfg.Level, slog.LevelDebug)
 	}
@@ -52,7 +57,7 @@ func New(cfg Config) (*slog.Logger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a socket to the journal: %w; check that systemd-journald runs", err)
 	}
-	return slog.New(newHandler(identified(inner), textHandler(cfg.Stderr, cfg.Level))), nil
+	return slog.New(newHandler(identified(inner, cfg.Identifier), textHandler(cfg.Stderr, cfg.Level))), nil
 }
 
 func textHandler(w io.Writer, level slog.Level) slog.Handler {
@@ -61,11 +66,11 @@ func textHandler(w io.Writer, level slog.Level) slog.Handler {
 
 // identified adds our identifier when the program file has another name, which
 // the library takes for the identifier. The journal keeps both values.
-func identified(inner slog.Handler) slog.Handler {
-	if filepath.Base(os.Args[0]) == Identifier {
+func identified(inner slog.Handler, identifier string) slog.Handler {
+	if filepath.Base(os.Args[0]) == identifier {
 		return inner
 	}
-	return inner.WithAttrs([]slog.Attr{slog.String("SYSLOG_IDENTIFIER", Identifier)})
+	return inner.WithAttrs([]slog.Attr{slog.String("SYSLOG_IDENTIFIER", identifier)})
 }
 
 // connected reports whether stream, "device:inode" in decimal, names file. A

@@ -2,153 +2,114 @@ package launcher
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"runtime/debug"
+	"log/slog"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
 
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
-// operations is all that anybody can ask of the launcher, by the methods' names on the
-// bus: root and the hub's account alone (Bus.permit). A new one needs a line in
-// docs/security.md.
-func (b *Bus) operations() map[string]any {
-	return map[string]any{
-		"Start": func(from dbus.Sender, user, server, profile string, env map[string]string) *dbus.Error {
-			return b.serve(from, "Start", func(ctx context.Context) error {
-				key, err := parseKey(user, server)
-				if err != nil {
-					return err
-				}
-				return b.launcher.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, Env: env})
-			})
-		},
-		"Stop": func(from dbus.Sender, user, server string) *dbus.Error {
-			return b.serve(from, "Stop", func(ctx context.Context) error {
-				key, err := parseKey(user, server)
-				if err != nil {
-					return err
-				}
-				return b.launcher.Stop(ctx, key)
-			})
-		},
-		"List": func(from dbus.Sender) (all []launcherbus.WireServer, derr *dbus.Error) {
-			derr = b.serve(from, "List", func(ctx context.Context) error {
-				list, err := b.launcher.List(ctx)
-				for _, s := range list {
-					all = append(all, s.Wire())
-				}
-				return err
-			})
-			return all, derr
-		},
-		"Profiles": func(from dbus.Sender) (all []launcherbus.Profile, derr *dbus.Error) {
-			derr = b.serve(from, "Profiles", func(ctx context.Context) (err error) {
-				all, err = b.launcher.Profiles(ctx)
-				return err
-			})
-			return all, derr
-		},
-	}
+// hubUser is the account of the hub (sysusers.d).
+const hubUser = "gifford-hub"
+
+// Options is what Serve needs. All fields are required.
+type Options struct {
+	Policy func() (*policy.Policy, error) // reads launcher.toml
+	Ready  func(servers int)              // called once when requests are answered
+	Log    *slog.Logger
 }
 
-// introspection is what busctl introspect shows.
-const introspection = `<node><interface name="` + launcherbus.Interface + `">
-<method name="Start"><arg name="user" type="s" direction="in"/><arg name="server" type="s" direction="in"/><arg name="profile" type="s" direction="in"/><arg name="env" type="a{ss}" direction="in"/></method>
-<method name="Stop"><arg name="user" type="s" direction="in"/><arg name="server" type="s" direction="in"/></method>
-<method name="List"><arg name="servers" type="a(ssssussx)" direction="out"/></method>
-<method name="Profiles"><arg name="profiles" type="a(ssssb)" direction="out"/></method>
-<signal name="Changed"><arg name="user" type="s"/><arg name="server" type="s"/><arg name="state" type="s"/><arg name="result" type="s"/><arg name="exit" type="i"/></signal>
-</interface>` + introspect.IntrospectDataString + `</node>`
-
-// Bus serves a Launcher on the system bus.
-type Bus struct {
-	ctx      context.Context // the life of the service; a call outlives its caller's connection
-	conn     *dbus.Conn
-	launcher *Launcher
-	hub      ident.User
-	uid      func(dbus.Sender) (uint32, error) // who a sender is
-}
-
-// Serve exports the operations and takes the bus name. It returns at once; the calls end
-// with ctx.
-func Serve(ctx context.Context, conn *dbus.Conn, l *Launcher) (*Bus, error) {
-	b := &Bus{ctx: ctx, conn: conn, launcher: l, hub: l.cfg.HubUser}
-	b.uid = func(from dbus.Sender) (uid uint32, err error) {
-		err = conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetConnectionUnixUser", 0, string(from)).Store(&uid)
-		return uid, err
-	}
-	if err := conn.ExportMethodTable(b.operations(), launcherbus.ObjectPath, launcherbus.Interface); err != nil {
-		return nil, fmt.Errorf("cannot export the launcher: %w", err)
-	}
-	if err := conn.Export(introspect.Introspectable(introspection), launcherbus.ObjectPath, "org.freedesktop.DBus.Introspectable"); err != nil {
-		return nil, fmt.Errorf("cannot export the launcher: %w", err)
-	}
-	reply, err := conn.RequestName(launcherbus.BusName, dbus.NameFlagDoNotQueue)
+// Serve answers requests on the system bus until ctx ends (nil), or until the bus or
+// systemd's signals are lost: the process should end then and be started again, which
+// finds the units as they are.
+func Serve(ctx context.Context, o Options) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sd, err := systemd.Connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot take the bus name %s: %w\nhint: is its policy in /usr/share/dbus-1/system.d?", launcherbus.BusName, err)
+		return err
+	}
+	defer sd.Close()
+	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	if err != nil {
+		return fmt.Errorf("cannot reach the system bus: %w", err)
+	}
+	defer bus.Close()
+	l, err := assemble(ctx, o, sd, bus)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	known, err := l.Adopt(ctx)
+	if err != nil {
+		return err
+	}
+	if err := export(bus, l.Methods(ctx, uidOf(bus))); err != nil {
+		return err
+	}
+	o.Ready(len(known))
+	return sd.Watch(ctx, UnitPrefix, UnitSuffix, known, func(c systemd.Change) { l.Changed(ctx, c) })
+}
+
+func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) (*Launcher, error) {
+	if _, err := o.Policy(); err != nil {
+		return nil, err
+	}
+	name, err := ident.ParseUser(hubUser)
+	if err != nil {
+		return nil, err
+	}
+	var names accounts.Directory
+	hub, err := names.Lookup(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the hub's account: %w\nhint: systemd-sysusers", err)
+	}
+	var podman Podman
+	return New(Config{
+		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub,
+		RunDir: unit.RunDir, StateDir: unit.StateDir, EtcDir: "/etc", Log: o.Log,
+		Emit: func(e launcherbus.Event) {
+			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...); err != nil {
+				o.Log.Warn("cannot tell the hub", "event", "signal-lost", "unit", e.Key.Unit(), "error", err)
+			}
+		},
+	})
+}
+
+// export puts the methods on the bus and then takes the name, so that no call comes
+// before them.
+func export(bus *dbus.Conn, methods map[string]any) error {
+	if err := bus.ExportMethodTable(methods, launcherbus.ObjectPath, launcherbus.Interface); err != nil {
+		return fmt.Errorf("cannot put the launcher on the bus: %w", err)
+	}
+	if err := bus.Export(introspect.Introspectable(launcherbus.Introspection), launcherbus.ObjectPath, "org.freedesktop.DBus.Introspectable"); err != nil {
+		return fmt.Errorf("cannot put the launcher on the bus: %w", err)
+	}
+	reply, err := bus.RequestName(launcherbus.BusName, dbus.NameFlagDoNotQueue)
+	if err != nil {
+		return fmt.Errorf("cannot take the name %s: %w\nhint: is org.giffordlab.Launcher1.conf in /usr/share/dbus-1/system.d?", launcherbus.BusName, err)
 	}
 	if reply != dbus.RequestNameReplyPrimaryOwner {
-		return nil, fmt.Errorf("cannot take the bus name %s: another launcher has it", launcherbus.BusName)
-	}
-	return b, nil
-}
-
-// Emit sends the signal of a change.
-func (b *Bus) Emit(e launcherbus.Event) error {
-	return b.conn.Emit(launcherbus.ObjectPath, launcherbus.SignalChanged,
-		e.Key.User.String(), e.Key.Server.String(), string(e.State), e.Result, e.Exit)
-}
-
-// serve runs one operation for a caller that may ask for it. No panic ends the launcher.
-func (b *Bus) serve(from dbus.Sender, operation string, run func(context.Context) error) (derr *dbus.Error) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.launcher.cfg.Log.Error("operation panicked", "event", "panic", "operation", operation, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			derr = refuse(launcherbus.Internal, "the launcher failed\nhint: journalctl -u gifford-launcher").DBus()
-		}
-	}()
-	err := b.permit(from, operation)
-	if err == nil {
-		err = run(b.ctx)
-	}
-	if err == nil {
-		return nil
-	}
-	var ours *launcherbus.Error
-	if !errors.As(err, &ours) {
-		b.launcher.cfg.Log.Error("operation failed", "event", "operation-failed", "operation", operation, "error", err.Error())
-		ours = refuse(launcherbus.Internal, "%v\nhint: journalctl -u gifford-launcher", err)
-	}
-	return ours.DBus()
-}
-
-// permit asks the bus who the caller is. The bus's own policy keeps everybody else away
-// already; this is the second lock on the same door.
-func (b *Bus) permit(from dbus.Sender, operation string) error {
-	uid, err := b.uid(from)
-	if err != nil {
-		return refuse(launcherbus.Refused, "cannot find out who calls: %v", err)
-	}
-	if uid == 0 {
-		return nil
-	}
-	hub, err := b.launcher.cfg.Accounts.Lookup(b.ctx, b.hub)
-	if err != nil || hub.UID == 0 || uid != hub.UID {
-		b.launcher.cfg.Log.Warn("caller refused", "event", "caller-refused", "uid", uid, "operation", operation)
-		return refuse(launcherbus.Refused, "uid %d may not call the launcher", uid)
+		return fmt.Errorf("cannot take the name %s: another launcher runs", launcherbus.BusName)
 	}
 	return nil
 }
 
-func parseKey(user, server string) (ident.Key, error) {
-	key, err := ident.ParseKey(user, server)
-	if err != nil {
-		return key, refuse(launcherbus.Refused, "%v", err)
+// uidOf asks the bus, which knows it from the kernel, who is behind a sender's name.
+func uidOf(bus *dbus.Conn) Callers {
+	return func(ctx context.Context, sender string) (uint32, error) {
+		var uid uint32
+		err := bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetConnectionUnixUser", 0, sender).Store(&uid)
+		if err != nil {
+			return 1<<32 - 1, err
+		}
+		return uid, nil
 	}
-	return key, nil
 }

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
-	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -14,77 +15,122 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
-// ensureHome checks that the member's home is a real folder of their own, and makes it
-// where the policy lets it. Everything is looked at through the open parent folder, so
-// that nobody can put a link in between.
-func ensureHome(h policy.Host, a accounts.Account) error {
-	home := h.HomeOf(a.User)
-	parent, err := unix.Open(path.Dir(home), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return refuse(launcherbus.HomeNotCovered, "cannot reach %s, where the homes are: %v\nhint: is the file system mounted?", path.Dir(home), err)
+// home is the folder that becomes a member's HOME.
+type home struct {
+	path   string
+	owner  accounts.Account
+	create bool
+	mode   uint32
+}
+
+func homeOf(h policy.Host, a accounts.Account) home {
+	return home{h.HomeOf(a.User), a, h.CreateHome, uint32(h.HomeMode.Perm())}
+}
+
+// ensure wants a real folder of the member's own, reached without a symbolic link, and
+// makes it where the policy lets it. Errors are for people, with code HomeNotCovered.
+func (h home) ensure() error {
+	err := h.check()
+	if errors.Is(err, fs.ErrNotExist) && h.create {
+		if err = h.make(); err == nil {
+			return nil
+		}
 	}
-	defer func() { _ = unix.Close(parent) }()
-	fd, err := openBelow(parent, a.User.String())
-	if errors.Is(err, fs.ErrNotExist) && h.CreateHome {
-		fd, err = makeHome(h, parent, a)
-	}
+	var public *launcherbus.Error
 	switch {
+	case err == nil, errors.As(err, &public):
+		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return refuse(launcherbus.HomeNotCovered, "%s is not there, and the policy does not let the launcher make it\nhint: install -d -m 0700 -o %s %s", home, a.User, home)
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EXDEV):
-		return refuse(launcherbus.HomeNotCovered, "%s is not a real folder (a link, a file?), which the policy demands\nhint: ls -ld %s", home, home)
-	case err != nil:
-		return refuse(launcherbus.HomeNotCovered, "cannot use %s as home: %v", home, err)
+		return notCovered("the home folder %s is missing, and the policy does not let the launcher make it\nhint: install -d -o %s -m %04o %s",
+			h.path, h.owner.User, h.mode, h.path)
+	case errors.Is(err, unix.ELOOP):
+		return notCovered("the home folder %s is, or is reached through, a symbolic link, which the launcher does not follow", h.path)
+	case errors.Is(err, unix.ENOTDIR):
+		return notCovered("%s is not a folder", h.path)
 	}
-	defer func() { _ = unix.Close(fd) }()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("home %s: %w", home, err)
+	return notCovered("the home folder %s cannot be used: %v", h.path, err)
+}
+
+func notCovered(format string, args ...any) error {
+	return fail(launcherbus.HomeNotCovered, format, args...)
+}
+
+// openFolder opens a folder for a look only (no permission on it is needed, which root
+// lacks on some network file systems) and follows no link anywhere in the path.
+func openFolder(name string) (*os.File, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
+		// No O_NOFOLLOW: with O_PATH it opens a link itself instead of refusing it.
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	if st.Uid != a.UID {
-		return refuse(launcherbus.HomeNotCovered, "%s belongs to uid %d and not to %s (uid %d)\nhint: ls -ld %s", home, st.Uid, a.User, a.UID, home)
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func (h home) check() error {
+	dir, err := openFolder(h.path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	info, err := dir.Stat()
+	if err != nil {
+		return err
+	}
+	if owner := ownerOf(info); owner != h.owner.UID {
+		return notCovered("the home folder %s belongs to uid %d, not to %s (uid %d)", h.path, owner, h.owner.User, h.owner.UID)
 	}
 	return nil
 }
 
-// openBelow opens a folder of a parent, without following any link (openat2(2)).
-func openBelow(parent int, name string) (int, error) {
-	return unix.Openat2(parent, name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
+// ownerOf gives the uid of a file; an unknown one is the invalid uid, never 0.
+func ownerOf(info fs.FileInfo) uint32 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Uid
+	}
+	return 1<<32 - 1
 }
 
-// makeHome makes a missing home in a parent where nobody but root can put anything.
-func makeHome(h policy.Host, parent int, a accounts.Account) (int, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(parent, &st); err != nil {
-		return -1, err
-	}
-	if st.Uid != 0 || st.Mode&0o022 != 0 {
-		return -1, fmt.Errorf("it is missing and cannot be made: its parent folder is not root's alone (mode %04o, uid %d)", st.Mode&0o7777, st.Uid)
-	}
-	mode, err := strconv.ParseUint(h.HomeMode, 8, 32)
+// make makes the folder in one that is root's alone, so that nobody can put another
+// thing in its place before it has its owner.
+func (h home) make() error {
+	parent, err := openFolder(path.Dir(h.path))
 	if err != nil {
-		return -1, err
+		return err
 	}
-	return makeFolder(parent, a.User.String(), int(a.UID), int(a.GID), uint32(mode))
+	defer parent.Close()
+	info, err := parent.Stat()
+	if err != nil {
+		return err
+	}
+	if ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 {
+		return notCovered("the home folder %s is missing and is not made, since others than root may write to %s", h.path, parent.Name())
+	}
+	at, name := int(parent.Fd()), path.Base(h.path)
+	if err := unix.Mkdirat(at, name, 0o700); err != nil {
+		return fmt.Errorf("cannot make it: %w", err)
+	}
+	if err := h.hand(at, name); err != nil {
+		_ = unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
+		return err
+	}
+	return nil
 }
 
-// makeFolder makes a folder below an open one with an owner and a mode, or gives an
-// existing one the same, and opens it. The parent must be one that only root can change.
-func makeFolder(parent int, name string, uid, gid int, mode uint32) (int, error) {
-	if err := unix.Mkdirat(parent, name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return -1, err
-	}
+// hand gives the new folder its mode and then its owner.
+func (h home) hand(parent int, name string) error {
 	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, err
+		return fmt.Errorf("cannot open the new folder: %w", err)
 	}
-	// The owner first: chown takes the set-group-id bit away.
-	if err := errors.Join(unix.Fchown(fd, uid, gid), unix.Fchmod(fd, mode)); err != nil {
-		_ = unix.Close(fd)
-		return -1, err
+	defer unix.Close(fd)
+	if err := unix.Fchmod(fd, h.mode); err != nil {
+		return fmt.Errorf("cannot set the new folder's mode: %w", err)
 	}
-	return fd, nil
+	if err := unix.Fchown(fd, int(h.owner.UID), int(h.owner.GID)); err != nil {
+		return fmt.Errorf("cannot give the new folder to %s: %w", h.owner.User, err)
+	}
+	return nil
 }

@@ -1,227 +1,221 @@
 package launcher
 
 import (
-	"bufio"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
-// ledger is the launcher's own record, in StateDir, of every range it ever gave, in the
-// format of subuid(5). It outlives accounts and the package, so that no range is used
-// again for somebody else while files of its former owner may be left.
-const ledger = "subids"
+// subIDs gives accounts their subordinate ids. The ledger holds every range ever seen in
+// the files or given, so that no range is given a second time: files of its first owner
+// may still lie about.
+type subIDs struct {
+	etc   *os.Root // subuid, subgid
+	state *os.Root // the ledger
+}
 
-// idRange is a line of subuid(5).
+const ledgerName = "subids"
+
+const ledgerHead = "# every range of subordinate ids ever seen or given by gifford-launcher; none is given again\n"
+
+// idRange is a line of subuid(5): who has which ids.
 type idRange struct {
-	owner        string // a name or a uid in digits
+	owner        string // name or uid
 	start, count uint64
 }
 
-func (r idRange) line() string { return fmt.Sprintf("%s:%d:%d\n", r.owner, r.start, r.count) }
+func (r idRange) String() string { return fmt.Sprintf("%s:%d:%d", r.owner, r.start, r.count) }
 
-// ensureSubIDs gives an account subordinate ids where it has none, once and for all.
-func (l *Launcher) ensureSubIDs(a accounts.Account, rule policy.SubIDs) error {
-	l.subIDs.Lock()
-	defer l.subIDs.Unlock()
-	given := path.Join(l.cfg.StateDir, ledger)
-	files := []string{path.Join(l.cfg.Etc, "subuid"), path.Join(l.cfg.Etc, "subgid")}
-	var all []idRange
-	var lacking []string
-	for _, file := range files {
-		ranges, err := readRanges(file)
-		if err != nil {
-			return err
+func (r idRange) end() uint64 { return r.start + r.count }
+
+func (r idRange) overlaps(o idRange) bool { return r.start < o.end() && o.start < r.end() }
+
+func (r idRange) of(a accounts.Account) bool {
+	return r.owner == a.User.String() || r.owner == strconv.FormatUint(uint64(a.UID), 10)
+}
+
+// parseRanges leaves out what is no range, as newuidmap(1) does.
+func parseRanges(data []byte) []idRange {
+	var ranges []idRange
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) != 3 || f[0] == "" || f[0][0] == '#' {
+			continue
 		}
-		if !owns(ranges, a) {
-			lacking = append(lacking, file)
+		start, err1 := strconv.ParseUint(f[1], 10, 32)
+		count, err2 := strconv.ParseUint(f[2], 10, 32)
+		if err1 == nil && err2 == nil && count > 0 {
+			ranges = append(ranges, idRange{f[0], start, count})
 		}
-		all = append(all, ranges...)
 	}
-	if len(lacking) == 0 {
-		return nil
+	return ranges
+}
+
+// free gives the first range of that size that overlaps none of those seen.
+func free(seen []idRange, rules policy.SubIDs) (idRange, bool) {
+	r := idRange{start: uint64(rules.First), count: uint64(rules.Count)}
+	seen = slices.SortedFunc(slices.Values(seen), func(a, b idRange) int { return cmp.Compare(a.start, b.start) })
+	for _, s := range seen {
+		if s.overlaps(r) {
+			r.start = s.end()
+		}
 	}
-	former, err := readRanges(given)
+	return r, r.end() <= 1<<32-2 // the last two ids are invalid values
+}
+
+// ensure keeps the ranges that the account has and gives it one where it has none.
+func (s subIDs) ensure(ctx context.Context, a accounts.Account, rules policy.SubIDs) error {
+	now, err := s.read()
 	if err != nil {
 		return err
 	}
-	own, ok := find(former, a.User.String())
+	if err := now.foreign(a); err != nil {
+		return err
+	}
+	if len(now.missing(a)) == 0 {
+		return nil
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and none can be given now: %v", a.User, err)
+	}
+	defer unlock()
+	if now, err = s.read(); err != nil {
+		return err
+	}
+	return s.give(now, a, rules)
+}
+
+// give notes the range before anybody has it: a crash in between wastes one, no more.
+func (s subIDs) give(now subIDFiles, a accounts.Account, rules policy.SubIDs) error {
+	given, ok := free(now.all(), rules)
 	if !ok {
-		if own, err = nextRange(append(all, former...), a, rule); err != nil {
-			return err
-		}
-		if err := appendLine(given, own.line()); err != nil {
-			return err
+		return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and none are left to give\nhint: [subids] in %s", a.User, policy.File)
+	}
+	given.owner = a.User.String()
+	if err := s.note(now, given); err != nil {
+		return err
+	}
+	for _, name := range now.missing(a) {
+		if err := s.addLine(name, given); err != nil {
+			return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and /etc/%s cannot be changed: %v", a.User, name, err)
 		}
 	}
-	for _, file := range lacking {
-		if err := addToFile(file, own.line()); err != nil {
-			return err
-		}
-	}
-	l.cfg.Log.Info("gave subordinate ids", "event", "subids-given", "user", a.User.String(), "start", own.start, "count", own.count)
 	return nil
 }
 
-// readRanges reads a file of subuid(5); a missing one is empty. A line that it cannot read
-// is an error: what is not understood might be somebody's range.
-func readRanges(file string) ([]idRange, error) {
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	var all []idRange
-	scanner := bufio.NewScanner(f)
-	for n := 1; scanner.Scan(); n++ {
-		line := strings.TrimSpace(scanner.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
+// subIDFiles is what subuid, subgid and the ledger say.
+type subIDFiles struct{ uids, gids, ledger []idRange }
+
+func (s subIDs) read() (subIDFiles, error) {
+	var f subIDFiles
+	for _, from := range []struct {
+		root *os.Root
+		name string
+		into *[]idRange
+	}{{s.etc, "subuid", &f.uids}, {s.etc, "subgid", &f.gids}, {s.state, ledgerName, &f.ledger}} {
+		data, err := from.root.ReadFile(from.name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return f, fmt.Errorf("cannot read the subordinate ids: %w", err)
 		}
-		r, err := parseRange(line)
-		if err != nil {
-			return nil, refuse(launcherbus.NoSubIDs, "%s:%d: %v", file, n, err)
-		}
-		all = append(all, r)
+		*from.into = parseRanges(data)
 	}
-	return all, scanner.Err()
+	return f, nil
 }
 
-func parseRange(line string) (idRange, error) {
-	f := strings.Split(line, ":")
-	if len(f) != 3 || f[0] == "" {
-		return idRange{}, fmt.Errorf("cannot read %q: want NAME:FIRST:COUNT", line)
+func (f subIDFiles) all() []idRange { return slices.Concat(f.uids, f.gids, f.ledger) }
+
+// missing names the files in which the account has no range.
+func (f subIDFiles) missing(a accounts.Account) []string {
+	var names []string
+	if !slices.ContainsFunc(f.uids, func(r idRange) bool { return r.of(a) }) {
+		names = append(names, "subuid")
 	}
-	start, err1 := strconv.ParseUint(f[1], 10, 32)
-	count, err2 := strconv.ParseUint(f[2], 10, 32)
-	if err := errors.Join(err1, err2); err != nil {
-		return idRange{}, fmt.Errorf("cannot read %q: %w", line, err)
+	if !slices.ContainsFunc(f.gids, func(r idRange) bool { return r.of(a) }) {
+		names = append(names, "subgid")
 	}
-	return idRange{f[0], start, count}, nil
+	return names
 }
 
-// minCount is what images need: ids 0 to 65535.
-const minCount = 1 << 16
-
-// owns tells whether an account has a range that is large enough.
-func owns(ranges []idRange, a accounts.Account) bool {
-	for _, r := range ranges {
-		if (r.owner == a.User.String() || r.owner == strconv.FormatUint(uint64(a.UID), 10)) && r.count >= minCount {
-			return true
+// foreign refuses an account whose own uid is one of another's subordinate ids: that
+// other could become it.
+func (f subIDFiles) foreign(a accounts.Account) error {
+	for _, r := range f.all() {
+		if !r.of(a) && uint64(a.UID) >= r.start && uint64(a.UID) < r.end() {
+			return fail(launcherbus.NoSubIDs, "uid %d of %s is one of the subordinate ids of %s\nhint: give them out elsewhere: [subids] in %s", a.UID, a.User, r.owner, policy.File)
 		}
 	}
-	return false
+	return nil
 }
 
-func find(ranges []idRange, owner string) (idRange, bool) {
-	for _, r := range ranges {
-		if r.owner == owner {
-			return r, true
+// note writes all that was seen and what is about to be given into the ledger.
+func (s subIDs) note(now subIDFiles, given idRange) error {
+	lines := ledgerHead
+	noted := map[string]bool{}
+	for _, r := range append(slices.Concat(now.ledger, now.uids, now.gids), given) {
+		if line := r.String(); !noted[line] {
+			noted[line] = true
+			lines += line + "\n"
 		}
 	}
-	return idRange{}, false
+	return replaceSynced(s.state, ledgerName, []byte(lines), nil)
 }
 
-// maxID is the last id that a range may hold: 2^32-1 and 2^32-2 mean other things to the
-// kernel, and 2^31 upwards to much software.
-const maxID = 1<<31 - 1
-
-// nextRange gives a range above all that were ever given.
-func nextRange(taken []idRange, a accounts.Account, rule policy.SubIDs) (idRange, error) {
-	next := uint64(rule.First)
-	for _, r := range taken {
-		next = max(next, r.start+r.count)
-	}
-	r := idRange{a.User.String(), next, uint64(rule.Count)}
-	if r.start+r.count > maxID {
-		return r, refuse(launcherbus.NoSubIDs, "user %q has no subordinate ids, and none are left to give\nhint: man 5 subuid", a.User)
-	}
-	return r, nil
-}
-
-// appendLine adds a line to the ledger and waits until it is on disk.
-func appendLine(file, line string) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(line)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// addToFile adds a line to subuid or subgid as shadow-utils' programs do: under their
-// lock, into a copy that then takes the file's place.
-func addToFile(file, line string) error {
-	unlock, err := lockShadow(file)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	old, err := os.ReadFile(file)
+// addLine adds a range to one of the files in /etc, which keeps its mode and owner.
+func (s subIDs) addLine(name string, r idRange) error {
+	info, err := s.etc.Lstat(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	mode := os.FileMode(0o644)
-	if st, err := os.Stat(file); err == nil {
-		mode = st.Mode().Perm()
+	var data []byte
+	if err == nil {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("it is not a regular file")
+		}
+		if data, err = s.etc.ReadFile(name); err != nil {
+			return err
+		}
 	}
-	text := string(old)
-	if text != "" && !strings.HasSuffix(text, "\n") {
-		text += "\n"
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		data = append(data, '\n')
 	}
-	return replaceFile(file, text+line, mode)
+	return replaceSynced(s.etc, name, append(data, r.String()+"\n"...), info)
 }
 
-// lockBound is how long another program may hold the lock.
-const lockBound = 15 * time.Second
-
-// lockShadow takes the lock of a file as shadow-utils does (lib/commonio.c): a link of
-// the name FILE.lock to a file that holds the owner's process id.
-func lockShadow(file string) (func(), error) {
-	pid := strconv.Itoa(os.Getpid())
-	own, lock := file+"."+pid, file+".lock"
-	if err := replaceFile(own, pid, 0o600); err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.Remove(own) }()
-	for end := time.Now().Add(lockBound); ; time.Sleep(50 * time.Millisecond) {
-		err := os.Link(own, lock)
-		if err == nil {
-			return func() { _ = os.Remove(lock) }, nil
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		if stale(lock) {
-			_ = os.Remove(lock)
-			continue
-		}
-		if time.Now().After(end) {
-			return nil, refuse(launcherbus.NoSubIDs, "cannot give subordinate ids: %s is held by another program\nhint: is a useradd or usermod running?", lock)
-		}
-	}
-}
-
-// stale tells whether a lock's owner has ended.
-func stale(lock string) bool {
-	text, err := os.ReadFile(lock)
+// replaceSynced replaces a file at once and for good. A nil like gives a file of root's
+// that everyone may read.
+func replaceSynced(root *os.Root, name string, content []byte, like fs.FileInfo) error {
+	temp := "." + path.Base(name) + ".gifford-launcher"
+	_ = root.Remove(temp)
+	file, err := root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
-		return false
+		return err
 	}
-	pid, err := strconv.Atoi(strings.Trim(string(text), "\x00\n "))
-	return err == nil && pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+	mode, uid, gid := fs.FileMode(0o644), 0, 0
+	if like != nil {
+		mode, uid, gid = like.Mode().Perm(), int(ownerOf(like)), groupOf(like)
+	}
+	_, err = file.Write(content)
+	if like != nil {
+		err = errors.Join(err, file.Chown(uid, gid))
+	}
+	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
+	if err == nil {
+		err = root.Rename(temp, name)
+	}
+	if err != nil {
+		_ = root.Remove(temp)
+	}
+	return err
 }

@@ -2,134 +2,220 @@ package launcherbus
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Client calls the launcher. The bus starts the launcher when it does not run.
-type Client struct {
-	conn *dbus.Conn
-	obj  dbus.BusObject
+// Config is what a Client needs.
+type Config struct {
+	// Dial connects to the bus; nil is the system bus.
+	Dial func(ctx context.Context) (*dbus.Conn, error)
+	// Log gets what Watch meets; required.
+	Log *slog.Logger
 }
 
-// Dial connects to the system bus. It does not start the launcher yet.
-func Dial(ctx context.Context) (*Client, error) {
-	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("cannot reach the system bus: %w", err)
+// Client calls the launcher. D-Bus starts the launcher at the first call. A lost
+// connection to the bus is made again at the next call.
+type Client struct {
+	cfg Config
+
+	mu   sync.Mutex // guards conn
+	conn *dbus.Conn // nil before the first call
+}
+
+// New makes a Client; nothing is connected yet.
+func New(cfg Config) (*Client, error) {
+	if cfg.Log == nil {
+		return nil, fmt.Errorf("cannot make the launcher's client: a log is required")
 	}
-	return &Client{conn, conn.Object(BusName, ObjectPath)}, nil
+	if cfg.Dial == nil {
+		cfg.Dial = systemBus
+	}
+	return &Client{cfg: cfg}, nil
+}
+
+func systemBus(ctx context.Context) (*dbus.Conn, error) {
+	return dbus.ConnectSystemBus(dbus.WithContext(ctx), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
 }
 
 // Close ends the connection.
-func (c *Client) Close() { _ = c.conn.Close() }
-
-func (c *Client) call(ctx context.Context, method string, result any, args ...any) error {
-	call := c.obj.CallWithContext(ctx, method, 0, args...)
-	err := call.Err
-	if err == nil && result != nil {
-		err = call.Store(result)
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil {
+		_ = c.conn.Close()
 	}
-	if err == nil {
-		return nil
-	}
-	err = fromDBus(err)
-	var ours *Error
-	if errors.As(err, &ours) || ctx.Err() != nil {
-		return err
-	}
-	return fmt.Errorf("cannot call the launcher: %w\nhint: systemctl status gifford-launcher", err)
 }
 
-// Start starts a server and returns when its unit is active. An *Error says why not.
+// Start starts a server and returns when its unit is active or has failed: up to the
+// profile's image_timeout and start_timeout. Errors of the launcher are *Error.
 func (c *Client) Start(ctx context.Context, r StartRequest) error {
-	return c.call(ctx, MethodStart, nil, r.Key.User.String(), r.Key.Server.String(), r.Profile, r.Env)
+	env := r.Env
+	if env == nil {
+		env = map[string]string{}
+	}
+	return c.call(ctx, "Start", nil, r.Key.User.String(), r.Key.Server.String(), r.Profile, env)
 }
 
-// Stop stops a server, or cancels its start, and returns when its unit is gone.
+// Stop stops a server and returns when its unit has ended. A server that does not run
+// is an *Error with code NotFound.
 func (c *Client) Stop(ctx context.Context, key ident.Key) error {
-	return c.call(ctx, MethodStop, nil, key.User.String(), key.Server.String())
+	return c.call(ctx, "Stop", nil, key.User.String(), key.Server.String())
 }
 
-// List gives all servers whose units exist.
+// List gives the servers whose units exist and have not ended.
 func (c *Client) List(ctx context.Context) ([]Server, error) {
-	var wire []WireServer
-	if err := c.call(ctx, MethodList, &wire); err != nil {
+	var rows []ServerRow
+	if err := c.call(ctx, "List", &rows); err != nil {
 		return nil, err
 	}
-	var all []Server
-	for _, w := range wire {
-		s, err := w.server()
+	servers := make([]Server, len(rows))
+	for i, r := range rows {
+		s, err := r.server()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot read the launcher's list: %w", err)
 		}
-		all = append(all, s)
+		servers[i] = s
 	}
-	return all, nil
+	return servers, nil
 }
 
-// Profiles gives the policy's profiles, in the order of their names.
+// Profiles gives the policy's profiles, the default one first.
 func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
-	var all []Profile
-	err := c.call(ctx, MethodProfiles, &all)
-	return all, err
+	var rows []ProfileRow
+	if err := c.call(ctx, "Profiles", &rows); err != nil {
+		return nil, err
+	}
+	profiles := make([]Profile, len(rows))
+	for i, r := range rows {
+		profiles[i] = Profile(r)
+	}
+	return profiles, nil
 }
 
-// ErrBusLost says that the connection to the system bus has ended; nothing more will be
-// heard on it.
-var ErrBusLost = errors.New("the connection to the system bus was lost")
-
-// Watch calls event for every Changed signal, and resync whenever signals may have been
-// missed: once at its start, and each time a launcher takes the bus name. It returns nil
-// when ctx ends and ErrBusLost when the bus is gone.
-func (c *Client) Watch(ctx context.Context, event func(Event), resync func()) error {
-	signals := make(chan *dbus.Signal, 256)
-	c.conn.Signal(signals)
-	defer c.conn.RemoveSignal(signals)
-	if err := c.conn.AddMatchSignalContext(ctx, dbus.WithMatchInterface(Interface), dbus.WithMatchObjectPath(ObjectPath), dbus.WithMatchSender(BusName)); err != nil {
-		return fmt.Errorf("cannot watch the launcher: %w", err)
+func (c *Client) call(ctx context.Context, method string, reply any, args ...any) error {
+	conn, err := c.connection()
+	if err != nil {
+		return err
 	}
-	if err := c.conn.AddMatchSignalContext(ctx, dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, BusName)); err != nil {
-		return fmt.Errorf("cannot watch the launcher: %w", err)
+	call := conn.Object(BusName, ObjectPath).CallWithContext(ctx, Interface+"."+method, 0, args...)
+	if call.Err != nil {
+		return fromBus(call.Err)
+	}
+	if reply == nil {
+		return nil
+	}
+	if err := call.Store(reply); err != nil {
+		return fmt.Errorf("cannot read the launcher's answer to %s: %w", method, err)
+	}
+	return nil
+}
+
+// connection gives the one that is open, or a new one. It does not end with the context
+// of the call that happens to open it.
+func (c *Client) connection() (*dbus.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil && c.conn.Connected() {
+		return c.conn, nil
+	}
+	conn, err := c.cfg.Dial(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the system bus: %w\nhint: systemctl status dbus", err)
+	}
+	c.conn = conn
+	return conn, nil
+}
+
+const (
+	firstWait = 100 * time.Millisecond // before connecting again
+	lastWait  = 10 * time.Second
+)
+
+// Watch calls event for each change of a unit, in order, and resync whenever changes may
+// have been missed (at first, after a lost connection, and when the launcher was started
+// again): the caller should List then. It connects again until ctx ends. Both functions
+// run on Watch's goroutine.
+func (c *Client) Watch(ctx context.Context, event func(Event), resync func()) {
+	wait := firstWait
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := c.watchOnce(ctx, event, resync)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) > lastWait {
+			wait = firstWait
+		}
+		c.cfg.Log.Warn("lost the launcher's signals", "event", "launcher-lost", "error", err, "again_in", wait.String())
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastWait)
+	}
+}
+
+func (c *Client) watchOnce(ctx context.Context, event func(Event), resync func()) error {
+	conn, err := c.cfg.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot reach the system bus: %w", err)
+	}
+	defer conn.Close()
+	signals := make(chan *dbus.Signal, 256)
+	conn.Signal(signals)
+	if err := subscribe(ctx, conn); err != nil {
+		return err
 	}
 	resync()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-conn.Context().Done():
+			return fmt.Errorf("the system bus has closed the connection")
 		case s, open := <-signals:
 			if !open {
-				return ErrBusLost
+				return fmt.Errorf("the system bus has closed the connection")
 			}
-			dispatch(s, event, resync)
+			c.signal(s, event, resync)
 		}
 	}
 }
 
-// dispatch takes one signal.
-func dispatch(s *dbus.Signal, event func(Event), resync func()) {
-	if s.Name == SignalChanged {
-		if e, err := parseEvent(s.Body); err == nil {
-			event(e)
+// subscribe asks for the launcher's signal, which the bus gives only from the owner of
+// the launcher's name, and for news of that owner.
+func subscribe(ctx context.Context, conn *dbus.Conn) error {
+	for _, match := range [][]dbus.MatchOption{
+		{dbus.WithMatchSender(BusName), dbus.WithMatchInterface(Interface), dbus.WithMatchMember(ChangedSignal), dbus.WithMatchObjectPath(ObjectPath)},
+		{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, BusName)},
+	} {
+		if err := conn.AddMatchSignalContext(ctx, match...); err != nil {
+			return fmt.Errorf("cannot subscribe to the launcher's signals: %w", err)
 		}
-		return
 	}
-	var name, from, to string
-	if s.Name == "org.freedesktop.DBus.NameOwnerChanged" && dbus.Store(s.Body, &name, &from, &to) == nil && name == BusName && to != "" {
-		resync()
-	}
+	return nil
 }
 
-func parseEvent(body []any) (Event, error) {
-	var user, server, state, result string
-	var exit int32
-	if err := dbus.Store(body, &user, &server, &state, &result, &exit); err != nil {
-		return Event{}, err
+func (c *Client) signal(s *dbus.Signal, event func(Event), resync func()) {
+	switch s.Name {
+	case Interface + "." + ChangedSignal:
+		e, err := readEvent(s.Body)
+		if err != nil {
+			c.cfg.Log.Warn("strange signal from the launcher", "event", "launcher-signal", "error", err)
+			return
+		}
+		event(e)
+	case "org.freedesktop.DBus.NameOwnerChanged":
+		// name, old owner, new owner; without a new one there is nothing to ask yet.
+		if len(s.Body) == 3 && s.Body[2] != "" {
+			resync()
+		}
 	}
-	key, err := ident.ParseKey(user, server)
-	return Event{Key: key, State: State(state), Result: result, Exit: exit}, err
 }

@@ -1,6 +1,7 @@
 package launcherbus
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,61 +11,99 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// The methods and the signal of Interface, with their D-Bus signatures:
-//
-//	Start(s user, s server, s profile, a{ss} env)
-//	Stop(s user, s server)
-//	List() → a(ssssussx)      user, server, profile, state, uid, socket, token hash, start in µs
-//	Profiles() → a(ssssb)     name, display name, description, image, default
-//	signal Changed(s user, s server, s state, s result, i exit)
-const (
-	MethodStart    = Interface + ".Start"
-	MethodStop     = Interface + ".Stop"
-	MethodList     = Interface + ".List"
-	MethodProfiles = Interface + ".Profiles"
-	SignalChanged  = Interface + ".Changed"
-)
+// ChangedSignal tells of a changed unit. Its signature is ssssi: user, server, state,
+// result, exit.
+const ChangedSignal = "Changed"
 
-// errorPrefix begins the D-Bus names of our errors; the Code follows.
+// errorPrefix and a Code make a D-Bus error name.
 const errorPrefix = Interface + ".Error."
 
-// WireServer is a Server as it crosses the bus.
-type WireServer struct {
+// ServerRow is a Server on the bus, D-Bus type (ssssusts).
+type ServerRow struct {
 	User, Server, Profile, State string
 	UID                          uint32
-	Socket, TokenHash            string
-	Started                      int64
+	Socket                       string
+	Started                      uint64 // microseconds since 1970
+	TokenHash                    string
 }
 
-// Wire gives the form of s that crosses the bus.
-func (s Server) Wire() WireServer {
-	return WireServer{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket, s.TokenHash, s.Started.UnixMicro()}
+// ProfileRow is a Profile on the bus, D-Bus type (ssssb).
+type ProfileRow struct {
+	Name, DisplayName, Description, Image string
+	Default                               bool
 }
 
-// server parses what crossed the bus.
-func (w WireServer) server() (Server, error) {
-	key, err := ident.ParseKey(w.User, w.Server)
-	if err != nil {
-		return Server{}, fmt.Errorf("the launcher lists a server that is none: %w", err)
+// Row gives the form in which s crosses the bus.
+func (s Server) Row() ServerRow {
+	return ServerRow{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket,
+		uint64(max(0, s.Started.UnixMicro())), s.TokenHash}
+}
+
+func (r ServerRow) server() (Server, error) {
+	key, err := ident.ParseKey(r.User, r.Server)
+	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.UnixMicro(int64(r.Started)), r.TokenHash}, err
+}
+
+// Body gives the signal's arguments.
+func (e Event) Body() []any {
+	return []any{e.Key.User.String(), e.Key.Server.String(), string(e.State), e.Result, e.Exit}
+}
+
+func readEvent(body []any) (Event, error) {
+	var user, server, state string
+	var e Event
+	if err := dbus.Store(body, &user, &server, &state, &e.Result, &e.Exit); err != nil {
+		return Event{}, fmt.Errorf("cannot read the launcher's signal: %w", err)
 	}
-	return Server{Key: key, Profile: w.Profile, State: State(w.State), UID: w.UID, Socket: w.Socket,
-		TokenHash: w.TokenHash, Started: time.UnixMicro(w.Started)}, nil
+	key, err := ident.ParseKey(user, server)
+	e.Key, e.State = key, State(state)
+	return e, err
 }
 
-// DBus gives the error's form on the bus.
+// DBus gives the D-Bus error by which e crosses the bus.
 func (e *Error) DBus() *dbus.Error {
-	return dbus.NewError(errorPrefix+string(e.Code), []any{e.Message})
+	return &dbus.Error{Name: errorPrefix + string(e.Code), Body: []any{e.Message}}
 }
 
-// fromDBus gives our own error where err is one, else err.
-func fromDBus(err error) error {
-	e, ok := err.(dbus.Error) //nolint:errorlint // godbus returns the value itself
-	if !ok {
+// fromBus turns the launcher's D-Bus errors back into *Error and leaves others as they
+// are, with the next step for a person.
+func fromBus(err error) error {
+	var e dbus.Error
+	if !errors.As(err, &e) {
 		return err
 	}
-	code, ours := strings.CutPrefix(e.Name, errorPrefix)
-	if !ours {
-		return err
+	if code, ok := strings.CutPrefix(e.Name, errorPrefix); ok {
+		return &Error{Code(code), e.Error()}
 	}
-	return &Error{Code: Code(code), Message: e.Error()}
+	return fmt.Errorf("the launcher does not answer: %w\nhint: journalctl -u gifford-launcher", err)
 }
+
+// Introspection describes the interface to tools such as busctl(1).
+const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">
+<node>
+ <interface name="` + Interface + `">
+  <method name="Start">
+   <arg name="user" type="s" direction="in"/>
+   <arg name="server" type="s" direction="in"/>
+   <arg name="profile" type="s" direction="in"/>
+   <arg name="env" type="a{ss}" direction="in"/>
+  </method>
+  <method name="Stop">
+   <arg name="user" type="s" direction="in"/>
+   <arg name="server" type="s" direction="in"/>
+  </method>
+  <method name="List">
+   <arg name="servers" type="a(ssssusts)" direction="out"/>
+  </method>
+  <method name="Profiles">
+   <arg name="profiles" type="a(ssssb)" direction="out"/>
+  </method>
+  <signal name="` + ChangedSignal + `">
+   <arg name="user" type="s"/>
+   <arg name="server" type="s"/>
+   <arg name="state" type="s"/>
+   <arg name="result" type="s"/>
+   <arg name="exit" type="i"/>
+  </signal>
+ </interface>
+</node>`

@@ -2,69 +2,198 @@ package policy
 
 import (
 	"fmt"
-	"math"
+	"path"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Bytes is an amount of memory as systemd writes it: a number with an optional suffix K,
-// M, G or T (powers of 1024), or "infinity". Zero means not set.
-type Bytes uint64
+// Each kind of value is a struct: the decoder fills strings and numbers without asking
+// UnmarshalText.
+type (
+	text         struct{ string }
+	group        struct{ string }
+	image        struct{ string }
+	pull         struct{ string }
+	mapping      struct{ string }
+	optionalPath struct{ string }
+	optionalDir  struct{ string }
+	template     struct{ string }
+	urlPath      struct{ string }
+	mode         struct{ uint32 }
+	size         struct{ uint64 }
+	quota        struct{ uint64 }
+	number       struct{ uint64 }
+	duration     struct{ time.Duration }
+)
 
-// Infinity is systemd's word for no limit.
-const Infinity = math.MaxUint64
+// expected says for each key what its value must be.
+var expected = map[string]string{
+	"cluster": "an absolute path without , \" or \\, or \"\"", "home": "an absolute path with {user} as its last part, such as \"/cluster/{user}\"",
+	"create_home": "true or false", "home_mode": "an octal mode in quotes, such as \"0700\"", "min_uid": "a whole number from 1",
+	"deny_users": "a list of user names", "unix_groups": "a list of Unix groups", "hub_api_port": "a port from 1 to 65535",
+	"umask": "an octal mask in quotes, such as \"0022\"", "first": "a whole number from 1 to 4294967294", "count": "a whole number from 2000 to 4294967294",
+	"source": "an absolute path without , \" or \\", "target": "an absolute path without , \" or \\", "read_only": "true or false",
+	"display_name": "text", "description": "text", "image": "an image name, such as \"quay.io/jupyter/scipy-notebook:latest\"",
+	"archive": "an absolute path of a docker-archive or oci-archive", "pull": "\"missing\" or \"never\"",
+	"command": "a list of texts", "args": "a list of texts", "user_mapping": "\"image\" or \"host\"", "allow_sudo": "true or false",
+	"env": "a table of texts, such as { LANG = \"C.UTF-8\" }", "notebook_dir": "an absolute path or one that begins with {home}/",
+	"default_url": "a path such as \"/lab\"", "memory_max": "a size such as \"16G\", or \"infinity\"", "memory_high": "a size such as \"12G\", or \"infinity\"",
+	"cpu_quota": "a percentage of one processor such as \"400%\", or \"infinity\"", "tasks_max": "a whole number from 1, or \"infinity\"",
+	"start_timeout": "a time above zero, such as \"2m\"", "image_timeout": "a time above zero, such as \"15m\"", "stop_timeout": "a time above zero, such as \"20s\"",
+	"default": "true or false",
+}
 
-// UnmarshalText parses the TOML string.
-func (b *Bytes) UnmarshalText(text []byte) error {
-	s := string(text)
+func control(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// badValue is a value that its kind refuses.
+type badValue struct{ want, found string }
+
+func (e *badValue) Error() string { return fmt.Sprintf("expected %s, found %.60q", e.want, e.found) }
+
+func want(key string, b []byte) error { return &badValue{expected[key], string(b)} }
+
+func (t *text) UnmarshalText(b []byte) error {
+	if control(string(b)) {
+		return &badValue{"text without control characters", string(b)}
+	}
+	t.string = string(b)
+	return nil
+}
+
+// UnmarshalText refuses what getent(1) would take for an option, a number or a list.
+func (g *group) UnmarshalText(b []byte) error {
+	if !validGroup(string(b)) {
+		return &badValue{"the name of a Unix group", string(b)}
+	}
+	g.string = string(b)
+	return nil
+}
+
+// validGroup tells whether s can be the name of a Unix group: not empty, not all
+// digits, no leading hyphen, no character that separates fields in group(5).
+func validGroup(s string) bool {
+	return s != "" && len(s) <= 256 && s[0] != '-' && strings.Trim(s, "0123456789") != "" &&
+		!strings.ContainsAny(s, ":,/ ") && !control(s)
+}
+
+// UnmarshalText takes what can be an image reference and not an option or a transport
+// ("docker-archive:/path").
+func (i *image) UnmarshalText(b []byte) error {
+	s := string(b)
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@"
+	if s == "" || strings.Trim(s, allowed) != "" || strings.ContainsAny(s[:1], "-./:@") || strings.Contains(s, ":/") || strings.Contains(s, "//") {
+		return want("image", b)
+	}
+	i.string = s
+	return nil
+}
+
+func (p *pull) UnmarshalText(b []byte) error {
+	if v := Pull(b); v != PullMissing && v != PullNever {
+		return want("pull", b)
+	}
+	p.string = string(b)
+	return nil
+}
+
+func (m *mapping) UnmarshalText(b []byte) error {
+	if v := Mapping(b); v != MapImage && v != MapHost {
+		return want("user_mapping", b)
+	}
+	m.string = string(b)
+	return nil
+}
+
+// clean tells whether a path is absolute, in its shortest form, and can stand in an
+// argument of podman's --mount, which is a line of comma-separated values.
+func clean(s string) bool {
+	return path.IsAbs(s) && path.Clean(s) == s && s != "/" && !strings.ContainsAny(s, `,"\`) && !control(s)
+}
+
+func (p *optionalPath) UnmarshalText(b []byte) error {
+	if s := string(b); s != "" && !clean(s) {
+		return want("source", b)
+	}
+	p.string = string(b)
+	return nil
+}
+
+func (p *optionalDir) UnmarshalText(b []byte) error {
+	s := string(b)
+	below, inHome := strings.CutPrefix(s, "{home}")
+	if s != "" && !(inHome && (below == "" || clean(below))) && !clean(s) {
+		return want("notebook_dir", b)
+	}
+	p.string = s
+	return nil
+}
+
+func (t *template) UnmarshalText(b []byte) error {
+	s := string(b)
+	if !clean(s) || path.Base(s) != "{user}" || path.Dir(s) == "/" {
+		return want("home", b)
+	}
+	t.string = s
+	return nil
+}
+
+func (u *urlPath) UnmarshalText(b []byte) error {
+	if s := string(b); s != "" && s[0] != '/' || control(string(b)) {
+		return want("default_url", b)
+	}
+	u.string = string(b)
+	return nil
+}
+
+func (m *mode) UnmarshalText(b []byte) error {
+	n, err := strconv.ParseUint(string(b), 8, 32)
+	if err != nil || n > 0o777 {
+		return want("home_mode", b)
+	}
+	m.uint32 = uint32(n)
+	return nil
+}
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v < time.Second || v > 24*time.Hour {
+		return &badValue{"a time from \"1s\" to \"24h\"", string(b)}
+	}
+	d.Duration = v
+	return nil
+}
+
+func (n *number) UnmarshalText(b []byte) (err error) {
+	n.uint64, err = limit("tasks_max", b, map[string]uint64{"": 1})
+	return err
+}
+
+// UnmarshalText reads systemd's sizes: base 1024, whole numbers.
+func (s *size) UnmarshalText(b []byte) (err error) {
+	s.uint64, err = limit("memory_max", b, map[string]uint64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40})
+	return err
+}
+
+// UnmarshalText gives microseconds a second: "100%" is one whole processor.
+func (q *quota) UnmarshalText(b []byte) (err error) {
+	q.uint64, err = limit("cpu_quota", b, map[string]uint64{"%": 10000})
+	return err
+}
+
+// limit reads a whole number above zero with one of the units, or "infinity".
+func limit(key string, b []byte, units map[string]uint64) (uint64, error) {
+	s := string(b)
 	if s == "infinity" {
-		*b = Infinity
-		return nil
+		return Infinity, nil
 	}
-	number, shift := s, 0
-	if i := strings.IndexByte("KMGT", lastByte(s)); i >= 0 {
-		number, shift = s[:len(s)-1], 10*(i+1)
+	digits := strings.TrimRight(s, "KMGT%")
+	factor, ok := units[s[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if !ok || err != nil || n == 0 || n >= Infinity/factor {
+		return 0, want(key, b)
 	}
-	n, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || n == 0 || n > math.MaxInt64>>shift {
-		return fmt.Errorf("%q is no amount of memory such as \"16G\" or \"infinity\"", s)
-	}
-	*b = Bytes(n << shift)
-	return nil
-}
-
-// lastByte gives the last byte of s, a byte that is no suffix when there is none.
-func lastByte(s string) byte {
-	if s == "" {
-		return 0
-	}
-	return s[len(s)-1]
-}
-
-// Percent is a share of one CPU's time, such as "400%" for four CPUs. Zero means not set.
-type Percent uint64
-
-// UnmarshalText parses the TOML string.
-func (p *Percent) UnmarshalText(text []byte) error {
-	number, ok := strings.CutSuffix(string(text), "%")
-	n, err := strconv.ParseUint(number, 10, 32)
-	if !ok || err != nil || n == 0 {
-		return fmt.Errorf("%q is no share of CPU time such as \"400%%\"", text)
-	}
-	*p = Percent(n)
-	return nil
-}
-
-// Duration is a time.Duration written as "90s" or "10m".
-type Duration time.Duration
-
-// UnmarshalText parses the TOML string.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v <= 0 {
-		return fmt.Errorf("%q is no duration such as \"90s\" or \"10m\"", text)
-	}
-	*d = Duration(v)
-	return nil
+	return n * factor, nil
 }

@@ -1,7 +1,6 @@
-// Package systemd speaks to the service manager and to logind over D-Bus: it starts,
-// stops, lists and watches the units of Jupyter servers, in the hub's own words. It is the
-// only importer of go-systemd's D-Bus client. It must never touch a unit whose name is not
-// that of a Jupyter server, but for a member's user manager.
+// Package systemd starts, stops, lists and watches units through systemd's and logind's
+// D-Bus interfaces, in our words. It is the only importer of go-systemd's client. It
+// must never decide what runs: that is the policy's and the unit package's.
 package systemd
 
 import (
@@ -11,209 +10,211 @@ import (
 	"strings"
 	"time"
 
-	sd "github.com/coreos/go-systemd/v22/dbus"
+	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
-	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
-// ErrNotFound says that systemd knows no such unit.
-var ErrNotFound = errors.New("no such unit")
+// State is a unit's ActiveState.
+type State string
 
-// ErrExists says that a unit of that name exists already.
-var ErrExists = errors.New("the unit exists already")
+// The states of org.freedesktop.systemd1's Unit.ActiveState that our units have.
+const (
+	Activating   State = "activating"
+	Active       State = "active"
+	Deactivating State = "deactivating"
+	Inactive     State = "inactive"
+	Failed       State = "failed"
+)
 
-// JobError says how a job ended other than well: systemd's result word, such as "failed",
-// "timeout" or "canceled" (org.freedesktop.systemd1(5), JobRemoved).
-type JobError struct{ Unit, Result string }
-
-func (e *JobError) Error() string {
-	return fmt.Sprintf("unit %q: the job ended with result %q", e.Unit, e.Result)
+// Unit is what systemd says of one unit.
+type Unit struct {
+	Name        string
+	State       State
+	Environment []string
+	Since       time.Time // when it was last started
 }
 
-// Status is what systemd says of a server's unit.
-type Status struct {
-	Key         ident.Key
-	ActiveState string // "active", "activating", "deactivating", "inactive", "failed" …
-	Result      string // of the service (systemd.service(5)); "success" while it runs
-	Exit        int32  // exit status or signal of the main process
-	Started     time.Time
-	UID         uint32
-	Environment map[string]string // of the unit
+// Outcome is how a unit ended or why it could not start.
+type Outcome struct {
+	Result  string // systemd.service(5), $SERVICE_RESULT: "success", "exit-code", "timeout" …
+	Exit    int32  // exit status or signal of the main process
+	PreExit int32  // exit status of a failed ExecStartPre or ExecStartPost; 0 when none failed
 }
 
-// Manager is a connection to the service manager.
-type Manager struct{ conn *sd.Conn }
+// ErrNotLoaded says that systemd knows no such unit.
+var ErrNotLoaded = errors.New("unit is not loaded")
 
-// Connect connects over the system bus.
-func Connect(ctx context.Context) (*Manager, error) {
-	conn, err := sd.NewSystemConnectionContext(ctx)
+// Conn is a connection to systemd and logind over the system bus.
+type Conn struct {
+	manager *systemd.Conn
+	bus     *dbus.Conn
+	updates chan *systemd.PropertiesUpdate
+	lost    chan error // updates that were dropped; see Watch
+}
+
+// Connect connects and subscribes to the changes of units. A connection ends with ctx.
+func Connect(ctx context.Context) (*Conn, error) {
+	manager, err := systemd.NewSystemConnectionContext(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach systemd over D-Bus: %w", err)
 	}
-	return &Manager{conn}, nil
-}
-
-// Close ends the connection.
-func (m *Manager) Close() { m.conn.Close() }
-
-// Start makes a transient unit and waits for its start job.
-func (m *Manager) Start(ctx context.Context, key ident.Key, properties []unit.Property) error {
-	var ps []sd.Property
-	for _, p := range properties {
-		ps = append(ps, sd.Property{Name: p.Name, Value: dbus.MakeVariant(p.Value)})
-	}
-	return m.job(ctx, key.Unit(), func(done chan<- string) error {
-		_, err := m.conn.StartTransientUnitContext(ctx, key.Unit(), "fail", ps, done)
-		return err
-	})
-}
-
-// Stop stops a unit and waits for its stop job.
-func (m *Manager) Stop(ctx context.Context, key ident.Key) error {
-	return m.job(ctx, key.Unit(), func(done chan<- string) error {
-		_, err := m.conn.StopUnitContext(ctx, key.Unit(), "replace", done)
-		return err
-	})
-}
-
-// StartUserManager starts a user's service manager, which makes /run/user/UID, and lets
-// it stay without a session (loginctl(1), enable-linger).
-func (m *Manager) StartUserManager(ctx context.Context, uid uint32) error {
 	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
 	if err != nil {
-		return fmt.Errorf("cannot reach logind over D-Bus: %w", err)
+		manager.Close()
+		return nil, fmt.Errorf("cannot reach the system bus: %w", err)
 	}
-	defer func() { _ = bus.Close() }()
-	logind := bus.Object("org.freedesktop.login1", "/org/freedesktop/login1")
-	if err := logind.CallWithContext(ctx, "org.freedesktop.login1.Manager.SetUserLinger", 0, uid, true, false).Err; err != nil {
-		return fmt.Errorf("cannot let uid %d linger: %w", uid, err)
+	c := &Conn{manager, bus, make(chan *systemd.PropertiesUpdate, 4096), make(chan error, 1)}
+	manager.SetPropertiesSubscriber(c.updates, c.lost)
+	if err := manager.Subscribe(); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("cannot subscribe to systemd's signals: %w", err)
 	}
-	name := fmt.Sprintf("user@%d.service", uid)
-	return m.job(ctx, name, func(done chan<- string) error {
-		_, err := m.conn.StartUnitContext(ctx, name, "replace", done)
-		return err
+	return c, nil
+}
+
+// Close ends the connection and with it Watch.
+func (c *Conn) Close() {
+	c.manager.Close()
+	_ = c.bus.Close()
+}
+
+// JobError is the result of a job that was not done.
+type JobError struct {
+	What   string // "start jupyter-alice.service"
+	Result string // "failed", "canceled", "timeout", "dependency", "skipped" …
+}
+
+func (e *JobError) Error() string { return e.What + ": the job's result is " + e.Result }
+
+// Wait waits for the end of a job that is under way. Only a job that is done is a
+// success; another result is a *JobError. A lost connection is an error too, for the
+// news of the job is lost with it.
+type Wait func(ctx context.Context) error
+
+// job starts a job. The channel has room for the one result, or the library could not
+// handle any other signal until somebody takes it.
+func (c *Conn) job(what string, start func(chan<- string) (int, error)) (Wait, error) {
+	result := make(chan string, 1)
+	if _, err := start(result); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, named(err))
+	}
+	return func(ctx context.Context) error {
+		select {
+		case word := <-result:
+			if word == "done" {
+				return nil
+			}
+			return &JobError{what, word}
+		case <-c.bus.Context().Done():
+			return fmt.Errorf("%s: %w", what, ErrLost)
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		}
+	}, nil
+}
+
+// StartTransient makes a unit and starts it.
+func (c *Conn) StartTransient(ctx context.Context, spec unit.Spec) (Wait, error) {
+	return c.job("start "+spec.Name, func(result chan<- string) (int, error) {
+		return c.manager.StartTransientUnitContext(ctx, spec.Name, "fail", properties(spec.Properties), result)
 	})
 }
 
-// job runs one job and waits for its result. The channel is buffered: go-systemd would
-// block for ever on a reader that gave up.
-func (m *Manager) job(ctx context.Context, name string, start func(chan<- string) error) error {
-	done := make(chan string, 1)
-	if err := start(done); err != nil {
-		return fmt.Errorf("unit %q: %w", name, translate(err))
-	}
-	select {
-	case result := <-done:
-		if result != "done" {
-			return &JobError{name, result}
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("unit %q: %w", name, ctx.Err())
-	}
+// Stop stops a unit. The error wraps ErrNotLoaded if there is none of that name.
+func (c *Conn) Stop(ctx context.Context, name string) (Wait, error) {
+	return c.job("stop "+name, func(result chan<- string) (int, error) {
+		return c.manager.StopUnitContext(ctx, name, "replace", result)
+	})
 }
 
-// translate gives systemd's D-Bus errors that callers tell apart.
-func translate(err error) error {
-	var e dbus.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch e.Name {
-	case "org.freedesktop.systemd1.NoSuchUnit":
-		return ErrNotFound
-	case "org.freedesktop.systemd1.UnitExists":
-		return ErrExists
-	}
-	return err
-}
-
-// Reset lets systemd forget a failed unit.
-func (m *Manager) Reset(ctx context.Context, key ident.Key) error {
-	err := m.conn.ResetFailedUnitContext(ctx, key.Unit())
-	if err != nil && !errors.Is(translate(err), ErrNotFound) {
-		return fmt.Errorf("unit %q: cannot reset it: %w", key.Unit(), err)
+// ResetFailed lets systemd forget a failed unit. One that it does not know is fine.
+func (c *Conn) ResetFailed(ctx context.Context, name string) error {
+	err := named(c.manager.ResetFailedUnitContext(ctx, name))
+	if err != nil && !errors.Is(err, ErrNotLoaded) {
+		return fmt.Errorf("reset %s: %w", name, err)
 	}
 	return nil
 }
 
-// List gives the units of all servers that systemd knows.
-func (m *Manager) List(ctx context.Context) ([]Status, error) {
-	units, err := m.conn.ListUnitsByPatternsContext(ctx, nil, []string{"jupyter-*.service"})
+// named marks systemd's answer for a unit that it does not know.
+func named(err error) error {
+	var e dbus.Error
+	if errors.As(err, &e) && (e.Name == "org.freedesktop.systemd1.NoSuchUnit" || e.Name == "org.freedesktop.DBus.Error.UnknownObject") {
+		return fmt.Errorf("%w: %w", ErrNotLoaded, err)
+	}
+	return err
+}
+
+// List gives the loaded units whose name matches the pattern (glob(7)).
+func (c *Conn) List(ctx context.Context, pattern string) ([]Unit, error) {
+	found, err := c.manager.ListUnitsByPatternsContext(ctx, nil, []string{pattern})
 	if err != nil {
 		return nil, fmt.Errorf("cannot list units: %w", err)
 	}
-	var all []Status
-	for _, u := range units {
-		key, err := ident.ParseUnit(u.Name)
-		if err != nil {
-			continue // an administrator's unit of a like name
-		}
-		s, err := m.Status(ctx, key)
-		if errors.Is(err, ErrNotFound) {
-			continue // it ended meanwhile
-		}
-		if err != nil {
+	var units []Unit
+	for _, f := range found {
+		u, err := c.Get(ctx, f.Name)
+		if errors.Is(err, ErrNotLoaded) {
+			continue // it has ended meanwhile
+		} else if err != nil {
 			return nil, err
 		}
-		all = append(all, s)
+		units = append(units, u)
 	}
-	return all, nil
+	return units, nil
 }
 
-// Status reads one unit back.
-func (m *Manager) Status(ctx context.Context, key ident.Key) (Status, error) {
-	props, err := m.conn.GetAllPropertiesContext(ctx, key.Unit())
+// Get gives one unit. The error wraps ErrNotLoaded if there is none of that name.
+func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
+	props, err := c.manager.GetAllPropertiesContext(ctx, name)
 	if err != nil {
-		return Status{}, fmt.Errorf("unit %q: %w", key.Unit(), translate(err))
+		return Unit{}, fmt.Errorf("unit %q: %w", name, named(err))
 	}
-	if props["LoadState"] == "not-found" {
-		return Status{}, fmt.Errorf("unit %q: %w", key.Unit(), ErrNotFound)
+	// Asking for a unit makes systemd look for it; one that it cannot find has no file.
+	if load, _ := props["LoadState"].(string); load != "loaded" {
+		return Unit{}, fmt.Errorf("unit %q: %w", name, ErrNotLoaded)
 	}
-	s := Status{Key: key, Environment: map[string]string{}}
-	s.ActiveState, _ = props["ActiveState"].(string)
-	s.Result, _ = props["Result"].(string)
-	s.Exit, _ = props["ExecMainStatus"].(int32)
-	s.UID, _ = props["UID"].(uint32)
-	if usec, ok := props["InactiveExitTimestamp"].(uint64); ok && usec > 0 {
-		s.Started = time.UnixMicro(int64(usec))
-	}
-	list, _ := props["Environment"].([]string)
-	for _, line := range list {
-		name, value, _ := strings.Cut(line, "=")
-		s.Environment[name] = value
-	}
-	return s, nil
+	u := Unit{Name: name}
+	state, _ := props["ActiveState"].(string)
+	u.State = State(state)
+	u.Environment, _ = props["Environment"].([]string)
+	since, _ := props["InactiveExitTimestamp"].(uint64)
+	u.Since = time.UnixMicro(int64(since))
+	return u, nil
 }
 
-// Change is a new ActiveState of a server's unit.
-type Change struct {
-	Key         ident.Key
-	ActiveState string
-}
-
-// Watch calls changed for every change of a server's unit until ctx ends or the
-// connection is lost.
-func (m *Manager) Watch(ctx context.Context, changed func(Change)) error {
-	updates, errs := make(chan *sd.PropertiesUpdate, 256), make(chan error, 1)
-	m.conn.SetPropertiesSubscriber(updates, errs)
-	if err := m.conn.Subscribe(); err != nil {
-		return fmt.Errorf("cannot watch units: %w", err)
+// Outcome tells how a unit that has failed came to that. The error wraps ErrNotLoaded
+// once systemd has forgotten it.
+func (c *Conn) Outcome(ctx context.Context, name string) (Outcome, error) {
+	props, err := c.manager.GetUnitTypePropertiesContext(ctx, name, "Service")
+	if err != nil {
+		return Outcome{}, fmt.Errorf("unit %q: %w", name, named(err))
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-errs:
-			return fmt.Errorf("lost the watch on units: %w", err)
-		case u := <-updates:
-			key, err := ident.ParseUnit(u.UnitName)
-			state, ok := u.Changed["ActiveState"].Value().(string)
-			if err == nil && ok {
-				changed(Change{key, state})
-			}
+	o := Outcome{}
+	o.Result, _ = props["Result"].(string)
+	o.Exit, _ = props["ExecMainStatus"].(int32)
+	for _, property := range []string{"ExecStartPre", "ExecStartPost"} {
+		if o.PreExit == 0 {
+			o.PreExit = exitOf(props[property])
 		}
 	}
+	return o, nil
+}
+
+// exitOf reads the status of an Exec property's first command, D-Bus type
+// a(sasbttttuii): path, arguments, flag, four times, pid, code, status.
+func exitOf(property any) int32 {
+	commands, _ := property.([][]any)
+	if len(commands) == 0 || len(commands[0]) != 10 {
+		return 0
+	}
+	status, _ := commands[0][9].(int32)
+	return status
+}
+
+// isUnit tells whether a name matches "prefix*suffix".
+func isUnit(name, prefix, suffix string) bool {
+	return strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix)
 }

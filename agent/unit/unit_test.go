@@ -1,8 +1,8 @@
 package unit
 
 import (
-	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,35 +14,42 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
-const policyText = `
+const hostile = `
 [host]
+home = "/srv/ho me$HOME%h/{user}"
+cluster = ""
 umask = "0027"
-[profile.small]
-default = true
-image = "localhost/small:1"
-archive = "/srv/small.tar"
-memory_max = "4G"
-cpu_quota = "150%"
-tasks_max = 2000
-env = { PRICE = "$5 %h" }
-args = ["--debug", "$HOME"]
-[profile.host]
-image = "localhost/host:1"
+[profile.odd]
+image = "registry.example.org:5000/a/b@sha256:0123"
+command = ["sh", "-c", "echo $HOME 100% > x"]
+args = ["--flag=a,b"]
+env = { GREETING = "a $b 'c' \"d\"" }
 user_mapping = "host"
 allow_sudo = false
-notebook_dir = "notebooks"
-default_url = "/lab"
-command = []
+notebook_dir = "{home}/note books"
+default_url = "/tree"
+memory_max = "1G"
+memory_high = "900M"
+cpu_quota = "150%"
+tasks_max = 100
 [[mount]]
-source = "/data"
+source = "/data: x"
 target = "/data"
 `
 
-func request(t *testing.T, user, server, profile string, podman Podman) Request {
+const plain = `
+[profile.lab]
+image = "quay.io/jupyter/scipy-notebook:latest"
+archive = "/srv/images/scipy.tar"
+`
+
+const own = "[profile.own]\nimage = \"quay.io/jupyter/base-notebook\"\ncommand = []\n"
+
+func input(t *testing.T, text, user, server string, v Version) Input {
 	t.Helper()
-	p, err := policy.Parse("launcher.toml", []byte(policyText))
+	p, err := policy.Parse("launcher.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,68 +57,149 @@ func request(t *testing.T, user, server, profile string, podman Podman) Request 
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, prof, ok := p.Profile(profile)
-	if !ok {
-		t.Fatalf("no profile %q", profile)
-	}
-	return Request{Key: key, UID: 5001, Home: p.Host.HomeOf(key.User), ProfileName: name, Profile: prof, Host: p.Host, Mounts: p.Mounts,
-		Podman: podman, TokenHash: "abc123", StateDir: "/var/lib/gifford-launcher/users/" + user,
-		StorageConf: "/run/gifford-launcher/users/" + user + "/storage.conf",
-		SocketDir:   "/run/gifford-launcher/servers/" + user + "/_", EnvFile: "/run/gifford-launcher/credentials/" + key.Unit() + ".env"}
+	return Input{Key: key, UID: 5001, Profile: p.Profiles[0], Policy: p, Podman: v, TokenHash: "00ff"}
 }
 
-// TestGolden shows, in testdata, all that systemd is asked for.
+// TestGolden shows whole units; -update writes them anew for a reader's eye.
 func TestGolden(t *testing.T) {
-	tests := map[string]Request{
-		"default":    request(t, "alice", "", "", Podman{5, 4}),
-		"podman-4.3": request(t, "alice", "", "", Podman{4, 3}),
-		"host-named": request(t, "a.b", "gpu-1", "host", Podman{5, 4}),
+	tests := map[string]Input{
+		"plain":       input(t, plain, "alice", "", Version{5, 4}),
+		"named":       input(t, plain, "alice", "gpu-2", Version{4, 9}),
+		"old-podman":  input(t, plain, "bob", "", Version{4, 3}),
+		"hostile":     input(t, hostile, "a.b-c_", "x", Version{5, 0}),
+		"own-command": input(t, own, "alice", "", Version{5, 4}),
 	}
-	for name, r := range tests {
+	for name, in := range tests {
 		t.Run(name, func(t *testing.T) {
-			text, err := json.MarshalIndent(map[string]any{"name": r.Key.Unit(), "properties": r.Properties(),
-				"environment": strings.Split(r.Env(map[string]string{"JUPYTERHUB_SERVICE_PREFIX": "/user/x/", "JUPYTERHUB_API_TOKEN": "SECRET"}), "\n")}, "", "  ")
-			if err != nil {
-				t.Fatal(err)
+			var b strings.Builder
+			spec := Build(in)
+			fmt.Fprintln(&b, spec.Name)
+			for _, p := range spec.Properties {
+				show(&b, p)
 			}
-			file := filepath.Join("testdata", name+".json")
-			if *update {
-				if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(text)+"\n"); diff != "" {
-				t.Errorf("the unit is not as in %s (-want +got); run the test with -update and read the change:\n%s", file, diff)
+			b.WriteString("--- environment file\n")
+			b.Write(EnvFile(in, map[string]string{"JUPYTERHUB_API_TOKEN": "secret", "JUPYTERHUB_SERVICE_URL": "http://evil/", "JUPYTERHUB_SERVICE_PREFIX": "/jhub" + in.Key.Path()}))
+			golden(t, filepath.Join("testdata", name+".golden"), b.String())
+			if strings.Contains(strings.SplitN(b.String(), "---", 2)[0], "secret") {
+				t.Error("a secret stands in the unit")
 			}
 		})
 	}
 }
 
-// TestNoSecretInTheUnit checks that the token reaches neither properties nor arguments.
-func TestNoSecretInTheUnit(t *testing.T) {
-	r := request(t, "alice", "", "", Podman{5, 4})
-	env := r.Env(map[string]string{"JUPYTERHUB_API_TOKEN": "SECRET"})
-	if !strings.Contains(env, "JUPYTERHUB_API_TOKEN=SECRET\n") {
-		t.Fatal("the environment lacks the token")
+func show(b *strings.Builder, p Property) {
+	commands, ok := p.Value.([]Command)
+	if !ok {
+		fmt.Fprintf(b, "%s = %v\n", p.Name, p.Value)
+		return
 	}
-	text, _ := json.Marshal(r.Properties())
-	if strings.Contains(string(text), "SECRET") {
-		t.Error("the token stands in the unit")
+	for _, c := range commands {
+		fmt.Fprintf(b, "%s\n", p.Name)
+		for _, a := range c.Args {
+			fmt.Fprintf(b, "  %s\n", a)
+		}
 	}
 }
 
-// TestHubCannotMoveHome checks that what the hub sends never replaces what the policy
-// decides.
-func TestHubCannotMoveHome(t *testing.T) {
-	r := request(t, "alice", "", "", Podman{5, 4})
-	env := r.Env(map[string]string{"HOME": "/cluster/bob", "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:1/", "MEM_LIMIT": "1"})
-	for _, line := range []string{"HOME=/cluster/alice\n", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:8888", "MEM_LIMIT=4294967296\n"} {
-		if !strings.Contains(env, line) {
-			t.Errorf("%q is not in:\n%s", line, env)
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
 		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("the unit has changed (go test -update shows it as a diff):\n%s", diff)
+	}
+}
+
+// TestMetadata checks that what Build writes is read back, and that other units are none of ours.
+func TestMetadata(t *testing.T) {
+	in := input(t, plain, "alice", "gpu-2", Version{5, 4})
+	var environment []string
+	for _, p := range Build(in).Properties {
+		if p.Name == "Environment" {
+			environment, _ = p.Value.([]string)
+		}
+	}
+	got, ok := ReadMetadata("jupyter-alice:gpu-2.service", environment)
+	if want := (Metadata{in.Key, "lab", "00ff", 5001}); !ok || got != want {
+		t.Errorf("got %v, %v; want %v", got, ok, want)
+	}
+	for name, env := range map[string][]string{
+		"jupyter-hub.service":   {"PATH=/bin"},
+		"jupyter-alice.service": nil,
+		"jupyter-bob.service":   {"GIFFORD_PROFILE=x", "GIFFORD_UID=-1"},
+		"ssh.service":           environment,
+	} {
+		if _, ok := ReadMetadata(name, env); ok {
+			t.Errorf("%s is taken for a server of ours", name)
+		}
+	}
+}
+
+// TestNames checks that no two servers of one user share a name, whatever they are called.
+func TestNames(t *testing.T) {
+	seen := map[string]ident.Key{}
+	for _, user := range []string{"a", "a-", "a--b", "a_"} {
+		for _, server := range []string{"", "b", "b-c"} {
+			key, err := ident.ParseKey(user, server)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{user + " " + ContainerName(key), SocketPath(key), CredentialPath(key)} {
+				if other, taken := seen[name]; taken {
+					t.Errorf("%v and %v are both %q", key, other, name)
+				}
+				seen[name] = key
+			}
+		}
+	}
+	longest, err := ident.ParseKey(strings.Repeat("u", 32), strings.Repeat("s", 30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(SocketPath(longest)); n > 107 {
+		t.Errorf("the longest socket path has %d bytes; sun_path takes 107", n)
+	}
+}
+
+func TestParseVersion(t *testing.T) {
+	tests := map[string]struct {
+		text      string
+		want      Version
+		ok        bool
+		supported bool
+	}{
+		"trixie":   {"podman version 5.4.2\n", Version{5, 4}, true, true},
+		"bookworm": {"podman version 4.3.1\n", Version{4, 3}, true, true},
+		"suffix":   {"podman version 5.0.0-dev", Version{5, 0}, true, true},
+		"old":      {"podman version 3.4.4", Version{3, 4}, true, false},
+		"empty":    {"", Version{}, false, false},
+		"words":    {"podman version five", Version{}, false, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := ParseVersion(tt.text)
+			if got != tt.want || (err == nil) != tt.ok || got.Supported() != tt.supported {
+				t.Errorf("got %v, %v, supported %v", got, err, got.Supported())
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	in := input(t, plain, "alice", "", Version{5, 4})
+	for _, status := range []int32{ExitNoImage, ExitLoad, ExitPull, ExitDirectory, ExitNetwork} {
+		if Explain(in.Profile, status) == "" {
+			t.Errorf("exit status %d has no words", status)
+		}
+	}
+	if got := Explain(in.Profile, 1); got != "" {
+		t.Errorf("exit status 1 is explained as %q", got)
 	}
 }

@@ -1,54 +1,74 @@
-// Command gifford-container prepares a member's container from within its unit, as the
-// member: before Podman starts it, it sees to the image, and after, on hosts whose Podman
-// cannot, to the network. It is not privileged and not meant to be called by people.
+// Command gifford-container prepares one notebook as its member, inside the member's
+// unit: it gets the image and, where podman cannot, attaches the network. It must never
+// need a privilege, and never print what the server's environment holds.
 package main
 
 import (
 	"context"
-	"flag"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
+
+const usage = `usage:
+  gifford-container prepare --image REF --pull missing|never [--archive FILE] [--directory DIR] [--profile NAME] [--timeout 15m]
+  gifford-container network --pidfile FILE --port PORT
+  gifford-container --version
+`
+
+// version is set by the linker.
+var version = "development"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	err := run(ctx, os.Args[1:])
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, "gifford-container:", err)
+	status := 1
+	var failed *failure
+	if errors.As(err, &failed) {
+		status = failed.status
+	}
+	stop()
+	os.Exit(status)
 }
-
-const usage = "usage: gifford-container prepare --image NAME [--archive FILE] [--pull missing|never] [--socket PATH] [--mkdir PATH]\n" +
-	"       gifford-container network --pidfile FILE --port PORT"
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("%s", usage)
+		return &failure{unit.ExitUsage, errors.New("no command\n" + usage)}
 	}
 	switch args[0] {
 	case "prepare":
-		var p preparation
-		flags := flag.NewFlagSet("prepare", flag.ContinueOnError)
-		flags.StringVar(&p.image, "image", "", "the image's name")
-		flags.StringVar(&p.archive, "archive", "", "file that the image is loaded from when it is missing")
-		flags.StringVar(&p.pull, "pull", "missing", "whether a missing image may be pulled: missing or never")
-		flags.StringVar(&p.socket, "socket", "", "a former server's socket, which is removed")
-		flags.StringVar(&p.mkdir, "mkdir", "", "a folder that is made when it is missing")
-		if err := flags.Parse(args[1:]); err != nil {
-			return err
-		}
-		return p.run(ctx)
+		return prepare(ctx, args[1:])
 	case "network":
-		flags := flag.NewFlagSet("network", flag.ContinueOnError)
-		pidfile := flags.String("pidfile", "", "file with the container's process id")
-		port := flags.Int("port", 0, "loopback port of the host that the container may reach")
-		if err := flags.Parse(args[1:]); err != nil {
-			return err
-		}
-		return attach(*pidfile, *port)
+		return network(ctx, args[1:])
+	case "--version":
+		fmt.Println("gifford-container", version)
+		return nil
+	case "--help", "-h":
+		fmt.Print(usage)
+		return nil
 	}
-	return fmt.Errorf("%s", usage)
+	return &failure{unit.ExitUsage, fmt.Errorf("unknown command %q\n%s", args[0], usage)}
+}
+
+// failure is an error with the exit status that the launcher puts into words.
+type failure struct {
+	status int
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func (f *failure) Unwrap() error { return f.err }
+
+func failf(status int, format string, args ...any) error {
+	return &failure{status, fmt.Errorf(format, args...)}
 }

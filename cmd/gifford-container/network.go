@@ -1,52 +1,62 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
-	"fmt"
+	"flag"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
-// attach puts pasta to the network namespace of the container whose process id is in a
-// file. It replaces this process by pasta, which goes to the background once the network
-// is there and ends with the unit.
-func attach(pidfile string, port int) error {
-	pid, err := readPID(pidfile)
+// pasta is the program of the host's package passt.
+const pasta = "/usr/bin/pasta"
+
+// network attaches pasta to a container that podman has started without a network. The
+// container gets the host's way out and, of the host's loopback ports, exactly one.
+func network(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("network", flag.ContinueOnError)
+	pidfile := flags.String("pidfile", "", "")
+	port := flags.Uint("port", 0, "")
+	if err := flags.Parse(args); err != nil || *pidfile == "" || *port == 0 || *port > 65535 || flags.NArg() != 0 {
+		return failf(unit.ExitUsage, "cannot read the arguments of network\n%s", usage)
+	}
+	pid, err := readPID(*pidfile)
 	if err != nil {
-		return err
+		return failf(unit.ExitNetwork, "the container has no process: %w", err)
 	}
-	if port < 1 || port > 65535 {
-		return fmt.Errorf("cannot forward port %d", port)
+	out, err := exec.CommandContext(ctx, pasta, pastaArgs(pid, *port)...).CombinedOutput()
+	if err != nil && gone(pid) {
+		// The container has ended meanwhile: its own exit status says more than ours.
+		return nil
+	} else if err != nil {
+		return failf(unit.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err, bytes.TrimSpace(out))
 	}
-	pasta, err := exec.LookPath("pasta")
-	if err != nil {
-		return fmt.Errorf("cannot give the container a network: %w\nhint: apt install passt", err)
-	}
-	return fmt.Errorf("cannot run %s: %w", pasta, syscall.Exec(pasta, pastaArgs(pid, port), os.Environ()))
+	return nil
 }
 
-// pastaArgs forwards exactly one loopback port of the host into the container and none
-// out of it. Without --no-map-gw the gateway's address would reach every loopback port of
-// the host (pasta(1)).
-func pastaArgs(pid, port int) []string {
-	return []string{"pasta", "--quiet", "--config-net", "--no-map-gw", "-t", "none", "-u", "none", "-U", "none",
-		"-T", strconv.Itoa(port), strconv.Itoa(pid)}
+// pastaArgs forwards nothing into the container and, out of it, the one port; without
+// "--no-map-gw" the gateway's address would open every loopback port of the host.
+func pastaArgs(pid int, port uint) []string {
+	return []string{"--config-net", "--no-map-gw", "--dns-forward", unit.DNSForward, "--quiet",
+		"-t", "none", "-u", "none", "-U", "none", "-T", strconv.FormatUint(uint64(port), 10), strconv.Itoa(pid)}
 }
+
+func gone(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
 func readPID(file string) (int, error) {
-	text, err := os.ReadFile(file)
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return 0, fmt.Errorf("cannot read the container's process id: %w", err)
+		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 	if err == nil && pid <= 1 {
-		err = errors.New("it is no container's")
+		err = strconv.ErrRange
 	}
-	if err != nil {
-		return 0, fmt.Errorf("cannot use the process id in %s: %w", file, err)
-	}
-	return pid, nil
+	return pid, err
 }

@@ -2,79 +2,105 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
+	"flag"
+	"io"
 	"os"
 	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
-// podman is found by the unit's PATH.
-const podman = "podman"
-
-// preparation is what a container needs before it can start.
-type preparation struct{ image, archive, pull, socket, mkdir string }
-
-func (p preparation) run(ctx context.Context) error {
-	if p.image == "" {
-		return errors.New(usage)
-	}
-	if p.socket != "" { // a server that was killed leaves it, and the next would not listen
-		if err := os.Remove(p.socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("cannot remove the former server's socket: %w", err)
-		}
-	}
-	if p.mkdir != "" {
-		if err := os.MkdirAll(p.mkdir, 0o777); err != nil {
-			return fmt.Errorf("cannot make the notebook folder: %w", err)
-		}
-	}
-	return p.ensureImage(ctx)
+// image says where a profile's image comes from.
+type image struct {
+	ref, archive, profile string
+	pull                  policy.Pull
+	timeout               time.Duration
+	podman                string    // the program; tests have another
+	out                   io.Writer // what people read in the unit's journal
 }
 
-// ensureImage loads or pulls the image where the member's store has it not.
-func (p preparation) ensureImage(ctx context.Context) error {
-	there, err := p.exists(ctx)
-	switch {
-	case err != nil || there:
-		return err
-	case p.archive != "":
-		fmt.Fprintf(os.Stderr, "loading image %s from %s, once for this user\n", p.image, p.archive)
-		if err := show(ctx, "load", "--input", p.archive); err != nil {
-			return fmt.Errorf("cannot load image %q from %s: %w\nhint: is the file there, readable by this user, and is there room on the disk?", p.image, p.archive, err)
-		}
-	case p.pull == "missing":
-		fmt.Fprintf(os.Stderr, "pulling image %s, once for this user\n", p.image)
-		if err := show(ctx, "pull", p.image); err != nil {
-			return fmt.Errorf("cannot pull image %q: %w\nhint: is the name right, and can this host reach the registry?", p.image, err)
-		}
-	default:
-		return fmt.Errorf("image %q is not there, and its profile does not let it be pulled\nhint: set archive or pull = \"missing\" in /etc/gifford-hub/launcher.toml", p.image)
+func prepare(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("prepare", flag.ContinueOnError)
+	img := image{podman: unit.Podman, out: os.Stderr}
+	flags.StringVar(&img.ref, "image", "", "")
+	flags.StringVar(&img.archive, "archive", "", "")
+	flags.StringVar(&img.profile, "profile", "", "")
+	flags.StringVar((*string)(&img.pull), "pull", string(policy.PullNever), "")
+	flags.DurationVar(&img.timeout, "timeout", 15*time.Minute, "")
+	directory := flags.String("directory", "", "")
+	if err := flags.Parse(args); err != nil || img.ref == "" || flags.NArg() != 0 {
+		return failf(unit.ExitUsage, "cannot read the arguments of prepare\n%s", usage)
 	}
-	there, err = p.exists(ctx)
-	if err == nil && !there {
-		err = fmt.Errorf("%s does not hold image %q\nhint: the image's name in launcher.toml must be the one in the archive", p.archive, p.image)
+	if *directory != "" {
+		if err := os.MkdirAll(*directory, 0o755); err != nil {
+			return failf(unit.ExitDirectory, "the notebook folder cannot be made: %w", err)
+		}
+	}
+	return img.get(ctx)
+}
+
+// get makes sure that the image is in the member's store.
+func (i image) get(ctx context.Context) error {
+	if i.exists(ctx) {
+		return nil
+	}
+	switch {
+	case i.archive != "":
+		return i.load(ctx)
+	case i.pull == policy.PullMissing:
+		return i.fetch(ctx)
+	}
+	return failf(unit.ExitNoImage, "image %q is not there and profile %q does not allow pulling it\nhint: set archive or pull in [profile.%s] of %s",
+		i.ref, i.profile, i.profile, policy.File)
+}
+
+func (i image) exists(ctx context.Context) bool {
+	return exec.CommandContext(ctx, i.podman, "image", "exists", i.ref).Run() == nil
+}
+
+func (i image) load(ctx context.Context) error {
+	if err := i.long(ctx, "loading the image from "+i.archive, "load", "--quiet", "--input", i.archive); err != nil {
+		return failf(unit.ExitLoad, "image %q cannot be loaded from %s: %w", i.ref, i.archive, err)
+	}
+	if !i.exists(ctx) {
+		return failf(unit.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that podman printed above", i.archive, i.ref)
+	}
+	return nil
+}
+
+func (i image) fetch(ctx context.Context) error {
+	if err := i.long(ctx, "pulling the image "+i.ref, "pull", "--quiet", i.ref); err != nil {
+		return failf(unit.ExitPull, "image %q cannot be pulled: %w", i.ref, err)
+	}
+	return nil
+}
+
+// long runs a podman command that may take its time: the unit's own time-out, which is
+// for the container, waits as long as the image may take.
+func (i image) long(ctx context.Context, what string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, i.timeout)
+	defer cancel()
+	_, _ = daemon.SdNotify(false, "EXTEND_TIMEOUT_USEC="+strconv.FormatInt((i.timeout+10*time.Second).Microseconds(), 10)+"\nSTATUS="+what)
+	begun := time.Now()
+	i.say(what)
+	cmd := exec.CommandContext(ctx, i.podman, args...)
+	cmd.Stdout, cmd.Stderr = i.out, i.out
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	_, _ = daemon.SdNotify(false, "STATUS=")
+	if ctx.Err() == context.DeadlineExceeded {
+		return failf(1, "it took longer than %s\nhint: image_timeout in [profile.%s] of %s", i.timeout, i.profile, policy.File)
+	}
+	if err == nil {
+		i.say("done after " + time.Since(begun).Round(time.Second/10).String())
 	}
 	return err
 }
 
-// exists asks the member's own store (podman-image-exists(1): status 1 means no).
-func (p preparation) exists(ctx context.Context) (bool, error) {
-	cmd := exec.CommandContext(ctx, podman, "image", "exists", p.image)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 1 {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("cannot look into the image store: %w: %s", err, out)
-	}
-	return true, nil
-}
-
-// show runs podman with its messages in the unit's journal.
-func show(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, podman, args...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
-}
+func (i image) say(s string) { _, _ = io.WriteString(i.out, s+"\n") }

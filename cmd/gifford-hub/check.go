@@ -35,7 +35,7 @@ test it says. The exit status is 0 when nothing fails, warnings or not, and 1 ot
 				}
 				user = u
 			}
-			cfg, done := a.checkConfig(cmd.Context(), user)
+			cfg, done := a.checkConfig(user)
 			defer done()
 			return a.report(check.Run(cmd.Context(), cfg), asJSON)
 		},

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -13,9 +13,9 @@ import (
 )
 
 // checkConfig wires the check to this host. done ends what it has opened.
-func (a *app) checkConfig(ctx context.Context, user ident.User) (cfg check.Config, done func()) {
+func (a *app) checkConfig(user ident.User) (cfg check.Config, done func()) {
 	cfg = check.Config{Host: check.NewHost(), LoadSettings: a.load, LoadPolicy: a.loadPolicy, User: user}
-	client, err := launcherbus.Dial(ctx)
+	client, err := launcherbus.New(launcherbus.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		cfg.LauncherError = err
 		return cfg, func() {}

@@ -62,16 +62,15 @@ func serve(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	h := &instance{cfg: cfg, log: log, handedOver: make(chan struct{})}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	defer background.Wait()
-	defer cancel(nil)
+	defer cancel()
 	if err := h.open(ctx); err != nil {
 		return err
 	}
 	defer h.close()
-	h.work(ctx, &background, cancel)
+	h.work(ctx, &background)
 	failed := h.listen()
 	if err := handover.Announce(h.status()); err != nil {
 		return err
@@ -81,13 +80,10 @@ func serve(ctx context.Context, cfg *config.Config) error {
 	case err := <-failed:
 		return err
 	case <-h.handedOver:
-		cancel(nil)
+		cancel()
 		return h.drain()
 	case <-ctx.Done():
 		h.stop()
-		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-			return cause
-		}
 		return nil
 	}
 }
@@ -109,10 +105,10 @@ func (h *instance) open(ctx context.Context) (err error) {
 	if h.store, err = store.Open(ctx, store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"), Log: h.log}); err != nil {
 		return err
 	}
-	if h.launcher, err = launcherbus.Dial(ctx); err != nil {
+	if h.launcher, err = launcherbus.New(launcherbus.Config{Log: h.log}); err != nil {
 		return err
 	}
-	if h.login, err = login.New(ctx, h.loginConfig(accounts.New())); err != nil {
+	if h.login, err = login.New(ctx, h.loginConfig(accounts.Directory{})); err != nil {
 		return err
 	}
 	for _, problem := range h.login.Problems(ctx) {
@@ -151,17 +147,14 @@ func (h *instance) env() (servers.EnvConfig, error) {
 }
 
 // work starts what runs beside the requests until ctx ends.
-func (h *instance) work(ctx context.Context, background *sync.WaitGroup, cancel context.CancelCauseFunc) {
+func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 	background.Go(func() {
 		resync := func() {
 			if err := h.servers.Sync(ctx); err != nil && ctx.Err() == nil {
 				h.log.Error("cannot read back what runs", "event", "sync-failed", "error", err.Error())
 			}
 		}
-		// Without the bus nothing more would be heard of any unit: end, and let systemd start anew.
-		if err := h.launcher.Watch(ctx, h.servers.Handle, resync); err != nil && ctx.Err() == nil {
-			cancel(err)
-		}
+		h.launcher.Watch(ctx, h.servers.Handle, resync)
 	})
 	background.Go(func() { h.store.KeepClean(ctx, cleanEvery) })
 	background.Go(func() {
@@ -175,7 +168,7 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup, cancel 
 }
 
 // loginConfig hands the settings on.
-func (h *instance) loginConfig(unix accounts.Service) login.Config {
+func (h *instance) loginConfig(unix accounts.Directory) login.Config {
 	l, a := h.cfg.Login, h.cfg.Access
 	return login.Config{
 		Issuer: l.Issuer, ClientID: l.ClientID, ClientSecret: l.ClientSecret.Reveal(), ClientAuth: l.ClientAuth,

@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// file is launcher.toml as it is written. Its types refuse values by UnmarshalText, so
+// that the decoder's errors carry the line.
+type file struct {
+	Host     host                `toml:"host"`
+	SubIDs   subIDs              `toml:"subids"`
+	Defaults profile             `toml:"defaults"`
+	Profile  map[string]*profile `toml:"profile"`
+	Mount    []mount             `toml:"mount"`
+}
+
+type host struct {
+	Cluster    optionalPath `toml:"cluster"`
+	Home       template     `toml:"home"`
+	CreateHome bool         `toml:"create_home"`
+	HomeMode   mode         `toml:"home_mode"`
+	MinUID     uint32       `toml:"min_uid"`
+	DenyUsers  []ident.User `toml:"deny_users"`
+	UnixGroups []group      `toml:"unix_groups"`
+	HubAPIPort uint16       `toml:"hub_api_port"`
+	UMask      mode         `toml:"umask"`
+}
+
+type subIDs struct {
+	First uint32 `toml:"first"`
+	Count uint32 `toml:"count"`
+}
+
+type mount struct {
+	Source   optionalPath `toml:"source"`
+	Target   optionalPath `toml:"target"`
+	ReadOnly *bool        `toml:"read_only"`
+}
+
+type profile struct {
+	DisplayName  text            `toml:"display_name"`
+	Description  text            `toml:"description"`
+	Image        image           `toml:"image"`
+	Archive      optionalPath    `toml:"archive"`
+	Pull         pull            `toml:"pull"`
+	Command      []text          `toml:"command"`
+	Args         []text          `toml:"args"`
+	UserMapping  mapping         `toml:"user_mapping"`
+	AllowSudo    bool            `toml:"allow_sudo"`
+	Env          map[string]text `toml:"env"`
+	NotebookDir  optionalDir     `toml:"notebook_dir"`
+	DefaultURL   urlPath         `toml:"default_url"`
+	MemoryMax    size            `toml:"memory_max"`
+	MemoryHigh   size            `toml:"memory_high"`
+	CPUQuota     quota           `toml:"cpu_quota"`
+	TasksMax     number          `toml:"tasks_max"`
+	StartTimeout duration        `toml:"start_timeout"`
+	ImageTimeout duration        `toml:"image_timeout"`
+	StopTimeout  duration        `toml:"stop_timeout"`
+	UnixGroups   []group         `toml:"unix_groups"`
+	Default      bool            `toml:"default"`
+}
+
+func newFile() file {
+	return file{
+		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700}, MinUID: 1000, HubAPIPort: 8081, UMask: mode{0o022}},
+		// 524288 is where systemd's range for containers begins (systemd.io/UIDS-GIDS).
+		SubIDs:   subIDs{First: 524288, Count: 65536},
+		Defaults: builtIn(),
+	}
+}
+
+// builtIn is what holds where neither the profile nor [defaults] says otherwise.
+func builtIn() profile {
+	return profile{
+		Command: []text{{"jupyterhub-singleuser"}}, UserMapping: mapping{string(MapImage)}, AllowSudo: true,
+		MemoryMax: size{Infinity}, MemoryHigh: size{Infinity}, CPUQuota: quota{Infinity}, TasksMax: number{Infinity},
+		StartTimeout: duration{2 * time.Minute}, ImageTimeout: duration{15 * time.Minute}, StopTimeout: duration{20 * time.Second},
+	}
+}
+
+// clone shares nothing with p: the decoder writes into lists and tables that it finds.
+func (p profile) clone() *profile {
+	p.Command, p.Args = slices.Clone(p.Command), slices.Clone(p.Args)
+	p.UnixGroups, p.Env = slices.Clone(p.UnixGroups), maps.Clone(p.Env)
+	return &p
+}
+
+func (h host) host() Host {
+	return Host{h.Cluster.string, h.Home.string, h.CreateHome, fs.FileMode(h.HomeMode.uint32), h.MinUID, h.DenyUsers,
+		groups(h.UnixGroups), h.HubAPIPort, h.UMask.uint32}
+}
+
+func (m mount) mount() Mount {
+	return Mount{m.Source.string, m.Target.string, m.ReadOnly == nil || *m.ReadOnly}
+}
+
+func (p *profile) profile(name string) Profile {
+	q := Profile{
+		Name: name, DisplayName: p.DisplayName.string, Description: p.Description.string,
+		Image: p.Image.string, Archive: p.Archive.string, Pull: Pull(p.Pull.string),
+		Command: words(p.Command), Args: words(p.Args), UserMapping: Mapping(p.UserMapping.string), AllowSudo: p.AllowSudo,
+		Env: map[string]string{}, NotebookDir: p.NotebookDir.string, DefaultURL: p.DefaultURL.string,
+		MemoryMax: p.MemoryMax.uint64, MemoryHigh: p.MemoryHigh.uint64, CPUQuota: p.CPUQuota.uint64, TasksMax: p.TasksMax.uint64,
+		StartTimeout: p.StartTimeout.Duration, ImageTimeout: p.ImageTimeout.Duration, StopTimeout: p.StopTimeout.Duration,
+		UnixGroups: groups(p.UnixGroups), Default: p.Default,
+	}
+	for name, v := range p.Env {
+		q.Env[name] = v.string
+	}
+	if q.DisplayName == "" {
+		q.DisplayName = name
+	}
+	// An archive is the administrator's copy: a registry must not replace it behind his back.
+	if q.Pull == "" && q.Archive == "" {
+		q.Pull = PullMissing
+	} else if q.Pull == "" {
+		q.Pull = PullNever
+	}
+	return q
+}
+
+func words(list []text) []string {
+	out := make([]string, len(list))
+	for i, w := range list {
+		out[i] = w.string
+	}
+	return out
+}
+
+func groups(list []group) []string {
+	out := make([]string, len(list))
+	for i, g := range list {
+		out[i] = g.string
+	}
+	return out
+}

@@ -1,0 +1,139 @@
+package unit
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+)
+
+// ResolvConf is the container's resolv.conf where the helper attaches the network.
+const ResolvConf = RunDir + "/resolv.conf"
+
+// DNSForward is the address at which pasta hands DNS questions to the host's resolver
+// (link-local, as Podman 5 itself chooses it).
+const DNSForward = "169.254.1.1"
+
+// prepare is ExecStartPre: image and notebook folder, as the member.
+func (in Input) prepare() []string {
+	p := in.Profile
+	args := []string{Helper, "prepare", "--profile", p.Name, "--image", p.Image, "--pull", string(p.Pull),
+		"--timeout", seconds(p.ImageTimeout) + "s"}
+	if p.Archive != "" {
+		args = append(args, "--archive", p.Archive)
+	}
+	if p.NotebookDir != "" {
+		args = append(args, "--directory", in.notebookDir())
+	}
+	return escape(args)
+}
+
+// run is ExecStart.
+func (in Input) run() []string {
+	args := []string{Podman, "--events-backend=file", "run", "--rm", "--replace", "--name", ContainerName(in.Key), "--pull=never",
+		// The container's start is the unit's, its processes live in the unit's cgroup, its
+		// output goes to the unit's journal once.
+		"--sdnotify=conmon", "--cgroups=split", "--log-driver=passthrough",
+		// The unit's TasksMax is the limit; podman's own of 2048 would come first.
+		"--pids-limit=0",
+		// The member's supplementary groups count for what he may read.
+		"--group-add", "keep-groups",
+		// Files of a shared file system cannot be relabelled for SELinux.
+		"--security-opt", "label=disable"}
+	args = append(args, in.mapping()...)
+	if !in.Profile.AllowSudo {
+		args = append(args, "--security-opt", "no-new-privileges")
+	}
+	args = append(args, in.network()...)
+	args = append(args, in.environmentArgs()...)
+	args = append(args, in.mounts()...)
+	args = escape(append(args, "--workdir", in.notebookDir(), in.Profile.Image))
+	// systemd expands ${CREDENTIALS_DIRECTORY}; everything else stands for itself.
+	args = slices.Insert(args, len(args)-1, "--env-file", "${CREDENTIALS_DIRECTORY}/env")
+	return append(args, escape(in.payload())...)
+}
+
+func (in Input) mapping() []string {
+	if in.Profile.UserMapping == policy.MapHost {
+		return []string{"--userns=keep-id"}
+	}
+	return []string{"--userns=keep-id:uid=1000,gid=100"}
+}
+
+// network gives the container exactly one loopback port of the host, the hub's API.
+func (in Input) network() []string {
+	if in.Podman.hasPasta() {
+		return []string{"--network=pasta:-T," + in.apiPort()}
+	}
+	return []string{"--network=none", "--pidfile", in.pidFile(), "--mount", bind(ResolvConf, "/etc/resolv.conf", true)}
+}
+
+func (in Input) apiPort() string { return strconv.Itoa(int(in.Policy.Host.HubAPIPort)) }
+
+func (in Input) pidFile() string { return RunRoot(in.UID) + "-" + ContainerName(in.Key) + ".pid" }
+
+func (in Input) environmentArgs() []string {
+	args := []string{"--env", "HOME=" + in.home()}
+	for _, name := range slices.Sorted(maps.Keys(in.Profile.Env)) {
+		args = append(args, "--env", name+"="+in.Profile.Env[name])
+	}
+	if len(in.Profile.Command) == 0 {
+		// The start scripts of docker-stacks images hand it to the server.
+		args = append(args, "--env", "NOTEBOOK_ARGS="+strings.Join(serverArgs(), " "))
+	}
+	return args
+}
+
+func (in Input) home() string { return in.Policy.Host.HomeOf(in.Key.User) }
+
+func (in Input) notebookDir() string { return in.Profile.NotebookDirOf(in.Key.User, in.home()) }
+
+func (in Input) mounts() []string {
+	var args []string
+	if in.Policy.Host.Cluster != "" {
+		args = append(args, "--mount", bind(in.Policy.Host.Cluster, in.Policy.Host.Cluster, true))
+	}
+	args = append(args, "--mount", bind(in.home(), in.home(), false), "--mount", bind(SocketDir(in.Key), socketDir, false))
+	for _, m := range in.Policy.Mounts {
+		args = append(args, "--mount", bind(m.Source, m.Target, m.ReadOnly))
+	}
+	return args
+}
+
+// bind writes a mount in which no character of a path has a meaning (the policy refuses
+// comma, quote and backslash). "rslave" lets file systems that the host mounts below it
+// later, such as an automounter's, appear inside.
+func bind(source, target string, readOnly bool) string {
+	s := "type=bind,source=" + source + ",target=" + target + ",bind-propagation=rslave"
+	if readOnly {
+		s += ",readonly"
+	}
+	return s
+}
+
+// payload is what the container runs. Without a command it is the image's own, which
+// arguments would replace: see environmentArgs.
+func (in Input) payload() []string {
+	p := in.Profile
+	if len(p.Command) == 0 {
+		return p.Args
+	}
+	return slices.Concat(p.Command, p.Args, serverArgs())
+}
+
+// serverArgs makes the server listen on the socket, open to its group, the hub's.
+func serverArgs() []string {
+	return []string{"--ServerApp.sock=" + path.Join(socketDir, socketName), "--ServerApp.sock_mode=0660"}
+}
+
+// escape keeps systemd from taking '$' for a variable (systemd.service(5), "Command lines").
+func escape(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		out[i] = strings.ReplaceAll(a, "$", "$$")
+	}
+	return out
+}
