@@ -18,7 +18,7 @@ func TestSizes(t *testing.T) {
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab") // the image is in her store now
 	v.stop("alice")
-	h.run(t, "sh", "-c", "gifford-hub servers list --json | jq -r '.[].user' | xargs -r -n1 gifford-hub servers stop")
+	h.run(t, "sh", "-c", "gifford-hub servers list --json | jq -r '.[] | select(.state == \"ready\") | .user' | xargs -r -n1 gifford-hub servers stop")
 
 	var ready []time.Duration
 	for range 5 {
