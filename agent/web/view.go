@@ -1,183 +1,197 @@
 package web
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"embed"
-	"encoding/hex"
 	"fmt"
 	"html/template"
-	"io/fs"
-	"mime"
 	"net/http"
-	"path"
+	"net/mail"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
-//go:embed templates
-var templateFiles embed.FS
-
-//go:embed static
-var staticFiles embed.FS
-
-// The data of the pages.
-type (
-	signInPage struct{ Next, Problem string }
-	homePage   struct {
-		Own             serverView
-		Profiles        []launcherbus.Profile
-		ProfilesProblem string
-		All             []serverView // for administrators
-		Next            string
-	}
-	spawnPage struct {
-		Server          serverView
-		Profiles        []launcherbus.Profile
-		ProfilesProblem string
-		Next            string
-	}
-	pendingPage struct {
-		Server       serverView
-		Next, Events string
-		Stopping     bool
-	}
-	errorPage struct {
-		Status               int
-		Words, Hint, Request string
-		Denied               bool
-	}
-	confirmPage struct{ Owner, Server, Action string }
-)
-
-// serverView is a server as pages show it.
+// serverView is a server as the pages show it.
 type serverView struct {
-	User, State, Profile, URL, Unit string
-	Since, Activity                 time.Time
-	Own, Active, Ready, Pending     bool
-	Failure                         *servers.Failure
-	Reason, Hint                    string // of the failure
+	servers.Server
+	User    string
+	Own     bool
+	Profile string // for people
+	Open    string // URL path
+	Stop    string // URL path that takes a POST
+	Watch   string // URL path of the starting page
+	Failure *failureView
 }
 
-func (w *Web) view(s servers.Server, m login.Member) serverView {
-	v := serverView{User: s.Key.User.String(), State: string(s.State), Profile: s.Profile, URL: w.server(s.Key), Unit: s.Key.Unit(),
-		Since: s.Since, Activity: s.LastActivity, Own: s.Key.User == m.User, Active: s.State.Active(), Ready: s.State == servers.Ready,
-		Pending: s.State.Pending(), Failure: s.Failure}
-	if s.Failure != nil {
-		v.Reason, v.Hint, _ = strings.Cut(s.Failure.Message, "\nhint: ")
+// failureView is why a server failed. Nothing in it is trusted: it comes from the
+// member's own programs.
+type failureView struct {
+	Message string
+	Hint    string
+	Lines   []string
+	Unit    string
+	At      time.Time
+}
+
+// view shows a server to m. Others' servers are opened through hub/user/, where that
+// is written down.
+func (s *Web) view(m login.Member, srv servers.Server, profiles []launcherbus.Profile) serverView {
+	user := srv.Key.User.String()
+	v := serverView{Server: srv, User: user, Own: srv.Key.User == m.User, Profile: profileName(srv.Profile, profiles),
+		Open: s.prefix(srv.Key), Stop: s.hub + "stop/" + user, Watch: s.hub + "spawn-pending/" + user, Failure: failure(srv)}
+	if !v.Own {
+		v.Open = s.hub + "user/" + user + "/"
 	}
 	return v
 }
 
-// frame is what the layout shows around every page.
-type frame struct {
-	Base, Title string
-	Member      *login.Member // nil when nobody is signed in
-	Provider    string
-	Page        any
+// failure puts the hint of a message ("hint: " on a line of its own) apart.
+func failure(srv servers.Server) *failureView {
+	if srv.State != servers.Failed || srv.Failure == nil {
+		return nil
+	}
+	message, hint := splitHint(srv.Failure.Message)
+	return &failureView{Message: message, Hint: hint, Lines: srv.Failure.Lines, Unit: srv.Key.Unit(), At: srv.Failure.At}
 }
 
-func (w *Web) render(rw http.ResponseWriter, status int, name, title string, m login.Member, page any) error {
-	f := frame{Base: w.cfg.BaseURL, Title: title, Provider: w.cfg.ProviderName, Page: page}
-	if !m.User.IsZero() {
-		f.Member = &m
-	}
-	t, err := w.templates.Clone()
-	if err != nil {
-		return err
-	}
-	if _, err := t.ParseFS(templateFiles, "templates/"+name+".html"); err != nil {
-		return err
-	}
-	var body bytes.Buffer // whole before the status is sent, so that a failure is a failure
-	if err := t.ExecuteTemplate(&body, "layout", f); err != nil {
-		return fmt.Errorf("page %s: %w", name, err)
-	}
-	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
-	rw.WriteHeader(status)
-	_, _ = rw.Write(body.Bytes()) // an error means that the browser is gone
-	return nil
+func splitHint(text string) (message, hint string) {
+	message, hint, _ = strings.Cut(text, "\nhint: ")
+	return message, hint
 }
 
-// functions are what templates call.
-func (w *Web) functions() template.FuncMap {
-	return template.FuncMap{
-		"asset": w.assets.url,
-		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"clock": func(t time.Time) string { return t.Local().Format("2 Jan 15:04 MST") },
-		"ago":   func(t time.Time) string { return ago(time.Since(t)) },
-	}
-}
+// prefix is the URL path of a server.
+func (s *Web) prefix(key ident.Key) string { return s.cfg.BaseURL + key.Path()[1:] }
 
-// ago gives a time span in the words that people use.
-func ago(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return "just now"
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours ago", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
-	}
-}
-
-func parseTemplates(functions template.FuncMap) (*template.Template, error) {
-	return template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
-}
-
-// assets are the static files with a hash of their content in their addresses, so that
-// browsers keep them for ever and still get new ones.
-type assets struct {
-	base   string
-	hashes map[string]string
-}
-
-func loadAssets(base string) (assets, error) {
-	a := assets{base, map[string]string{}}
-	err := fs.WalkDir(staticFiles, "static", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+func profileName(name string, profiles []launcherbus.Profile) string {
+	for _, p := range profiles {
+		if p.Name == name || name == "" && p.Default {
+			return displayName(p)
 		}
-		content, err := staticFiles.ReadFile(name)
-		sum := sha256.Sum256(content)
-		a.hashes[path.Base(name)] = hex.EncodeToString(sum[:6])
-		return err
-	})
-	return a, err
-}
-
-func (a assets) url(name string) (string, error) {
-	hash, ok := a.hashes[name]
-	if !ok {
-		return "", fmt.Errorf("no static file %q", name)
 	}
-	return a.base + name + "?v=" + hash, nil
+	return name
 }
 
-func (w *Web) static(rw http.ResponseWriter, r *http.Request, _ login.Member) error {
-	return w.file(rw, r.PathValue("file"), r.URL.Query().Get("v") != "")
-}
-
-func (w *Web) logo(rw http.ResponseWriter, _ *http.Request, _ login.Member) error {
-	return w.file(rw, "logo.svg", false)
-}
-
-func (w *Web) file(rw http.ResponseWriter, name string, forever bool) error {
-	content, err := staticFiles.ReadFile("static/" + path.Base(name))
-	if err != nil {
-		return notFoundError()
+func displayName(p launcherbus.Profile) string {
+	if p.DisplayName != "" {
+		return p.DisplayName
 	}
-	rw.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
-	rw.Header().Set("Cache-Control", "public, max-age=3600")
-	if forever {
-		rw.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	return p.Name
+}
+
+// Words is the server's state for people.
+func (v serverView) Words() string {
+	switch v.State {
+	case servers.Starting, servers.Waiting:
+		return "Starting"
+	case servers.Ready:
+		return "Running"
+	case servers.Stopping:
+		return "Stopping"
+	case servers.Failed:
+		return "Failed"
 	}
-	_, _ = rw.Write(content) // an error means that the browser is gone
-	return nil
+	return "Stopped"
+}
+
+// choice is a profile in a form.
+type choice struct {
+	Name, Label, Description string
+	Checked                  bool
+}
+
+// choices marks the wanted profile, or else the policy's default, or else the first.
+func choices(profiles []launcherbus.Profile, wanted string) []choice {
+	all := make([]choice, len(profiles))
+	checked := 0
+	for i, p := range profiles {
+		all[i] = choice{Name: p.Name, Label: displayName(p), Description: p.Description}
+		if p.Default {
+			checked = i
+		}
+	}
+	for i, p := range profiles {
+		if p.Name == wanted {
+			checked = i
+		}
+	}
+	if len(all) > 0 {
+		all[checked].Checked = true
+	}
+	return all
+}
+
+// age rounds a time that has passed, for people.
+func age(d time.Duration) string {
+	units := []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}}
+	for _, u := range units {
+		switch n := int(d / u.size); {
+		case n == 1:
+			return "1 " + u.name
+		case n > 1:
+			return fmt.Sprintf("%d %ss", n, u.name)
+		}
+	}
+	return "less than a minute"
+}
+
+// escapes are the terminal's control sequences (ECMA-48), which programs print in
+// colour and which mean nothing on a page.
+var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
+
+// cleanLine takes control characters out of a journal line, and those that turn the
+// direction of writing, with which a line could pose as another.
+func cleanLine(line string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\t' && c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)) {
+			return -1
+		}
+		return c
+	}, escapes.ReplaceAllString(line, ""))
+}
+
+// contactLink makes a link of an address, and leaves other words as they are.
+func contactLink(contact string) template.HTML {
+	if contact == "" {
+		return "the administrators of this hub"
+	}
+	target := ""
+	if a, err := mail.ParseAddress(contact); err == nil && a.Address == contact {
+		target = "mailto:" + contact
+	} else if u, err := url.Parse(contact); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
+		target = contact
+	}
+	text := template.HTMLEscapeString(contact)
+	if target == "" {
+		return template.HTML(text)
+	}
+	return template.HTML(`<a href="` + template.HTMLEscapeString(target) + `">` + text + `</a>`) //nolint:gosec // both parts are escaped
+}
+
+// title names an HTTP status in words for people.
+func title(status int) string {
+	switch status {
+	case http.StatusForbidden:
+		return "Not allowed"
+	case http.StatusNotFound:
+		return "Not found"
+	case http.StatusMethodNotAllowed, http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		return "The hub cannot take this request"
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return "No answer"
+	case http.StatusTooManyRequests:
+		return "Too much at once"
+	}
+	if text := http.StatusText(status); text != "" && status < http.StatusInternalServerError {
+		return text
+	}
+	return "Something went wrong"
 }

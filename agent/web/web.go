@@ -1,26 +1,57 @@
-// Package web is the hub's pages: sign-in, home, starting, not running and errors, at
-// JupyterHub's addresses (jupyterhub/handlers, version 5.5). They work without JavaScript,
-// but for the live progress of a start. It must never start or stop anything on a GET, and
-// never tell a stranger whether a user exists.
+// Package web is what a member sees of the hub in a browser: signing in and out, the
+// home page, starting, stopping and opening servers, and the pages that stand in for a
+// server that does not run. Its URLs are JupyterHub's, so that JupyterLab's menu and
+// people's bookmarks lead where they always led. It must never do anything for a
+// person whose right to it the table of routes and the handler have not both checked,
+// never send a browser to another site on the word of a request, and never put a
+// script or a style into the HTML itself.
 package web
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
+	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
-// manager is what the pages need of the servers.
+// members knows who is in the browser.
+type members interface {
+	// Member gives who sent r: login.ErrNoSession for nobody, a *login.Denied for
+	// somebody who may no longer be here.
+	Member(r *http.Request) (login.Member, error)
+}
+
+// flow is the sign-in with the provider.
+type flow interface {
+	Start(w http.ResponseWriter, r *http.Request) error    // sends the browser to the provider
+	Callback(w http.ResponseWriter, r *http.Request) error // takes it back
+	Logout(w http.ResponseWriter, r *http.Request) error   // redirects to hub/login, or to the provider
+	CallbackPath() string                                  // an escaped URL path anywhere on this host
+}
+
+// sessions gives requests their cookie session and knows whether the provider answers.
+type sessions interface {
+	Wrap(next http.Handler) http.Handler
+	Ready(ctx context.Context) error
+}
+
+// signIn is all that the pages need of package login.
+type signIn interface {
+	members
+	flow
+	sessions
+}
+
+// manager starts and stops servers.
 type manager interface {
 	Get(key ident.Key) servers.Server
 	List() []servers.Server
@@ -28,183 +59,100 @@ type manager interface {
 	Stop(ctx context.Context, key ident.Key) error
 }
 
-// Config is what the pages need; all fields are required but where said.
-type Config struct {
-	BaseURL      string // the hub's base URL, with a slash at both ends
-	Version      string // JupyterHub's version that is answered for
-	ProviderName string // who people sign in with, in words
-	AutoLogin    bool   // send people on to the provider without a sign-in page
-	// Member gives who sent a request: login.ErrNoSession for nobody, a *login.Denied for
-	// somebody who may no longer be here.
-	Member func(r *http.Request) (login.Member, error)
-	// Start, Callback and Logout are the sign-in's own handlers; CallbackPath is where the
-	// provider sends people back to.
-	Start, Callback, Logout httpx.Handler
-	CallbackPath            string
-	// Ready says why nobody can sign in now; nil when they can.
-	Ready func(ctx context.Context) error
-	// Wrap is the sessions' middleware.
-	Wrap     func(http.Handler) http.Handler
-	Servers  manager
-	Profiles func(ctx context.Context) ([]launcherbus.Profile, error)
-	Log      *slog.Logger
-}
+// Action is what an administrator does with somebody else's server.
+type Action string
 
-// Web serves the pages.
-type Web struct {
-	cfg       Config
-	templates *template.Template
-	assets    assets
-}
-
-// New makes the pages.
-func New(cfg Config) (*Web, error) {
-	w := &Web{cfg: cfg}
-	var err error
-	if w.assets, err = loadAssets(cfg.BaseURL + "hub/static/"); err != nil {
-		return nil, err
-	}
-	w.templates, err = parseTemplates(w.functions())
-	return w, err
-}
-
-// access says who may see a route.
-type access int
-
+// The actions, named as events of the journal.
 const (
-	nobody access = iota // the zero value, so that a route without a word is closed
-	anyone
-	signedIn
+	OpenServer  Action = "server-open"
+	StartServer Action = "server-start"
+	StopServer  Action = "server-stop"
 )
 
-// route is a line of the table.
-type route struct {
-	pattern string // method and path below the base URL
-	access  access
-	handler func(*Web, http.ResponseWriter, *http.Request, login.Member) error
+// Deed is one use that an administrator made of somebody else's server.
+type Deed struct {
+	Action Action
+	Admin  ident.User
+	On     ident.Key
+	Err    error // why it failed; nil when it did not
 }
 
-// routes is every page. A member acts on their own server; administrators on everybody's.
-func routes() []route {
-	return []route{
-		{"GET /hub/{$}", signedIn, (*Web).front},
-		{"GET /hub/login", anyone, (*Web).signIn},
-		{"GET /hub/oauth_login", anyone, (*Web).begin},
-		{"POST /hub/oauth_login", anyone, (*Web).begin},
-		{"GET /hub/logout", anyone, (*Web).logout},
-		{"POST /hub/logout", anyone, (*Web).logout},
-		{"GET /hub/home", signedIn, (*Web).home},
-		{"GET /hub/spawn", signedIn, (*Web).spawnPage},
-		{"GET /hub/spawn/{user}", signedIn, (*Web).spawnPage},
-		{"POST /hub/spawn", signedIn, (*Web).spawn},
-		{"POST /hub/spawn/{user}", signedIn, (*Web).spawn},
-		{"GET /hub/spawn-pending/{user}", signedIn, (*Web).pending},
-		{"POST /hub/stop", signedIn, (*Web).stop},
-		{"POST /hub/stop/{user}", signedIn, (*Web).stop},
-		{"GET /hub/user/{user}", signedIn, (*Web).toServer},
-		{"/hub/user/{user}/{rest...}", signedIn, (*Web).toServer},
-		{"GET /hub/user-redirect/{rest...}", signedIn, (*Web).userRedirect},
-		{"GET /hub/error/{code}", anyone, (*Web).errorPage},
-		{"GET /hub/health", anyone, (*Web).health},
-		{"GET /hub/static/{file}", anyone, (*Web).static},
-		{"GET /hub/logo", anyone, (*Web).logo},
-		{"POST /hub/security/csp-report", anyone, (*Web).cspReport},
-		{"/hub/", anyone, (*Web).notFound},
-		{"/hub", anyone, (*Web).addSlash},
-		{"/", anyone, (*Web).prefixRedirect},
+// Config is what the pages need. Fields are required but where said.
+type Config struct {
+	// BaseURL is the path below which the hub lives, "/" or "/x/".
+	BaseURL string
+	// Version is the JupyterHub version that the hub answers for, such as "5.5.1".
+	Version string
+	// ProviderName is what the sign-in button calls the provider; "" is "your institute".
+	ProviderName string
+	// Contact is whom people should ask: an e-mail address, a web address or words.
+	// Optional: "the administrators of this hub".
+	Contact string
+	// AutoLogin goes to the provider at once, without the sign-in page.
+	AutoLogin bool
+	// RedirectToServer makes hub/ lead to the person's server and start it, as JupyterHub
+	// does by default. Otherwise hub/ is the home page.
+	RedirectToServer bool
+	// Announcement is a plain text shown on top of each page; optional.
+	Announcement string
+	// Login signs people in and knows who they are.
+	Login signIn
+	// Servers starts and stops.
+	Servers manager
+	// Profiles gives the policy's choices.
+	Profiles func(ctx context.Context) ([]launcherbus.Profile, error)
+	// Audit is called for each Deed before it is answered.
+	Audit func(r *http.Request, d Deed)
+	// Log gets failed requests and, at debug level, reports of browsers.
+	Log *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Web serves the pages. Make it with New.
+type Web struct {
+	cfg     Config
+	hub     string // BaseURL and "hub/"
+	pages   map[string]*template.Template
+	assets  map[string]asset
+	handler http.Handler
+}
+
+// New checks cfg and makes the pages.
+func New(cfg Config) (*Web, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-}
-
-// Handler gives the pages with their headers and their protection against requests forged
-// by other sites.
-func (w *Web) Handler() http.Handler {
-	mux := http.NewServeMux()
-	for _, rt := range routes() {
-		method, path, ok := strings.Cut(rt.pattern, " ")
-		if !ok {
-			method, path = "", rt.pattern
-		}
-		mux.Handle(strings.TrimSpace(method+" "+w.path(strings.TrimPrefix(path, "/"))), w.serve(rt.access, rt.handler))
+	if cfg.ProviderName == "" {
+		cfg.ProviderName = "your institute"
 	}
-	if p := w.cfg.CallbackPath; p != "" {
-		mux.Handle("GET "+p, w.serve(anyone, func(w *Web, rw http.ResponseWriter, r *http.Request, _ login.Member) error {
-			return w.cfg.Callback(rw, r)
-		}))
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
-	if w.cfg.BaseURL != "/" {
-		mux.Handle("/", http.NotFoundHandler())
+	s := &Web{cfg: cfg, hub: cfg.BaseURL + "hub/"}
+	var err error
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
 	}
-	forged := http.NewCrossOriginProtection()
-	forged.SetDenyHandler(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.RenderError(rw, r, httpx.Fail(http.StatusForbidden, "this request came from another site, and was not carried out"))
-	}))
-	return w.cfg.Wrap(w.headers(forged.Handler(mux)))
-}
-
-// path gives a path below the base URL.
-func (w *Web) path(rest string) string { return w.cfg.BaseURL + rest }
-
-// headers sets what every page has (JupyterHub's own, and stricter where nothing needs
-// more: the pages have no inline script or style).
-func (w *Web) headers(next http.Handler) http.Handler {
-	csp := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-		"frame-ancestors 'none'; report-uri " + w.path("hub/security/csp-report")
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		h := rw.Header()
-		h.Set("Content-Security-Policy", csp)
-		h.Set("X-JupyterHub-Version", w.cfg.Version)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(rw, r)
-	})
-}
-
-// serve checks who asks, runs the handler and renders its error.
-func (w *Web) serve(who access, handler func(*Web, http.ResponseWriter, *http.Request, login.Member) error) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		var m login.Member
-		var err error
-		switch who {
-		case anyone:
-		case signedIn:
-			m, err = w.cfg.Member(r)
-		default:
-			err = errors.New("this route has no rule of who may see it")
-		}
-		if err == nil {
-			err = handler(w, rw, r, m)
-		}
-		if err != nil {
-			w.RenderError(rw, r, err)
-		}
-	})
-}
-
-// key gives the server that a request is about: the member's own, or the one of the user
-// in the path for its owner and for administrators. To anybody else a user's server looks
-// as one that does not exist.
-func (w *Web) key(r *http.Request, m login.Member) (ident.Key, error) {
-	name := r.PathValue("user")
-	if name == "" || name == m.User.String() {
-		return ident.Key{User: m.User}, nil
+	if s.pages, err = s.parsePages(); err != nil {
+		return nil, err
 	}
-	user, err := ident.ParseUser(name)
-	if err != nil || !m.Admin {
-		return ident.Key{}, notFoundError()
-	}
-	if r.Method != http.MethodGet {
-		w.cfg.Log.Warn("administrator acts for somebody", "event", "admin-action", "user", m.User.String(), "owner", user.String(),
-			"path", r.URL.Path, "request", httpx.RequestID(r))
-	}
-	return ident.Key{User: user}, nil
+	s.handler, err = s.newHandler()
+	return s, err
 }
 
-func notFoundError() error {
-	return httpx.Fail(http.StatusNotFound, "there is nothing at this address")
+func (c Config) validate() error {
+	var errs []error
+	if !strings.HasPrefix(c.BaseURL, "/") || !strings.HasSuffix(c.BaseURL, "/") || strings.ContainsAny(c.BaseURL, "{}\\") {
+		errs = append(errs, fmt.Errorf("cannot make the pages: base URL %q must be a path with a slash at both ends", c.BaseURL))
+	}
+	if c.Login == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" {
+		errs = append(errs, errors.New("cannot make the pages: version, login, servers, profiles, audit and log are required"))
+	}
+	return errors.Join(errs...)
 }
 
-// loginURL gives the sign-in page that leads back to what was asked for.
-func (w *Web) loginURL(r *http.Request) string {
-	return w.path("hub/login") + "?next=" + url.QueryEscape(r.URL.RequestURI())
-}
+// Handler serves everything of the hub that is not its API and not a server: the
+// paths below hub/, the provider's callback, and the redirects of all others. It gives
+// the requests their session itself.
+func (s *Web) Handler() http.Handler { return s.handler }

@@ -27,8 +27,8 @@ func (h *instance) assemble() (err error) {
 	h.proxy, err = proxy.New(proxy.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, TrustedProxies: h.trustedProxies(), Log: h.log,
 		Unrouted: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { pages.Unrouted().ServeHTTP(w, r) }),
-		Unavailable: func(w http.ResponseWriter, r *http.Request, _ ident.Key, _ int) {
-			pages.Unavailable().ServeHTTP(w, r)
+		Unavailable: func(w http.ResponseWriter, r *http.Request, key ident.Key, status int) {
+			pages.Unavailable(w, r, key, status)
 		},
 	})
 	if err != nil {
@@ -39,8 +39,7 @@ func (h *instance) assemble() (err error) {
 	}
 	pages, err = web.New(web.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
-		Member: h.login.Member, Start: h.login.Start, Callback: h.login.Callback, Logout: h.login.Logout, CallbackPath: h.login.CallbackPath(),
-		Ready: h.login.Ready, Wrap: h.login.Wrap, Servers: h.servers, Profiles: h.launcher.Profiles, Log: h.log,
+		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Audit: h.audit, Log: h.log,
 	})
 	if err != nil {
 		return err
@@ -73,7 +72,7 @@ func (h *instance) api(pages *web.Web) *api.API {
 			m, err := h.login.CheckSession(ctx, id)
 			return session(m), err
 		},
-		Authorize: provider.Authorize, Token: provider.Token, Page: pages.RenderError, Log: h.log,
+		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Log: h.log,
 	})
 }
 
@@ -139,4 +138,14 @@ func (h *instance) operator() *operator.Operator {
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
 		Reload: h.reload, Draining: olderProcesses, Log: h.log})
+}
+
+// audit writes down what an administrator does with somebody else's server.
+func (h *instance) audit(r *http.Request, d web.Deed) {
+	outcome := "done"
+	if d.Err != nil {
+		outcome = d.Err.Error()
+	}
+	h.log.Warn("administrator acts on somebody's server", "event", "admin-"+string(d.Action), "user", d.Admin.String(),
+		"owner", d.On.User.String(), "unit", d.On.Unit(), "outcome", outcome, "request", httpx.RequestID(r))
 }

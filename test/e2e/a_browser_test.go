@@ -110,6 +110,9 @@ func TestAliceRunsACellInJupyterLab(t *testing.T) {
 	// Another tab: leaving a notebook that is not saved would raise the browser's own question.
 	ctx, cancel := chromedp.NewContext(ctx)
 	defer cancel()
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("another tab: %v", err)
+	}
 	do(t, ctx, "home", chromedp.Navigate(base+"/hub/home"))
 	do(t, ctx, "home with a running server", chromedp.WaitVisible(`form[action*="/hub/stop"] button`))
 	picture(t, ctx, "6-home-running")

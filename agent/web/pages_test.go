@@ -1,0 +1,355 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/gifford-lab/gifford-hub/agent/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/login"
+)
+
+// shown is a page as a test asks for it.
+type shown struct {
+	status int
+	text   string
+	root   *html.Node
+	policy string
+}
+
+func show(t testing.TB, resp *http.Response) shown {
+	t.Helper()
+	text := body(t, resp)
+	root, err := html.Parse(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shown{resp.StatusCode, text, root, resp.Header.Get("Content-Security-Policy")}
+}
+
+// elements gives all elements of the page with one of the names.
+func (p shown) elements(names ...string) []*html.Node {
+	var all []*html.Node
+	for n := range p.root.Descendants() {
+		if n.Type == html.ElementNode && slices.Contains(names, n.Data) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+func attr(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+// textOf gives the text of a node.
+func textOf(n *html.Node) string {
+	var b strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			b.WriteString(d.Data)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// everyPage asks for each page that there is.
+func everyPage(t testing.TB, h *hub) map[string]shown {
+	t.Helper()
+	get := func(target, user string, headers ...string) shown {
+		return show(t, h.do("GET", target, user, headers...))
+	}
+	direct := func(f http.HandlerFunc) shown { return show(t, send(f, "GET", "/hub/x", "", "dora")) }
+	failing := newHub(t, func(c *Config) { c.BaseURL = h.cfg.BaseURL })
+	failing.login.fails = &httpx.Error{Status: http.StatusServiceUnavailable, Public: "the sign-in server cannot be reached", Hint: "try again in a minute"}
+	base := strings.TrimSuffix(h.cfg.BaseURL, "/")
+	return map[string]shown{
+		"sign in":          get(base+"/hub/login?next=/user/alice/lab", ""),
+		"signed out":       get(base+"/hub/login?notice=signed-out", ""),
+		"expired":          get(base+"/hub/login?notice=expired", ""),
+		"provider is down": show(t, failing.do("GET", base+"/hub/login", "")),
+		"sign-in failed":   show(t, failing.do("GET", "/hub/oauth_callback?code=x", "")),
+		"denied": direct(func(w http.ResponseWriter, r *http.Request) {
+			h.Error(w, r, &login.Denied{Reason: login.NotInGroup, User: key("carol").User, Detail: "cgs"})
+		}),
+		"sign out?":         get(base+"/hub/logout", "alice", "Sec-Fetch-Site", "cross-site"),
+		"home, running":     get(base+"/hub/home", "alice"),
+		"home, starting":    get(base+"/hub/home", "bob"),
+		"home, stopping":    get(base+"/hub/home", "carol"),
+		"home, failed":      get(base+"/hub/home", "erin"),
+		"home, stopped":     get(base+"/hub/home", "gail"),
+		"home of an admin":  get(base+"/hub/home", "dora"),
+		"start":             get(base+"/hub/spawn?next=/user/gail/lab", "gail"),
+		"starting":          get(base+"/hub/spawn-pending/bob", "bob"),
+		"waiting":           get(base+"/hub/spawn-pending/frank", "frank"),
+		"stopping":          get(base+"/hub/spawn-pending/carol", "carol"),
+		"failed":            get(base+"/hub/spawn-pending/erin", "erin"),
+		"starting, admin":   get(base+"/hub/spawn-pending/bob", "dora"),
+		"not running":       get(base+"/hub/user/gail/lab", "gail"),
+		"not found":         get(base+"/hub/nothing", "alice"),
+		"bad gateway":       get(base+"/hub/error/502", ""),
+		"server is silent":  direct(func(w http.ResponseWriter, r *http.Request) { h.Unavailable(w, r, key("alice"), http.StatusBadGateway) }),
+		"may it know":       direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, key("alice").User, "/user/alice/") }),
+		"request of others": show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site", "cross-site")),
+	}
+}
+
+// TestEveryPage checks what must hold for each page: the policy needs no exception,
+// forms lead to routes that take them, and a screen reader finds its way.
+func TestEveryPage(t *testing.T) {
+	h := newHub(t, func(c *Config) { c.Announcement = "Maintenance <b>tonight</b>" })
+	for name, p := range everyPage(t, h) {
+		t.Run(name, func(t *testing.T) {
+			checkPolicy(t, p)
+			checkForms(t, h, p)
+			checkReaders(t, p)
+		})
+	}
+}
+
+func checkPolicy(t *testing.T, p shown) {
+	t.Helper()
+	for n := range p.root.Descendants() {
+		for _, a := range n.Attr {
+			if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+				t.Errorf("<%s> has an inline %s", n.Data, a.Key)
+			}
+			if (a.Key == "src" || n.Data == "link" && a.Key == "href") && !strings.HasPrefix(a.Val, "/hub/") {
+				t.Errorf("<%s> loads %q from elsewhere", n.Data, a.Val)
+			}
+		}
+	}
+	for _, n := range p.elements("script", "style") {
+		if n.FirstChild != nil || n.Data == "style" {
+			t.Errorf("an inline <%s>", n.Data)
+		}
+	}
+	leaves := false
+	for _, f := range p.elements("form") {
+		leaves = leaves || attr(f, "action") == "/hub/oauth_login"
+	}
+	if strings.Contains(p.policy, "form-action") == leaves {
+		t.Errorf("the policy %q does not fit the forms", p.policy)
+	}
+}
+
+func checkForms(t *testing.T, h *hub, p shown) {
+	t.Helper()
+	mux := http.NewServeMux()
+	for _, rt := range h.table() {
+		mux.Handle(strings.TrimSpace(rt.method+" "+rt.path), http.NotFoundHandler())
+	}
+	for _, f := range p.elements("form") {
+		if attr(f, "method") != "post" {
+			t.Errorf("a form of method %q", attr(f, "method"))
+		}
+		action := attr(f, "action")
+		if action == "" {
+			continue // posts to its own address: the OAuth page, which is the API's
+		}
+		r, err := http.NewRequest("POST", action, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, pattern := mux.Handler(r); !strings.HasPrefix(pattern, "POST ") {
+			t.Errorf("a form posts to %q, which is no route but %q", action, pattern)
+		}
+	}
+	for _, a := range p.elements("a") {
+		r, err := http.NewRequest("GET", attr(a, "href"), nil)
+		if err != nil || strings.HasPrefix(attr(a, "href"), "mailto:") || strings.HasPrefix(attr(a, "href"), "#") {
+			continue
+		}
+		if _, pattern := mux.Handler(r); pattern == "/hub/" || pattern == "/" {
+			t.Errorf("a link leads to %q, which is no page", attr(a, "href"))
+		}
+	}
+}
+
+func checkReaders(t *testing.T, p shown) {
+	t.Helper()
+	if len(p.elements("main")) != 1 || len(p.elements("header")) != 1 || len(p.elements("h1")) != 1 {
+		t.Errorf("needs one <main>, one <header> and one <h1>")
+	}
+	if page := p.elements("html"); attr(page[0], "lang") != "en" {
+		t.Error("has no language")
+	}
+	ids, labelled := map[string]bool{}, map[string]bool{}
+	for n := range p.root.Descendants() {
+		if id := attr(n, "id"); id != "" {
+			if ids[id] {
+				t.Errorf("the id %q stands twice", id)
+			}
+			ids[id] = true
+		}
+	}
+	for _, l := range p.elements("label") {
+		labelled[attr(l, "for")] = true
+	}
+	for _, n := range p.elements("input", "progress", "section", "pre", "button", "fieldset") {
+		switch n.Data {
+		case "input":
+			if attr(n, "type") != "hidden" && !labelled[attr(n, "id")] {
+				t.Errorf("the field %q has no label", attr(n, "name"))
+			}
+		case "progress":
+			if attr(n, "aria-label") == "" {
+				t.Error("a progress bar has no label")
+			}
+		case "button":
+			if textOf(n) == "" {
+				t.Error("a button has no words")
+			}
+		}
+		for _, a := range []string{"aria-labelledby", "aria-describedby"} {
+			if id := attr(n, a); id != "" && !ids[id] {
+				t.Errorf("<%s> refers to %q, which is not there", n.Data, id)
+			}
+		}
+	}
+	for _, n := range p.elements("img") {
+		if !slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "alt" }) {
+			t.Error("a picture has no alt")
+		}
+	}
+}
+
+// TestWords checks what the pages say.
+func TestWords(t *testing.T) {
+	h := newHub(t, func(c *Config) { c.Announcement = "Maintenance <b>tonight</b>" })
+	pages := everyPage(t, h)
+	tests := map[string]struct {
+		status int
+		want   []string
+	}{
+		"sign in":           {200, []string{"Sign in with Example University", `name="next" value="/user/alice/lab"`, "mailto:hub@example.org", "Maintenance &lt;b&gt;tonight"}},
+		"signed out":        {200, []string{"You are signed out"}},
+		"expired":           {200, []string{"session has ended"}},
+		"provider is down":  {200, []string{"the sign-in server cannot be reached", "try again in a minute"}},
+		"sign-in failed":    {503, []string{"the sign-in server cannot be reached", "Sign in with Example University"}},
+		"denied":            {403, []string{"<strong>carol</strong>", "carol is in no group that may use this hub (cgs)", "hub@example.org", `name="switch" value="1"`}},
+		"sign out?":         {200, []string{"Another site has sent you here"}},
+		"home, running":     {200, []string{"Running", "JupyterLab with a GPU", "3 hours", "4 minutes ago", `href="/user/alice/"`, `action="/hub/stop/alice"`}},
+		"home, starting":    {200, []string{`href="/hub/spawn-pending/bob"`, `http-equiv="refresh"`}},
+		"home, stopping":    {200, []string{"being stopped", `http-equiv="refresh"`}},
+		"home, failed":      {200, []string{"exit status 1", "journalctl -u jupyter-erin", "cannot find the licence server", "Try again"}},
+		"home, stopped":     {200, []string{`action="/hub/spawn"`, "Python, R and Julia", "PyTorch and CUDA", ">Start<"}},
+		"home of an admin":  {200, []string{"Servers of other people", `href="/hub/user/alice/"`, `action="/hub/stop/alice"`, `href="/hub/spawn-pending/erin"`}},
+		"starting":          {200, []string{`data-progress="/hub/api/users/bob/server/progress"`, `data-next="/user/bob/"`, `<noscript><meta http-equiv="refresh"`, "aria-live=\"polite\""}},
+		"starting, admin":   {200, []string{"belongs to <strong>bob</strong>", `data-progress="/hub/api/users/bob/server/progress"`}},
+		"stopping":          {200, []string{"being stopped"}},
+		"failed":            {500, []string{"exit status 1", "Try again", "cannot find the licence server"}},
+		"not running":       {424, []string{"/user/gail/lab", `action="/hub/spawn/gail"`, `name="next" value="/user/gail/lab"`}},
+		"not found":         {404, []string{"Status 404"}},
+		"server is silent":  {502, []string{"the server of alice does not answer"}},
+		"may it know":       {200, []string{"The server of <strong>alice</strong>", "wants to know who you are", "<strong>dora</strong>"}},
+		"request of others": {403, []string{"came from another site"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := pages[name]
+			if p.status != tt.status {
+				t.Errorf("status %d, want %d", p.status, tt.status)
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(p.text, w) {
+					t.Errorf("does not say %q:\n%s", w, p.text)
+				}
+			}
+		})
+	}
+}
+
+// TestHostileLines checks that a member's program cannot write into a page.
+func TestHostileLines(t *testing.T) {
+	pages := everyPage(t, newHub(t, nil))
+	for _, name := range []string{"home, failed", "failed"} {
+		p := pages[name]
+		if strings.Contains(p.text, "<script>alert") || strings.ContainsAny(p.text, "\x1b\u202e") {
+			t.Errorf("%s lets a line through as it came", name)
+		}
+		if lines := p.elements("pre"); len(lines) != 1 || !strings.Contains(textOf(lines[0]), `<script>alert(1)</script> & "quoted" gnp.exe`) {
+			t.Errorf("%s does not show the line's words", name)
+		}
+	}
+}
+
+// TestOthersSeeNoTable checks that the table is for administrators.
+func TestOthersSeeNoTable(t *testing.T) {
+	p := everyPage(t, newHub(t, nil))["home, running"]
+	if len(p.elements("table")) > 0 || strings.Contains(p.text, "bob") {
+		t.Error("a member sees others' servers")
+	}
+}
+
+func TestNext(t *testing.T) {
+	h := newHub(t, nil)
+	for name, next := range map[string]string{"other host": "https://evil.example/", "no scheme": "//evil.example", "backslash": `/\evil.example`,
+		"tab": "/\t/evil.example", "script": "javascript:alert(1)", "relative": "evil", "long": "/" + strings.Repeat("x", 5000)} {
+		t.Run(name, func(t *testing.T) {
+			q := "?" + url.Values{"next": {next}}.Encode()
+			for target, want := range map[string]string{"/hub/login": "Found /hub/", "/hub/spawn": "Found /user/alice/", "/hub/spawn-pending/alice": "Found /user/alice/"} {
+				if got := answer(h.do("GET", target+q, "alice")); got != want {
+					t.Errorf("%s: %s", target, got)
+				}
+			}
+			if got := answer(h.post("/hub/spawn", "gail", url.Values{"next": {next}})); got != "See Other /hub/spawn-pending/gail" {
+				t.Errorf("POST hub/spawn: %s", got)
+			}
+			if p := show(t, h.do("GET", "/hub/spawn-pending/bob"+q, "bob")); !strings.Contains(p.text, `data-next="/user/bob/"`) {
+				t.Errorf("the starting page leads elsewhere:\n%s", p.text)
+			}
+		})
+	}
+	if got := answer(h.do("GET", "/hub/login?next=%2Fuser%2Falice%2Flab%3Fa%3Db", "alice")); got != "Found /user/alice/lab?a=b" {
+		t.Errorf("a good next: %s", got)
+	}
+}
+
+func TestAutoLogin(t *testing.T) {
+	h := newHub(t, func(c *Config) { c.AutoLogin = true })
+	for target, want := range map[string]string{
+		"/hub/login?next=/hub/home":                "Found /hub/oauth_login?next=%2Fhub%2Fhome",
+		"/hub/login?notice=signed-out":             "OK",
+		"/hub/login?notice=expired&next=/hub/home": "OK",
+	} {
+		if got := answer(h.do("GET", target, "")); got != want {
+			t.Errorf("%s: %s, want %s", target, got, want)
+		}
+	}
+	h.login.fails = errors.New("down")
+	if got := answer(h.do("GET", "/hub/login", "")); got != "OK" {
+		t.Errorf("with a provider that is down: %s", got)
+	}
+}
+
+func TestRevokedAtSignIn(t *testing.T) {
+	h := newHub(t, nil)
+	if p := show(t, h.do("GET", "/hub/login", "revoked")); p.status != http.StatusForbidden || !strings.Contains(p.text, "ended the session of alice") {
+		t.Errorf("%d\n%s", p.status, p.text)
+	}
+}
+
+func TestProfilesCannotBeRead(t *testing.T) {
+	h := newHub(t, func(c *Config) {
+		c.Profiles = func(context.Context) ([]launcherbus.Profile, error) { return nil, errors.New("no launcher") }
+	})
+	if p := show(t, h.do("GET", "/hub/home", "gail")); p.status != http.StatusOK || !strings.Contains(p.text, "cannot be read at the moment") || len(p.elements("button")) != 1 {
+		t.Errorf("%d\n%s", p.status, p.text)
+	}
+	if got := answer(h.post("/hub/spawn", "gail", url.Values{"profile": {"x"}})); got != "See Other /hub/spawn-pending/gail" {
+		t.Errorf("start: %s", got)
+	}
+}

@@ -1,0 +1,120 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/login"
+)
+
+// access says who may call a route at all; whose server a person may touch is decided
+// by the handler (Web.target).
+type access int
+
+// The rules. The zero value lets nobody in, so that a route without a word is closed.
+const (
+	nobody    access = iota
+	Anyone           // no session needed
+	SignedIn         // a person with a session
+	AdminOnly        // an administrator; others do not learn that the page exists
+)
+
+// handler answers for a person; the Member is zero on routes for Anyone.
+type handler func(s *Web, m login.Member, w http.ResponseWriter, r *http.Request) error
+
+// route is a line of the table.
+type route struct {
+	method  string // "" for every method
+	path    string // pattern below the base URL, as http.ServeMux has it
+	access  access
+	handler handler
+}
+
+// routes is everything that the hub serves to people (JupyterHub's URLs:
+// jupyterhub/handlers/{base,pages,login}.py). hub/stop is ours.
+func routes() []route {
+	return []route{
+		{"GET", "hub", Anyone, (*Web).addSlash},
+		{"GET", "hub/{$}", SignedIn, (*Web).root},
+		{"GET", "hub/login", Anyone, (*Web).loginPage},
+		{"GET", "hub/oauth_login", Anyone, (*Web).beginLogin},
+		{"POST", "hub/oauth_login", Anyone, (*Web).beginLogin},
+		{"GET", "hub/logout", Anyone, (*Web).logout},
+		{"POST", "hub/logout", Anyone, (*Web).logout},
+		{"GET", "hub/home", SignedIn, (*Web).home},
+		{"GET", "hub/admin", AdminOnly, (*Web).admin},
+		{"GET", "hub/spawn", SignedIn, (*Web).spawnPage},
+		{"GET", "hub/spawn/{user}", SignedIn, (*Web).spawnPage},
+		{"GET", "hub/spawn/{user}/{server}", SignedIn, (*Web).spawnPage},
+		{"POST", "hub/spawn", SignedIn, (*Web).spawn},
+		{"POST", "hub/spawn/{user}", SignedIn, (*Web).spawn},
+		{"POST", "hub/spawn/{user}/{server}", SignedIn, (*Web).spawn},
+		{"GET", "hub/spawn-pending/{user}", SignedIn, (*Web).pending},
+		{"GET", "hub/spawn-pending/{user}/{server}", SignedIn, (*Web).pending},
+		{"POST", "hub/stop/{user}", SignedIn, (*Web).stop},
+		{"POST", "hub/stop/{user}/{server}", SignedIn, (*Web).stop},
+		{"", "hub/user/{user}", SignedIn, (*Web).userPath},
+		{"", "hub/user/{user}/{path...}", SignedIn, (*Web).userPath},
+		{"GET", "hub/user-redirect", SignedIn, (*Web).userRedirect},
+		{"GET", "hub/user-redirect/{path...}", SignedIn, (*Web).userRedirect},
+		{"GET", "hub/error/{code}", Anyone, (*Web).errorCode},
+		{"GET", "hub/health", Anyone, (*Web).health},
+		{"GET", "hub/static/{file}", Anyone, (*Web).static},
+		{"GET", "hub/logo", Anyone, (*Web).logo},
+		{"POST", cspReportPath, Anyone, (*Web).cspReport},
+		{"", "hub/", Anyone, (*Web).notFound},
+		{"", "user/", Anyone, (*Web).unrouted},
+		{"", "services/", Anyone, (*Web).notFound},
+	}
+}
+
+// newHandler puts the table, the provider's callback and the redirect of all other
+// paths behind the headers, the protection against forged requests and the sessions.
+func (s *Web) newHandler() (http.Handler, error) {
+	mux := http.NewServeMux()
+	known := map[string][]string{} // path -> its methods
+	for _, rt := range s.table() {
+		if slices.Contains(known[rt.path], rt.method) {
+			return nil, fmt.Errorf("cannot make the pages: the sign-in's callback path %q is the path of a page: choose another callback URL", rt.path)
+		}
+		known[rt.path] = append(known[rt.path], rt.method)
+		mux.Handle(strings.TrimSpace(rt.method+" "+rt.path), s.serve(rt))
+	}
+	for path, methods := range known {
+		if !slices.Contains(methods, "") {
+			mux.Handle(path, s.serve(wrongMethod(path, methods)))
+		}
+	}
+	return s.headers(s.protect(s.cfg.Login.Wrap(mux))), nil
+}
+
+// table is routes with whole paths, and what depends on the settings.
+func (s *Web) table() []route {
+	all := routes()
+	for i := range all {
+		all[i].path = s.cfg.BaseURL + all[i].path
+	}
+	callback := s.cfg.Login.CallbackPath()
+	if strings.HasSuffix(callback, "/") {
+		callback += "{$}"
+	}
+	return append(all,
+		route{"GET", callback, Anyone, (*Web).callback},
+		route{"", "/", Anyone, (*Web).prefixRedirect})
+}
+
+// wrongMethod answers methods that a path does not take.
+func wrongMethod(path string, methods []string) route {
+	allow := slices.Clone(methods)
+	if slices.Contains(allow, http.MethodGet) {
+		allow = append(allow, http.MethodHead)
+	}
+	slices.Sort(allow)
+	return route{"", path, Anyone, func(_ *Web, _ login.Member, w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return httpx.Fail(http.StatusMethodNotAllowed, "this page does not take %s requests", r.Method)
+	}}
+}
