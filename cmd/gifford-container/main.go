@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/gifford-lab/gifford-hub/agent/unit"
@@ -42,7 +43,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return &failure{unit.ExitUsage, errors.New("no command\n" + usage)}
+		return &failure{unit.ExitUsage, errors.New("no command\n" + strings.TrimSpace(usage))}
 	}
 	switch args[0] {
 	case "prepare":

@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -151,9 +150,4 @@ func (k *kernel) exec(code string) string {
 		}
 		out.WriteString(text)
 	}
-}
-
-// closed tells that an error of next means that the WebSocket has ended.
-func closed(err error) bool {
-	return err != nil && !errors.Is(err, context.DeadlineExceeded)
 }
