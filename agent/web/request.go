@@ -23,14 +23,15 @@ func wantsJSON(base string, r *http.Request) bool {
 }
 
 // apiPath tells whether a path is one of the hub's API or of a server's:
-// BASE/[hub/]user/NAME/[SERVER/]api/….
+// BASE/[hub/]user/NAME/[SERVER/]api/…. The OAuth provider's authorize lies below the API
+// but is a page: browsers are sent there by servers (RFC 6749, 4.1.1).
 func apiPath(base, path string) bool {
 	rest := strings.TrimPrefix(strings.TrimPrefix(path, base), "hub/")
 	parts := strings.SplitN(rest, "/", 5)
 	if parts[0] == "user" {
 		return slices.Contains(parts[min(2, len(parts)):min(4, len(parts))], "api")
 	}
-	return parts[0] == "api" && len(rest) < len(path)-len(base)
+	return parts[0] == "api" && rest != "api/oauth2/authorize" && len(rest) < len(path)-len(base)
 }
 
 // navigation tells whether a browser asks for a page to show, and so may be sent to

@@ -200,3 +200,16 @@ func FuzzUserPath(f *testing.F) {
 		}
 	})
 }
+
+// TestAPIPath tells the paths of programs from those of people.
+func TestAPIPath(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/hub/api/users": true, "/user/alice/api/kernels": true, "/user/alice/gpu/api/kernels": true, "/hub/user/alice/api/x": true,
+		"/user/alice/lab": false, "/user/alice/lab/tree/x/api/y": false, "/api": false,
+		"/hub/api/oauth2/authorize": false, "/hub/api/oauth2/token": true,
+	} {
+		if got := apiPath("/", path); got != want {
+			t.Errorf("apiPath(%q) = %v, want %v", path, got, want)
+		}
+	}
+}
