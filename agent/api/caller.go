@@ -81,7 +81,8 @@ func (a *API) tokenCaller(r *http.Request, secret string) (Caller, error) {
 	if err := a.cfg.Records.TouchToken(r.Context(), t.ID); err != nil {
 		return Caller{}, err
 	}
-	c.TokenID, c.Scopes = tokenID(t.ID), scopes.Set(t.Scopes).Narrow(scopes.ForUser(c.User, c.Admin))
+	c.TokenID = tokenID(t.ID)
+	c.Scopes = scopes.Default().Effective(t.Scopes, scopes.Owner{User: c.User}, scopes.ForUser(c.User, c.Admin), c.groupsOf)
 	return c, nil
 }
 
@@ -103,11 +104,20 @@ func (a *API) owner(ctx context.Context, t store.Token) (Caller, error) {
 	return Caller{User: t.User, Admin: owner.Admin}, err
 }
 
+// groupsOf gives the groups of a user as far as they are known here, which is the
+// caller's own. A filter by group covers nobody else.
+func (c Caller) groupsOf(u ident.User) []string {
+	if u == c.User {
+		return c.Groups
+	}
+	return nil
+}
+
 // check asks for a scope on the user named in the path: 403 where the caller has the
 // scope on nobody, 404 where a filter hides this user.
 func (c Caller) check(scope, name string) error {
 	u, err := ident.ParseUser(name)
-	if err == nil && c.Scopes.AllowsUser(scope, u) {
+	if err == nil && c.Scopes.AllowsUser(scope, u, c.groupsOf(u)) {
 		return nil
 	}
 	if !c.Scopes.Has(scope) {

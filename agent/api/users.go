@@ -97,14 +97,14 @@ func (a *API) user(c Caller, w http.ResponseWriter, r *http.Request) error {
 // model gives as much of a user as the caller may read.
 func (a *API) model(c Caller, r *http.Request, u ident.User) (userModel, error) {
 	m := userModel{Kind: "user", Name: u.String()}
-	if c.Scopes.AllowsUser(scopes.ReadUsersGroups, u) {
+	if c.Scopes.AllowsUser(scopes.ReadUsersGroups, u, c.groupsOf(u)) {
 		groups := []string{}
 		if u == c.User && c.Groups != nil {
 			groups = c.Groups
 		}
 		m.Groups = &groups
 	}
-	if !c.Scopes.AllowsUser(scopes.ReadUsers, u) {
+	if !c.Scopes.AllowsUser(scopes.ReadUsers, u, c.groupsOf(u)) {
 		return m, nil
 	}
 	record, err := a.cfg.Records.UserByName(r.Context(), u)
@@ -116,7 +116,7 @@ func (a *API) model(c Caller, r *http.Request, u ident.User) (userModel, error) 
 		m.Roles = []string{"user", "admin"}
 	}
 	m.Created, m.LastActivity = stamp(record.Created), stamp(record.LastActivity)
-	if c.Scopes.AllowsUser(scopes.ReadServers, u) {
+	if c.Scopes.AllowsUser(scopes.ReadServers, u, c.groupsOf(u)) {
 		a.addServers(&m, u)
 	}
 	return m, nil

@@ -117,7 +117,7 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !person.Scopes.AllowsServer(scopes.AccessServers, req.client) {
+	if !person.Scopes.AllowsServer(scopes.AccessServers, req.client, nil) {
 		p.cfg.Log.Warn("access to a server refused", "event", "access-refused", "user", person.User.String(),
 			"owner", req.client.User.String(), "unit", req.client.Unit())
 		return httpx.Fail(http.StatusForbidden, "you do not have permission to access the server at %s", p.cfg.Env.Prefix(req.client))
@@ -131,7 +131,7 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 // issue makes a code and sends the browser back to the server with it.
 func (p *Provider) issue(w http.ResponseWriter, r *http.Request, req request, person Person) error {
 	code := rand.Text() + rand.Text()[:4]
-	granted := append(scopes.Identify(person.User), scopes.AccessServers+"!server="+scopes.ServerFilter(req.client))
+	granted := append(scopes.Identify(person.User), scopes.AccessServer(req.client))
 	err := p.cfg.Records.CreateCode(r.Context(), store.Code{
 		Hash: ident.HashToken(code), User: person.User, ClientID: req.clientID, RedirectURI: req.redirect,
 		SessionID: person.SessionID, Scopes: granted, CodeChallenge: req.challenge, CodeChallengeMethod: "S256",
