@@ -42,7 +42,13 @@ func counting(t *testing.T, h host, v *visitor) *kernel {
 	if _, _, err := k.next("counting", 30*time.Second); err != nil {
 		t.Fatalf("no output of the cell: %v", err)
 	}
-	t.Cleanup(func() { v.jupyter("alice", "DELETE", "/api/kernels/"+k.id, "") })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+		defer cancel()
+		if _, err := v.tryJupyter(ctx, "alice", "DELETE", "/api/kernels/"+k.id, ""); err != nil {
+			t.Errorf("cannot end the counting kernel: %v", err)
+		}
+	})
 	return k
 }
 
@@ -62,6 +68,8 @@ func TestHubEndsUnderARunningCell(t *testing.T) {
 			pid, unitPID := h.property(t, "gifford-hub.service", "MainPID"), h.property(t, "jupyter-alice.service", "MainPID")
 			stopKnocking := knock(t, h)
 			h.run(t, command...)
+			h.run(t, "tail", "--pid="+pid, "-f", "/dev/null") // until that process is gone
+			v.http.CloseIdleConnections()                     // they ended with it
 			// The socket is systemd's: this request waits for the new hub and is its first.
 			if p := v.jupyter("alice", "GET", "/api/kernels/"+k.id, ""); p.status != http.StatusOK || !strings.Contains(p.body, "busy") {
 				t.Errorf("the first request after the end of the hub: %s", p)
