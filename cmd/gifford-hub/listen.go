@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -34,21 +35,25 @@ type surface struct {
 	tls       bool
 }
 
-func newSurface(name string, listeners []net.Listener, handler http.Handler) *surface {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10}
+// newSurface makes a surface. What net/http has to say, such as each port scan's broken
+// handshake, is for debugging.
+func newSurface(name string, listeners []net.Listener, handler http.Handler, log *slog.Logger) *surface {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.With("event", "connection-failed", "surface", name).Handler(), slog.LevelDebug)}
 	return &surface{name: name, server: server, drainer: handover.NewDrainer(server), listeners: listeners}
 }
 
 // expose sorts the listeners into surfaces.
 func (h *instance) expose(public, private, operator http.Handler) {
 	main, plain := h.splitPublic()
-	front := newSurface("public", main, public)
+	front := newSurface("public", main, public, h.log)
 	if h.cert != nil {
 		front.tls, front.server.TLSConfig = true, h.cert.TLSConfig()
 	}
-	h.surfaces = []*surface{front, newSurface("api", h.listeners["api"], private), newSurface("control", h.listeners["control"], operator)}
+	h.surfaces = []*surface{front, newSurface("api", h.listeners["api"], private, h.log),
+		newSurface("control", h.listeners["control"], operator, h.log)}
 	if len(plain) > 0 {
-		h.surfaces = append(h.surfaces, newSurface("redirect", plain, redirect(h.cfg.HTTP.PublicURL)))
+		h.surfaces = append(h.surfaces, newSurface("redirect", plain, redirect(h.cfg.HTTP.PublicURL), h.log))
 	}
 }
 

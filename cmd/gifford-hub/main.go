@@ -8,12 +8,17 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/gifford-lab/gifford-hub/agent/handover"
 )
 
 // version is set by the linker (Makefile).
 var version = "0.0.0~dev"
 
-func main() { os.Exit(run()) }
+func main() {
+	handover.Intermediate() // before anything else: it may exit, as the helper of a reload
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

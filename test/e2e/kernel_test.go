@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -46,36 +47,56 @@ func (v *visitor) newKernel(user string) *kernel {
 // jupyter calls the user's server with the browser's cookies and their XSRF token.
 func (v *visitor) jupyter(user, method, path, body string) page {
 	v.t.Helper()
-	target := v.url("/user/" + user + path)
-	req, err := http.NewRequestWithContext(v.t.Context(), method, target, strings.NewReader(body))
+	p, err := v.tryJupyter(v.t.Context(), user, method, path, body)
 	if err != nil {
-		v.t.Fatal(err)
+		v.t.Fatalf("%s %s on %s's server: %v", method, path, user, err)
 	}
-	for _, c := range v.http.Jar.Cookies(req.URL) {
-		if c.Name == "_xsrf" {
-			target += "?_xsrf=" + c.Value
-		}
-	}
-	return v.do(method, target, "application/json", body)
+	return p
 }
 
-// connect opens the kernel's WebSocket anew.
-func (k *kernel) connect() {
-	k.v.t.Helper()
+// tryJupyter is jupyter for calls that may fail, or that outlive the test's context.
+func (v *visitor) tryJupyter(ctx context.Context, user, method, path, body string) (page, error) {
+	target, err := url.Parse(v.url("/user/" + user + path))
+	if err != nil {
+		return page{}, err
+	}
+	for _, c := range v.http.Jar.Cookies(target) {
+		if c.Name == "_xsrf" {
+			target.RawQuery = url.Values{"_xsrf": {c.Value}}.Encode()
+		}
+	}
+	return v.tryDo(ctx, method, target.String(), "application/json", body)
+}
+
+// dial opens another WebSocket to the kernel and gives the status of the answer.
+func (k *kernel) dial() (*websocket.Conn, int, error) {
 	ctx, cancel := context.WithTimeout(k.v.t.Context(), 30*time.Second)
 	defer cancel()
 	// The channel needs HTTP/1.1; the browser's own transport prefers HTTP/2.
 	tr := transport(k.v.t)
 	tr.ForceAttemptHTTP2 = false
 	client := &http.Client{Jar: k.v.http.Jar, Transport: tr}
-	conn, _, err := websocket.Dial(ctx, k.v.url("/user/"+k.user+"/api/kernels/"+k.id+"/channels"),
+	conn, resp, err := websocket.Dial(ctx, k.v.url("/user/"+k.user+"/api/kernels/"+k.id+"/channels"),
 		&websocket.DialOptions{HTTPClient: client, HTTPHeader: http.Header{"Origin": {"https://" + k.v.host.ip}}})
+	if err != nil {
+		if resp != nil {
+			return nil, resp.StatusCode, err
+		}
+		return nil, 0, err
+	}
+	k.v.t.Cleanup(func() { _ = conn.CloseNow() })
+	return conn, http.StatusSwitchingProtocols, nil
+}
+
+// connect opens the kernel's WebSocket anew.
+func (k *kernel) connect() {
+	k.v.t.Helper()
+	conn, _, err := k.dial()
 	if err != nil {
 		k.v.t.Fatalf("the kernel's WebSocket: %v", err)
 	}
 	conn.SetReadLimit(-1)
 	k.conn = conn
-	k.v.t.Cleanup(func() { _ = conn.CloseNow() })
 }
 
 // message is what the tests need of Jupyter's messaging protocol.
