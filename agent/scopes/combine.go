@@ -18,7 +18,9 @@ func (b builder) add(names []string, f Filter) {
 		one.filters = []Filter{f}
 	}
 	for _, name := range names {
-		b[name] = b[name].plus(one)
+		if had := b[name]; !had.all {
+			b[name] = had.plus(one)
+		}
 	}
 }
 
