@@ -30,7 +30,7 @@ func (c cover) plus(d cover) cover {
 	case c.all || d.all:
 		return cover{all: true}
 	case len(c.filters) == 0:
-		return cover{filters: slices.Clip(d.filters)}
+		return d
 	}
 	return cover{filters: append(c.filters, d.filters...)}
 }

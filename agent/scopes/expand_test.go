@@ -24,6 +24,7 @@ func TestUnusable(t *testing.T) {
 		"filter on the hub":          {"shutdown!user=alice", alice, "it takes no filter"},
 		"filter on self":             {"self!user=alice", alice, "it takes no filter"},
 		"wrong filter":               {"users!server=alice/", alice, "only be filtered by user, group"},
+		"server on a subscope":       {"read:users:name!server=alice/", alice, "only be filtered by user, group"},
 		"self of a service":          {"self", Owner{Service: "culler"}, "only for users"},
 		"self of nobody":             {"self", Owner{}, "only for users"},
 		"user of a service":          {"users!user", Owner{Service: "culler"}, "there is no user"},
