@@ -18,7 +18,9 @@ func (b builder) add(names []string, f Filter) {
 		one.filters = []Filter{f}
 	}
 	for _, name := range names {
-		b[name] = b[name].plus(one)
+		if had := b[name]; !had.all {
+			b[name] = had.plus(one)
+		}
 	}
 }
 
@@ -28,7 +30,7 @@ func (c cover) plus(d cover) cover {
 	case c.all || d.all:
 		return cover{all: true}
 	case len(c.filters) == 0:
-		return cover{filters: slices.Clip(d.filters)}
+		return d
 	}
 	return cover{filters: append(c.filters, d.filters...)}
 }

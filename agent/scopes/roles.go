@@ -1,9 +1,9 @@
 package scopes
 
 import (
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Role is a named list of scopes that users, groups and services can be given.
@@ -63,14 +63,14 @@ func (t *Table) CheckRole(r Role) error {
 	if r.Name == AdminRole {
 		return fmt.Errorf("cannot define role %q: it is always everything (give another name to a role of fewer scopes)", r.Name)
 	}
-	var wrong []error
+	var wrong []string
 	for _, text := range r.Scopes {
 		if _, err := t.Parse(text); err != nil {
-			wrong = append(wrong, err)
+			wrong = append(wrong, err.Error())
 		}
 	}
 	if len(wrong) > 0 {
-		return fmt.Errorf("cannot define role %q: %w", r.Name, errors.Join(wrong...))
+		return fmt.Errorf("cannot define role %q: %s", r.Name, strings.Join(wrong, "; "))
 	}
 	return nil
 }

@@ -43,7 +43,9 @@ type line struct {
 }
 
 // Default gives the table without custom scopes.
-var Default = sync.OnceValue(func() *Table {
+func Default() *Table { return plain() }
+
+var plain = sync.OnceValue(func() *Table {
 	t, err := NewTable(nil)
 	if err != nil {
 		panic(err) // only a custom scope can be wrong
