@@ -261,6 +261,7 @@ func (a *API) headers(next http.Handler) http.Handler {
 // serve resolves the caller, checks the scope, calls the handler and writes its error.
 func (a *API) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpx.SetRoute(r, r.Pattern)
 		err := a.call(rt, w, r)
 		if err == nil {
 			return

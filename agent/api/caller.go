@@ -107,6 +107,10 @@ func (a *API) userCaller(ctx context.Context, u ident.User, admin bool, groups [
 	return c, err
 }
 
+// Caller gives who sent r, for surfaces beside the API that ask for a scope, or the
+// error to answer with.
+func (a *API) Caller(r *http.Request) (Caller, error) { return a.caller(r) }
+
 // sessionCaller takes the browser's cookie. A request that changes something must not
 // come from another site.
 func (a *API) sessionCaller(r *http.Request) (Caller, error) {

@@ -31,6 +31,7 @@ type Config struct {
 	Access  Access
 	Session Session
 	Servers Servers
+	Metrics Metrics
 	Log     Log
 	State   State
 
@@ -115,6 +116,11 @@ type Servers struct {
 	StartTimeout time.Duration
 	HTTPTimeout  time.Duration
 	StopTimeout  time.Duration
+}
+
+// Metrics is the section [metrics].
+type Metrics struct {
+	Authenticate bool
 }
 
 // Log is the section [log].

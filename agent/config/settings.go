@@ -54,6 +54,7 @@ func Sections() [][2]string {
 		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a rule nobody may enter."},
 		{"session", "How long a login lasts."},
 		{"servers", "How long a server may take."},
+		{"metrics", "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
 		{"log", "What the journal gets."},
 		{"state", "Where the database and the keys are."},
 	}
@@ -150,6 +151,7 @@ func otherSettings() []Setting {
 		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout }, `"10m"`, "", "From the request to a running unit; a pull of the image counts."),
 		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`, "", "From the running unit to its first HTTP answer."),
 		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`, "", "For one stop."),
+		def("metrics.authenticate", boolean, func(c *Config) *bool { return &c.Metrics.Authenticate }, `true`, "", "Metrics are given to tokens with the scope `read:metrics` and to administrators alone. `false` gives them to everybody who reaches a listener, notebooks included."),
 		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "", "`debug` adds every refused request."),
 		def("state.directory", path, func(c *Config) *string { return &c.State.Directory }, "", `"/var/lib/gifford-hub"`, "Left out: systemd's `$STATE_DIRECTORY`, which is `/var/lib/gifford-hub`."),
 	}

@@ -93,6 +93,9 @@ type Config struct {
 	// Log gets the events login, login-refused, logout, session-ended and
 	// provider-down, provider-up. Required.
 	Log *slog.Logger
+	// OnLogin is called for each sign-in that ends, with its error if it failed and how
+	// long the hub took over it; optional.
+	OnLogin func(err error, took time.Duration)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -35,6 +35,14 @@ func TestUsers(t *testing.T) {
 	got, err := s.Users(ctx)
 	ok(t, err)
 	same(t, "users", want, got)
+	n, err := s.CountUsers(ctx)
+	ok(t, err)
+	same(t, "number of users", 2, n)
+	for since, want := range map[time.Duration]int{0: 1, time.Hour: 1, time.Hour + time.Second: 0} {
+		n, err := s.CountActive(ctx, start.Add(since))
+		ok(t, err)
+		same(t, "users active since "+since.String(), want, n)
+	}
 }
 
 func TestSessions(t *testing.T) {

@@ -18,6 +18,7 @@ const cspReportPath = "hub/security/csp-report"
 // serve checks who may call, calls the handler and answers its error.
 func (s *Web) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpx.SetRoute(r, r.Pattern)
 		m, err := s.admit(rt.access, r)
 		if err == nil {
 			err = rt.handler(s, m, w, r)

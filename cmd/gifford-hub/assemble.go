@@ -44,7 +44,8 @@ func (h *instance) assemble() (err error) {
 	if err != nil {
 		return err
 	}
-	h.mount(h.api(pages).Handler(), pages.Handler())
+	api, observe := h.api(pages), h.metrics.Middleware(httpx.Route)
+	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(api, pages.Error)))
 	return nil
 }
 
@@ -99,15 +100,17 @@ func (h *instance) person(r *http.Request) (oauth.Person, error) {
 }
 
 // mount says which surface answers what.
-func (h *instance) mount(api, pages http.Handler) {
-	base := h.cfg.HTTP.BaseURL
+func (h *instance) mount(api, pages, metrics http.Handler) {
+	base, proxied := h.cfg.HTTP.BaseURL, h.metrics.Proxy(h.proxy)
 	isAPI := func(path string) bool { return path == base+"hub/api" || strings.HasPrefix(path, base+"hub/api/") }
 	// No mux in front of the proxy: a mux would clean paths that are the servers' matter.
 	public := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		switch {
 		case strings.HasPrefix(path, base+"user/"):
-			h.proxy.ServeHTTP(w, r)
+			proxied.ServeHTTP(w, r)
+		case path == base+metricsPath, path == base+metricsAPIPath:
+			metrics.ServeHTTP(w, r)
 		case isAPI(path):
 			api.ServeHTTP(w, r)
 		default:
@@ -115,11 +118,14 @@ func (h *instance) mount(api, pages http.Handler) {
 		}
 	})
 	private := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isAPI(r.URL.EscapedPath()) {
+		switch path := r.URL.EscapedPath(); {
+		case path == base+metricsAPIPath:
+			metrics.ServeHTTP(w, r)
+		case isAPI(path):
+			api.ServeHTTP(w, r)
+		default:
 			http.NotFound(w, r)
-			return
 		}
-		api.ServeHTTP(w, r)
 	})
 	h.expose(h.wrap(public), h.wrap(private), h.wrap(h.operator().Handler()))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/metrics"
 	"github.com/gifford-lab/gifford-hub/agent/probe"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
@@ -42,7 +43,8 @@ type instance struct {
 	log       *slog.Logger
 	listeners map[string][]net.Listener
 	store     *store.Store
-	launcher  *launcherbus.Client
+	launcher  *timedLauncher
+	metrics   *metrics.Metrics
 	login     *login.Service
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
@@ -57,6 +59,7 @@ type instance struct {
 // serve runs the hub until ctx ends or a newer process has taken over and everything
 // open here has ended.
 func serve(ctx context.Context, cfg *config.Config) error {
+	begun := time.Now()
 	log, err := journal.New(journal.Config{Level: cfg.Log.Level, Stderr: os.Stderr})
 	if err != nil {
 		return err
@@ -76,6 +79,7 @@ func serve(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	h.notify.start(h.status)
+	h.metrics.HubStarted(time.Since(begun))
 	select {
 	case err := <-failed:
 		return err
@@ -105,9 +109,14 @@ func (h *instance) open(ctx context.Context) (err error) {
 	if h.store, err = store.Open(ctx, store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"), Log: h.log}); err != nil {
 		return err
 	}
-	if h.launcher, err = launcherbus.New(launcherbus.Config{Log: h.log}); err != nil {
+	if h.metrics, err = metrics.New(h.metricsConfig()); err != nil {
 		return err
 	}
+	launcher, err := launcherbus.New(launcherbus.Config{Log: h.log})
+	if err != nil {
+		return err
+	}
+	h.launcher = &timedLauncher{launcher, h.metrics}
 	if h.login, err = login.New(ctx, h.loginConfig(accounts.Directory{})); err != nil {
 		return err
 	}
@@ -117,9 +126,11 @@ func (h *instance) open(ctx context.Context) (err error) {
 	if err := h.assemble(); err != nil {
 		return err
 	}
+	begun := time.Now()
 	if err := h.servers.Sync(ctx); err != nil {
 		h.log.Error("cannot read back what runs; trying again when the launcher answers", "event", "sync-failed", "error", err.Error())
 	}
+	h.metrics.ServersFound(time.Since(begun))
 	return nil
 }
 
@@ -178,7 +189,7 @@ func (h *instance) loginConfig(unix accounts.Directory) login.Config {
 		Access: login.Access{AllowAll: a.AllowAll, AllowedUsers: a.Users, AllowedGroups: a.Groups, AllowedUnixGroups: a.UnixGroups,
 			AdminUsers: a.AdminUsers, AdminGroups: a.AdminGroups, AdminUnixGroups: a.AdminUnixGroups, BlockedUsers: a.BlockedUsers},
 		Recheck: a.Recheck, MaxStale: a.MaxStale, Lifetime: h.cfg.Session.Lifetime, Idle: h.cfg.Session.Idle,
-		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Log: h.log, Now: time.Now,
+		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Log: h.log, OnLogin: h.countLogin, Now: time.Now,
 	}
 }
 
@@ -189,9 +200,9 @@ func (h *instance) manage() error {
 		return err
 	}
 	h.servers, err = servers.New(servers.Config{
-		Launcher: h.launcher, Router: h.proxy, Prober: probe.New(proxy.Dial), Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
+		Launcher: h.launcher, Router: h.proxy, Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
 		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout, StopTimeout: h.cfg.Servers.StopTimeout,
-		Log: h.log, OnChange: func(int) { h.notify.changed() },
+		Log: h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.metrics.Changed,
 	})
 	return err
 }
