@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -213,11 +212,16 @@ func routes() []route {
 		{"DELETE", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "groups:shares", (*API).leaveGroupShare},
 
 		{"GET", "/shares/{user}", scoped, onUser, "read:shares", (*API).ownerShares},
+		{"POST", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"PATCH", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"DELETE", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
 		{"GET", "/shares/{user}/{server...}", scoped, onServer, "read:shares", (*API).serverShares},
 		{"POST", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).grantShare},
 		{"PATCH", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).revokeShare},
 		{"DELETE", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).revokeShares},
 		{"GET", "/share-codes/{user}", scoped, onUser, "read:shares", (*API).ownerCodes},
+		{"POST", "/share-codes/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"DELETE", "/share-codes/{user}", scoped, onUser, "shares", (*API).needsServer},
 		{"GET", "/share-codes/{user}/{server...}", scoped, onServer, "read:shares", (*API).serverCodes},
 		{"POST", "/share-codes/{user}/{server...}", scoped, onServer, "shares", (*API).createCode},
 		{"DELETE", "/share-codes/{user}/{server...}", scoped, onServer, "shares", (*API).deleteCodes},
@@ -330,6 +334,10 @@ func (c Caller) allows(scope string, on subject, r *http.Request) bool {
 	case onServer:
 		if k, err := pathKey(r); err == nil {
 			return c.allowsServer(scope, k)
+		}
+		// No server can have this name; its user is told so.
+		if u, err := ident.ParseUser(r.PathValue("user")); err == nil {
+			return c.allowsUser(scope, u)
 		}
 	case onGroup:
 		return c.Scopes.AllowsGroup(scope, r.PathValue("group"))

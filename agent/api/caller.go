@@ -186,7 +186,7 @@ func (a *API) tokenCaller(ctx context.Context, secret string) (Caller, error) {
 
 // tokenOwner says whom a token's "!user", "!server" and "!service" mean.
 func (a *API) tokenOwner(t store.Token) scopes.Owner {
-	o := scopes.Owner{User: t.User, Service: t.Service}
+	o := scopes.Owner{User: t.User}
 	if client, ok := a.cfg.Client(t.ClientID); ok {
 		o.Server, o.Service = client.Server, client.Service
 	}
@@ -196,9 +196,6 @@ func (a *API) tokenOwner(t store.Token) scopes.Owner {
 // owner gives who a token acts for, as they stand now: a token of a browser's session
 // ends with it, and with its person's right to be here.
 func (a *API) owner(ctx context.Context, t store.Token) (Caller, error) {
-	if t.Service != "" {
-		return a.serviceCaller(ctx, t.Service)
-	}
 	if t.SessionID != "" {
 		s, err := a.cfg.CheckSession(ctx, t.SessionID)
 		if err != nil || s.User != t.User {

@@ -241,15 +241,10 @@ func (a *API) tokenModel(ctx context.Context, t store.Token) (model, error) {
 	}
 	// Forbidden: its session has ended, and with it what the token may do.
 	m := model{
-		"id": tokenID(t.ID), "kind": "api_token", "roles": []string{},
+		"user": t.User, "id": tokenID(t.ID), "kind": "api_token", "roles": []string{},
 		"scopes":  list(a.cfg.Authority.Token(t.Scopes, a.tokenOwner(t), c.Scopes, c.groups).Sorted()),
 		"created": stamp(t.Created), "last_activity": stamp(t.LastUsed), "expires_at": stamp(t.Expires),
 		"note": t.Note, "session_id": optional(t.SessionID), "oauth_client": a.clientName(t.ClientID),
-	}
-	if t.Service != "" {
-		m["service"] = t.Service
-	} else {
-		m["user"] = t.User
 	}
 	return m, nil
 }

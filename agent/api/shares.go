@@ -63,6 +63,12 @@ func (a *API) sharedKey(r *http.Request) (ident.Key, error) {
 	return k, nil
 }
 
+// needsServer answers a change that names no server; the default one is "/shares/USER/".
+func (a *API) needsServer(_ Caller, w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Allow", "GET, HEAD")
+	return httpx.Fail(http.StatusMethodNotAllowed, "%s does not take %s: name a server", r.URL.Path, r.Method)
+}
+
 func (a *API) ownerShares(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {

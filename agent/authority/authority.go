@@ -144,7 +144,7 @@ func (a *Authority) User(ctx context.Context, u ident.User, admin bool, groups [
 		return scopes.Set{}, err
 	}
 	for _, s := range shares {
-		granted, _ := a.table.Expand(s.Scopes, scopes.Owner{User: u, Server: &s.Server})
+		granted, _ := a.table.Expand(s.Scopes, scopes.Owner{User: u, Server: &s.Key})
 		set = set.Union(granted)
 	}
 	return set, nil
