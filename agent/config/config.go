@@ -32,8 +32,15 @@ type Config struct {
 	Session Session
 	Servers Servers
 	Metrics Metrics
+	Tokens  TokenSettings
+	Web     Web
 	Log     Log
 	State   State
+
+	Roles        map[string]*Role
+	Groups       map[string]*Group
+	Services     map[string]*Service
+	CustomScopes map[string]*CustomScope
 
 	origins map[string]Origin // setting's key -> where its value comes from; none for defaults
 }
@@ -95,8 +102,10 @@ type Access struct {
 	AdminGroups     []string
 	AdminUnixGroups []string
 	AllowAll        bool
-	Recheck         time.Duration
-	MaxStale        time.Duration
+	// ImportUnixGroups become groups of the hub.
+	ImportUnixGroups []string
+	Recheck          time.Duration
+	MaxStale         time.Duration
 }
 
 // Empty tells whether no rule lets anybody in.
@@ -116,6 +125,14 @@ type Servers struct {
 	StartTimeout time.Duration
 	HTTPTimeout  time.Duration
 	StopTimeout  time.Duration
+	Named        int // how many named servers a user may have; below 0 any number
+}
+
+// Web is the section [web].
+type Web struct {
+	Contact          string
+	Announcement     string
+	RedirectToServer bool
 }
 
 // Metrics is the section [metrics].

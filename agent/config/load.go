@@ -152,6 +152,9 @@ func (c *Config) fillIn(src Source) (Problems, error) {
 	if err := c.secret(src, variables, origin); err != nil {
 		return nil, err
 	}
+	if err := c.serviceTokens(src); err != nil {
+		return nil, err
+	}
 	if dir, ok := src.Lookup("STATE_DIRECTORY"); ok && c.State.Directory == "" {
 		c.State.Directory = dir
 		c.origins["state.directory"] = Origin{File: "$STATE_DIRECTORY"}

@@ -148,6 +148,10 @@ func TestTable(t *testing.T) {
 				count(f.Type)
 				continue
 			}
+			if f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Pointer {
+				count(f.Type.Elem().Elem())
+				continue
+			}
 			fields++
 		}
 	}
@@ -167,27 +171,106 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// entries names one section of each kind of which there may be many.
+const entries = "[roles.thing]\n[groups.thing]\n[services.thing]\n[custom_scopes.thing]\n"
+
+// shown gives what a setting shows, for the entry "thing" where there may be many.
+func shown(s Setting, c *Config) string {
+	if s.showNamed != nil {
+		return s.showNamed(c, "thing")
+	}
+	return s.show(c)
+}
+
 // TestTableFields sets each setting alone to its example and checks that it changes what
 // it shows, and that no other setting does.
 func TestTableFields(t *testing.T) {
-	base, err := defaults()
-	if err != nil {
-		t.Fatal(err)
+	fresh := func() *Config {
+		c, err := defaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems := apply(c, "e", []byte(entries)); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return c
 	}
+	base := fresh()
 	for _, s := range Settings() {
 		if s.Example == "" {
 			continue
 		}
 		t.Run(s.Key, func(t *testing.T) {
-			c, _ := defaults()
-			if problems := apply(c, "f", []byte(s.Key+" = "+s.Example)); len(problems) > 0 {
+			c := fresh()
+			if problems := apply(c, "f", []byte(strings.Replace(s.Key, "*", "thing", 1)+" = "+s.Example)); len(problems) > 0 {
 				t.Fatal(problems)
 			}
 			for _, other := range Settings() {
-				changed := other.show(c) != other.show(base)
+				changed := shown(other, c) != shown(other, base)
 				if changed != (other.Key == s.Key) {
 					t.Errorf("%s changed: %v", other.Key, changed)
 				}
+			}
+		})
+	}
+}
+
+// TestGrants reads roles, groups, services and custom scopes.
+func TestGrants(t *testing.T) {
+	tests := map[string]struct{ text, want string }{
+		"good": {`[roles.reader]
+scopes = ["list:users", "custom:board:write"]
+services = ["board"]
+[groups."lab one"]
+users = ["alice"]
+[services.board]
+url = "http://127.0.0.1:9001"
+oauth = true
+token_file = "TOKEN"
+oauth_client_allowed_scopes = ["read:servers!user"]
+[custom_scopes."custom:board:write"]
+description = "write"
+[tokens]
+max_expires_in = "720h"`, ""},
+		"role of another shape":   {"[roles]\nreader = 1", `f:2: roles.reader: expected a section [roles.reader], found`},
+		"name of a role":          {"[roles.A]\n", `f:1: roles.A: cannot use role name "A"`},
+		"the role admin":          {"[roles.admin]\nscopes = [\"list:users\"]", `hub.toml:2: roles.admin.scopes: cannot define role "admin"`},
+		"unknown scope":           {"[roles.reader]\nscopes = [\"list:userz\"]", `hub.toml:2: roles.reader.scopes`},
+		"unknown service":         {"[roles.reader]\nservices = [\"x\"]", `hub.toml:2: roles.reader.services: names the service "x"`},
+		"unknown key":             {"[services.board]\nurll = \"x\"", `f:2: services.board.urll: unknown key; did you mean "services.*.url"?`},
+		"name of a service":       {"[services.\"a/b\"]\n", `cannot use service name "a/b"`},
+		"client without a secret": {"[services.board]\noauth = true", `hub.toml:2: services.board.oauth: needs a token`},
+		"a server's client id":    {"[services.board]\ntoken_file = \"TOKEN\"\noauth_client_id = \"jupyterhub-user-x\"", `is the form of a server's`},
+		"custom scope":            {"[custom_scopes.x]\n", `custom_scopes: `},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			token := filepath.Join(dir, "token")
+			if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			text := strings.ReplaceAll(tt.text, "TOKEN", token)
+			file := filepath.Join(dir, "hub.toml")
+			for f, content := range map[string]string{file: text, filepath.Join(dir, "hub.d", "50.toml"): good} {
+				_ = os.Mkdir(filepath.Join(dir, "hub.d"), 0o755)
+				if err := os.WriteFile(f, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := Load(Host(file, func(string) (string, bool) { return "", false }))
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(tt.want, "f:")) {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Services["board"].Token.Reveal() != "0123456789abcdef" || c.ClientID("board") != "service-board" ||
+				c.RedirectURI("board") != "/services/board/oauth_callback" || len(c.Groups["lab one"].Users) != 1 {
+				t.Errorf("got %+v", c.Services["board"])
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -133,6 +134,17 @@ func (c *Config) contradictions(main string) Problems {
 			o = Origin{File: main}
 		}
 		problems = append(problems, Problem{o.File, o.Line, r.key, text})
+	}
+	troubles := c.grantTroubles()
+	for _, key := range slices.Sorted(maps.Keys(troubles)) {
+		o, ok := c.Origin(key)
+		if section := key[:strings.LastIndexByte(key, '.')+1]; !ok && section != "" {
+			o, ok = c.Origin(strings.TrimSuffix(section, "."))
+		}
+		if !ok {
+			o = Origin{File: main}
+		}
+		problems = append(problems, Problem{o.File, o.Line, key, troubles[key]})
 	}
 	return problems
 }

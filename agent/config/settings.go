@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,10 @@ type Setting struct {
 
 	read func(*Config, any) error
 	show func(*Config) string
+
+	// For keys with a "*", which stands for the name of an entry.
+	readNamed func(c *Config, name string, v any) error
+	showNamed func(c *Config, name string) string
 }
 
 // Section gives the part of the key before the last dot.
@@ -53,8 +58,14 @@ func Sections() [][2]string {
 		{"login.endpoints", "URLs of a provider without discovery. With the first, `token` and `jwks` set there is no discovery; otherwise each replaces what discovery says."},
 		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a rule nobody may enter."},
 		{"session", "How long a login lasts."},
-		{"servers", "How long a server may take."},
+		{"servers", "How long a server may take, and how many a user may have."},
 		{"metrics", "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
+		{"tokens", "API tokens."},
+		{"roles.*", "A role: scopes, and who has them. As JupyterHub's `load_roles`."},
+		{"groups.*", "A group of users. As JupyterHub's `load_groups`."},
+		{"services.*", "A service: a program of the lab's own that speaks to the hub. As JupyterHub's `services`; the hub starts none."},
+		{"custom_scopes.*", "A scope that means something to a service. As JupyterHub's `custom_scopes`."},
+		{"web", "The pages."},
 		{"log", "What the journal gets."},
 		{"state", "Where the database and the keys are."},
 	}
@@ -63,7 +74,7 @@ func Sections() [][2]string {
 // Settings gives all settings in the order in which they are documented. Names and
 // defaults of login are those of agent/login.
 func Settings() []Setting {
-	return append(append(append(httpSettings(), loginSettings()...), accessSettings()...), otherSettings()...)
+	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), otherSettings(), grantSettings())
 }
 
 func httpSettings() []Setting {
@@ -139,6 +150,7 @@ func accessSettings() []Setting {
 		def("access.admin_groups", texts, func(c *Config) *[]string { return &c.Access.AdminGroups }, "", `["lab-admins"]`, "Groups of the provider's claim whose members are administrators."),
 		def("access.admin_unix_groups", groups, func(c *Config) *[]string { return &c.Access.AdminUnixGroups }, "", `["hubadmin"]`, "Unix groups whose members are administrators."),
 		def("access.allow_all", boolean, func(c *Config) *bool { return &c.Access.AllowAll }, `false`, "", "Everyone whom the provider knows and who has a Unix account may enter."),
+		def("access.import_unix_groups", groups, func(c *Config) *[]string { return &c.Access.ImportUnixGroups }, "", `["gpu", "students"]`, "Unix groups of the host that become groups of the hub for those of its users who are in them, as those of `unix_groups` do."),
 		def("access.recheck", duration, func(c *Config) *time.Duration { return &c.Access.Recheck }, `"5m"`, "", "How often the right to be here is looked up again while a session is used."),
 		def("access.max_stale", duration, func(c *Config) *time.Duration { return &c.Access.MaxStale }, `"24h"`, "", "How long a session lasts while that cannot be looked up."),
 	}
@@ -151,6 +163,10 @@ func otherSettings() []Setting {
 		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout }, `"10m"`, "", "From the request to a running unit; a pull of the image counts."),
 		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`, "", "From the running unit to its first HTTP answer."),
 		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`, "", "For one stop."),
+		def("servers.named", count, func(c *Config) *int { return &c.Servers.Named }, `false`, "", "Named servers beside the default one: `false` for none, a number of them for each user, or `true` for any number."),
+		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub@example.org"`, "Whom people should ask: an e-mail address, a web address or words."),
+		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "", `"The cluster is down on Friday."`, "A text on top of each page."),
+		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `false`, "", "The hub's address leads to one's own server and starts it, as JupyterHub does. Otherwise it leads to the home page."),
 		def("metrics.authenticate", boolean, func(c *Config) *bool { return &c.Metrics.Authenticate }, `true`, "", "Metrics are given to tokens with the scope `read:metrics` and to administrators alone. `false` gives them to everybody who reaches a listener, notebooks included."),
 		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "", "`debug` adds every refused request."),
 		def("state.directory", path, func(c *Config) *string { return &c.State.Directory }, "", `"/var/lib/gifford-hub"`, "Left out: systemd's `$STATE_DIRECTORY`, which is `/var/lib/gifford-hub`."),

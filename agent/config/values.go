@@ -181,3 +181,30 @@ func showUserMap(names map[string]ident.User) string {
 	}
 	return "{ " + strings.Join(shown, ", ") + " }"
 }
+
+// readCount takes a number, false for none and true for any.
+func readCount(v any) (int, error) {
+	switch n := v.(type) {
+	case bool:
+		if n {
+			return -1, nil
+		}
+		return 0, nil
+	case int64:
+		if n < 0 || n > 1000 {
+			return 0, fmt.Errorf("%d is out of range", n)
+		}
+		return int(n), nil
+	}
+	return 0, errType
+}
+
+func showCount(n int) string {
+	switch {
+	case n < 0:
+		return "true"
+	case n == 0:
+		return "false"
+	}
+	return strconv.Itoa(n)
+}

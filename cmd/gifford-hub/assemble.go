@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/api"
+	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/control"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -14,7 +17,10 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/oauth"
 	"github.com/gifford-lab/gifford-hub/agent/operator"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
-	"github.com/gifford-lab/gifford-hub/agent/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
+	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/web"
 )
 
@@ -58,13 +64,58 @@ func (h *instance) trustedProxies() []prefix {
 	return h.cfg.HTTP.TrustedProxies
 }
 
+// grants makes what tells who may do what: roles, groups, services and tokens.
+func (h *instance) grants(ctx context.Context) (err error) {
+	table, roles, groups, declared := h.cfg.Grants()
+	if err := h.store.DeclareGroups(ctx, groups); err != nil {
+		return err
+	}
+	if h.authority, err = authority.New(authority.Config{Table: table, Roles: roles, Records: h.store, Log: h.log}); err != nil {
+		return err
+	}
+	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: declared, Records: h.store})
+	if err != nil {
+		return err
+	}
+	h.tokens = tokens.New(tokens.Config{Records: h.store, Authority: h.authority, Life: h.cfg.Tokens.DefaultLife, Max: h.cfg.Tokens.MaxLife})
+	return nil
+}
+
+// confirmed keeps the groups that somebody is in: the provider's, and the host's as far as
+// the settings ask for them.
+func (h *instance) confirmed(unix accounts.Directory) func(ctx context.Context, u ident.User, groups []string) error {
+	asked := slices.Concat(h.cfg.Access.UnixGroups, h.cfg.Access.AdminUnixGroups, h.cfg.Access.ImportUnixGroups)
+	slices.Sort(asked)
+	asked = slices.Compact(asked)
+	return func(ctx context.Context, u ident.User, groups []string) error {
+		all := slices.Clone(groups)
+		for _, g := range asked {
+			in, err := unix.MemberOf(ctx, u, g)
+			if err != nil {
+				return err
+			}
+			if in {
+				all = append(all, g)
+			}
+		}
+		return h.store.SetMemberships(ctx, u, store.FromLogin, all)
+	}
+}
+
+// clients are whom people can be signed in to.
+func (h *instance) clients() oauth.Clients {
+	env, _ := h.env() // manage has asked for it before
+	return oauth.Clients{Servers: h.servers, Services: h.services, Env: env}
+}
+
 // api makes JupyterHub's API with the OAuth provider in it.
 func (h *instance) api(pages *web.Web) *api.API {
-	env, _ := h.env() // manage has asked for it before
-	provider := oauth.New(oauth.Config{Servers: h.servers, Records: h.store, Env: env, Person: h.person, Confirm: pages.Confirm,
+	clients := h.clients()
+	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role, Person: h.person, Confirm: pages.Confirm,
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
 	return api.New(api.Config{
-		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, Servers: h.servers, Records: h.store,
+		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,
+		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Tokens: h.tokens, NamedServers: h.cfg.Servers.Named,
 		Session: func(r *http.Request) (api.Session, error) {
 			m, err := h.login.Member(r)
 			return session(m), noSession(err)
@@ -73,8 +124,40 @@ func (h *instance) api(pages *web.Web) *api.API {
 			m, err := h.login.CheckSession(ctx, id)
 			return session(m), err
 		},
+		EndSessions: func(ctx context.Context, u ident.User) error {
+			_, err := h.login.EndSessionsOf(ctx, u, "deleted")
+			return err
+		},
+		Client: func(id string) (api.Client, bool) {
+			c, ok := clients.Find(id)
+			return api.Client{Server: c.Server, Service: c.Service}, ok
+		},
+		Routes: h.routes, Resync: h.servers.Sync, Shutdown: h.end,
 		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Log: h.log,
 	})
+}
+
+// role gives the scopes of a role by its name.
+func (h *instance) role(name string) ([]string, bool) {
+	r, ok := h.authority.Role(name)
+	return r.Scopes, ok
+}
+
+// routes is the proxy's table as JupyterHub's API shows it.
+func (h *instance) routes() map[string]api.Route {
+	base := h.cfg.HTTP.BaseURL
+	all := map[string]api.Route{base: {Target: "hub", Data: map[string]any{"hub": true}}}
+	for _, s := range h.servers.List() {
+		if s.State == servers.Ready {
+			all[base+s.Key.Path()[1:]] = api.Route{Target: s.Key.Unit(), Data: map[string]any{"user": s.Key.User, "server_name": s.Key.Server, "jupyterhub": true}}
+		}
+	}
+	for _, s := range h.services.List() {
+		if s.Prefix != "" {
+			all[s.Prefix] = api.Route{Target: s.URL, Data: map[string]any{"service": s.Name}}
+		}
+	}
+	return all
 }
 
 func session(m login.Member) api.Session {
@@ -90,13 +173,18 @@ func noSession(err error) error {
 	return err
 }
 
-// person gives who is in the browser that a server sent to be signed in.
+// person gives who is in the browser that a server or service sent to be signed in.
 func (h *instance) person(r *http.Request) (oauth.Person, error) {
 	m, err := h.login.Member(r)
 	if err != nil {
 		return oauth.Person{}, err
 	}
-	return oauth.Person{User: m.User, Scopes: scopes.ForUser(m.User, m.Admin), SessionID: m.SessionID}, nil
+	groups, err := h.authority.Groups(r.Context(), m.User)
+	if err != nil {
+		return oauth.Person{}, err
+	}
+	set, err := h.authority.User(r.Context(), m.User, m.Admin, append(groups, m.Groups...))
+	return oauth.Person{User: m.User, Scopes: set, SessionID: m.SessionID, Groups: h.authority.Membership(r.Context())}, err
 }
 
 // mount says which surface answers what.
@@ -143,7 +231,7 @@ func (h *instance) operator() *operator.Operator {
 		}
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Reload: h.reload, Draining: olderProcesses, Log: h.log})
+		Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Draining: olderProcesses, Log: h.log})
 }
 
 // audit writes down what an administrator does with somebody else's server.

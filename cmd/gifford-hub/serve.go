@@ -52,8 +52,13 @@ type instance struct {
 	notify    notifier
 	surfaces  []*surface
 
-	handedOver chan struct{} // closed when a newer process has taken over
-	reloading  sync.Mutex    // one reload at a time
+	authority *authority.Authority
+	services  *services.Registry
+	tokens    *tokens.Issuer
+
+	end        context.CancelFunc // ends the process
+	handedOver chan struct{}      // closed when a newer process has taken over
+	reloading  sync.Mutex         // one reload at a time
 }
 
 // serve runs the hub until ctx ends or a newer process has taken over and everything
@@ -66,6 +71,7 @@ func serve(ctx context.Context, cfg *config.Config) error {
 	}
 	h := &instance{cfg: cfg, log: log, handedOver: make(chan struct{})}
 	ctx, cancel := context.WithCancel(ctx)
+	h.end = cancel
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer cancel()
@@ -189,7 +195,7 @@ func (h *instance) loginConfig(unix accounts.Directory) login.Config {
 		Access: login.Access{AllowAll: a.AllowAll, AllowedUsers: a.Users, AllowedGroups: a.Groups, AllowedUnixGroups: a.UnixGroups,
 			AdminUsers: a.AdminUsers, AdminGroups: a.AdminGroups, AdminUnixGroups: a.AdminUnixGroups, BlockedUsers: a.BlockedUsers},
 		Recheck: a.Recheck, MaxStale: a.MaxStale, Lifetime: h.cfg.Session.Lifetime, Idle: h.cfg.Session.Idle,
-		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Log: h.log, OnLogin: h.countLogin, Now: time.Now,
+		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Confirmed: h.confirmed(unix), Log: h.log, OnLogin: h.countLogin, Now: time.Now,
 	}
 }
 

@@ -20,6 +20,14 @@ func eachSection(section func(key, doc string), setting func(config.Setting)) {
 	}
 }
 
+// title is a section as people write it.
+func title(key string) string {
+	if key == "custom_scopes.*" {
+		return `custom_scopes."custom:NAME"`
+	}
+	return strings.Replace(key, ".*", ".NAME", 1)
+}
+
 // settingsMarkdown writes docs/settings.md.
 func settingsMarkdown(w io.Writer) error {
 	var b strings.Builder
@@ -27,7 +35,7 @@ func settingsMarkdown(w io.Writer) error {
 
 ` + settingsIntro + "\n\nThis page is made from the table in `agent/config` by `make docs`; the same text is in gifford-hub.toml(5).\n")
 	eachSection(func(key, doc string) {
-		fmt.Fprintf(&b, "\n## [%s]\n%s\n\n| key | expected | default | meaning |\n|---|---|---|---|\n", key, doc)
+		fmt.Fprintf(&b, "\n## [%s]\n%s\n\n| key | expected | default | meaning |\n|---|---|---|---|\n", title(key), doc)
 	}, func(s config.Setting) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name(), cell(s.Type), cell(code(s.Default)), cell(s.Doc+exampleOf(s)))
 	})
@@ -66,7 +74,12 @@ func settingsFile(w io.Writer) error {
 # After a change: gifford-hub config validate && systemctl reload gifford-hub
 `)
 	eachSection(func(key, doc string) {
-		fmt.Fprintf(&b, "\n%s[%s]\n", comment(doc), key)
+		// A section of which there may be many is only shown: written out, it would be one.
+		mark := ""
+		if strings.HasSuffix(key, ".*") {
+			mark = "#"
+		}
+		fmt.Fprintf(&b, "\n%s%s[%s]\n", comment(doc), mark, title(key))
 	}, func(s config.Setting) {
 		value := s.Default
 		if value == "" {
