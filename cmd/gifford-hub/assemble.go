@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
-	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/api"
-	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/control"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -18,9 +15,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/operator"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
-	"github.com/gifford-lab/gifford-hub/agent/services"
-	"github.com/gifford-lab/gifford-hub/agent/store"
-	"github.com/gifford-lab/gifford-hub/agent/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/web"
 )
 
@@ -64,44 +58,6 @@ func (h *instance) trustedProxies() []prefix {
 	return h.cfg.HTTP.TrustedProxies
 }
 
-// grants makes what tells who may do what: roles, groups, services and tokens.
-func (h *instance) grants(ctx context.Context) (err error) {
-	table, roles, groups, declared := h.cfg.Grants()
-	if err := h.store.DeclareGroups(ctx, groups); err != nil {
-		return err
-	}
-	if h.authority, err = authority.New(authority.Config{Table: table, Roles: roles, Records: h.store, Log: h.log}); err != nil {
-		return err
-	}
-	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: declared, Records: h.store})
-	if err != nil {
-		return err
-	}
-	h.tokens = tokens.New(tokens.Config{Records: h.store, Authority: h.authority, Life: h.cfg.Tokens.DefaultLife, Max: h.cfg.Tokens.MaxLife})
-	return nil
-}
-
-// confirmed keeps the groups that somebody is in: the provider's, and the host's as far as
-// the settings ask for them.
-func (h *instance) confirmed(unix accounts.Directory) func(ctx context.Context, u ident.User, groups []string) error {
-	asked := slices.Concat(h.cfg.Access.UnixGroups, h.cfg.Access.AdminUnixGroups, h.cfg.Access.ImportUnixGroups)
-	slices.Sort(asked)
-	asked = slices.Compact(asked)
-	return func(ctx context.Context, u ident.User, groups []string) error {
-		all := slices.Clone(groups)
-		for _, g := range asked {
-			in, err := unix.MemberOf(ctx, u, g)
-			if err != nil {
-				return err
-			}
-			if in {
-				all = append(all, g)
-			}
-		}
-		return h.store.SetMemberships(ctx, u, store.FromLogin, all)
-	}
-}
-
 // clients are whom people can be signed in to.
 func (h *instance) clients() oauth.Clients {
 	env, _ := h.env() // manage has asked for it before
@@ -111,7 +67,9 @@ func (h *instance) clients() oauth.Clients {
 // api makes JupyterHub's API with the OAuth provider in it.
 func (h *instance) api(pages *web.Web) *api.API {
 	clients := h.clients()
-	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role, Person: h.person, Confirm: pages.Confirm,
+	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role, Person: h.person, Confirm: func(w http.ResponseWriter, r *http.Request, q oauth.Question) error {
+		return pages.Confirm(w, r, q.Client.Server.User, q.Client.Path)
+	},
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
 	return api.New(api.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,

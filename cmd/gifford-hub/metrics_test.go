@@ -52,6 +52,9 @@ func testHub(t *testing.T, authenticate bool) *instance {
 			t.Fatal(err)
 		}
 	}
+	if err := h.grants(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if h.metrics, err = metrics.New(h.metricsConfig()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/handover"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
@@ -22,8 +23,10 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/probe"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 	"github.com/gifford-lab/gifford-hub/agent/tlscert"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/unitlog"
 )
 
@@ -116,6 +119,9 @@ func (h *instance) open(ctx context.Context) (err error) {
 		return err
 	}
 	if h.metrics, err = metrics.New(h.metricsConfig()); err != nil {
+		return err
+	}
+	if err := h.grants(ctx); err != nil {
 		return err
 	}
 	launcher, err := launcherbus.New(launcherbus.Config{Log: h.log})
