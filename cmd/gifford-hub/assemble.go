@@ -45,7 +45,8 @@ func (h *instance) assemble() (err error) {
 		return err
 	}
 	api, observe := h.api(pages), h.metrics.Middleware(httpx.Route)
-	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(api, pages.Error)))
+	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(api, pages.Error)),
+		&serviceProxy{prefix: h.cfg.HTTP.BaseURL + "services/", registry: h.services, proxy: h.proxy, fail: pages.Error, known: map[string]http.Handler{}})
 	return nil
 }
 
@@ -146,8 +147,9 @@ func (h *instance) person(r *http.Request) (oauth.Person, error) {
 }
 
 // mount says which surface answers what.
-func (h *instance) mount(api, pages, metrics http.Handler) {
+func (h *instance) mount(api, pages, metrics, services http.Handler) {
 	base, proxied := h.cfg.HTTP.BaseURL, h.metrics.Proxy(h.proxy)
+	services = h.metrics.Proxy(services)
 	isAPI := func(path string) bool { return path == base+"hub/api" || strings.HasPrefix(path, base+"hub/api/") }
 	// No mux in front of the proxy: a mux would clean paths that are the servers' matter.
 	public := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -155,6 +157,8 @@ func (h *instance) mount(api, pages, metrics http.Handler) {
 		switch {
 		case strings.HasPrefix(path, base+"user/"):
 			proxied.ServeHTTP(w, r)
+		case strings.HasPrefix(path, base+"services/"):
+			services.ServeHTTP(w, r)
 		case path == base+metricsPath, path == base+metricsAPIPath:
 			metrics.ServeHTTP(w, r)
 		case isAPI(path):
