@@ -29,6 +29,9 @@ func (a *API) activity(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return httpx.Fail(http.StatusNotFound, "No such user: %s", r.PathValue("user"))
 	}
+	if _, err := a.findUser(r); err != nil && len(a.cfg.Servers.Of(u)) == 0 {
+		return err // servers may outlive the hub's database, and report
+	}
 	var body activityBody
 	if err := decode(w, r, &body); err != nil {
 		return err

@@ -162,12 +162,13 @@ func (a *Authority) Service(name string, admin bool, own []string) scopes.Set {
 // Server gives what a server's own token may do: the role "server" as far as its owner
 // may do it.
 func (a *Authority) Server(k ident.Key, ownerSet scopes.Set) scopes.Set {
-	return a.table.Effective(a.roles[scopes.ServerRole].Scopes, scopes.Owner{User: k.User, Server: &k}, ownerSet, nil)
+	return a.Token(a.roles[scopes.ServerRole].Scopes, scopes.Owner{User: k.User, Server: &k}, ownerSet, nil)
 }
 
-// Token gives what a token may do now.
+// Token gives what a token of a user may do now. Every token may say whose it is, as in
+// JupyterHub.
 func (a *Authority) Token(list []string, owner scopes.Owner, ownerSet scopes.Set, m scopes.Membership) scopes.Set {
-	return a.table.Effective(list, owner, ownerSet, m)
+	return a.table.Effective(append(scopes.Identify(owner.User), list...), owner, ownerSet, m)
 }
 
 func (a *Authority) expand(roles []string, owner scopes.Owner) scopes.Set {
