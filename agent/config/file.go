@@ -69,7 +69,13 @@ func (r *reader) table(prefix string, tree map[string]any) {
 }
 
 func (r *reader) value(s Setting, v any) {
-	if err := s.read(r.cfg, v); err != nil {
+	err := s.read(r.cfg, v)
+	var below *belowError
+	if errors.As(err, &below) {
+		r.problem(s.Key+"."+below.key, "%s", below.err)
+		return
+	}
+	if err != nil {
 		r.problem(s.Key, "%s", expected(s, v, err))
 		return
 	}

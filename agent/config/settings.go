@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ func Sections() [][2]string {
 		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a rule nobody may enter."},
 		{"session", "How long a login lasts."},
 		{"servers", "How long a server may take."},
+		{"cull", "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off where jupyterhub-idle-culler does this."},
 		{"log", "What the journal gets."},
 		{"state", "Where the database and the keys are."},
 	}
@@ -62,7 +64,7 @@ func Sections() [][2]string {
 // Settings gives all settings in the order in which they are documented. Names and
 // defaults of login are those of agent/login.
 func Settings() []Setting {
-	return append(append(append(httpSettings(), loginSettings()...), accessSettings()...), otherSettings()...)
+	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(), otherSettings())
 }
 
 func httpSettings() []Setting {
@@ -143,13 +145,33 @@ func accessSettings() []Setting {
 	}
 }
 
-func otherSettings() []Setting {
+func serverSettings() []Setting {
 	return []Setting{
 		def("session.lifetime", duration, func(c *Config) *time.Duration { return &c.Session.Lifetime }, `"336h"`, "", "How long a login lasts, as JupyterHub's `cookie_max_age_days` of 14."),
 		def("session.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Session.Idle }, `"0s"`, "", "Ends a session that was not used for so long; 0 means never."),
 		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout }, `"10m"`, "", "From the request to a running unit; a pull of the image counts."),
 		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`, "", "From the running unit to its first HTTP answer."),
 		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`, "", "For one stop."),
+	}
+}
+
+func cullSettings() []Setting {
+	return []Setting{
+		def("cull.enabled", boolean, func(c *Config) *bool { return &c.Cull.Enabled }, `false`, "", "Stops idle servers."),
+		def("cull.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Idle }, `"1h"`, "", "A server ends when nothing happened in it for so long. One with a kernel that works is never idle, even when it prints nothing."),
+		def("cull.max_age", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.MaxAge }, `"0s"`, `"168h"`, "A server ends so long after its start, used or not, but when a kernel works. One that cannot be asked gets twice the time."),
+		def("cull.max_age_busy", boolean, func(c *Config) *bool { return &c.Cull.MaxAgeBusy }, `false`, "", "`max_age` ends servers with a kernel that works, too."),
+		def("cull.notice", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Notice }, `"10m"`, "", "How long before its end a server's owner is told."),
+		def("cull.every", duration, func(c *Config) *time.Duration { return &c.Cull.Every }, `"1m"`, "", "How often the servers are looked at."),
+		def("cull.busy_cpu", percent, func(c *Config) *int { return &c.Cull.BusyCPU }, `5`, "", "From this much of one core on a server counts as working, whatever its kernels say; 0 looks at the kernels alone."),
+		def("cull.connected", boolean, func(c *Config) *bool { return &c.Cull.Connected }, `false`, "", "A kernel that an open browser tab holds counts as working."),
+		def("cull.group", cullGroups, func(c *Config) *map[string]CullGroup { return &c.Cull.Groups }, "", `{ staff = { idle = "8h", max_age = "0s" }, gpu = { exempt = true } }`,
+			"What members of a Unix group have instead: `idle`, `max_age`, or `exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several groups gets the most generous value of each."),
+	}
+}
+
+func otherSettings() []Setting {
+	return []Setting{
 		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "", "`debug` adds every refused request."),
 		def("state.directory", path, func(c *Config) *string { return &c.State.Directory }, "", `"/var/lib/gifford-hub"`, "Left out: systemd's `$STATE_DIRECTORY`, which is `/var/lib/gifford-hub`."),
 	}

@@ -192,7 +192,7 @@ func TestLives(t *testing.T) {
 				if tt.live != nil {
 					tt.live(t, h, c)
 				}
-				time.Sleep(h.begin.Add(24 * time.Hour).Sub(time.Now()))
+				time.Sleep(time.Until(h.begin.Add(24 * time.Hour)))
 				synctest.Wait()
 				h.mu.Lock()
 				defer h.mu.Unlock()
