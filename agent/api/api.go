@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/scopes"
@@ -51,7 +52,7 @@ type Session struct {
 	SessionID string
 }
 
-// Config is what an API needs; all fields are required.
+// Config is what an API needs; all fields are required but where said.
 type Config struct {
 	BaseURL string // "/" or "/x/"
 	Version string // JupyterHub's version that we answer for, e.g. "5.5.1"
@@ -62,6 +63,8 @@ type Config struct {
 	// CheckSession looks at a session again by its id, as at every request of its browser.
 	// Its error means that the session has ended.
 	CheckSession func(ctx context.Context, sessionID string) (Session, error)
+	// Cull gives the announced end of a server that nobody uses. Optional.
+	Cull func(key ident.Key) (cull.Notice, bool)
 	// Authorize and Token are the OAuth provider's end points.
 	Authorize, Token httpx.Handler
 	// Page answers an error of Authorize, which a person sees.

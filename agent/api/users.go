@@ -39,6 +39,13 @@ type serverModel struct {
 	URL          string         `json:"url"`
 	ProgressURL  string         `json:"progress_url"`
 	UserOptions  map[string]any `json:"user_options"`
+	Cull         *cullModel     `json:"cull,omitempty"` // ours; JupyterHub's clients overlook it
+}
+
+// cullModel is a server's announced end.
+type cullModel struct {
+	At     *string `json:"at"`
+	Reason string  `json:"reason"` // "idle" or "max-age"
 }
 
 // userModel is JupyterHub's model of a user; what a caller may not read is left out.
@@ -152,6 +159,11 @@ func (a *API) server(s servers.Server) serverModel {
 	}
 	if s.Profile != "" {
 		m.UserOptions["profile"] = s.Profile
+	}
+	if a.cfg.Cull != nil {
+		if n, ok := a.cfg.Cull(s.Key); ok {
+			m.Cull = &cullModel{stamp(n.At), n.Reason}
+		}
 	}
 	switch {
 	case s.State.Pending():
