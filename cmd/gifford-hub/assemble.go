@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/api"
 	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/login"
@@ -37,11 +39,17 @@ func (h *instance) assemble() (err error) {
 	if err := h.manage(); err != nil {
 		return err
 	}
-	pages, err = web.New(web.Config{
+	if h.culler, err = h.culling(accounts.Directory{}); err != nil {
+		return err
+	}
+	forPages := web.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
 		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Audit: h.audit, Log: h.log,
-	})
-	if err != nil {
+	}
+	if h.culler != nil {
+		forPages.Cull = h.culler
+	}
+	if pages, err = web.New(forPages); err != nil {
 		return err
 	}
 	h.mount(h.api(pages).Handler(), pages.Handler())
@@ -62,6 +70,10 @@ func (h *instance) api(pages *web.Web) *api.API {
 	env, _ := h.env() // manage has asked for it before
 	provider := oauth.New(oauth.Config{Servers: h.servers, Records: h.store, Env: env, Person: h.person, Confirm: pages.Confirm,
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
+	var ends func(ident.Key) (cull.Notice, bool)
+	if h.culler != nil {
+		ends = h.culler.Notice
+	}
 	return api.New(api.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, Servers: h.servers, Records: h.store,
 		Session: func(r *http.Request) (api.Session, error) {
@@ -72,7 +84,7 @@ func (h *instance) api(pages *web.Web) *api.API {
 			m, err := h.login.CheckSession(ctx, id)
 			return session(m), err
 		},
-		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Log: h.log,
+		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Log: h.log,
 	})
 }
 
