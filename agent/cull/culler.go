@@ -77,6 +77,7 @@ type watch struct {
 	notice  Notice    // zero: none
 	cpu     sample
 	mute    bool // it was said already that the server cannot be asked
+	unruled bool // it was said already that no rule for it is known
 }
 
 // New makes a Culler.
@@ -192,8 +193,7 @@ func (c *Culler) forget(ready []servers.Server) {
 // matters: when it would be announced or stopped if it did not work.
 func (c *Culler) lookAt(ctx context.Context, s servers.Server) {
 	policy, err := c.cfg.Policy(ctx, s.Key.User)
-	if err != nil {
-		c.warn(s.Key, "cannot tell which rule holds for a server; it is kept", "cull-policy", err)
+	if c.ruleless(s.Key, err) {
 		return
 	}
 	busy := c.processor(ctx, s.Key)
@@ -206,6 +206,19 @@ func (c *Culler) lookAt(ctx context.Context, s servers.Server) {
 	if d := c.settle(policy, s, busy); d.Act == Cull {
 		c.stop(ctx, s.Key, d.Reason)
 	}
+}
+
+// ruleless tells whether there is no rule for a server, and says it once.
+func (c *Culler) ruleless(key ident.Key, err error) bool {
+	c.mu.Lock()
+	w := c.watched[key]
+	said := w.unruled
+	w.unruled = err != nil
+	c.mu.Unlock()
+	if err != nil && !said {
+		c.warn(key, "cannot tell which rule holds for a server; it is kept", "server-cull-unruled", err)
+	}
+	return err != nil
 }
 
 // peek is what would be decided if the server did not work.

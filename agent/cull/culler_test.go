@@ -239,16 +239,25 @@ func TestNotices(t *testing.T) {
 	})
 }
 
-// TestUnknownIsSaidOnce checks that a server that cannot be asked fills no journal.
-func TestUnknownIsSaidOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, _, log, end := run(t, func(h *host, _ *Config) { h.askErr = errors.New("refused") })
-		time.Sleep(3 * time.Hour)
-		end()
-		if n := strings.Count(log.String(), "event=server-cull-unknown"); n != 1 || h.asked < 100 {
-			t.Errorf("said %d times after %d questions:\n%s", n, h.asked, log)
-		}
-	})
+// TestTroubleIsSaidOnce checks that a server that cannot be asked, or whose rule is not
+// known, fills no journal.
+func TestTroubleIsSaidOnce(t *testing.T) {
+	tests := map[string]func(*host){
+		"event=server-cull-unknown": func(h *host) { h.askErr = errors.New("refused") },
+		"event=server-cull-unruled": func(h *host) { h.policErr = errors.New("the directory is down") },
+	}
+	for event, spoil := range tests {
+		t.Run(event, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, _, log, end := run(t, func(h *host, _ *Config) { spoil(h) })
+				time.Sleep(3 * time.Hour)
+				end()
+				if n := strings.Count(log.String(), event); n != 1 || strings.Count(log.String(), "\n") != 1 {
+					t.Errorf("said %d times:\n%s", n, log)
+				}
+			})
+		})
+	}
 }
 
 // TestTouch checks that a wish to keep a server is told on.
