@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/authority"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
@@ -88,8 +89,8 @@ type Config struct {
 	Resync func(ctx context.Context) error
 	// Shutdown ends the hub's process; nil refuses POST /shutdown.
 	Shutdown func()
-	// Cull tells when an idle server is to be stopped and why; ok is false for none. Optional.
-	Cull func(key ident.Key) (at time.Time, reason string, ok bool)
+	// Cull gives the announced end of a server that nobody uses. Optional.
+	Cull func(key ident.Key) (cull.Notice, bool)
 	// Authorize and Token are the OAuth provider's end points.
 	Authorize, Token httpx.Handler
 	// Page answers an error of Authorize, which a person sees.

@@ -198,8 +198,8 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 		m["state"] = state
 	}
 	if a.cfg.Cull != nil {
-		if at, reason, ok := a.cfg.Cull(s.Key); ok {
-			m["cull"] = map[string]any{"at": stamp(at), "reason": reason}
+		if n, ok := a.cfg.Cull(s.Key); ok {
+			m["cull"] = map[string]any{"at": stamp(n.At), "reason": n.Reason} // ours; JupyterHub's clients overlook it
 		}
 	}
 	return m, nil

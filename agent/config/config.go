@@ -34,6 +34,7 @@ type Config struct {
 	Metrics Metrics
 	Tokens  TokenSettings
 	Web     Web
+	Cull    Cull
 	Log     Log
 	State   State
 
@@ -138,6 +139,26 @@ type Web struct {
 // Metrics is the section [metrics].
 type Metrics struct {
 	Authenticate bool
+}
+
+// Cull is the section [cull].
+type Cull struct {
+	Enabled    bool
+	Idle       time.Duration // 0: never
+	MaxAge     time.Duration // 0: never
+	MaxAgeBusy bool
+	Every      time.Duration
+	Notice     time.Duration
+	BusyCPU    int // percent of one core; 0: the processor is not looked at
+	Connected  bool
+	Groups     map[string]CullGroup // by the Unix group's name
+}
+
+// CullGroup is a section [cull.group.NAME]; nil is what [cull] has.
+type CullGroup struct {
+	Idle   *time.Duration
+	MaxAge *time.Duration
+	Exempt bool
 }
 
 // Log is the section [log].

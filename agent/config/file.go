@@ -102,7 +102,13 @@ func (r *reader) value(s Setting, key string, v any) {
 	if s.readNamed != nil {
 		read = func(c *Config, v any) error { return s.readNamed(c, r.entry, v) }
 	}
-	if err := read(r.cfg, v); err != nil {
+	err := read(r.cfg, v)
+	var below *belowError
+	if errors.As(err, &below) {
+		r.problem(key+"."+below.key, "%s", below.err)
+		return
+	}
+	if err != nil {
 		r.problem(key, "%s", expected(s, v, err))
 		return
 	}

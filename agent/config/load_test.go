@@ -77,7 +77,17 @@ func TestProblems(t *testing.T) {
 		"public path":           {map[string]string{"hub.toml": good, "hub.d/1.toml": "http.public_url = \"https://hub.example.org/x\"\n"}, []string{"hub.d/1.toml:1: http.public_url: its path must be http.base_url"}},
 		"all and some":          {map[string]string{"hub.toml": good, "hub.d/1.toml": "access.allow_all = true\naccess.users = [\"alice\"]\n"}, []string{"hub.d/1.toml:1: access.allow_all: contradicts"}},
 		"blocked and listed":    {map[string]string{"hub.toml": good, "hub.d/1.toml": "access.blocked_users = [\"alice\"]\naccess.users = [\"alice\"]\n"}, []string{"hub.d/1.toml:1: access.blocked_users: names alice"}},
-		"old file":              {map[string]string{"hub.toml": good, "secrets/oauth.env": "A=1\n=x\nB C=1\n"}, []string{"secrets/oauth.env:2: there is no name", "secrets/oauth.env:3: there is a blank"}},
+		"cull": {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nidle = 5\nmax_age = \"x\"\nbusy_cpu = -1\nfoo = 1\n[cull.group]\nstaff = 1\n"}, []string{
+			"hub.d/1.toml:3: cull.idle: expected a time, such as", "hub.d/1.toml:4: cull.max_age: expected a time", "hub.d/1.toml:5: cull.busy_cpu: expected a whole number of percent, such as 5, or 0; -1 is out of range",
+			"hub.d/1.toml:6: cull.foo: unknown key", "hub.d/1.toml:8: cull.group.staff: expected a section, found a whole number"}},
+		"cull group's key":   {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.staff]\nidle = \"2h\"\nidel = 1\n"}, []string{"hub.d/1.toml:3: cull.group.staff.idel: unknown key; a group has idle, max_age and exempt"}},
+		"cull group's value": {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.\"domain users\"]\nexempt = \"yes\"\n"}, []string{`hub.d/1.toml:2: cull.group."domain users".exempt: expected true or false, found text`}},
+		"cull group's name":  {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.\"a,b\"]\n"}, []string{`hub.d/1.toml:1: cull.group."a,b": "a,b" cannot be a group's name`}},
+		"cull notice":        {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nnotice = \"1h\"\n"}, []string{"hub.d/1.toml:3: cull.notice: not shorter than idle, so"}},
+		"cull group notice":  {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\ngroup = { x = { idle = \"5m\" } }\n"}, []string{"hub.toml: cull.notice: not shorter than idle of group x"}},
+		"cull never":         {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nidle = \"0s\"\n"}, []string{"hub.d/1.toml:2: cull.enabled: has no effect"}},
+		"cull is off":        {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nidle = \"0s\"\nnotice = \"9h\"\n"}, nil},
+		"old file":           {map[string]string{"hub.toml": good, "secrets/oauth.env": "A=1\n=x\nB C=1\n"}, []string{"secrets/oauth.env:2: there is no name", "secrets/oauth.env:3: there is a blank"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -59,6 +59,7 @@ func Sections() [][2]string {
 		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a rule nobody may enter."},
 		{"session", "How long a login lasts."},
 		{"servers", "How long a server may take, and how many a user may have."},
+		{"cull", "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off where jupyterhub-idle-culler does this."},
 		{"metrics", "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
 		{"tokens", "API tokens."},
 		{"roles.*", "A role: scopes, and who has them. As JupyterHub's `load_roles`."},
@@ -74,7 +75,7 @@ func Sections() [][2]string {
 // Settings gives all settings in the order in which they are documented. Names and
 // defaults of login are those of agent/login.
 func Settings() []Setting {
-	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), otherSettings(), grantSettings())
+	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(), otherSettings(), grantSettings())
 }
 
 func httpSettings() []Setting {
@@ -156,7 +157,7 @@ func accessSettings() []Setting {
 	}
 }
 
-func otherSettings() []Setting {
+func serverSettings() []Setting {
 	return []Setting{
 		def("session.lifetime", duration, func(c *Config) *time.Duration { return &c.Session.Lifetime }, `"336h"`, "", "How long a login lasts, as JupyterHub's `cookie_max_age_days` of 14."),
 		def("session.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Session.Idle }, `"0s"`, "", "Ends a session that was not used for so long; 0 means never."),
@@ -164,6 +165,26 @@ func otherSettings() []Setting {
 		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`, "", "From the running unit to its first HTTP answer."),
 		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`, "", "For one stop."),
 		def("servers.named", count, func(c *Config) *int { return &c.Servers.Named }, `false`, "", "Named servers beside the default one: `false` for none, a number of them for each user, or `true` for any number."),
+	}
+}
+
+func cullSettings() []Setting {
+	return []Setting{
+		def("cull.enabled", boolean, func(c *Config) *bool { return &c.Cull.Enabled }, `false`, "", "Stops idle servers."),
+		def("cull.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Idle }, `"1h"`, "", "A server ends when nothing happened in it for so long. One with a kernel that works is never idle, even when it prints nothing."),
+		def("cull.max_age", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.MaxAge }, `"0s"`, `"168h"`, "A server ends so long after its start, used or not, but when a kernel works. One that cannot be asked gets twice the time."),
+		def("cull.max_age_busy", boolean, func(c *Config) *bool { return &c.Cull.MaxAgeBusy }, `false`, "", "`max_age` ends servers with a kernel that works, too."),
+		def("cull.notice", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Notice }, `"10m"`, "", "How long before its end a server's owner is told."),
+		def("cull.every", duration, func(c *Config) *time.Duration { return &c.Cull.Every }, `"1m"`, "", "How often the servers are looked at."),
+		def("cull.busy_cpu", percent, func(c *Config) *int { return &c.Cull.BusyCPU }, `5`, "", "From this much of one core on a server counts as working, whatever its kernels say; 0 looks at the kernels alone."),
+		def("cull.connected", boolean, func(c *Config) *bool { return &c.Cull.Connected }, `false`, "", "A kernel that an open browser tab holds counts as working."),
+		def("cull.group", cullGroups, func(c *Config) *map[string]CullGroup { return &c.Cull.Groups }, "", `{ staff = { idle = "8h", max_age = "0s" }, gpu = { exempt = true } }`,
+			"What members of a group of the hub or of a Unix group have instead: `idle`, `max_age`, or `exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several groups gets the most generous value of each."),
+	}
+}
+
+func otherSettings() []Setting {
+	return []Setting{
 		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub@example.org"`, "Whom people should ask: an e-mail address, a web address or words."),
 		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "", `"The cluster is down on Friday."`, "A text on top of each page."),
 		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `false`, "", "The hub's address leads to one's own server and starts it, as JupyterHub does. Otherwise it leads to the home page."),

@@ -155,6 +155,20 @@ func readPort(v any) (int, error) {
 	return int(n), nil
 }
 
+// maxPercent is more than the processor time of any host's cores.
+const maxPercent = 1_000_000
+
+func readPercent(v any) (int, error) {
+	n, ok := v.(int64)
+	if !ok {
+		return 0, errType
+	}
+	if n < 0 || n > maxPercent {
+		return 0, fmt.Errorf("%d is out of range", n)
+	}
+	return int(n), nil
+}
+
 func readUserMap(v any) (map[string]ident.User, error) {
 	table, ok := v.(map[string]any)
 	if !ok {

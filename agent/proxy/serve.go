@@ -122,9 +122,9 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
 	}
 	// HTTP/1 would otherwise swallow the rest of an upload before the answer begins.
 	_ = http.NewResponseController(w).EnableFullDuplex()
-	answer := &answer{ResponseWriter: w, proxy: p, session: s}
+	answer := &answer{ResponseWriter: w, proxy: p, session: s, isWebSocket: isWebSocket(r)}
 	route.handler.ServeHTTP(answer, r)
-	if answer.status < http.StatusMultipleChoices {
+	if answer.status >= http.StatusOK && answer.status < http.StatusMultipleChoices && !poll(r) {
 		route.touch() // redirects and failures say nothing about use (configurable-http-proxy)
 	}
 }

@@ -12,6 +12,7 @@ import (
 // homeBody is the home page.
 type homeBody struct {
 	Own    serverView
+	End    *endView // announced for the own server; nil: none
 	Start  startForm
 	Others []serverView // for administrators
 }
@@ -54,7 +55,7 @@ func (s *Web) home(m login.Member, w http.ResponseWriter, r *http.Request) error
 	}
 	srv := s.cfg.Servers.Get(own)
 	profiles, warning := s.profiles(r.Context())
-	body := homeBody{Own: s.view(m, srv, profiles), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning)}
+	body := homeBody{Own: s.view(m, srv, profiles), End: s.end(own), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning)}
 	if m.Admin {
 		for _, other := range s.cfg.Servers.List() {
 			if other.Key != own {

@@ -34,7 +34,7 @@ type route struct {
 }
 
 // routes is everything that the hub serves to people (JupyterHub's URLs:
-// jupyterhub/handlers/{base,pages,login}.py). hub/stop is ours.
+// jupyterhub/handlers/{base,pages,login}.py). hub/stop and hub/keep are ours.
 func routes() []route {
 	return []route{
 		{"GET", "hub", Anyone, (*Web).addSlash},
@@ -56,6 +56,7 @@ func routes() []route {
 		{"GET", "hub/spawn-pending/{user}/{server}", SignedIn, (*Web).pending},
 		{"POST", "hub/stop/{user}", SignedIn, (*Web).stop},
 		{"POST", "hub/stop/{user}/{server}", SignedIn, (*Web).stop},
+		{"POST", "hub/keep", SignedIn, (*Web).keep},
 		{"", "hub/user/{user}", SignedIn, (*Web).userPath},
 		{"", "hub/user/{user}/{path...}", SignedIn, (*Web).userPath},
 		{"GET", "hub/user-redirect", SignedIn, (*Web).userRedirect},

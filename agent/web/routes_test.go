@@ -42,6 +42,7 @@ func TestRoutes(t *testing.T) {
 		"GET hub/spawn-pending/{user}/{server}": {"/hub/spawn-pending/alice/x", want{toLogin("/hub/spawn-pending/alice/x"), none, none, none}},
 		"POST hub/stop/{user}":                  {"/hub/stop/alice", want{expired, "See Other /hub/home", none, "See Other /hub/home"}},
 		"POST hub/stop/{user}/{server}":         {"/hub/stop/alice/x", want{expired, none, none, none}},
+		"POST hub/keep":                         {"/hub/keep", want{expired, "See Other /hub/home", "See Other /hub/home", "See Other /hub/home"}},
 		" hub/user/{user}":                      {"/hub/user/alice", want{toLogin("/hub/user/alice"), "Found /user/alice/?redirects=1", none, "Found /user/alice/?redirects=1"}},
 		" hub/user/{user}/{path...}":            {"/hub/user/alice/lab", want{toLogin("/hub/user/alice/lab"), "Found /user/alice/lab?redirects=1", none, "Found /user/alice/lab?redirects=1"}},
 		"GET hub/user-redirect":                 {"/hub/user-redirect", want{toLogin("/hub/user-redirect"), "Found /hub/spawn/alice?next=%2Fuser%2Falice%2F", "Found /hub/spawn/bob?next=%2Fuser%2Fbob%2F", "Found /hub/spawn/dora?next=%2Fuser%2Fdora%2F"}},
@@ -151,7 +152,7 @@ func TestBaseURL(t *testing.T) {
 
 func TestForgedRequests(t *testing.T) {
 	h := newHub(t, nil)
-	for _, target := range []string{"/hub/spawn", "/hub/spawn/alice", "/hub/stop/alice", "/hub/logout", "/hub/oauth_login"} {
+	for _, target := range []string{"/hub/spawn", "/hub/spawn/alice", "/hub/stop/alice", "/hub/keep", "/hub/logout", "/hub/oauth_login"} {
 		for name, headers := range map[string][]string{
 			"fetch metadata":    {"Sec-Fetch-Site", "cross-site"},
 			"same site":         {"Sec-Fetch-Site", "same-site"},

@@ -99,6 +99,8 @@ type Config struct {
 	Login signIn
 	// Servers starts and stops.
 	Servers manager
+	// Cull knows of servers that will be stopped because nobody uses them. Optional.
+	Cull culler
 	// Profiles gives the policy's choices.
 	Profiles func(ctx context.Context) ([]launcherbus.Profile, error)
 	// Audit is called for each Deed before it is answered.

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/api"
 	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/login"
@@ -37,11 +39,17 @@ func (h *instance) assemble() (err error) {
 	if err := h.manage(); err != nil {
 		return err
 	}
-	pages, err = web.New(web.Config{
+	if h.culler, err = h.culling(accounts.Directory{}); err != nil {
+		return err
+	}
+	forPages := web.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
 		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Audit: h.audit, Log: h.log,
-	})
-	if err != nil {
+	}
+	if h.culler != nil {
+		forPages.Cull = h.culler
+	}
+	if pages, err = web.New(forPages); err != nil {
 		return err
 	}
 	api, observe := h.api(pages), h.metrics.Middleware(httpx.Route)
@@ -72,6 +80,10 @@ func (h *instance) api(pages *web.Web) *api.API {
 		return pages.Confirm(w, r, q.Client.Server.User, q.Client.Path)
 	},
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
+	var ends func(ident.Key) (cull.Notice, bool)
+	if h.culler != nil {
+		ends = h.culler.Notice
+	}
 	return api.New(api.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,
 		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Tokens: h.tokens, NamedServers: h.cfg.Servers.Named,
@@ -92,7 +104,7 @@ func (h *instance) api(pages *web.Web) *api.API {
 			return api.Client{Server: c.Server, Service: c.Service}, ok
 		},
 		Routes: h.routes, Resync: h.servers.Sync, Shutdown: h.end,
-		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Log: h.log,
+		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Log: h.log,
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/handover"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
@@ -51,6 +52,7 @@ type instance struct {
 	login     *login.Service
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
+	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS
 	notify    notifier
 	surfaces  []*surface
@@ -132,6 +134,7 @@ func (h *instance) open(ctx context.Context) (err error) {
 	if h.login, err = login.New(ctx, h.loginConfig(accounts.Directory{})); err != nil {
 		return err
 	}
+	h.warnUnknownGroups(ctx, accounts.Directory{})
 	for _, problem := range h.login.Problems(ctx) {
 		h.log.Warn("access rule: "+problem, "event", "access-problem")
 	}
@@ -143,6 +146,7 @@ func (h *instance) open(ctx context.Context) (err error) {
 		h.log.Error("cannot read back what runs; trying again when the launcher answers", "event", "sync-failed", "error", err.Error())
 	}
 	h.metrics.ServersFound(time.Since(begun))
+	h.remember(ctx)
 	return nil
 }
 
@@ -185,6 +189,9 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 			h.log.Error("cannot feed the watchdog", "event", "watchdog-failed", "error", err.Error())
 		}
 	})
+	if h.culler != nil {
+		background.Go(func() { h.culler.Run(ctx) })
+	}
 	if h.cert != nil {
 		background.Go(func() { h.cert.Watch(ctx) })
 	}
