@@ -99,6 +99,15 @@ func (f *fleet) Touch(ident.Key, time.Time) {}
 // administrator). The header X-Test-User is the browser's session.
 func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 	t.Helper()
+	a, f := build(t)
+	srv := httptest.NewServer(a.Handler())
+	t.Cleanup(srv.Close)
+	return srv, f, a.cfg.Records
+}
+
+// build is serve without a listener.
+func build(t testing.TB) (*API, *fleet) {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log})
 	if err != nil {
@@ -159,9 +168,7 @@ func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 		Token:     func(http.ResponseWriter, *http.Request) error { return httpx.Fail(418, "token") },
 		Page:      func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(httpx.Public(err).Status) },
 	})
-	srv := httptest.NewServer(a.Handler())
-	t.Cleanup(srv.Close)
-	return srv, f, db
+	return a, f
 }
 
 // ask sends a request and gives the status, the body and the headers.
