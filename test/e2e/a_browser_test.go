@@ -138,7 +138,7 @@ func TestOldSingleUserServer(t *testing.T) {
 	v := member(t, h, "bob")
 	v.stop("bob")
 	v.start("bob", "notebook6")
-	t.Cleanup(func() { _, _ = h.try(context.WithoutCancel(t.Context()), "gifford-hub", "servers", "stop", "bob") })
+	t.Cleanup(func() { _, _ = h.try(noEnd(t), "gifford-hub", "servers", "stop", "bob") })
 	ctx := browser(t)
 	signInWith(t, ctx, h, "bob")
 	do(t, ctx, "the notebook's tree", chromedp.Navigate("https://"+h.ip+"/user/bob/tree"))
