@@ -48,11 +48,10 @@ func (a *API) record(ctx context.Context, k ident.Key) (rec store.Server, known 
 	return rec, err == nil, err
 }
 
-// serverBody is a request to start, make or change a server (JupyterHub 6). Set tells
-// which keys stood in it.
+// serverBody is a request to start, make or change a server (JupyterHub 6).
 type serverBody struct {
-	name, displayName *string
-	options           map[string]any // nil: none given
+	displayName *string
+	options     map[string]any // nil: none given
 }
 
 // readServerBody takes both forms: JupyterHub 6's, and the older one in which the whole

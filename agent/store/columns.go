@@ -87,7 +87,7 @@ func (c anyUserCol) Scan(src any) error {
 		*c.u = ident.User{}
 		return nil
 	}
-	return userCol{c.u}.Scan(src)
+	return userCol(c).Scan(src)
 }
 
 // object is how a JSON object is kept.
