@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -277,6 +279,33 @@ func TestWhoMayCallWhat(t *testing.T) {
 				t.Errorf("error body is %s", body)
 			}
 		})
+	}
+}
+
+// TestStrangeNames checks that a name that no account can have is nobody's, for those who
+// may see everybody as for those who may not.
+func TestStrangeNames(t *testing.T) {
+	srv, f, db := serve(t)
+	for _, name := range []string{"alice@example.org", "a.b", "Alice", "ALICE", "älice", "al\"ice", "al'ice", "alice ", " alice", "..", ".", "alice/..", "../alice", "alice%2F", "alice\x00",
+		"alice\n", "alice;", "alice?", "alice#", "-alice", "0", "a*", "alice:x", "ａlice", strings.Repeat("a", 33), "$USER", "alice,bob"} {
+		path := "/hub/api/users/" + url.PathEscape(name)
+		if name == "." || name == ".." {
+			path = "/hub/api/users/" + strings.ReplaceAll(name, ".", "%2E")
+		}
+		for caller, want := range map[string]string{"alice": "404", "dora": "404"} {
+			if status, body, _ := ask(t, srv, "GET", path, "", "X-Test-User", caller); strconv.Itoa(status) != want || strings.Contains(body, `"kind"`) {
+				t.Errorf("%s: GET %s: %d %s", caller, path, status, body)
+			}
+			if status, body, _ := ask(t, srv, "POST", path+"/server", "", "X-Test-User", caller); status < 400 || status >= 500 {
+				t.Errorf("%s: POST %s/server: %d %s", caller, path, status, body)
+			}
+		}
+	}
+	if len(f.started) > 0 {
+		t.Errorf("started %v", f.started)
+	}
+	if all, err := db.Users(t.Context()); err != nil || len(all) != 3 {
+		t.Errorf("the users are %v, %v", all, err)
 	}
 }
 
