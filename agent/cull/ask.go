@@ -43,12 +43,17 @@ const (
 )
 
 // kernelModel is what of a kernel's model counts (jupyter_server, services/kernels:
-// kernel_model). "starting" is no work: a kernel that no client has connected to keeps
-// saying so.
+// kernel_model).
 type kernelModel struct {
 	State       string `json:"execution_state"`
 	Connections int    `json:"connections"`
 }
+
+// works tells whether a kernel may be at work. "starting" counts: on a loaded host
+// jupyter_server begins to listen to a kernel only after its first cell has said "busy",
+// and then stays at "starting" as long as the cell is silent (seen with 2.15). A kernel
+// that nobody ever connected to stays there too, and keeps its server.
+func (k kernelModel) works() bool { return k.State != "idle" && k.State != "dead" }
 
 // Ask asks with a token that opens this one server and is gone after the answer: of the
 // server's own token the hub keeps only the hash. The question counts as no activity.
@@ -88,7 +93,7 @@ func (j Jupyter) report(ctx context.Context, key ident.Key, token string) (Repor
 	}
 	r := Report{LastActivity: status.LastActivity}
 	for _, k := range kernels {
-		r.Busy = r.Busy || k.State == "busy" || j.Connected && k.Connections > 0
+		r.Busy = r.Busy || k.works() || j.Connected && k.Connections > 0
 	}
 	if r.LastActivity.After(time.Now()) {
 		r.LastActivity = time.Now() // the member's own program says so

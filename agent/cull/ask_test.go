@@ -90,7 +90,8 @@ func TestAsk(t *testing.T) {
 	}{
 		"no kernels":        {status: status, kernels: `[]`, want: Report{false, active}},
 		"idle":              {status: status, kernels: "[" + kernel("idle", 0) + "]", want: Report{false, active}},
-		"never connected":   {status: status, kernels: "[" + kernel("starting", 0) + "]", want: Report{false, active}},
+		"perhaps at work":   {status: status, kernels: "[" + kernel("starting", 0) + "]", want: Report{true, active}},
+		"dead":              {status: status, kernels: "[" + kernel("dead", 0) + "]", want: Report{false, active}},
 		"one of them busy":  {status: status, kernels: "[" + kernel("idle", 0) + "," + kernel("busy", 0) + "]", want: Report{true, active}},
 		"open tab":          {status: status, kernels: "[" + kernel("idle", 1) + "]", want: Report{false, active}},
 		"open tab counts":   {status: status, kernels: "[" + kernel("idle", 1) + "]", connected: true, want: Report{true, active}},

@@ -14,6 +14,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/oauth"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
 )
 
 // shown is a page as a test asks for it.
@@ -65,6 +67,14 @@ func textOf(n *html.Node) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
+// What clients ask people for.
+var (
+	aliceKey      = key("alice")
+	askForServer  = oauth.Question{Client: oauth.Client{Server: &aliceKey, Path: "/user/alice/"}}
+	askForService = oauth.Question{Client: oauth.Client{Service: "grades", Path: "/services/grades/"}, Raw: []string{"read:servers!user", "custom:x"},
+		Scopes: []scopes.Description{{Scope: "read:servers!user", Text: "Read servers", Filter: "only you"}, {Scope: "custom:x", Text: "Do <b>this</b>"}}}
+)
+
 // everyPage asks for each page that there is.
 func everyPage(t testing.TB, h *hub) map[string]shown {
 	t.Helper()
@@ -90,7 +100,6 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		"home, stopping":    get(base+"/hub/home", "carol"),
 		"home, failed":      get(base+"/hub/home", "erin"),
 		"home, stopped":     get(base+"/hub/home", "gail"),
-		"home of an admin":  get(base+"/hub/home", "dora"),
 		"start":             get(base+"/hub/spawn?next=/user/gail/lab", "gail"),
 		"starting":          get(base+"/hub/spawn-pending/bob", "bob"),
 		"waiting":           get(base+"/hub/spawn-pending/frank", "frank"),
@@ -101,7 +110,8 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		"not found":         get(base+"/hub/nothing", "alice"),
 		"bad gateway":       get(base+"/hub/error/502", ""),
 		"server is silent":  direct(func(w http.ResponseWriter, r *http.Request) { h.Unavailable(w, r, key("alice"), http.StatusBadGateway) }),
-		"may it know":       direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, key("alice").User, "/user/alice/") }),
+		"may it know":       direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, askForServer) }),
+		"may the service":   direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, askForService) }),
 		"request of others": show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site", "cross-site")),
 	}
 }
@@ -198,9 +208,9 @@ func checkReaders(t *testing.T, p shown) {
 	for _, l := range p.elements("label") {
 		labelled[attr(l, "for")] = true
 	}
-	for _, n := range p.elements("input", "progress", "section", "pre", "button", "fieldset") {
+	for _, n := range p.elements("input", "select", "textarea", "progress", "section", "pre", "button", "fieldset") {
 		switch n.Data {
-		case "input":
+		case "input", "select", "textarea":
 			if attr(n, "type") != "hidden" && !labelled[attr(n, "id")] {
 				t.Errorf("the field %q has no label", attr(n, "name"))
 			}
@@ -246,7 +256,6 @@ func TestWords(t *testing.T) {
 		"home, stopping":    {200, []string{"being stopped", `http-equiv="refresh"`}},
 		"home, failed":      {200, []string{"exit status 1", "journalctl -u jupyter-erin", "cannot find the licence server", "Try again"}},
 		"home, stopped":     {200, []string{`action="/hub/spawn"`, "Python, R and Julia", "PyTorch and CUDA", ">Start<"}},
-		"home of an admin":  {200, []string{"Servers of other people", `href="/hub/user/alice/"`, `action="/hub/stop/alice"`, `href="/hub/spawn-pending/erin"`}},
 		"starting":          {200, []string{`data-progress="/hub/api/users/bob/server/progress"`, `data-next="/user/bob/"`, `<noscript><meta http-equiv="refresh"`, "aria-live=\"polite\""}},
 		"starting, admin":   {200, []string{"belongs to <strong>bob</strong>", `data-progress="/hub/api/users/bob/server/progress"`}},
 		"stopping":          {200, []string{"being stopped"}},
@@ -255,6 +264,7 @@ func TestWords(t *testing.T) {
 		"not found":         {404, []string{"Status 404"}},
 		"server is silent":  {502, []string{"the server of alice does not answer"}},
 		"may it know":       {200, []string{"The server of <strong>alice</strong>", "wants to know who you are", "<strong>dora</strong>"}},
+		"may the service":   {200, []string{"Sign in to grades?", "/services/grades/", `value="read:servers!user"`, "only you", "&lt;b&gt;", `<input type="hidden" name="scopes" value="">`}},
 		"request of others": {403, []string{"came from another site"}},
 	}
 	for name, tt := range tests {

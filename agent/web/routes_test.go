@@ -31,7 +31,6 @@ func TestRoutes(t *testing.T) {
 		"GET hub/logout":                        {"/hub/logout", all("See Other /hub/login?notice=signed-out")},
 		"POST hub/logout":                       {"/hub/logout", all("See Other /hub/login?notice=signed-out")},
 		"GET hub/home":                          {"/hub/home", want{toLogin("/hub/home"), ok, ok, ok}},
-		"GET hub/admin":                         {"/hub/admin", want{toLogin("/hub/admin"), none, none, "Found /hub/home#servers"}},
 		"GET hub/spawn":                         {"/hub/spawn", want{toLogin("/hub/spawn"), "Found /user/alice/", "See Other /hub/spawn-pending/bob", ok}},
 		"GET hub/spawn/{user}":                  {"/hub/spawn/alice", want{toLogin("/hub/spawn/alice"), "Found /user/alice/", none, "Found /user/alice/"}},
 		"GET hub/spawn/{user}/{server}":         {"/hub/spawn/alice/x", want{toLogin("/hub/spawn/alice/x"), none, none, none}},

@@ -48,6 +48,19 @@ func (v *visitor) active(user string) string {
 	return v.host.property(v.t, "jupyter-"+user+".service", "ActiveState")
 }
 
+// state gives the kernel's state as its server tells it.
+func (k *kernel) state() string {
+	k.v.t.Helper()
+	p := k.v.jupyter(k.user, "GET", "/api/kernels/"+k.id, "")
+	var model struct {
+		State string `json:"execution_state"`
+	}
+	if err := json.Unmarshal([]byte(p.body), &model); err != nil {
+		k.v.t.Fatalf("model of %s's kernel: %v: %s", k.user, err, p)
+	}
+	return model.State
+}
+
 // TestCull checks that an idle server is announced, kept at its owner's wish, announced
 // again and stopped, while servers whose kernels work in silence stay.
 func TestCull(t *testing.T) {
@@ -58,11 +71,10 @@ func TestCull(t *testing.T) {
 		v.start(user, "jupyterlab")
 		defer v.stop(user)
 		k := v.newKernel(user)
-		k.exec("1") // the kernel has started
+		// jupyter_server knows of the kernel's state once it has seen a cell end.
+		eventually(t, user+"'s kernel is idle", time.Minute, func() bool { k.exec("1"); return k.state() == "idle" })
 		k.send("silent", cells[user])
-		eventually(t, user+"'s kernel is busy", 30*time.Second, func() bool {
-			return strings.Contains(v.jupyter(user, "GET", "/api/kernels/"+k.id, "").body, `"busy"`)
-		})
+		eventually(t, user+"'s kernel is busy", time.Minute, func() bool { return k.state() == "busy" })
 		_ = k.conn.CloseNow() // nobody looks on
 		k.connect()           // and somebody comes back, and goes again
 		_ = k.conn.CloseNow()
