@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/scopes"
@@ -39,11 +40,15 @@ type serverView struct {
 	Failure  *failureView
 }
 
-// endView is when an idle server will be stopped.
+// endView is the announced end of a server.
 type endView struct {
-	At     time.Time
-	Reason string
+	At   time.Time
+	In   time.Duration // until then
+	Idle bool          // because nobody uses it; otherwise it has run for too long
 }
+
+// Left says how long there is still, for people.
+func (e endView) Left() string { return age(e.In) }
 
 // failureView is why a server failed. Nothing in it is trusted: it comes from the
 // member's own programs.
@@ -76,19 +81,21 @@ func (s *Web) view(m member, srv servers.Server, profiles []launcherbus.Profile)
 	return v
 }
 
-// end tells when a server will be stopped for being idle, and where that is put off.
+// end tells when a server will be stopped though it runs, and where that is put off. An end
+// for its age cannot be.
 func (s *Web) end(key ident.Key, state servers.State, mayKeep bool) (end *endView, keep string) {
 	if s.cfg.Cull == nil || state != servers.Ready {
 		return nil, ""
 	}
-	at, reason, ok := s.cfg.Cull(key)
+	n, ok := s.cfg.Cull(key)
 	if !ok {
 		return nil, ""
 	}
-	if s.cfg.Keep != nil && mayKeep {
+	idle := n.Reason == cull.ReasonIdle
+	if s.cfg.Keep != nil && mayKeep && idle {
 		keep = s.act("keep", key)
 	}
-	return &endView{at, reason}, keep
+	return &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: idle}, keep
 }
 
 // act is the URL path of something to do with a server: hub/VERB/USER[/NAME].

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/authority"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
@@ -128,8 +129,8 @@ type Config struct {
 	// NamedServers is how many servers with a name a user may have beside the default one:
 	// 0 none, below 0 any number.
 	NamedServers int
-	// Cull tells when an idle server is to be stopped and why; ok is false for none. Optional.
-	Cull func(key ident.Key) (at time.Time, reason string, ok bool)
+	// Cull gives the announced end of a server that nobody uses. Optional.
+	Cull func(key ident.Key) (cull.Notice, bool)
 	// Keep puts that off. Optional.
 	Keep func(key ident.Key)
 	// PublicURL is where browsers find BaseURL, with a slash at the end. Optional: links that

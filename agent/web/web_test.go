@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,12 +47,21 @@ func key(name string) ident.Key {
 	return k
 }
 
+func users(names ...string) []ident.User {
+	var all []ident.User
+	for _, name := range names {
+		all = append(all, key(name).User)
+	}
+	return all
+}
+
 // asCookie names whom a test's browser is signed in as. "dora" is an administrator.
 const asCookie = "as"
 
 // fakeLogin believes a cookie, and has a provider that can be down.
 type fakeLogin struct {
 	callback string
+	groups   []string
 	fails    error // of Start, Callback and Ready
 }
 
@@ -62,7 +73,7 @@ func (f *fakeLogin) Member(r *http.Request) (login.Member, error) {
 	if c.Value == "revoked" {
 		return login.Member{}, &login.Denied{Reason: login.Revoked, User: key("alice").User}
 	}
-	return login.Member{User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora", SessionID: "s"}, nil
+	return login.Member{User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora", Groups: f.groups, SessionID: "s"}, nil
 }
 
 func (f *fakeLogin) Start(w http.ResponseWriter, r *http.Request) error {
@@ -171,18 +182,63 @@ type hub struct {
 // newStore makes a database that knows everybody.
 func newStore(t testing.TB) *store.Store {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	path := filepath.Join(t.TempDir(), "hub.sqlite")
+	if err := os.WriteFile(path, emptyStore(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return openStore(t, path)
+}
+
+func openStore(t testing.TB, path string) *store.Store {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{Path: path, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+var (
+	once     sync.Once
+	baseline []byte
+)
+
+// emptyStore gives the file of a database that knows everybody. It is made once, since
+// that is most of what a test would do.
+func emptyStore(t testing.TB) []byte {
+	t.Helper()
+	once.Do(func() { baseline = makeStore(t) })
+	return baseline
+}
+
+func makeStore(t testing.TB) []byte {
+	t.Helper()
+	db := openStore(t, filepath.Join(t.TempDir(), "first.sqlite"))
 	for _, name := range []string{"alice", "bob", "carol", "dora", "erin", "frank", "gail"} {
 		if err := db.CreateUser(t.Context(), store.User{Name: key(name).User, Admin: name == "dora"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return db
+	if err := db.UpsertServer(t.Context(), store.Server{Key: key("alice:x"), DisplayName: hostileName, Profile: "gpu", Created: now}); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.sqlite")
+	if err := db.Backup(t.Context(), copied); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
+
+// hostileName is what people may call a server, a note or a group.
+const hostileName = `Mine "<script>alert(1)</script>' & so on`
+
+// twoNamed lets everybody have two servers with names.
+func twoNamed(c *Config) { c.NamedServers = 2 }
 
 // sharer may share what is their own, which nobody may without being allowed to.
 var sharer = authority.Role{Role: scopes.Role{Name: "sharer", Scopes: []string{"shares!user", "read:users:name", "read:groups:name"}}, Users: []ident.User{key("alice").User}}

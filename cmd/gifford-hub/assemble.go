@@ -43,11 +43,14 @@ func (h *instance) assemble() (err error) {
 		return err
 	}
 	forPages := web.Config{
-		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
-		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Audit: h.audit, Log: h.log,
+		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
+		ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
+		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
+		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Store: h.store, Authority: h.authority, Tokens: h.tokens,
+		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Audit: h.audit, Log: h.log,
 	}
 	if h.culler != nil {
-		forPages.Cull = h.culler
+		forPages.Cull, forPages.Keep = h.culler.Notice, h.culler.Keep
 	}
 	if pages, err = web.New(forPages); err != nil {
 		return err
@@ -76,9 +79,7 @@ func (h *instance) clients() oauth.Clients {
 // api makes JupyterHub's API with the OAuth provider in it.
 func (h *instance) api(pages *web.Web) *api.API {
 	clients := h.clients()
-	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role, Person: h.person, Confirm: func(w http.ResponseWriter, r *http.Request, q oauth.Question) error {
-		return pages.Confirm(w, r, q.Client.Server.User, q.Client.Path)
-	},
+	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role, Person: h.person, Confirm: pages.Confirm,
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
 	var ends func(ident.Key) (cull.Notice, bool)
 	if h.culler != nil {
@@ -208,12 +209,19 @@ func (h *instance) operator() *operator.Operator {
 		Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Draining: olderProcesses, Log: h.log})
 }
 
-// audit writes down what an administrator does with somebody else's server.
+// audit writes down what somebody does with what is not their own.
 func (h *instance) audit(r *http.Request, d web.Deed) {
-	outcome := "done"
+	fields := []any{"event", "admin-" + string(d.Action), "user", d.By.String(), "outcome", "done", "request", httpx.RequestID(r)}
 	if d.Err != nil {
-		outcome = d.Err.Error()
+		fields[5] = d.Err.Error()
 	}
-	h.log.Warn("administrator acts on somebody's server", "event", "admin-"+string(d.Action), "user", d.Admin.String(),
-		"owner", d.On.User.String(), "unit", d.On.Unit(), "outcome", outcome, "request", httpx.RequestID(r))
+	if !d.On.User.IsZero() {
+		fields = append(fields, "owner", d.On.User.String(), "unit", d.On.Unit())
+	}
+	for key, value := range map[string]string{"group": d.Group, "detail": d.Detail} {
+		if value != "" {
+			fields = append(fields, key, value)
+		}
+	}
+	h.log.Warn("somebody acts on what is another's", fields...)
 }
