@@ -53,11 +53,14 @@ func (s *Web) remember(ctx context.Context, key ident.Key, displayName, profile 
 	return s.cfg.Store.UpsertServer(ctx, rec)
 }
 
-// mayHave refuses a named server that the settings do not allow (JupyterHub's
-// handlers/base.py: _check_named_server_request).
+// mayHave refuses to start a server of somebody who is not known to the hub, and a named
+// one that the settings do not allow (JupyterHub's handlers/base.py:
+// _check_named_server_request).
 func (s *Web) mayHave(ctx context.Context, key ident.Key) error {
-	if key.Server.IsDefault() {
-		return nil
+	if _, err := s.cfg.Store.UserByName(ctx, key.User); errors.Is(err, store.ErrNotFound) {
+		return errNotFound()
+	} else if err != nil || key.Server.IsDefault() {
+		return err
 	}
 	if s.cfg.NamedServers == 0 {
 		return &httpx.Error{Status: http.StatusNotFound, Public: "this hub has one server a person, none with a name of its own",

@@ -67,7 +67,7 @@ func (s *Web) target(m member, r *http.Request, anyOf ...string) (ident.Key, err
 // existing is target for what can only be done to a server that there is.
 func (s *Web) existing(m member, r *http.Request, anyOf ...string) (ident.Key, error) {
 	key, err := s.target(m, r, anyOf...)
-	if err != nil || key.Server.IsDefault() {
+	if err != nil {
 		return key, err
 	}
 	is, err := s.remembered(r, key, "")

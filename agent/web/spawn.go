@@ -32,7 +32,8 @@ type serverBody struct {
 
 // spawnPage is GET hub/spawn. JupyterHub starts at once where there is nothing to
 // choose; so do we for people who meant it (deliberate), while others see the page
-// with the button. A server that failed waits for a person's word as well.
+// with the button. A server that failed waits for a person's word as well, and so does
+// one that is not there yet.
 func (s *Web) spawnPage(m member, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.target(m, r, scopes.StartServers)
 	if err != nil {
@@ -50,8 +51,12 @@ func (s *Web) spawnPage(m member, w http.ResponseWriter, r *http.Request) error 
 		redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
 		return nil
 	}
+	is, err := s.remembered(r, key, "")
+	if err != nil {
+		return err
+	}
 	profiles, warning := s.profiles(r.Context())
-	if len(profiles) == 1 && srv.State == servers.Stopped && deliberate(r) {
+	if len(profiles) == 1 && srv.State == servers.Stopped && is && deliberate(r) {
 		return s.start(m, w, r, key, profiles[0].Name, next)
 	}
 	if wanted == "" {

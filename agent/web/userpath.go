@@ -80,10 +80,10 @@ func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Reque
 	return key, rest, nil
 }
 
-// remembered tells whether there is a server of that name: an active one, or one that its
-// owner keeps.
+// remembered tells whether there is such a server: the default one always, else an active
+// one or one that its owner keeps.
 func (s *Web) remembered(r *http.Request, key ident.Key, _ string) (bool, error) {
-	if s.cfg.Servers.Get(key).State.Active() {
+	if key.Server.IsDefault() || s.cfg.Servers.Get(key).State.Active() {
 		return true, nil
 	}
 	_, known, err := s.record(r.Context(), key)
