@@ -14,6 +14,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
@@ -91,8 +92,8 @@ func newRich(t testing.TB) *hub {
 		}
 		everybody := authority.Role{Role: scopes.Role{Name: "visitors", Scopes: []string{"access:services!service=grades"}}, Users: users("alice")}
 		c.Authority = roles(t, c.Store, sharer, everybody)
-		c.Cull = func(k ident.Key) (time.Time, string, bool) {
-			return now.Add(time.Hour), "nobody <b>used</b> it", k == aliceKey
+		c.Cull = func(k ident.Key) (cull.Notice, bool) {
+			return cull.Notice{At: now.Add(time.Hour), Reason: cull.ReasonIdle}, k == aliceKey
 		}
 		c.Keep = func(ident.Key) {}
 	})
@@ -330,7 +331,7 @@ func TestWords(t *testing.T) {
 		"server is silent":        {502, []string{"the server of alice does not answer"}},
 		"may it know":             {200, []string{"The server of <strong>alice</strong>", "wants to know who you are", "<strong>dora</strong>"}},
 		"may the service":         {200, []string{"Sign in to grades?", "/services/grades/", `value="read:servers!user"`, "only you", "&lt;b&gt;", `<input type="hidden" name="scopes" value="">`}},
-		"home with everything":    {200, []string{"Your servers with names", "Mine &#34;&lt;script&gt;alert(1)&lt;/script&gt;", `action="/hub/delete/alice/x"`, `href="/hub/spawn/alice/x"`, `href="/hub/share/alice"`, `href="/services/grades/"`, "It will be stopped at ", "because nobody &lt;b&gt;used&lt;/b&gt; it", `action="/hub/keep/alice"`}},
+		"home with everything":    {200, []string{"Your servers with names", "Mine &#34;&lt;script&gt;alert(1)&lt;/script&gt;", `action="/hub/delete/alice/x"`, `href="/hub/spawn/alice/x"`, `href="/hub/share/alice"`, `href="/services/grades/"`, "It will be stopped at ", "in 1 hour, because nobody uses it.", `action="/hub/keep/alice"`}},
 		"home, a wrong name":      {400, []string{"use 1 to 30 of a-z", `value="A&#34;b"`}},
 		"home, shared with":       {200, []string{"Shared with you", `href="/hub/user/alice/"`}},
 		"named, not running":      {424, []string{"Your server x does not run", `action="/hub/spawn/alice/x"`, `name="next" value="/user/alice/x/lab"`}},

@@ -93,7 +93,7 @@ func TestCull(t *testing.T) {
 	if !strings.Contains(home.body, "will be stopped at") {
 		t.Errorf("the home page does not tell of the end: %s", home)
 	}
-	if p := idle.press(home, "/hub/keep"); p.status != http.StatusOK || strings.Contains(p.body, "will be stopped at") {
+	if p := idle.press(home, "/hub/keep/alice"); p.status != http.StatusOK || strings.Contains(p.body, "will be stopped at") {
 		t.Errorf("after Keep: %s", p)
 	}
 	kept := time.Now()
