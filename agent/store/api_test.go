@@ -136,6 +136,15 @@ func TestShareCodes(t *testing.T) {
 	notFound(t, "expired code", err)
 	ok(t, s.DeleteShareCodeByHash(ctx, key, "h"))
 	ok(t, s.DeleteShareCodes(ctx, key))
+	code.Hash, code.Expires = "h2", c.now().Add(time.Hour)
+	_, err = s.CreateShareCode(ctx, code)
+	ok(t, err)
+	ok(t, s.DeleteServer(ctx, key))
+	_, err = s.ShareCodeByHash(ctx, "h2")
+	notFound(t, "code of a forgotten server", err)
+	shares, err := s.Shares(ctx, ShareQuery{Owner: key.User})
+	ok(t, err)
+	same(t, "shares of a forgotten server", 0, len(shares))
 }
 
 func TestFindUsers(t *testing.T) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -75,9 +76,19 @@ func (s *Store) ServersOf(ctx context.Context, user ident.User) ([]Server, error
 	return collect(rows, (*Server).dest)
 }
 
-// DeleteServer forgets a server; an unknown one is not an error.
+// DeleteServer forgets a server with its shares and share codes; an unknown one is not an
+// error.
 func (s *Store) DeleteServer(ctx context.Context, key ident.Key) error {
-	_, err := s.exec(ctx, "forget the server", `DELETE FROM servers WHERE user = ? AND server = ?`,
-		key.User.String(), key.Server.String())
-	return err
+	return s.tx(ctx, "forget the server", func(tx *sql.Tx) error {
+		for _, q := range []string{
+			`DELETE FROM servers WHERE user = ? AND server = ?`,
+			`DELETE FROM shares WHERE owner = ? AND server = ?`,
+			`DELETE FROM share_codes WHERE owner = ? AND server = ?`,
+		} {
+			if _, err := tx.ExecContext(ctx, q, key.User.String(), key.Server.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -39,7 +39,7 @@ func (s *Web) acceptPage(m member, w http.ResponseWriter, r *http.Request) error
 	}
 	s.render(w, r, http.StatusOK, page{Name: "accept", Title: "Accept a share?", Member: m, Body: acceptBody{
 		Code: code, Owner: found.Key.User.String(), Name: found.Key.Server.String(),
-		Scopes: s.cfg.Authority.Table().Describe(found.Scopes, scopes.Owner{User: m.User})}})
+		Scopes: s.given(found.Scopes)}})
 	return nil
 }
 

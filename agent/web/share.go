@@ -76,22 +76,29 @@ func (s *Web) renderShare(m member, w http.ResponseWriter, r *http.Request, stat
 	if err != nil {
 		return err
 	}
-	describe := func(list []string) []scopes.Description {
-		return s.cfg.Authority.Table().Describe(list, scopes.Owner{User: key.User, Server: &key})
-	}
 	for _, v := range shares {
-		view := shareView{"user", v.User.String(), v.Created, describe(v.Scopes)}
+		view := shareView{"user", v.User.String(), v.Created, s.given(v.Scopes)}
 		if v.Group != "" {
 			view.Kind, view.Name = "group", v.Group
 		}
 		body.Shares = append(body.Shares, view)
 	}
 	for _, c := range codes {
-		body.Codes = append(body.Codes, codeView{c.ID, c.Created, c.Expires, c.ExchangeCount, describe(c.Scopes)})
+		body.Codes = append(body.Codes, codeView{c.ID, c.Created, c.Expires, c.ExchangeCount, s.given(c.Scopes)})
 	}
 	body.Whose, body.Action, body.ByName = whose(m, key), s.act("share", key), m.names()
 	s.render(w, r, status, page{Name: "share", Title: "Share " + body.Whose, Member: m, Wide: true, Body: body})
 	return nil
+}
+
+// given describes what a share of one server lets people do, without saying at each scope
+// that it is for that server.
+func (s *Web) given(list []string) []scopes.Description {
+	all := s.cfg.Authority.Table().Describe(list, scopes.Owner{})
+	for i := range all {
+		all[i].Filter = ""
+	}
+	return all
 }
 
 // names tells whether the person may name anybody else, or a group.
