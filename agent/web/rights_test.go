@@ -113,8 +113,9 @@ func TestSharedWithMe(t *testing.T) {
 			t.Errorf("offers %q", not)
 		}
 	}
+	h.share(t, store.Share{Key: key("alice:z"), User: key("bob").User, Scopes: []string{"read:servers!server=alice/z"}})
 	if p := show(t, h.do("GET", "/hub/home", "bob")); strings.Contains(p.text, "Shared with you") {
-		t.Error("bob sees what is not shared with him")
+		t.Error("bob is offered what he may not open")
 	}
 	delete(h.servers.table, key("alice"))
 	p = show(t, h.do("GET", "/hub/user/alice/lab", "carol"))
