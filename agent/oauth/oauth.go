@@ -184,9 +184,8 @@ func (p *Provider) yes(w http.ResponseWriter, r *http.Request, req *request) err
 	if err := r.ParseForm(); err != nil {
 		return httpx.Fail(http.StatusBadRequest, "cannot read the form")
 	}
-	if chosen, ok := r.PostForm["scopes"]; ok {
-		req.scopes = slices.DeleteFunc(slices.Clone(req.scopes), func(s string) bool { return !slices.Contains(chosen, s) })
-	}
+	chosen := r.PostForm["scopes"] // without any, the client learns who it is and nothing more
+	req.scopes = slices.DeleteFunc(slices.Clone(req.scopes), func(s string) bool { return !slices.Contains(chosen, s) })
 	return nil
 }
 
