@@ -38,6 +38,8 @@ type Config struct {
 	Version   string
 	PublicURL string // of the hub's base URL, with a slash at the end
 	Listeners []control.Listener
+	// Know makes a user known to the hub who may never have signed in.
+	Know func(ctx context.Context, u ident.User) error
 	// Reload changes to the binary and settings on disk.
 	Reload func(ctx context.Context) error
 	// Backup writes a consistent copy of the database.
@@ -141,6 +143,11 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 		step := control.Progress{Progress: p.Percent, Message: p.Message, Failed: p.Failed, Ready: p.Ready}
 		if p.Failed {
 			step.Message, step.Hint = o.failure(key, p.Message)
+		}
+		if p.Ready {
+			if err := o.cfg.Know(r.Context(), key.User); err != nil {
+				o.cfg.Log.Warn("cannot note whose a server is", "event", "user-unwritten", "user", key.User.String(), "error", err.Error())
+			}
 		}
 		if err := enc.Encode(step); err != nil {
 			return err

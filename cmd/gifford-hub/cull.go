@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
 // culling makes what stops idle servers; nil when it is off.
@@ -51,13 +53,25 @@ func (h *instance) touch(key ident.Key, at time.Time) {
 	}
 }
 
-// remember gives the servers that run their last activity, which the hub alone knows.
+// remember makes the users of the servers that run known, whose database may be younger
+// than they are, and gives the servers their last activity, which the hub alone knows.
 func (h *instance) remember(ctx context.Context) {
 	for _, s := range h.servers.List() {
+		if err := h.know(ctx, s.Key.User); err != nil {
+			h.log.Warn("cannot note whose a server is", "event", "user-unwritten", "user", s.Key.User.String(), "error", err.Error())
+		}
 		if record, err := h.store.ServerByKey(ctx, s.Key); err == nil {
 			h.servers.Touch(s.Key, record.LastActivity)
 		}
 	}
+}
+
+// know makes a user known to the hub who has a server and may never have signed in.
+func (h *instance) know(ctx context.Context, u ident.User) error {
+	if err := h.store.CreateUser(ctx, store.User{Name: u}); err != nil && !errors.Is(err, store.ErrExists) {
+		return err
+	}
+	return nil
 }
 
 // cullPolicies hands the settings on.
