@@ -262,7 +262,7 @@ func (c *Config) serviceTroubles(t *scopes.Table, name string, clients, bad map[
 	case strings.HasPrefix(id, "jupyterhub-user-"):
 		bad[key+"oauth_client_id"] = "is the form of a server's OAuth client id; choose another"
 	case s.Token.IsZero():
-		bad[key+"oauth"] = "needs a token, which is the client's secret; give token_file or the secret service-" + name
+		bad[key+"oauth"] = "needs a token, which is the client's secret; give token_file, or the secret service-" + name + " and restart the hub, which reads new secrets then"
 	default:
 		clients[id] = name
 	}

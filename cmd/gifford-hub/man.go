@@ -139,7 +139,7 @@ func manSettings(w io.Writer) error {
 	p.section("DESCRIPTION")
 	p.text(settingsIntro)
 	eachSection(func(key, doc string) {
-		p.section("[" + key + "]")
+		p.section("[" + title(key) + "]")
 		p.text(doc)
 	}, func(s config.Setting) {
 		text := s.Doc + " Expected: " + s.Type + "."
