@@ -9,9 +9,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -100,6 +102,7 @@ type Config struct {
 
 // Route is a line of the proxy's table as JupyterHub's proxy shows it.
 type Route struct {
+	Spec   string         `json:"routespec"`
 	Target string         `json:"target"`
 	Data   map[string]any `json:"data"`
 }
@@ -402,9 +405,42 @@ func decodeBody(w http.ResponseWriter, r *http.Request, v any, strict bool) erro
 		err = errors.New("there is more than one value")
 	}
 	if err != nil {
-		return httpx.Fail(http.StatusBadRequest, "Invalid JSON in body of request: %v", err)
+		return httpx.Fail(http.StatusBadRequest, "%s", jsonTrouble(err))
 	}
 	return nil
+}
+
+// jsonTrouble says what is wrong with a body, without our own names of types.
+func jsonTrouble(err error) string {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		field := kind.Field
+		if field == "" {
+			return fmt.Sprintf("Invalid JSON data: the body must be %s, not %s", jsonKind(kind.Type), kind.Value)
+		}
+		return fmt.Sprintf("%s must be %s, not %s", field, jsonKind(kind.Type), kind.Value)
+	}
+	if key, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return "Invalid JSON keys: " + key
+	}
+	return "Invalid JSON in body of request"
+}
+
+// jsonKind is a type as JSON has it.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Pointer:
+		return jsonKind(t.Elem())
+	}
+	return "a number"
 }
 
 // written answers without a body, as JupyterHub's handlers do that have nothing to say.

@@ -232,7 +232,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{none, "GET /hub/api/users", 403}, {alice, "GET /hub/api/users", 403}, {dora, "GET /hub/api/users", 200}, {limited, "GET /hub/api/users", 200},
 		{limited, "GET /hub/api/users/bob", 200}, {limited, "GET /hub/api/users/alice", 404}, {limited, "DELETE /hub/api/users/bob", 403},
 		{alice, "POST /hub/api/users", 403}, {dora, "POST /hub/api/users", 400}, {dora, "POST /hub/api/users/eve", 201}, {dora, "POST /hub/api/users/bob", 409},
-		{dora, "POST /hub/api/users/a%2Fb", 400}, {alice, "PATCH /hub/api/users/alice", 403}, {dora, "PATCH /hub/api/users/alice", 200},
+		{dora, "POST /hub/api/users/a%2Fb", 400}, {alice, "PATCH /hub/api/users/alice", 403}, {dora, "PATCH /hub/api/users/alice", 400},
 		{alice, "DELETE /hub/api/users/alice", 403}, {dora, "DELETE /hub/api/users/alice", 204}, {dora, "DELETE /hub/api/users/dora", 400}, {dora, "DELETE /hub/api/users/eve", 404},
 		{alice, "POST /hub/api/users/alice/servers/x", 201}, {bob, "POST /hub/api/users/alice/servers/x", 404}, {alice, "POST /hub/api/users/alice/servers/%2E%2E", 400}, {alice, "POST /hub/api/users/alice/servers/a%2Fb", 400},
 		{alice, "POST /hub/api/users/alice/servers/X", 400}, {alice, "GET /hub/api/users/alice/servers/x", 404}, {alice, "PUT /hub/api/users/alice/servers/x", 201},
@@ -251,7 +251,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{dora, "DELETE /hub/api/share-codes/alice/?id=sc_9", 404}, {dora, "DELETE /hub/api/share-codes/alice/?id=9", 404}, {dora, "DELETE /hub/api/share-codes/alice/?code=x", 404}, {dora, "DELETE /hub/api/share-codes/alice/", 204},
 		{dora, "GET /hub/api/groups/lab/shared", 200}, {dora, "GET /hub/api/groups/lab/shared/alice/", 404}, {dora, "DELETE /hub/api/groups/lab/shared/alice/", 404},
 		{alice, "GET /hub/api/services", 403}, {dora, "GET /hub/api/services", 200}, {dora, "GET /hub/api/services/all", 200}, {dora, "GET /hub/api/services/none", 404}, {limited, "GET /hub/api/services/limited", 200}, {limited, "GET /hub/api/services/all", 404},
-		{dora, "POST /hub/api/services/new", 201}, {dora, "POST /hub/api/services/all", 409}, {dora, "POST /hub/api/services/a%2Fb", 400}, {dora, "DELETE /hub/api/services/all", 405}, {dora, "DELETE /hub/api/services/none", 404},
+		{dora, "POST /hub/api/services/new", 400}, {dora, "POST /hub/api/services/all", 409}, {dora, "POST /hub/api/services/a%2Fb", 400}, {dora, "DELETE /hub/api/services/all", 405}, {dora, "DELETE /hub/api/services/none", 404},
 		{alice, "GET /hub/api/proxy", 403}, {dora, "GET /hub/api/proxy", 200}, {dora, "POST /hub/api/proxy", 200}, {dora, "PATCH /hub/api/proxy", 400},
 		{alice, "POST /hub/api/shutdown", 403}, {dora, "POST /hub/api/shutdown", 403}, {none, "OPTIONS /hub/api/users", 200},
 		{server, "GET /hub/api/authorizations/token/server-token-of-alice", 200}, {alice, "GET /hub/api/authorizations/token/nonsense", 404},
@@ -364,7 +364,7 @@ func TestStartPassesProfileAndRefusesOtherSites(t *testing.T) {
 	if status != 403 || len(f.started) != 0 {
 		t.Errorf("a start from another site gave %d and started %v", status, f.started)
 	}
-	for _, tt := range [][2]string{{``, "alice "}, {`{"profile":"big"}`, "alice big"}, {`{"user_options":{"profile":"gpu"}}`, "alice gpu"}, {``, "alice gpu"}, {`{"user_options":null}`, "alice gpu"}} {
+	for _, tt := range [][2]string{{``, "alice "}, {`{"profile":"big"}`, "alice big"}, {`{"user_options":{"profile":"gpu"}}`, "alice gpu"}, {``, "alice gpu"}, {`{"user_options":null}`, "alice gpu"}, {`{}`, "alice "}, {``, "alice "}} {
 		body, want := tt[0], tt[1] // in order: no options are the last options
 		f.states, f.started = map[string]servers.State{}, nil
 		status, _, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", body, "X-Test-User", "alice")

@@ -150,7 +150,8 @@ func profileOf(options map[string]any) (string, error) {
 	return s, nil
 }
 
-// start answers POST on a server. Without a body the last options are used again.
+// start answers POST on a server. Without a body the last options are used again; an empty
+// object clears them.
 func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	key, err := a.findServer(r)
 	if err != nil {
@@ -174,9 +175,6 @@ func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	rec, _, err := a.record(r.Context(), key)
 	if err != nil {
 		return err
-	}
-	if len(body.options) == 0 {
-		body.options = nil
 	}
 	options := body.options
 	if options == nil {
@@ -400,11 +398,12 @@ func (a *API) progress(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	if s := a.cfg.Servers.Get(key).State; s == servers.Stopped || s == servers.Stopping {
 		return httpx.Fail(http.StatusBadRequest, "%s is not starting...", fullName(key))
 	}
+	over := a.cfg.Servers.Get(key).State == servers.Ready || a.cfg.Servers.Get(key).State == servers.Failed
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx in front would hold events back
 	flush := http.NewResponseController(w)
-	a.stream(r.Context(), key, func(text string) error {
+	a.stream(r.Context(), key, over, func(text string) error {
 		if _, err := fmt.Fprint(w, text); err != nil {
 			return err
 		}
@@ -413,14 +412,18 @@ func (a *API) progress(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// stream writes events, and keep-alives between them, in one goroutine.
-func (a *API) stream(ctx context.Context, key ident.Key, write func(string) error) {
+// stream writes events, and keep-alives between them, in one goroutine; of a start that is
+// over, the last one alone.
+func (a *API) stream(ctx context.Context, key ident.Key, over bool, write func(string) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events := make(chan progressEvent)
 	go func() {
 		defer close(events)
 		_, _ = a.cfg.Servers.Follow(ctx, key, func(p servers.Progress) error {
+			if over && !p.Ready && !p.Failed {
+				return nil
+			}
 			select {
 			case events <- a.event(key, p):
 				return nil

@@ -60,11 +60,14 @@ func (a *API) addService(c Caller, w http.ResponseWriter, r *http.Request) error
 	if _, exists := a.cfg.Services.Get(name); exists {
 		return httpx.Fail(http.StatusConflict, "Service %s already exists", name)
 	}
-	var body serviceBody
+	var body *serviceBody
 	if err := decodeStrict(w, r, &body); err != nil {
 		return err
 	}
-	if err := a.checkService(c, name, body); err != nil {
+	if body == nil {
+		return httpx.Fail(http.StatusBadRequest, "Invalid service data")
+	}
+	if err := a.checkService(c, name, *body); err != nil {
 		return err
 	}
 	s := services.Service{Name: name, Admin: body.Admin, URL: body.URL, Info: body.Info, Display: body.Display == nil || *body.Display,

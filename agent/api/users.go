@@ -27,7 +27,10 @@ func (a *API) whoami(c Caller, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m["token_id"], m["session_id"], m["scopes"] = optional(c.TokenID), optional(c.SessionID), list(c.Scopes.Sorted())
+	m["token_id"], m["session_id"], m["scopes"] = optional(c.TokenID), nil, list(c.Scopes.Sorted())
+	if c.TokenID != "" {
+		m["session_id"] = optional(c.SessionID) // the one that the token ends with
+	}
 	return a.json(w, http.StatusOK, m)
 }
 
@@ -326,9 +329,12 @@ func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	var body userBody
+	var body *userBody
 	if err := decodeStrict(w, r, &body); err != nil {
 		return err
+	}
+	if body == nil {
+		return httpx.Fail(http.StatusBadRequest, "Invalid JSON data: the body must be an object")
 	}
 	if body.Name != nil && *body.Name != u.Name.String() {
 		return httpx.Fail(http.StatusBadRequest, "cannot rename user %s: users are Unix accounts, and their servers and files have their names", u.Name)

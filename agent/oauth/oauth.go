@@ -96,6 +96,12 @@ func refusal(format string, args ...any) error {
 	return httpx.Fail(http.StatusBadRequest, "cannot sign you in: "+format, args...)
 }
 
+// clientError is what the client did wrong in a request whose client and redirect URI are
+// known good: it is told, by way of the browser (RFC 6749, 4.1.2.1).
+type clientError struct{ code, description string }
+
+func (e *clientError) Error() string { return e.code + ": " + e.description }
+
 // parse checks an authorisation request. Whatever is wrong with the client or its
 // redirect URI is answered with a page, never with a redirect (RFC 6749, 4.1.2.1).
 func (p *Provider) parse(q url.Values) (request, error) {
@@ -107,16 +113,30 @@ func (p *Provider) parse(q url.Values) (request, error) {
 		return req, &httpx.Error{Status: http.StatusBadRequest, Public: "cannot sign you in to a server: no such server runs", Hint: "start it from the home page"}
 	case q.Get("redirect_uri") != req.client.Redirect:
 		return req, refusal("the redirect_uri is not the one that %s has", req.client.ID)
+	case q.Get("response_type") == "":
+		return req, &clientError{"invalid_request", "response_type is missing"}
 	case q.Get("response_type") != "code":
-		return req, refusal("response_type must be \"code\"")
+		return req, &clientError{"unsupported_response_type", "response_type must be code"}
 	case req.challenge != "" && method != "S256":
-		return req, refusal("code_challenge_method must be S256")
+		return req, &clientError{"invalid_request", "code_challenge_method must be S256"}
 	case req.challenge == "" && method != "":
-		return req, refusal("code_challenge is missing")
+		return req, &clientError{"invalid_request", "code_challenge is missing"}
 	}
 	var err error
 	req.scopes, err = p.wanted(req.client, strings.Fields(q.Get("scope")))
 	return req, err
+}
+
+// answer sends the browser back to the client with what it gets.
+func (req request) answer(w http.ResponseWriter, r *http.Request, q url.Values) {
+	if req.state != "" {
+		q.Set("state", req.state)
+	}
+	separator := "?"
+	if strings.Contains(req.client.Redirect, "?") {
+		separator = "&"
+	}
+	http.Redirect(w, r, req.client.Redirect+separator+q.Encode(), http.StatusFound)
 }
 
 // wanted gives the scopes that a request asks for; without a word, all that the client may
@@ -138,7 +158,7 @@ func (p *Provider) wanted(c Client, list []string) ([]string, error) {
 	}
 	for _, text := range wanted {
 		if !slices.Contains(c.Allowed, text) {
-			return nil, refusal("%s asks for the scope %q, which it may not", c.ID, text)
+			return nil, &clientError{"invalid_scope", fmt.Sprintf("the client may not ask for the scope %q", text)}
 		}
 	}
 	return wanted, nil
@@ -148,6 +168,11 @@ func (p *Provider) wanted(c Client, list []string) ([]string, error) {
 // where that is due; POST is the yes, perhaps to fewer scopes.
 func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	req, err := p.parse(r.URL.Query())
+	var wrong *clientError
+	if errors.As(err, &wrong) {
+		req.answer(w, r, url.Values{"error": {wrong.code}, "error_description": {wrong.description}})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -232,15 +257,7 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, req request, pe
 	if s := req.client.Server; s != nil && person.User != s.User {
 		p.cfg.Log.Warn("somebody else's server is opened", append(p.fields(req.client, person), "event", "access-by-admin")...)
 	}
-	back := url.Values{"code": {code}}
-	if req.state != "" {
-		back.Set("state", req.state)
-	}
-	separator := "?"
-	if strings.Contains(req.client.Redirect, "?") {
-		separator = "&"
-	}
-	http.Redirect(w, r, req.client.Redirect+separator+back.Encode(), http.StatusFound)
+	req.answer(w, r, url.Values{"code": {code}})
 	return nil
 }
 

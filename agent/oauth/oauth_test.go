@@ -104,9 +104,6 @@ func TestAuthorizeRefuses(t *testing.T) {
 		"foreign redirect":         {"alice", query("redirect_uri", "https://evil.example/"), 400},
 		"another's callback":       {"alice", query("redirect_uri", "/user/bob/oauth_callback"), 400},
 		"callback with more to it": {"alice", query("redirect_uri", "/user/alice/oauth_callback/../x"), 400},
-		"implicit grant":           {"alice", query("response_type", "token"), 400},
-		"plain PKCE":               {"alice", query("code_challenge", "abc", "code_challenge_method", "plain"), 400},
-		"PKCE without method":      {"alice", query("code_challenge", "abc"), 400},
 		"another's server":         {"bob", query(), 403},
 	}
 	for name, tt := range tests {
@@ -227,7 +224,6 @@ func TestServiceAsClient(t *testing.T) {
 		"yes":                        {"carl", "POST", service("board"), 0, false},
 		"trusted":                    {"carl", "GET", service("trusted"), 0, false},
 		"without the right to enter": {"alice", "GET", service("board"), 403, false},
-		"a scope that it has not":    {"carl", "GET", service("board", "scope", "admin:users"), 400, false},
 		"a role that it has":         {"carl", "GET", service("board", "scope", "identify reader"), 0, true},
 		"another's callback":         {"carl", "GET", service("board", "redirect_uri", "/services/trusted/oauth_callback"), 400, false},
 	}
@@ -281,5 +277,32 @@ func TestYesOfAnotherSite(t *testing.T) {
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	if err := p.Authorize(httptest.NewRecorder(), r); err == nil || httpx.Public(err).Status != http.StatusForbidden {
 		t.Errorf("got %v, want 403", err)
+	}
+}
+
+// TestClientIsTold checks that a client learns what it did wrong, at its own address.
+func TestClientIsTold(t *testing.T) {
+	tests := map[string]struct {
+		q    url.Values
+		want string
+	}{
+		"no response type":        {query("response_type", ""), "invalid_request"},
+		"implicit grant":          {query("response_type", "token"), "unsupported_response_type"},
+		"plain PKCE":              {query("code_challenge", "abc", "code_challenge_method", "plain"), "invalid_request"},
+		"PKCE without method":     {query("code_challenge", "abc"), "invalid_request"},
+		"a scope that it has not": {service("board", "scope", "admin:users"), "invalid_scope"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p, _, _ := provider(t, "carl", false)
+			w, err := authorize(p, "GET", tt.q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := url.Parse(w.Header().Get("Location"))
+			if err != nil || back.Path != tt.q.Get("redirect_uri") || back.Query().Get("error") != tt.want || back.Query().Get("state") != "st&te" || back.Query().Has("code") {
+				t.Errorf("sent to %q, %v; want error=%s", w.Header().Get("Location"), err, tt.want)
+			}
+		})
 	}
 }

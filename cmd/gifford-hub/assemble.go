@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/api"
@@ -118,15 +119,17 @@ func (h *instance) role(name string) ([]string, bool) {
 // routes is the proxy's table as JupyterHub's API shows it.
 func (h *instance) routes() map[string]api.Route {
 	base := h.cfg.HTTP.BaseURL
-	all := map[string]api.Route{base: {Target: "hub", Data: map[string]any{"hub": true}}}
+	all := map[string]api.Route{base: {Spec: base, Target: "hub", Data: map[string]any{"hub": true}}}
 	for _, s := range h.servers.List() {
 		if s.State == servers.Ready {
-			all[base+s.Key.Path()[1:]] = api.Route{Target: s.Key.Unit(), Data: map[string]any{"user": s.Key.User, "server_name": s.Key.Server, "jupyterhub": true}}
+			path := base + s.Key.Path()[1:]
+			all[path] = api.Route{Spec: path, Target: s.Key.Unit(), Data: map[string]any{"user": s.Key.User, "server_name": s.Key.Server,
+				"last_activity": s.LastActivity.UTC().Format(time.RFC3339Nano)}}
 		}
 	}
 	for _, s := range h.services.List() {
 		if s.Prefix != "" {
-			all[s.Prefix] = api.Route{Target: s.URL, Data: map[string]any{"service": s.Name}}
+			all[s.Prefix] = api.Route{Spec: s.Prefix, Target: s.URL, Data: map[string]any{"service": s.Name}}
 		}
 	}
 	return all
