@@ -31,8 +31,17 @@ type Config struct {
 	Access  Access
 	Session Session
 	Servers Servers
+	Tokens  Tokens
+	Web     Web
 	Log     Log
 	State   State
+
+	// Roles, Groups, CustomScopes and Services are sections that are there once for each
+	// name (families.go). No value is nil.
+	Roles        map[string]*Role
+	Groups       map[string]*Group
+	CustomScopes map[string]*CustomScope
+	Services     map[string]*Service
 
 	origins map[string]Origin // setting's key -> where its value comes from; none for defaults
 }
@@ -115,6 +124,34 @@ type Servers struct {
 	StartTimeout time.Duration
 	HTTPTimeout  time.Duration
 	StopTimeout  time.Duration
+	Named        NamedServers
+}
+
+// NamedServers is how many named servers a person may have: 0 none, a positive number so
+// many, Unlimited any number.
+type NamedServers int
+
+// Unlimited lets people have any number of named servers.
+const Unlimited NamedServers = -1
+
+// Allowed tells whether there are named servers at all, as JupyterHub's
+// allow_named_servers.
+func (n NamedServers) Allowed() bool { return n != 0 }
+
+// Limit is JupyterHub's named_server_limit_per_user, where 0 means none.
+func (n NamedServers) Limit() int { return max(0, int(n)) }
+
+// Tokens is the section [tokens].
+type Tokens struct {
+	DefaultExpiresIn time.Duration // 0: never
+	MaxExpiresIn     time.Duration // 0: no bound
+}
+
+// Web is the section [web].
+type Web struct {
+	Contact          string
+	Announcement     string
+	RedirectToServer bool
 }
 
 // Log is the section [log].

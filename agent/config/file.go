@@ -19,6 +19,7 @@ type reader struct {
 	cfg      *Config
 	settings map[string]Setting
 	sections map[string]bool
+	families map[string]family
 	lines    map[string]int // key -> line
 	problems Problems
 }
@@ -30,12 +31,15 @@ func apply(c *Config, file string, data []byte) Problems {
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		return Problems{syntaxProblem(file, err)}
 	}
-	r := &reader{file: file, cfg: c, settings: map[string]Setting{}, sections: map[string]bool{}, lines: keyLines(data)}
+	r := &reader{file: file, cfg: c, settings: map[string]Setting{}, sections: map[string]bool{}, families: map[string]family{}, lines: keyLines(data)}
 	for _, s := range Settings() {
 		r.settings[s.Key] = s
 	}
 	for _, s := range Sections() {
 		r.sections[s[0]] = true
+	}
+	for _, f := range families() {
+		r.families[f.key] = f
 	}
 	r.table("", tree)
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
@@ -58,6 +62,8 @@ func (r *reader) table(prefix string, tree map[string]any) {
 		key := prefix + quoteKey(name)
 		if s, ok := r.settings[key]; ok {
 			r.value(s, v)
+		} else if f, ok := r.families[key]; ok {
+			r.family(f, v)
 		} else if !r.sections[key] {
 			r.problem(key, "%s", r.unknown(key, v))
 		} else if sub, ok := v.(map[string]any); ok {
@@ -83,11 +89,18 @@ func (r *reader) unknown(key string, v any) string {
 		for s := range r.sections {
 			known = append(known, s)
 		}
+		for f := range r.families {
+			known = append(known, f)
+		}
 	} else {
 		for s := range r.settings {
 			known = append(known, s)
 		}
 	}
+	return unknownOf(what, key, known)
+}
+
+func unknownOf(what, key string, known []string) string {
 	slices.Sort(known)
 	if near := suggest(key, known); near != "" {
 		return fmt.Sprintf("unknown %s; did you mean %q?", what, near)

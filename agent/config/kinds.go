@@ -97,6 +97,7 @@ var (
 	boolean        = kind[bool]{"true or false", readBool, strconv.FormatBool}
 	optionalBool   = kind[*bool]{"true or false", readOptionalBool, showOptionalBool}
 	port           = kind[int]{"a port from 0 to 65535", readPort, strconv.Itoa}
+	namedServers   = kind[NamedServers]{"true, false or a number above zero", readNamed, showNamed}
 	userMap        = kind[map[string]ident.User]{`a table of names, such as { haoyangz = "zeng" }`, readUserMap, showUserMap}
 )
 

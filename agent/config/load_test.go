@@ -135,6 +135,25 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// allSettings gives Settings and those of the families' examples.
+func allSettings() []Setting {
+	all := Settings()
+	for _, f := range Families() {
+		all = append(all, f.Settings...)
+	}
+	return all
+}
+
+// addExamples gives c an empty section of each family.
+func addExamples(t *testing.T, c *Config) {
+	t.Helper()
+	for _, f := range Families() {
+		if problems := apply(c, "f", []byte("["+f.Example+"]")); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+	}
+}
+
 // TestTable checks that every field of Config is bound to exactly one setting.
 func TestTable(t *testing.T) {
 	fields := 0
@@ -144,8 +163,12 @@ func TestTable(t *testing.T) {
 			if !f.IsExported() || f.Type == reflect.TypeFor[Secret]() {
 				continue
 			}
-			if f.Type.Kind() == reflect.Struct && f.Type.PkgPath() == typ.PkgPath() {
-				count(f.Type)
+			inner := f.Type
+			if inner.Kind() == reflect.Map && inner.Elem().Kind() == reflect.Pointer {
+				inner = inner.Elem().Elem() // of a family
+			}
+			if inner.Kind() == reflect.Struct && inner.PkgPath() == typ.PkgPath() {
+				count(inner)
 				continue
 			}
 			fields++
@@ -153,7 +176,7 @@ func TestTable(t *testing.T) {
 	}
 	count(reflect.TypeFor[Config]())
 	keys := map[string]bool{}
-	for _, s := range Settings() {
+	for _, s := range allSettings() {
 		if keys[s.Key] || s.Doc == "" || s.Type == "" {
 			t.Errorf("setting %s is there twice or lacks words", s.Key)
 		}
@@ -174,16 +197,18 @@ func TestTableFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range Settings() {
+	addExamples(t, base)
+	for _, s := range allSettings() {
 		if s.Example == "" {
 			continue
 		}
 		t.Run(s.Key, func(t *testing.T) {
 			c, _ := defaults()
+			addExamples(t, c)
 			if problems := apply(c, "f", []byte(s.Key+" = "+s.Example)); len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			for _, other := range Settings() {
+			for _, other := range allSettings() {
 				changed := other.show(c) != other.show(base)
 				if changed != (other.Key == s.Key) {
 					t.Errorf("%s changed: %v", other.Key, changed)
@@ -202,7 +227,8 @@ func TestUnreadable(t *testing.T) {
 }
 
 func FuzzApply(f *testing.F) {
-	for _, s := range []string{good, "[http\n", "a.b.\"c.d\" = {x=1}\n", "[[login]]\n", "[login.username_map]\n\"é\" = \"x\"\n", "http = 1"} {
+	for _, s := range []string{good, "[http\n", "a.b.\"c.d\" = {x=1}\n", "[[login]]\n", "[login.username_map]\n\"é\" = \"x\"\n", "http = 1",
+		"services = 1\n", "[services.\"a.b\"]\nx = 1\n", "roles = { abc = { scopes = [\"a b\"] }, \"\" = 1 }\n", "[groups.x.properties]\n\"\" = 1\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -74,6 +74,9 @@ func rules() []rule {
 		{"access.max_stale", func(c *Config) string {
 			return when(c.Access.MaxStale < c.Access.Recheck, "shorter than access.recheck, so that every session would end before it is looked up again")
 		}},
+		{"tokens.default_expires_in", func(c *Config) string {
+			return when(c.Tokens.MaxExpiresIn > 0 && c.Tokens.DefaultExpiresIn > c.Tokens.MaxExpiresIn, "longer than tokens.max_expires_in")
+		}},
 	}
 }
 

@@ -53,14 +53,16 @@ func Sections() [][2]string {
 		{"login.endpoints", "URLs of a provider without discovery. With the first, `token` and `jwks` set there is no discovery; otherwise each replaces what discovery says."},
 		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a rule nobody may enter."},
 		{"session", "How long a login lasts."},
-		{"servers", "How long a server may take."},
+		{"servers", "How long a server may take, and how many a person may have."},
+		{"tokens", "How long the API tokens last that people make for themselves."},
+		{"web", "What the pages say, and where they lead."},
 		{"log", "What the journal gets."},
 		{"state", "Where the database and the keys are."},
 	}
 }
 
-// Settings gives all settings in the order in which they are documented. Names and
-// defaults of login are those of agent/login.
+// Settings gives all settings in the order in which they are documented, but those of
+// Families. Names and defaults of login are those of agent/login.
 func Settings() []Setting {
 	return append(append(append(httpSettings(), loginSettings()...), accessSettings()...), otherSettings()...)
 }
@@ -150,6 +152,13 @@ func otherSettings() []Setting {
 		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout }, `"10m"`, "", "From the request to a running unit; a pull of the image counts."),
 		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`, "", "From the running unit to its first HTTP answer."),
 		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`, "", "For one stop."),
+		def("servers.named", namedServers, func(c *Config) *NamedServers { return &c.Servers.Named }, `false`, "",
+			"Named servers beside the default one, as JupyterHub's `allow_named_servers`: `true` for any number, or how many each person may have."),
+		def("tokens.default_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.DefaultExpiresIn }, `"0s"`, "", "For a token that is asked for without a time; 0 means it never expires, unless there is a longest time."),
+		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxExpiresIn }, `"0s"`, "", "The longest time that a token may be given; 0 means there is none."),
+		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub-admins@example.org"`, "Whom people should ask: an e-mail address, a web address or words."),
+		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "", `"The hub will be down on Sunday."`, "A plain text on top of every page."),
+		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `true`, "", "The hub's address leads to a person's own server and starts it, as JupyterHub's `redirect_to_server`; otherwise to the home page."),
 		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "", "`debug` adds every refused request."),
 		def("state.directory", path, func(c *Config) *string { return &c.State.Directory }, "", `"/var/lib/gifford-hub"`, "Left out: systemd's `$STATE_DIRECTORY`, which is `/var/lib/gifford-hub`."),
 	}
@@ -159,16 +168,25 @@ func otherSettings() []Setting {
 func defaults() (*Config, error) {
 	c := &Config{origins: map[string]Origin{}}
 	for _, s := range Settings() {
-		if s.Default == "" {
-			continue
-		}
-		var doc struct{ V any }
-		if err := toml.Unmarshal([]byte("V = "+s.Default), &doc); err != nil {
-			return nil, fmt.Errorf("default of %s: %w", s.Key, err)
-		}
-		if err := s.read(c, doc.V); err != nil {
-			return nil, fmt.Errorf("default of %s: %w", s.Key, err)
+		if err := s.setDefault(c); err != nil {
+			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// setDefault gives the setting its default, if it has one.
+func (s Setting) setDefault(c *Config) error {
+	if s.Default == "" {
+		return nil
+	}
+	var doc struct{ V any }
+	err := toml.Unmarshal([]byte("V = "+s.Default), &doc)
+	if err == nil {
+		err = s.read(c, doc.V)
+	}
+	if err != nil {
+		return fmt.Errorf("default of %s: %w", s.Key, err)
+	}
+	return nil
 }

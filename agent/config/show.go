@@ -23,6 +23,7 @@ func (c *Config) Show(w io.Writer) error {
 			fmt.Fprintf(tw, "# client_secret = %q\t# %s\n", c.Login.ClientSecret, c.origins["login.client_secret"].File)
 		}
 	}
+	c.showFamilies(tw)
 	if err := tw.Flush(); err != nil {
 		return err
 	}

@@ -163,6 +163,7 @@ func contactLink(contact string) template.HTML {
 	if contact == "" {
 		return "the administrators of this hub"
 	}
+	contact = strings.TrimPrefix(contact, "mailto:")
 	target := ""
 	if a, err := mail.ParseAddress(contact); err == nil && a.Address == contact {
 		target = "mailto:" + contact

@@ -39,6 +39,7 @@ func (h *instance) assemble() (err error) {
 	}
 	pages, err = web.New(web.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
+		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
 		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Audit: h.audit, Log: h.log,
 	})
 	if err != nil {
