@@ -15,7 +15,7 @@ COMMANDS := gifford-hub gifford-launcher gifford-container
 ARCHES := amd64 arm64
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build docs deb rpm apt-repo check test e2e demo demo-stop clean programs package-docs
+.PHONY: help build docs deb rpm apt-repo check fuzz conformance test e2e demo demo-stop clean programs package-docs
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -42,17 +42,28 @@ apt-repo: deb ## a signed apt repository with them, in dist/apt
 check: ## gofmt, vet, staticcheck, guard tests and unit tests
 	@unformatted=$$(gofmt -l agent cmd test); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted (hint: gofmt -w)"; exit 1; }
 	go vet ./...
-	go vet -tags 'e2e demo' ./test/...
+	go vet -tags 'e2e demo conformance' ./test/...
 	go run $(STATICCHECK) ./...
 	CGO_ENABLED=1 go test -race ./...
 
+# A number of inputs, not a time: a fuzz test whose time runs out may fail for that alone.
+FUZZTIME ?= 5000x
+
+fuzz: ## each fuzz test, for 5000 inputs
+	@grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z]*' agent cmd | sed 's|/[^/]*_test.go:[0-9]*:func | |' | while read -r package name; do \
+	    go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "./$$package" </dev/null || exit 1; \
+	done
+
 # The throwaway hosts are of this machine's kind.
-e2e demo: ARCHES := $(shell go env GOARCH)
+e2e conformance demo: ARCHES := $(shell go env GOARCH)
 
 e2e: apt-repo ## end-to-end tests on throwaway hosts, Debian 13 and 12 (root)
 	test/e2e/run
 
-test: check e2e ## all tests: check, then e2e
+conformance: apt-repo ## JupyterHub's API, asked of the hub and of the real JupyterHub (root)
+	test/conformance/run
+
+test: check fuzz e2e conformance ## all tests: check, fuzz, e2e, conformance
 
 demo: apt-repo ## the main job on a throwaway host that stays up (root)
 	test/demo

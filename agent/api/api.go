@@ -1,31 +1,35 @@
-// Package api is JupyterHub's REST API as far as the hub has it: what single-user
-// servers, the hub's own pages and simple scripts call. Paths, status codes, models and
+// Package api is JupyterHub's REST API: what single-user servers, services, scripts and
+// the hub's own pages call. Paths, status codes, models and
 // error bodies are JupyterHub 5.5's (docs/source/_static/rest-api.yml and
 // jupyterhub/apihandlers). It must never act without a caller whose scopes allow it.
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/authority"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
 	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 )
 
 // manager is what the API needs of the servers.
 type manager interface {
 	Get(key ident.Key) servers.Server
 	Of(user ident.User) []servers.Server
+	List() []servers.Server
 	Start(key ident.Key, profile string) error
 	Stop(ctx context.Context, key ident.Key) error
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
@@ -33,14 +37,13 @@ type manager interface {
 	Touch(key ident.Key, t time.Time)
 }
 
-// records keeps tokens and what is known of users.
-type records interface {
-	TokenByHash(ctx context.Context, hash string) (store.Token, error)
-	TouchToken(ctx context.Context, id int64) error
-	UserByName(ctx context.Context, u ident.User) (store.User, error)
-	TouchUser(ctx context.Context, u ident.User, t time.Time) error
-	TouchServer(ctx context.Context, key ident.Key, t time.Time) error
-	UpsertServer(ctx context.Context, s store.Server) error
+// registry is the services of the settings and those that were added through the API.
+type registry interface {
+	List() []services.Service
+	Get(name string) (services.Service, bool)
+	ByToken(token string) (name string, ok bool)
+	Add(s services.Service) error
+	Remove(name string) error
 }
 
 // Session is a person in a browser.
@@ -51,22 +54,54 @@ type Session struct {
 	SessionID string
 }
 
-// Config is what an API needs; all fields are required.
+// Client is whose OAuth client a token was made for: one of both is set.
+type Client struct {
+	Server  *ident.Key
+	Service string
+}
+
+// Config is what an API needs; all fields are required but where said.
 type Config struct {
-	BaseURL string // "/" or "/x/"
-	Version string // JupyterHub's version that we answer for, e.g. "5.5.1"
-	Servers manager
-	Records records
+	BaseURL   string // "/" or "/x/"
+	PublicURL string // of BaseURL, with a slash at the end; "" if not known
+	Version   string // JupyterHub's version that we answer for, e.g. "5.5.1"
+	Program   string // our own version, for GET /info
+	Servers   manager
+	Services  registry
+	Records   *store.Store
+	Authority *authority.Authority
 	// Session gives the person whose browser asks, or ErrNoSession.
 	Session func(r *http.Request) (Session, error)
 	// CheckSession looks at a session again by its id, as at every request of its browser.
 	// Its error means that the session has ended.
 	CheckSession func(ctx context.Context, sessionID string) (Session, error)
+	// EndSessions signs a user out everywhere, as when the user is deleted.
+	EndSessions func(ctx context.Context, u ident.User) error
+	// Client tells whose OAuth client that is; ok is false for none.
+	Client func(id string) (Client, bool)
+	// NamedServers is how many named servers a user may have: 0 none, below 0 any number.
+	NamedServers int
+	// Tokens makes tokens for people.
+	Tokens *tokens.Issuer
+	// Routes gives the proxy's table, path to target, for GET /proxy.
+	Routes func() map[string]Route
+	// Resync reads back what runs, for POST /proxy.
+	Resync func(ctx context.Context) error
+	// Shutdown ends the hub's process; nil refuses POST /shutdown.
+	Shutdown func()
+	// Cull gives the announced end of a server that nobody uses. Optional.
+	Cull func(key ident.Key) (cull.Notice, bool)
 	// Authorize and Token are the OAuth provider's end points.
 	Authorize, Token httpx.Handler
 	// Page answers an error of Authorize, which a person sees.
 	Page func(w http.ResponseWriter, r *http.Request, err error)
 	Log  *slog.Logger
+}
+
+// Route is a line of the proxy's table as JupyterHub's proxy shows it.
+type Route struct {
+	Target string         `json:"target"`
+	Data   map[string]any `json:"data"`
 }
 
 // ErrNoSession says that a request carries no session of a browser.
@@ -81,41 +116,121 @@ type API struct {
 // New makes an API.
 func New(cfg Config) *API { return &API{cfg: cfg, started: time.Now()} }
 
-// access says who may call a route at all; what a caller may do on which user is the
-// scope's matter.
+// access says who may call a route at all.
 type access int
 
 const (
 	nobody  access = iota // the zero value, so that a route without a word is closed
 	anyone                // no credentials needed
 	browser               // answered by the OAuth provider, which asks for the session itself
+	login                 // finds its caller itself: credentials may stand in the body
 	caller                // valid credentials
-	scoped                // credentials with route.scope on the user in the path
+	scoped                // credentials with one of route.scopes on what the path names
+)
+
+// subject is what a path names, on which the scope must hold.
+type subject int
+
+const (
+	onAny     subject = iota // nothing: the handler leaves out what a filter hides
+	onAll                    // everything: a filtered scope is not enough
+	onUser                   // {user}
+	onServer                 // {user} and, where it stands in the path, {server}
+	onGroup                  // {group}
+	onService                // {service}
 )
 
 // route is a line of the API's table.
 type route struct {
 	method, path string
 	access       access
-	scope        string
+	on           subject
+	scopes       string // any of these, separated by spaces
 	handler      func(a *API, c Caller, w http.ResponseWriter, r *http.Request) error
 }
 
-// routes is the whole API. {user} in a path is the user that a scope is asked for.
+// routes is the whole API (JupyterHub 5.5, docs/source/_static/rest-api.yml, and the
+// server models of version 6).
 func routes() []route {
+	const anyUser = "read:users read:users:name read:servers read:users:groups read:users:activity read:roles:users"
 	return []route{
-		{"GET", "", anyone, "", (*API).root},
-		{"GET", "/{$}", anyone, "", (*API).root},
-		{"GET", "/health", anyone, "", (*API).health},
-		{"GET", "/oauth2/authorize", browser, "", (*API).authorize},
-		{"POST", "/oauth2/authorize", browser, "", (*API).authorize},
-		{"POST", "/oauth2/token", browser, "", (*API).token},
-		{"GET", "/user", caller, "", (*API).whoami},
-		{"GET", "/users/{user}", scoped, scopes.ReadUsersName, (*API).user},
-		{"POST", "/users/{user}/activity", scoped, scopes.UsersActivity, (*API).activity},
-		{"POST", "/users/{user}/server", scoped, scopes.Servers, (*API).start},
-		{"DELETE", "/users/{user}/server", scoped, scopes.DeleteServers, (*API).stop},
-		{"GET", "/users/{user}/server/progress", scoped, scopes.ReadServers, (*API).progress},
+		{"GET", "", anyone, onAny, "", (*API).root},
+		{"GET", "/{$}", anyone, onAny, "", (*API).root},
+		{"GET", "/health", anyone, onAny, "", (*API).health},
+		{"GET", "/info", scoped, onAll, "read:hub", (*API).info},
+		{"POST", "/shutdown", scoped, onAll, "shutdown", (*API).shutdown},
+		{"GET", "/proxy", scoped, onAll, "proxy", (*API).routingTable},
+		{"POST", "/proxy", scoped, onAll, "proxy", (*API).checkRoutes},
+		{"PATCH", "/proxy", scoped, onAll, "proxy", (*API).moveProxy},
+
+		{"GET", "/oauth2/authorize", browser, onAny, "", (*API).authorize},
+		{"POST", "/oauth2/authorize", browser, onAny, "", (*API).authorize},
+		{"POST", "/oauth2/token", browser, onAny, "", (*API).token},
+		{"GET", "/authorizations/token/{token}", caller, onAny, "", (*API).tokenWhoami},
+		{"GET", "/authorizations/token", caller, onAny, "", (*API).tokenWhoami},
+
+		{"GET", "/user", caller, onAny, "", (*API).whoami},
+		{"GET", "/users", scoped, onAny, "list:users", (*API).listUsers},
+		{"POST", "/users", scoped, onAll, "admin:users", (*API).createUsers},
+		{"GET", "/users/{user}", scoped, onUser, anyUser, (*API).user},
+		{"POST", "/users/{user}", scoped, onUser, "admin:users", (*API).createUser},
+		{"PATCH", "/users/{user}", scoped, onUser, "admin:users", (*API).changeUser},
+		{"DELETE", "/users/{user}", scoped, onUser, "delete:users", (*API).deleteUser},
+		{"POST", "/users/{user}/activity", scoped, onUser, "users:activity", (*API).activity},
+
+		{"POST", "/users/{user}/server", scoped, onServer, "start:servers", (*API).start},
+		{"DELETE", "/users/{user}/server", scoped, onServer, "delete:servers", (*API).stop},
+		{"GET", "/users/{user}/server", scoped, onServer, "read:servers", (*API).showServer},
+		{"PUT", "/users/{user}/server", scoped, onServer, "start:servers", (*API).createServer},
+		{"PATCH", "/users/{user}/server", scoped, onServer, "start:servers", (*API).changeServer},
+		{"GET", "/users/{user}/server/progress", scoped, onServer, "read:servers", (*API).progress},
+		{"POST", "/users/{user}/servers/{server...}", scoped, onServer, "start:servers", (*API).start},
+		{"DELETE", "/users/{user}/servers/{server...}", scoped, onServer, "delete:servers", (*API).stop},
+		{"GET", "/users/{user}/servers/{server...}", scoped, onServer, "read:servers", (*API).showServer},
+		{"PUT", "/users/{user}/servers/{server...}", scoped, onServer, "start:servers", (*API).createServer},
+		{"PATCH", "/users/{user}/servers/{server...}", scoped, onServer, "start:servers", (*API).changeServer},
+		{"GET", "/users/{user}/servers/{server}/progress", scoped, onServer, "read:servers", (*API).progress},
+
+		{"GET", "/users/{user}/tokens", scoped, onUser, "read:tokens", (*API).listTokens},
+		{"POST", "/users/{user}/tokens", login, onUser, "tokens", (*API).createToken},
+		{"GET", "/users/{user}/tokens/{id}", scoped, onUser, "read:tokens", (*API).showToken},
+		{"DELETE", "/users/{user}/tokens/{id}", scoped, onUser, "tokens", (*API).deleteToken},
+
+		{"GET", "/users/{user}/shared", scoped, onUser, "read:users:shares", (*API).userShares},
+		{"GET", "/users/{user}/shared/{owner}/{server...}", scoped, onUser, "read:users:shares", (*API).userShare},
+		{"DELETE", "/users/{user}/shared/{owner}/{server...}", scoped, onUser, "users:shares", (*API).leaveShare},
+
+		{"GET", "/groups", scoped, onAny, "list:groups", (*API).listGroups},
+		{"POST", "/groups", scoped, onAll, "admin:groups", (*API).createGroups},
+		{"GET", "/groups/{group}", scoped, onGroup, "read:groups read:groups:name read:roles:groups", (*API).group},
+		{"POST", "/groups/{group}", scoped, onGroup, "admin:groups", (*API).createGroup},
+		{"DELETE", "/groups/{group}", scoped, onGroup, "delete:groups", (*API).deleteGroup},
+		{"POST", "/groups/{group}/users", scoped, onGroup, "groups", (*API).addMembers},
+		{"DELETE", "/groups/{group}/users", scoped, onGroup, "groups", (*API).removeMembers},
+		{"PUT", "/groups/{group}/properties", scoped, onGroup, "groups", (*API).setProperties},
+		{"GET", "/groups/{group}/shared", scoped, onGroup, "read:groups:shares", (*API).groupShares},
+		{"GET", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "read:groups:shares", (*API).groupShare},
+		{"DELETE", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "groups:shares", (*API).leaveGroupShare},
+
+		{"GET", "/shares/{user}", scoped, onUser, "read:shares", (*API).ownerShares},
+		{"POST", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"PATCH", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"DELETE", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"GET", "/shares/{user}/{server...}", scoped, onServer, "read:shares", (*API).serverShares},
+		{"POST", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).grantShare},
+		{"PATCH", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).revokeShare},
+		{"DELETE", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).revokeShares},
+		{"GET", "/share-codes/{user}", scoped, onUser, "read:shares", (*API).ownerCodes},
+		{"POST", "/share-codes/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"DELETE", "/share-codes/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"GET", "/share-codes/{user}/{server...}", scoped, onServer, "read:shares", (*API).serverCodes},
+		{"POST", "/share-codes/{user}/{server...}", scoped, onServer, "shares", (*API).createCode},
+		{"DELETE", "/share-codes/{user}/{server...}", scoped, onServer, "shares", (*API).deleteCodes},
+
+		{"GET", "/services", scoped, onAny, "list:services", (*API).listServices},
+		{"GET", "/services/{service}", scoped, onService, "read:services read:services:name read:roles:services", (*API).service},
+		{"POST", "/services/{service}", scoped, onService, "admin:services", (*API).addService},
+		{"DELETE", "/services/{service}", scoped, onService, "admin:services", (*API).removeService},
 	}
 }
 
@@ -151,6 +266,7 @@ func (a *API) headers(next http.Handler) http.Handler {
 // serve resolves the caller, checks the scope, calls the handler and writes its error.
 func (a *API) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpx.SetRoute(r, r.Pattern)
 		err := a.call(rt, w, r)
 		if err == nil {
 			return
@@ -166,7 +282,7 @@ func (a *API) serve(rt route) http.Handler {
 
 func (a *API) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	switch rt.access {
-	case anyone, browser:
+	case anyone, browser, login:
 		return rt.handler(a, Caller{}, w, r)
 	case caller, scoped:
 		c, err := a.caller(r)
@@ -174,13 +290,63 @@ func (a *API) call(rt route, w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if rt.access == scoped {
-			if err := c.check(rt.scope, r.PathValue("user")); err != nil {
+			if err := c.check(strings.Fields(rt.scopes), rt.on, r); err != nil {
 				return err
 			}
 		}
 		return rt.handler(a, c, w, r)
 	}
 	return httpx.Fail(http.StatusForbidden, "this route has no rule of who may call it")
+}
+
+// errHidden is JupyterHub's answer where a filter hides what the path names, whether it
+// is there or not.
+func errHidden() error {
+	return httpx.Fail(http.StatusNotFound, "No access to resources or resources not found")
+}
+
+// check asks for one of the scopes on what the path names: 403 where the caller has none
+// of them on anything, 404 where their filters do not cover it (jupyterhub/scopes.py:
+// needs_scope).
+func (c Caller) check(anyOf []string, on subject, r *http.Request) error {
+	has := false
+	for _, scope := range anyOf {
+		if c.allows(scope, on, r) {
+			return nil
+		}
+		has = has || c.Scopes.Has(scope)
+	}
+	if !has || on == onAll {
+		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]", strings.Join(anyOf, ", "))
+	}
+	return errHidden()
+}
+
+func (c Caller) allows(scope string, on subject, r *http.Request) bool {
+	switch on {
+	case onAny:
+		return c.Scopes.Has(scope)
+	case onAll:
+		return c.Scopes.Everywhere(scope)
+	case onUser:
+		if u, err := ident.ParseUser(r.PathValue("user")); err == nil {
+			return c.allowsUser(scope, u)
+		}
+	case onServer:
+		if k, err := pathKey(r); err == nil {
+			return c.allowsServer(scope, k)
+		}
+		// No server can have this name; its user is told so.
+		if u, err := ident.ParseUser(r.PathValue("user")); err == nil {
+			return c.allowsUser(scope, u)
+		}
+	case onGroup:
+		return c.Scopes.AllowsGroup(scope, r.PathValue("group"))
+	case onService:
+		return c.Scopes.AllowsService(scope, r.PathValue("service"))
+	}
+	// A name that nobody can have: whoever may do it to everybody learns what is wrong with it.
+	return c.Scopes.Everywhere(scope)
 }
 
 // errorBody is JupyterHub's form of an error.
@@ -206,8 +372,17 @@ func (a *API) json(w http.ResponseWriter, status int, body any) error {
 // maxBody bounds a request's JSON.
 const maxBody = 1 << 20
 
-// decode reads a JSON body into v; an empty body leaves v as it is.
+// decode reads a JSON body into v; an empty body leaves v as it is, and so does null.
 func decode(w http.ResponseWriter, r *http.Request, v any) error {
+	return decodeBody(w, r, v, false)
+}
+
+// decodeStrict is decode for bodies whose keys are all known.
+func decodeStrict(w http.ResponseWriter, r *http.Request, v any) error {
+	return decodeBody(w, r, v, true)
+}
+
+func decodeBody(w http.ResponseWriter, r *http.Request, v any, strict bool) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -215,22 +390,27 @@ func decode(w http.ResponseWriter, r *http.Request, v any) error {
 		return httpx.Fail(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
 	case err != nil:
 		return &httpx.Error{Status: http.StatusBadRequest, Public: "cannot read the body", Cause: err}
-	case len(body) == 0:
+	case len(bytes.TrimSpace(body)) == 0:
 		return nil
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return &httpx.Error{Status: http.StatusBadRequest, Public: fmt.Sprintf("invalid JSON in body of request: %v", err)}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	err = d.Decode(v)
+	if err == nil && d.More() {
+		err = errors.New("there is more than one value")
+	}
+	if err != nil {
+		return httpx.Fail(http.StatusBadRequest, "Invalid JSON in body of request: %v", err)
 	}
 	return nil
 }
 
-func (a *API) root(_ Caller, w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	return a.json(w, http.StatusOK, map[string]string{"version": a.cfg.Version})
-}
-
-func (a *API) health(_ Caller, w http.ResponseWriter, _ *http.Request) error {
-	w.WriteHeader(http.StatusOK)
+// written answers without a body, as JupyterHub's handlers do that have nothing to say.
+func (a *API) written(w http.ResponseWriter, status int) error {
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(status)
 	return nil
 }
 

@@ -7,17 +7,23 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
 	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 )
 
 // fleet is a manager whose servers are in the states it is told.
@@ -39,7 +45,23 @@ func (f *fleet) Get(key ident.Key) servers.Server {
 }
 
 func (f *fleet) Of(user ident.User) []servers.Server {
-	return []servers.Server{f.Get(ident.Key{User: user})}
+	var own []servers.Server
+	for _, s := range f.List() {
+		if s.Key.User == user {
+			own = append(own, s)
+		}
+	}
+	return own
+}
+
+func (f *fleet) List() []servers.Server {
+	var all []servers.Server
+	for name := range f.states {
+		user, server, _ := strings.Cut(name, ":")
+		key, _ := ident.ParseKey(user, server)
+		all = append(all, f.Get(key))
+	}
+	return all
 }
 
 func (f *fleet) Start(key ident.Key, profile string) error {
@@ -79,6 +101,15 @@ func (f *fleet) Touch(ident.Key, time.Time) {}
 // administrator). The header X-Test-User is the browser's session.
 func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 	t.Helper()
+	a, f := build(t)
+	srv := httptest.NewServer(a.Handler())
+	t.Cleanup(srv.Close)
+	return srv, f, a.cfg.Records
+}
+
+// build is serve without a listener.
+func build(t testing.TB) (*API, *fleet) {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log})
 	if err != nil {
@@ -95,8 +126,31 @@ func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 			t.Fatal(err)
 		}
 	}
+	bob, _ := ident.ParseUser("bob")
+	if err := db.CreateGroups(t.Context(), []store.Group{{Name: "lab", Users: []ident.User{bob}}}); err != nil {
+		t.Fatal(err)
+	}
 	f := &fleet{states: map[string]servers.State{}}
-	a := New(Config{BaseURL: "/", Version: "5.5.1", Servers: f, Records: db, Log: log,
+	reader := scopes.Role{Name: "reader", Scopes: []string{"list:users!group=lab", "read:users!group=lab"}}
+	auth, err := authority.New(authority.Config{Table: scopes.Default(), Records: db, Log: log, Roles: []authority.Role{
+		{Role: reader, Services: []string{"limited"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := services.New(t.Context(), services.Config{BaseURL: "/", Records: db, Declared: []services.Service{
+		{Name: "all", Admin: true, TokenHash: ident.HashToken("service-token-of-all")},
+		{Name: "limited", TokenHash: ident.HashToken("service-token-of-limited"), URL: "http://127.0.0.1:9999", RedirectURI: "/services/limited/oauth_callback"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(Config{BaseURL: "/", PublicURL: "https://hub.example.org/", Version: "5.5.1", Program: "1.0", Servers: f, Services: known, Records: db,
+		Authority: auth, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1, Cull: announced, Log: log,
+		EndSessions: func(context.Context, ident.User) error { return nil },
+		Client:      func(string) (Client, bool) { return Client{}, false },
+		Routes: func() map[string]Route {
+			return map[string]Route{"/": {Target: "hub"}, "/user/alice/": {Target: "unix"}}
+		},
+		Resync: func(context.Context) error { return nil },
 		Session: func(r *http.Request) (Session, error) {
 			u, err := ident.ParseUser(r.Header.Get("X-Test-User"))
 			if err != nil {
@@ -116,9 +170,7 @@ func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 		Token:     func(http.ResponseWriter, *http.Request) error { return httpx.Fail(418, "token") },
 		Page:      func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(httpx.Public(err).Status) },
 	})
-	srv := httptest.NewServer(a.Handler())
-	t.Cleanup(srv.Close)
-	return srv, f, db
+	return a, f
 }
 
 // ask sends a request and gives the status, the body and the headers.
@@ -127,6 +179,9 @@ func ask(t *testing.T, srv *httptest.Server, method, path, body string, header .
 	r, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -151,6 +206,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		aliceOAuth             = "Authorization Bearer oauth-token-of-alice"
 		bobOAuth               = "Authorization bearer oauth-token-of-bob"
 		wrong                  = "Authorization token nonsense"
+		allService             = "Authorization token service-token-of-all"
+		limited                = "Authorization token service-token-of-limited"
 	)
 	tests := []struct {
 		caller, request string
@@ -158,19 +215,47 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}{
 		{none, "GET /hub/api", 200}, {none, "GET /hub/api/", 200}, {none, "GET /hub/api/health", 200},
 		{none, "GET /hub/api/nonsense", 404}, {none, "GET /hub/api/users/alice/nonsense", 404},
-		{none, "PUT /hub/api/user", 405}, {none, "DELETE /hub/api/users/alice", 405},
+		{none, "PUT /hub/api/user", 405}, {none, "PUT /hub/api/users/alice", 405},
 		{none, "GET /hub/api/user", 403}, {wrong, "GET /hub/api/user", 403}, {alice, "GET /hub/api/user", 200},
 		{server, "GET /hub/api/user", 200}, {aliceOAuth, "GET /hub/api/user", 200},
 		{none, "GET /hub/api/oauth2/authorize", 418}, {none, "POST /hub/api/oauth2/token", 418},
 		{none, "GET /hub/api/users/alice", 403}, {alice, "GET /hub/api/users/alice", 200},
 		{bob, "GET /hub/api/users/alice", 404}, {dora, "GET /hub/api/users/alice", 200},
 		{dora, "GET /hub/api/users/nobody", 404}, {dora, "GET /hub/api/users/..%2Falice", 404},
-		{bobOAuth, "GET /hub/api/users/alice", 404}, {server, "GET /hub/api/users/alice", 403},
+		{bobOAuth, "GET /hub/api/users/alice", 404}, {server, "GET /hub/api/users/alice", 200}, {server, "GET /hub/api/users/bob", 404},
 		{none, "POST /hub/api/users/alice/server", 403}, {bob, "POST /hub/api/users/alice/server", 404},
 		{server, "POST /hub/api/users/alice/server", 403}, {aliceOAuth, "POST /hub/api/users/alice/server", 403},
 		{alice, "POST /hub/api/users/alice/server", 201}, {dora, "POST /hub/api/users/alice/server", 201},
 		{bob, "DELETE /hub/api/users/alice/server", 404}, {alice, "DELETE /hub/api/users/alice/server", 204},
 		{bob, "GET /hub/api/users/alice/server/progress", 404}, {alice, "GET /hub/api/users/alice/server/progress", 400},
+		{none, "GET /hub/api/info", 403}, {alice, "GET /hub/api/info", 403}, {dora, "GET /hub/api/info", 200}, {allService, "GET /hub/api/info", 200},
+		{none, "GET /hub/api/users", 403}, {alice, "GET /hub/api/users", 403}, {dora, "GET /hub/api/users", 200}, {limited, "GET /hub/api/users", 200},
+		{limited, "GET /hub/api/users/bob", 200}, {limited, "GET /hub/api/users/alice", 404}, {limited, "DELETE /hub/api/users/bob", 403},
+		{alice, "POST /hub/api/users", 403}, {dora, "POST /hub/api/users", 400}, {dora, "POST /hub/api/users/eve", 201}, {dora, "POST /hub/api/users/bob", 409},
+		{dora, "POST /hub/api/users/a%2Fb", 400}, {alice, "PATCH /hub/api/users/alice", 403}, {dora, "PATCH /hub/api/users/alice", 200},
+		{alice, "DELETE /hub/api/users/alice", 403}, {dora, "DELETE /hub/api/users/alice", 204}, {dora, "DELETE /hub/api/users/dora", 400}, {dora, "DELETE /hub/api/users/eve", 404},
+		{alice, "POST /hub/api/users/alice/servers/x", 201}, {bob, "POST /hub/api/users/alice/servers/x", 404}, {alice, "POST /hub/api/users/alice/servers/%2E%2E", 400}, {alice, "POST /hub/api/users/alice/servers/a%2Fb", 400},
+		{alice, "POST /hub/api/users/alice/servers/X", 400}, {alice, "GET /hub/api/users/alice/servers/x", 404}, {alice, "PUT /hub/api/users/alice/servers/x", 201},
+		{alice, "PUT /hub/api/users/alice/server", 409}, {alice, "PATCH /hub/api/users/alice/servers/x", 400}, {alice, "DELETE /hub/api/users/alice/servers/x", 404},
+		{alice, "GET /hub/api/users/alice/tokens", 200}, {bob, "GET /hub/api/users/alice/tokens", 404}, {server, "GET /hub/api/users/alice/tokens", 403},
+		{alice, "GET /hub/api/users/alice/tokens/a1", 200}, {bob, "GET /hub/api/users/bob/tokens/a1", 404}, {alice, "GET /hub/api/users/alice/tokens/1", 404},
+		{none, "POST /hub/api/users/alice/tokens", 403}, {alice, "POST /hub/api/users/alice/tokens", 201}, {bob, "POST /hub/api/users/alice/tokens", 403}, {server, "POST /hub/api/users/alice/tokens", 403},
+		{alice, "DELETE /hub/api/users/alice/tokens/a1", 204}, {bob, "DELETE /hub/api/users/alice/tokens/a1", 404}, {alice, "DELETE /hub/api/users/alice/tokens/a99", 404},
+		{alice, "GET /hub/api/groups", 403}, {dora, "GET /hub/api/groups", 200}, {dora, "POST /hub/api/groups/new", 201}, {dora, "POST /hub/api/groups/lab", 409}, {dora, "POST /hub/api/groups", 400},
+		{dora, "GET /hub/api/groups/none", 404}, {dora, "GET /hub/api/groups/lab", 200}, {alice, "GET /hub/api/groups/lab", 403}, {dora, "POST /hub/api/groups/lab/users", 400},
+		{dora, "DELETE /hub/api/groups/lab/users", 400}, {dora, "PUT /hub/api/groups/lab/properties", 400}, {dora, "DELETE /hub/api/groups/lab", 204}, {alice, "DELETE /hub/api/groups/lab", 403},
+		{alice, "GET /hub/api/users/alice/shared", 200}, {bob, "GET /hub/api/users/alice/shared", 404}, {alice, "GET /hub/api/users/alice/shared/bob/", 404}, {alice, "DELETE /hub/api/users/alice/shared/bob/", 404},
+		{alice, "GET /hub/api/shares/alice", 200}, {alice, "GET /hub/api/shares/alice/", 200}, {alice, "GET /hub/api/shares/alice/none", 404}, {alice, "POST /hub/api/shares/alice/", 403},
+		{dora, "POST /hub/api/shares/alice/", 400}, {dora, "PATCH /hub/api/shares/alice/", 400}, {dora, "DELETE /hub/api/shares/alice/", 204}, {dora, "POST /hub/api/shares/alice", 405},
+		{dora, "GET /hub/api/share-codes/alice", 200}, {dora, "POST /hub/api/share-codes/alice/", 200}, {alice, "POST /hub/api/share-codes/alice/", 403},
+		{dora, "DELETE /hub/api/share-codes/alice/?id=sc_9", 404}, {dora, "DELETE /hub/api/share-codes/alice/?id=9", 404}, {dora, "DELETE /hub/api/share-codes/alice/?code=x", 404}, {dora, "DELETE /hub/api/share-codes/alice/", 204},
+		{dora, "GET /hub/api/groups/lab/shared", 200}, {dora, "GET /hub/api/groups/lab/shared/alice/", 404}, {dora, "DELETE /hub/api/groups/lab/shared/alice/", 404},
+		{alice, "GET /hub/api/services", 403}, {dora, "GET /hub/api/services", 200}, {dora, "GET /hub/api/services/all", 200}, {dora, "GET /hub/api/services/none", 404}, {limited, "GET /hub/api/services/limited", 200}, {limited, "GET /hub/api/services/all", 404},
+		{dora, "POST /hub/api/services/new", 201}, {dora, "POST /hub/api/services/all", 409}, {dora, "POST /hub/api/services/a%2Fb", 400}, {dora, "DELETE /hub/api/services/all", 405}, {dora, "DELETE /hub/api/services/none", 404},
+		{alice, "GET /hub/api/proxy", 403}, {dora, "GET /hub/api/proxy", 200}, {dora, "POST /hub/api/proxy", 200}, {dora, "PATCH /hub/api/proxy", 400},
+		{alice, "POST /hub/api/shutdown", 403}, {dora, "POST /hub/api/shutdown", 403}, {none, "OPTIONS /hub/api/users", 200},
+		{server, "GET /hub/api/authorizations/token/server-token-of-alice", 200}, {alice, "GET /hub/api/authorizations/token/nonsense", 404},
+		{none, "POST /hub/api/authorizations/token", 405},
 		{bob, "POST /hub/api/users/alice/activity", 404}, {bobOAuth, "POST /hub/api/users/alice/activity", 403},
 		{server, "POST /hub/api/users/bob/activity", 404}, {server, "POST /hub/api/users/alice/activity", 400},
 	}
@@ -197,6 +282,33 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 }
 
+// TestStrangeNames checks that a name that no account can have is nobody's, for those who
+// may see everybody as for those who may not.
+func TestStrangeNames(t *testing.T) {
+	srv, f, db := serve(t)
+	for _, name := range []string{"alice@example.org", "a.b", "Alice", "ALICE", "älice", "al\"ice", "al'ice", "alice ", " alice", "..", ".", "alice/..", "../alice", "alice%2F", "alice\x00",
+		"alice\n", "alice;", "alice?", "alice#", "-alice", "0", "a*", "alice:x", "ａlice", strings.Repeat("a", 33), "$USER", "alice,bob"} {
+		path := "/hub/api/users/" + url.PathEscape(name)
+		if name == "." || name == ".." {
+			path = "/hub/api/users/" + strings.ReplaceAll(name, ".", "%2E")
+		}
+		for caller, want := range map[string]string{"alice": "404", "dora": "404"} {
+			if status, body, _ := ask(t, srv, "GET", path, "", "X-Test-User", caller); strconv.Itoa(status) != want || strings.Contains(body, `"kind"`) {
+				t.Errorf("%s: GET %s: %d %s", caller, path, status, body)
+			}
+			if status, body, _ := ask(t, srv, "POST", path+"/server", "", "X-Test-User", caller); status < 400 || status >= 500 {
+				t.Errorf("%s: POST %s/server: %d %s", caller, path, status, body)
+			}
+		}
+	}
+	if len(f.started) > 0 {
+		t.Errorf("started %v", f.started)
+	}
+	if all, err := db.Users(t.Context()); err != nil || len(all) != 3 {
+		t.Errorf("the users are %v, %v", all, err)
+	}
+}
+
 func TestWhoami(t *testing.T) {
 	srv, _, _ := serve(t)
 	_, body, _ := ask(t, srv, "GET", "/hub/api/user", "", "Authorization", "token oauth-token-of-alice")
@@ -204,8 +316,9 @@ func TestWhoami(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"kind": "user", "name": "alice", "groups": []any{}, "token_id": "a1", "session_id": nil,
-		"scopes": []any{"access:servers!server=alice/", "read:users:groups!user=alice", "read:users:name!user=alice"}}
+	want := map[string]any{"kind": "user", "name": "alice", "admin": false, "groups": []any{}, "token_id": "a1", "session_id": nil,
+		"user_info": map[string]any{"name": "alice", "display_name": "alice"},
+		"scopes":    []any{"access:servers!server=alice/", "read:users:groups!user=alice", "read:users:name!user=alice"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("whoami (-want +got):\n%s", diff)
 	}
@@ -251,7 +364,8 @@ func TestStartPassesProfileAndRefusesOtherSites(t *testing.T) {
 	if status != 403 || len(f.started) != 0 {
 		t.Errorf("a start from another site gave %d and started %v", status, f.started)
 	}
-	for body, want := range map[string]string{`{"profile":"big"}`: "alice big", `{"user_options":{"profile":"gpu"}}`: "alice gpu", ``: "alice "} {
+	for _, tt := range [][2]string{{``, "alice "}, {`{"profile":"big"}`, "alice big"}, {`{"user_options":{"profile":"gpu"}}`, "alice gpu"}, {``, "alice gpu"}, {`{"user_options":null}`, "alice gpu"}} {
+		body, want := tt[0], tt[1] // in order: no options are the last options
 		f.states, f.started = map[string]servers.State{}, nil
 		status, _, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", body, "X-Test-User", "alice")
 		if diff := cmp.Diff([]string{want}, f.started); status != 201 || diff != "" {
@@ -318,7 +432,7 @@ data: {"progress":100,"message":"Server ready at /user/alice/","html_message":"S
 // TestRoutesHaveRules fails for a route that nobody thought about.
 func TestRoutesHaveRules(t *testing.T) {
 	for _, rt := range routes() {
-		if rt.access == nobody || rt.handler == nil || (rt.access == scoped) != (rt.scope != "") {
+		if rt.access == nobody || rt.handler == nil || (rt.access == scoped || rt.access == login) != (rt.scopes != "") {
 			t.Errorf("%s %s has no rule of who may call it", rt.method, rt.path)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
 // slowSpawn is how long a start or stop may take before the answer is 202 instead of
@@ -21,42 +22,304 @@ const slowSpawn = 10 * time.Second
 // keepAlive is how often an idle progress stream is written to (apihandlers/users.py).
 const keepAlive = 8 * time.Second
 
-// pathKey gives the default server of the user in the path.
-func pathKey(r *http.Request) (ident.Key, error) { return ident.ParseKey(r.PathValue("user"), "") }
-
-// startBody is a server's user options; the whole body is the options unless
-// user_options stands in it (JupyterHub 6).
-type startBody struct {
-	Profile     string `json:"profile"`
-	UserOptions *struct {
-		Profile string `json:"profile"`
-	} `json:"user_options"`
+// pathKey gives the server that the path names; the user's default one where it names none.
+func pathKey(r *http.Request) (ident.Key, error) {
+	return ident.ParseKey(r.PathValue("user"), r.PathValue("server"))
 }
 
-func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
-	key, err := pathKey(r)
+// findServer gives the server of the path, whose user must be known to the hub.
+func (a *API) findServer(r *http.Request) (ident.Key, error) {
+	if _, err := a.findUser(r); err != nil {
+		return ident.Key{}, err
+	}
+	k, err := pathKey(r)
+	if err != nil {
+		return k, httpx.Fail(http.StatusBadRequest, "%v", err)
+	}
+	return k, nil
+}
+
+// record gives what is remembered of a server; known is false where nothing is.
+func (a *API) record(ctx context.Context, k ident.Key) (rec store.Server, known bool, err error) {
+	rec, err = a.cfg.Records.ServerByKey(ctx, k)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Server{Key: k}, false, nil
+	}
+	return rec, err == nil, err
+}
+
+// serverBody is a request to start, make or change a server (JupyterHub 6).
+type serverBody struct {
+	displayName *string
+	options     map[string]any // nil: none given
+}
+
+// readServerBody takes both forms: JupyterHub 6's, and the older one in which the whole
+// body is the options.
+func readServerBody(w http.ResponseWriter, r *http.Request) (b serverBody, err error) {
+	var raw map[string]any
+	if err := decode(w, r, &raw); err != nil || raw == nil {
+		return b, err
+	}
+	text := func(key string) *string {
+		v, there := raw[key]
+		if !there || v == nil {
+			return nil
+		}
+		s, ok := v.(string)
+		if !ok {
+			err = httpx.Fail(http.StatusBadRequest, "%s must be a string", key)
+		}
+		return &s
+	}
+	options, there := raw["user_options"]
+	_, display := raw["display_name"]
+	if !there && !display {
+		return serverBody{options: raw}, nil
+	}
+	b.displayName = text("display_name")
+	if m, ok := options.(map[string]any); ok {
+		b.options = m
+	} else if options != nil {
+		err = httpx.Fail(http.StatusBadRequest, "user_options must be an object or null")
+	}
+	return b, err
+}
+
+// maxDisplayName bounds what pages show for a server.
+const maxDisplayName = 255
+
+// mayHave refuses a named server that the settings do not allow (base.py:
+// _check_named_server_request).
+func (a *API) mayHave(ctx context.Context, k ident.Key, displayName *string) error {
+	if displayName != nil && len(*displayName) > maxDisplayName {
+		return httpx.Fail(http.StatusBadRequest, "display_name is longer than %d bytes", maxDisplayName)
+	}
+	if k.Server.IsDefault() {
+		return nil
+	}
+	if a.cfg.NamedServers == 0 {
+		return httpx.Fail(http.StatusBadRequest, "Named servers are not enabled.")
+	}
+	if _, known, err := a.record(ctx, k); err != nil || known {
+		return err
+	}
+	if a.cfg.NamedServers < 0 {
+		return nil
+	}
+	all, err := a.cfg.Records.ServersOf(ctx, k.User)
 	if err != nil {
 		return err
 	}
-	var body startBody
-	if err := decode(w, r, &body); err != nil {
+	named := 0
+	for _, s := range all {
+		if !s.Key.Server.IsDefault() {
+			named++
+		}
+	}
+	if named >= a.cfg.NamedServers {
+		return httpx.Fail(http.StatusBadRequest, "User %s already has the maximum of %d named servers. One must be deleted before a new server can be created", k.User, a.cfg.NamedServers)
+	}
+	return nil
+}
+
+// remember keeps a server's name for people and options.
+func (a *API) remember(ctx context.Context, rec store.Server, b serverBody) (store.Server, error) {
+	if b.displayName != nil && *b.displayName != "" {
+		rec.DisplayName = *b.displayName
+	}
+	if rec.DisplayName == "" {
+		rec.DisplayName = rec.Key.Server.String()
+	}
+	if b.options != nil {
+		rec.UserOptions = b.options
+	}
+	return rec, a.cfg.Records.UpsertServer(ctx, rec)
+}
+
+// profileOf reads the one option that means something to the hub.
+func profileOf(options map[string]any) (string, error) {
+	v, there := options["profile"]
+	if !there || v == nil {
+		return "", nil
+	}
+	s, ok := v.(string)
+	if !ok {
+		return "", httpx.Fail(http.StatusBadRequest, "user_options.profile must be a string")
+	}
+	return s, nil
+}
+
+// start answers POST on a server. Without a body the last options are used again.
+func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
+	key, err := a.findServer(r)
+	if err != nil {
 		return err
 	}
-	profile := body.Profile
-	if body.UserOptions != nil {
-		profile = body.UserOptions.Profile
+	body, err := readServerBody(w, r)
+	if err != nil {
+		return err
+	}
+	if err := a.mayHave(r.Context(), key, body.displayName); err != nil {
+		return err
 	}
 	switch state := a.cfg.Servers.Get(key).State; {
 	case state == servers.Ready:
-		return httpx.Fail(http.StatusBadRequest, "%s is already running", key)
+		return httpx.Fail(http.StatusBadRequest, "%s is already running", fullName(key))
 	case state == servers.Stopping:
-		return httpx.Fail(http.StatusBadRequest, "%s is pending stop", key)
-	case !state.Pending():
-		if err := a.cfg.Servers.Start(key, profile); err != nil && !errors.Is(err, servers.ErrActive) {
-			return err
-		}
+		return httpx.Fail(http.StatusBadRequest, "%s is pending stop", fullName(key))
+	case state.Pending():
+		return a.written(w, http.StatusAccepted)
+	}
+	rec, _, err := a.record(r.Context(), key)
+	if err != nil {
+		return err
+	}
+	if len(body.options) == 0 {
+		body.options = nil
+	}
+	options := body.options
+	if options == nil {
+		options = rec.UserOptions
+	}
+	profile, err := profileOf(options)
+	if err != nil {
+		return err
+	}
+	if _, err := a.remember(r.Context(), rec, body); err != nil {
+		return err
+	}
+	if err := a.cfg.Servers.Start(key, profile); err != nil && !errors.Is(err, servers.ErrActive) {
+		return err
 	}
 	return a.awaitStart(w, r, key)
+}
+
+// fullName is a server as JupyterHub's messages have it.
+func fullName(k ident.Key) string {
+	if k.Server.IsDefault() {
+		return k.User.String()
+	}
+	return k.User.String() + ":" + k.Server.String()
+}
+
+// showServer answers GET on one server, known or running (JupyterHub 6).
+func (a *API) showServer(c Caller, w http.ResponseWriter, r *http.Request) error {
+	key, err := a.findServer(r)
+	if err != nil {
+		return err
+	}
+	if !a.known(r, key) {
+		return httpx.Fail(http.StatusNotFound, "%s has no server named '%s'", key.User, key.Server)
+	}
+	return a.writeServer(c, w, r, http.StatusOK, key)
+}
+
+func (a *API) writeServer(c Caller, w http.ResponseWriter, r *http.Request, status int, key ident.Key) error {
+	m, err := a.serverModel(r.Context(), c, a.cfg.Servers.Get(key))
+	if err != nil {
+		return err
+	}
+	return a.json(w, status, m)
+}
+
+// createServer answers PUT: a named server that is not started (JupyterHub 6).
+func (a *API) createServer(c Caller, w http.ResponseWriter, r *http.Request) error {
+	key, err := a.findServer(r)
+	if err != nil {
+		return err
+	}
+	if key.Server.IsDefault() {
+		return httpx.Fail(http.StatusConflict, "User %s already has a default server", key.User)
+	}
+	rec, known, err := a.record(r.Context(), key)
+	if err != nil {
+		return err
+	}
+	if known {
+		return httpx.Fail(http.StatusConflict, "User %s already has server %s", key.User, key.Server)
+	}
+	body, err := readServerBody(w, r)
+	if err != nil {
+		return err
+	}
+	if err := a.mayHave(r.Context(), key, body.displayName); err != nil {
+		return err
+	}
+	if _, err := a.remember(r.Context(), rec, body); err != nil {
+		return err
+	}
+	return a.writeServer(c, w, r, http.StatusCreated, key)
+}
+
+// changeServer answers PATCH on a stopped server (JupyterHub 6).
+func (a *API) changeServer(c Caller, w http.ResponseWriter, r *http.Request) error {
+	key, err := a.findServer(r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Name        *string        `json:"name"`
+		DisplayName *string        `json:"display_name"`
+		UserOptions map[string]any `json:"user_options"`
+	}
+	if err := decodeStrict(w, r, &body); err != nil {
+		return err
+	}
+	if body.Name == nil && body.DisplayName == nil && body.UserOptions == nil {
+		return httpx.Fail(http.StatusBadRequest, "Must specify at least one field to modify.")
+	}
+	rec, known, err := a.record(r.Context(), key)
+	if err != nil {
+		return err
+	}
+	if !known && !key.Server.IsDefault() {
+		return httpx.Fail(http.StatusNotFound, "User %s has no such server %s", key.User, key.Server)
+	}
+	if a.cfg.Servers.Get(key).State.Active() {
+		return httpx.Fail(http.StatusBadRequest, "%s is active. Please stop it before modifying it.", fullName(key))
+	}
+	change := serverBody{displayName: body.DisplayName, options: body.UserOptions}
+	if body.Name != nil && *body.Name != key.Server.String() {
+		return a.rename(c, w, r, rec, *body.Name, change)
+	}
+	if err := a.mayHave(r.Context(), key, body.DisplayName); err != nil {
+		return err
+	}
+	if _, err := a.remember(r.Context(), rec, change); err != nil {
+		return err
+	}
+	return a.writeServer(c, w, r, http.StatusOK, key)
+}
+
+// rename gives a stopped server another name: its record moves, and there is no unit yet
+// that could have the old one.
+func (a *API) rename(c Caller, w http.ResponseWriter, r *http.Request, rec store.Server, name string, change serverBody) error {
+	old := rec.Key
+	key, err := ident.ParseKey(old.User.String(), name)
+	if err != nil {
+		return httpx.Fail(http.StatusBadRequest, "%v", err)
+	}
+	if key.Server.IsDefault() || old.Server.IsDefault() {
+		return httpx.Fail(http.StatusBadRequest, "the default server of user %s has no name and keeps none", key.User)
+	}
+	if _, known, err := a.record(r.Context(), key); err != nil || known {
+		if err != nil {
+			return err
+		}
+		return httpx.Fail(http.StatusConflict, "User %s already has server '%s'", key.User, name)
+	}
+	if change.displayName == nil && rec.DisplayName == old.Server.String() {
+		change.displayName = &name
+	}
+	rec.Key = key
+	if _, err := a.remember(r.Context(), rec, change); err != nil {
+		return err
+	}
+	if err := a.cfg.Records.DeleteServer(r.Context(), old); err != nil {
+		return err
+	}
+	return a.writeServer(c, w, r, http.StatusOK, key)
 }
 
 // awaitStart answers 201 when the server gets ready soon, 202 when it takes longer and
@@ -66,36 +329,52 @@ func (a *API) awaitStart(w http.ResponseWriter, r *http.Request, key ident.Key) 
 	defer cancel()
 	_, _ = a.cfg.Servers.Follow(ctx, key, func(servers.Progress) error { return nil })
 	s := a.cfg.Servers.Get(key)
-	w.Header().Set("Content-Type", "text/plain")
 	switch {
 	case s.State == servers.Ready:
-		w.WriteHeader(http.StatusCreated)
+		return a.written(w, http.StatusCreated)
 	case s.State == servers.Failed && s.Failure != nil:
 		return httpx.Fail(http.StatusInternalServerError, "%s", s.Failure.Message)
-	default:
-		w.WriteHeader(http.StatusAccepted)
 	}
-	return nil
+	return a.written(w, http.StatusAccepted)
 }
 
+// stop answers DELETE on a server: it stops, and with {"remove": true} a named one is
+// forgotten.
 func (a *API) stop(_ Caller, w http.ResponseWriter, r *http.Request) error {
-	key, err := pathKey(r)
+	key, err := a.findServer(r)
 	if err != nil {
 		return err
+	}
+	var body struct {
+		Remove bool `json:"remove"`
+	}
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	switch {
+	case key.Server.IsDefault() && body.Remove:
+		return httpx.Fail(http.StatusBadRequest, "Cannot delete the default server")
+	case !key.Server.IsDefault() && a.cfg.NamedServers == 0 && !a.known(r, key):
+		return httpx.Fail(http.StatusBadRequest, "Named servers are not enabled.")
+	case !a.known(r, key):
+		return httpx.Fail(http.StatusNotFound, "%s has no server named '%s'", key.User, key.Server)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), slowSpawn)
 	defer cancel()
 	err = a.cfg.Servers.Stop(ctx, key)
-	w.Header().Set("Content-Type", "text/plain")
-	switch {
-	case err == nil, errors.Is(err, servers.ErrNotActive):
-		w.WriteHeader(http.StatusNoContent)
-	case errors.Is(err, context.DeadlineExceeded):
-		w.WriteHeader(http.StatusAccepted)
-	default:
+	if err != nil && !errors.Is(err, servers.ErrNotActive) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return nil
+	if body.Remove {
+		// A unit that takes its time ends all the same: its record is not needed for that.
+		if err := a.cfg.Records.DeleteServer(r.Context(), key); err != nil {
+			return err
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return a.written(w, http.StatusAccepted)
+	}
+	return a.written(w, http.StatusNoContent)
 }
 
 // progressEvent is one event of the stream (SpawnProgressAPIHandler).
@@ -111,12 +390,15 @@ type progressEvent struct {
 // progress streams a start as Server-Sent Events until the server is ready or has
 // failed.
 func (a *API) progress(_ Caller, w http.ResponseWriter, r *http.Request) error {
-	key, err := pathKey(r)
+	key, err := a.findServer(r)
 	if err != nil {
 		return err
 	}
+	if !a.known(r, key) {
+		return httpx.Fail(http.StatusNotFound, "%s has no server named '%s'", key.User, key.Server)
+	}
 	if s := a.cfg.Servers.Get(key).State; s == servers.Stopped || s == servers.Stopping {
-		return httpx.Fail(http.StatusBadRequest, "%s is not starting", key)
+		return httpx.Fail(http.StatusBadRequest, "%s is not starting...", fullName(key))
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache")

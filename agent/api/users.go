@@ -2,9 +2,9 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
-	"time"
+	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -13,225 +13,378 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
-// timeFormat is JupyterHub's: ISO 8601 in UTC with microseconds and a Z.
-const timeFormat = "2006-01-02T15:04:05.000000Z"
-
-// stamp gives JupyterHub's form of a time, nil for none.
-func stamp(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-	s := t.UTC().Format(timeFormat)
-	return &s
-}
-
-func tokenID(id int64) string { return "a" + strconv.FormatInt(id, 10) }
-
-// serverModel is JupyterHub's model of a server.
-type serverModel struct {
-	Name         string         `json:"name"`
-	FullName     string         `json:"full_name"`
-	LastActivity *string        `json:"last_activity"`
-	Started      *string        `json:"started"`
-	Pending      *string        `json:"pending"`
-	Ready        bool           `json:"ready"`
-	Stopped      bool           `json:"stopped"`
-	URL          string         `json:"url"`
-	ProgressURL  string         `json:"progress_url"`
-	UserOptions  map[string]any `json:"user_options"`
-}
-
-// userModel is JupyterHub's model of a user; what a caller may not read is left out.
-type userModel struct {
-	Kind         string                  `json:"kind"`
-	Name         string                  `json:"name"`
-	Admin        *bool                   `json:"admin,omitempty"`
-	Roles        []string                `json:"roles,omitempty"`
-	Groups       *[]string               `json:"groups,omitempty"`
-	Server       *string                 `json:"server,omitempty"`
-	Pending      *string                 `json:"pending,omitempty"`
-	Created      *string                 `json:"created,omitempty"`
-	LastActivity *string                 `json:"last_activity,omitempty"`
-	Servers      *map[string]serverModel `json:"servers,omitempty"`
-}
-
-// whoamiModel is the answer to GET /user: the user model and what the credentials are.
-type whoamiModel struct {
-	userModel
-	TokenID   *string  `json:"token_id"`
-	SessionID *string  `json:"session_id"`
-	Scopes    []string `json:"scopes"`
-}
-
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
+// whoami answers whose the credentials are and what they may do. Every token may read at
+// least its owner's name here; the scopes listed are its own alone (SelfAPIHandler).
 func (a *API) whoami(c Caller, w http.ResponseWriter, r *http.Request) error {
-	model, err := a.model(c, r, c.User)
+	seen := c
+	own := scopes.IdentifyService(c.Service)
+	if c.Service == "" {
+		own = scopes.Identify(c.User)
+	}
+	extra, _ := a.cfg.Authority.Table().Expand(own, scopes.Owner{User: c.User, Service: c.Service})
+	seen.Scopes = c.Scopes.Union(extra)
+	m, err := a.ownModel(seen, r)
 	if err != nil {
 		return err
 	}
-	return a.json(w, http.StatusOK, whoamiModel{userModel: model, TokenID: optional(c.TokenID),
-		SessionID: optional(c.SessionID), Scopes: c.Scopes.Sorted()})
+	m["token_id"], m["session_id"], m["scopes"] = optional(c.TokenID), optional(c.SessionID), list(c.Scopes.Sorted())
+	return a.json(w, http.StatusOK, m)
+}
+
+func (a *API) ownModel(c Caller, r *http.Request) (model, error) {
+	if c.Service != "" {
+		s, _ := a.cfg.Services.Get(c.Service)
+		return a.serviceModel(c, s), nil
+	}
+	u, err := a.cfg.Records.UserByName(r.Context(), c.User)
+	if errors.Is(err, store.ErrNotFound) {
+		u, err = store.User{Name: c.User, Admin: c.Admin}, nil // a server outlived the hub's database
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.userModel(r.Context(), c, u, withStopped(r))
+}
+
+// tokenWhoami is the old way to ask whose a token is (deprecated in JupyterHub 1).
+func (a *API) tokenWhoami(c Caller, w http.ResponseWriter, r *http.Request) error {
+	token := r.PathValue("token")
+	if token == "" {
+		return a.whoami(c, w, r)
+	}
+	other := r.Clone(r.Context())
+	other.Header.Set("Authorization", "token "+token)
+	owner, err := a.caller(other)
+	if err != nil {
+		return httpx.Fail(http.StatusNotFound, "no such token")
+	}
+	m, err := a.ownModel(Caller{User: owner.User, Service: owner.Service, Admin: owner.Admin, Scopes: c.Scopes, groups: c.groups}, r)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return errHidden()
+	}
+	return a.json(w, http.StatusOK, m)
+}
+
+// findUser gives the user of the path, who must be known to the hub.
+func (a *API) findUser(r *http.Request) (store.User, error) {
+	return a.lookUp(r, r.PathValue("user"))
+}
+
+func (a *API) lookUp(r *http.Request, name string) (store.User, error) {
+	u, err := ident.ParseUser(name)
+	if err != nil {
+		return store.User{}, httpx.Fail(http.StatusNotFound, "No such user: %s", name)
+	}
+	rec, err := a.cfg.Records.UserByName(r.Context(), u)
+	if errors.Is(err, store.ErrNotFound) {
+		return rec, httpx.Fail(http.StatusNotFound, "No such user: %s", name)
+	}
+	return rec, err
+}
+
+// writeUser answers with a user's model; an empty object where the caller may see nothing
+// of it.
+func (a *API) writeUser(c Caller, w http.ResponseWriter, r *http.Request, status int, u store.User) error {
+	m, err := a.userModel(r.Context(), c, u, withStopped(r))
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		m = model{}
+	}
+	return a.json(w, status, m)
 }
 
 func (a *API) user(c Caller, w http.ResponseWriter, r *http.Request) error {
-	u, err := ident.ParseUser(r.PathValue("user"))
-	if err != nil {
-		return err // the scope check parsed it already
-	}
-	if _, err := a.cfg.Records.UserByName(r.Context(), u); errors.Is(err, store.ErrNotFound) {
-		return httpx.Fail(http.StatusNotFound, "No access to resources or resources not found")
-	}
-	model, err := a.model(c, r, u)
+	u, err := a.findUser(r)
 	if err != nil {
 		return err
 	}
-	return a.json(w, http.StatusOK, model)
+	return a.writeUser(c, w, r, http.StatusOK, u)
 }
 
-// model gives as much of a user as the caller may read.
-func (a *API) model(c Caller, r *http.Request, u ident.User) (userModel, error) {
-	m := userModel{Kind: "user", Name: u.String()}
-	if c.Scopes.AllowsUser(scopes.ReadUsersGroups, u) {
-		groups := []string{}
-		if u == c.User && c.Groups != nil {
-			groups = c.Groups
+// listUsers answers GET /users with its filters, order and pages.
+func (a *API) listUsers(c Caller, w http.ResponseWriter, r *http.Request) error {
+	p, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	q, err := a.userQuery(c, r)
+	if err != nil {
+		return err
+	}
+	q.Offset, q.Limit = p.offset, p.limit
+	users, total, err := a.cfg.Records.FindUsers(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	models := []model{}
+	for _, u := range users {
+		m, err := a.userModel(r.Context(), c, u, withStopped(r))
+		if err != nil {
+			return err
 		}
-		m.Groups = &groups
+		if m != nil {
+			models = append(models, m)
+		}
 	}
-	if !c.Scopes.AllowsUser(scopes.ReadUsers, u) {
-		return m, nil
-	}
-	record, err := a.cfg.Records.UserByName(r.Context(), u)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return m, err
-	}
-	m.Admin, m.Roles = &record.Admin, []string{"user"}
-	if record.Admin {
-		m.Roles = []string{"user", "admin"}
-	}
-	m.Created, m.LastActivity = stamp(record.Created), stamp(record.LastActivity)
-	if c.Scopes.AllowsUser(scopes.ReadServers, u) {
-		a.addServers(&m, u)
-	}
-	return m, nil
+	return a.pages(w, r, p, models, total)
 }
 
-// addServers adds the active servers to a user's model.
-func (a *API) addServers(m *userModel, u ident.User) {
-	active := map[string]serverModel{}
-	for _, s := range a.cfg.Servers.Of(u) {
+// userQuery reads the filters of a request and adds those of the caller's scope.
+func (a *API) userQuery(c Caller, r *http.Request) (store.UserQuery, error) {
+	args := r.URL.Query()
+	q := store.UserQuery{NameFilter: args.Get("name_filter"), Sort: "id"}
+	if args.Has("sort") {
+		q.Sort = args.Get("sort")
+	}
+	switch strings.TrimPrefix(q.Sort, "-") {
+	case "id", "name", "last_activity":
+	default:
+		return q, httpx.Fail(http.StatusBadRequest, "sort must be 'id', 'name', or 'last_activity', not '%s'", q.Sort)
+	}
+	if err := a.filterState(&q, args.Get("state")); err != nil {
+		return q, err
+	}
+	reach := c.Scopes.Filters("list:users")
+	if reach.All {
+		return q, nil
+	}
+	if len(reach.Servers)+len(reach.Services) > 0 {
+		return q, httpx.Fail(http.StatusForbidden, "list:users can be filtered by user and group only")
+	}
+	visible := append([]ident.User{}, reach.Users...)
+	for _, g := range reach.Groups {
+		members, err := a.cfg.Records.Members(r.Context(), g)
+		if err != nil {
+			return q, err
+		}
+		visible = append(visible, members...)
+	}
+	q.Only = both(q.Only, visible)
+	return q, nil
+}
+
+// filterState keeps users by their servers' states: "active" is any server that runs or is
+// on its way, "ready" one that answers, "inactive" no active one.
+func (a *API) filterState(q *store.UserQuery, state string) error {
+	var active, ready []ident.User
+	for _, s := range a.cfg.Servers.List() {
+		if s.State.Active() {
+			active = append(active, s.Key.User)
+		}
+		if s.State == servers.Ready {
+			ready = append(ready, s.Key.User)
+		}
+	}
+	switch state {
+	case "":
+	case "active":
+		q.Only = list(active)
+	case "ready":
+		q.Only = list(ready)
+	case "inactive":
+		q.Except = active
+	default:
+		return httpx.Fail(http.StatusBadRequest, "Unrecognized state filter: '%s'", state)
+	}
+	return nil
+}
+
+// both gives who is in both lists; a nil list is everybody.
+func both(some, others []ident.User) []ident.User {
+	if some == nil {
+		return others
+	}
+	in := map[ident.User]bool{}
+	for _, u := range others {
+		in[u] = true
+	}
+	common := []ident.User{}
+	for _, u := range some {
+		if in[u] {
+			common = append(common, u)
+		}
+	}
+	return common
+}
+
+// userBody is what a request may say of a user. auth_state has no meaning here: what the
+// provider gave stays with the sign-in.
+type userBody struct {
+	Name      *string        `json:"name"`
+	Admin     *bool          `json:"admin"`
+	Groups    []string       `json:"groups"`
+	Roles     []string       `json:"roles"`
+	AuthState map[string]any `json:"auth_state"`
+}
+
+// mayGrant refuses to make an administrator at the wish of one who is none.
+func (b userBody) mayGrant(c Caller) error {
+	if b.Admin != nil && *b.Admin && !c.Admin {
+		return httpx.Fail(http.StatusForbidden, "Only admins can grant admin permissions")
+	}
+	return nil
+}
+
+func (a *API) createUsers(c Caller, w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		userBody
+		Usernames []string `json:"usernames"`
+	}
+	if err := decodeStrict(w, r, &body); err != nil {
+		return err
+	}
+	if len(body.Usernames) == 0 {
+		return httpx.Fail(http.StatusBadRequest, "Must specify at least one user to create")
+	}
+	if err := body.mayGrant(c); err != nil {
+		return err
+	}
+	names, err := parseUsers(body.Usernames)
+	if err != nil {
+		return err
+	}
+	models := []model{}
+	for _, name := range names {
+		u, err := a.newUser(c, r, name, body.userBody)
+		if errors.Is(err, store.ErrExists) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		m, err := a.userModel(r.Context(), c, u, false)
+		if err != nil {
+			return err
+		}
+		models = append(models, m)
+	}
+	if len(models) == 0 {
+		return httpx.Fail(http.StatusConflict, "All %d users already exist", len(names))
+	}
+	return a.json(w, http.StatusCreated, models)
+}
+
+// parseUsers checks names; the error tells all that cannot be.
+func parseUsers(raw []string) (names []ident.User, err error) {
+	var invalid []string
+	for _, text := range raw {
+		u, err := ident.ParseUser(text)
+		if err != nil {
+			invalid = append(invalid, text)
+			continue
+		}
+		names = append(names, u)
+	}
+	switch len(invalid) {
+	case 0:
+		return names, nil
+	case 1:
+		return nil, httpx.Fail(http.StatusBadRequest, "Invalid username: %s", invalid[0])
+	}
+	return nil, httpx.Fail(http.StatusBadRequest, "Invalid usernames: %s", strings.Join(invalid, ", "))
+}
+
+func (a *API) newUser(c Caller, r *http.Request, name ident.User, body userBody) (store.User, error) {
+	u := store.User{Name: name, Admin: body.Admin != nil && *body.Admin}
+	if err := a.cfg.Records.CreateUser(r.Context(), u); err != nil {
+		return u, err
+	}
+	a.cfg.Log.Info("user created", "event", "user-created", "user", name.String(), "by", c.name(), "admin", u.Admin)
+	return a.cfg.Records.UserByName(r.Context(), name)
+}
+
+func (a *API) createUser(c Caller, w http.ResponseWriter, r *http.Request) error {
+	var body userBody
+	if err := decodeStrict(w, r, &body); err != nil {
+		return err
+	}
+	if err := body.mayGrant(c); err != nil {
+		return err
+	}
+	names, err := parseUsers([]string{r.PathValue("user")})
+	if err != nil {
+		return err
+	}
+	u, err := a.newUser(c, r, names[0], body)
+	if errors.Is(err, store.ErrExists) {
+		return httpx.Fail(http.StatusConflict, "User %s already exists", names[0])
+	}
+	if err != nil {
+		return err
+	}
+	return a.writeUser(c, w, r, http.StatusCreated, u)
+}
+
+// changeUser answers PATCH: the admin mark. A name is a Unix account's and can't change.
+func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error {
+	u, err := a.findUser(r)
+	if err != nil {
+		return err
+	}
+	var body userBody
+	if err := decodeStrict(w, r, &body); err != nil {
+		return err
+	}
+	if body.Name != nil && *body.Name != u.Name.String() {
+		return httpx.Fail(http.StatusBadRequest, "cannot rename user %s: users are Unix accounts, and their servers and files have their names", u.Name)
+	}
+	if !c.Admin && u.Admin {
+		return httpx.Fail(http.StatusForbidden, "Only admins can modify other admins")
+	}
+	if err := body.mayGrant(c); err != nil {
+		return err
+	}
+	if body.Admin != nil && *body.Admin != u.Admin {
+		if err := a.cfg.Records.SetAdmin(r.Context(), u.Name, *body.Admin); err != nil {
+			return err
+		}
+		a.cfg.Log.Warn("admin mark changed", "event", "user-admin", "user", u.Name.String(), "by", c.name(), "admin", *body.Admin)
+		u.Admin = *body.Admin
+	}
+	m, err := a.userModel(r.Context(), c, u, false)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		m = model{}
+	}
+	m["auth_state"] = nil
+	return a.json(w, http.StatusOK, m)
+}
+
+// deleteUser stops the user's servers and forgets the user. The Unix account and its files
+// stay.
+func (a *API) deleteUser(c Caller, w http.ResponseWriter, r *http.Request) error {
+	u, err := a.findUser(r)
+	if err != nil {
+		return err
+	}
+	if u.Name == c.User {
+		return httpx.Fail(http.StatusBadRequest, "Cannot delete yourself!")
+	}
+	for _, s := range a.cfg.Servers.Of(u.Name) {
+		if s.State == servers.Stopping {
+			return httpx.Fail(http.StatusBadRequest, "%s's server is in the process of stopping, please wait.", u.Name)
+		}
 		if !s.State.Active() {
 			continue
 		}
-		model := a.server(s)
-		active[s.Key.Server.String()] = model
-		if s.Key.Server.IsDefault() {
-			m.Pending = model.Pending
-			if model.Ready {
-				m.Server = &model.URL
-			}
+		if err := a.cfg.Servers.Stop(r.Context(), s.Key); err != nil && !errors.Is(err, servers.ErrNotActive) {
+			return fmt.Errorf("stop %s: %w", s.Key.Unit(), err)
 		}
 	}
-	m.Servers = &active
-}
-
-// server gives JupyterHub's model of a server.
-func (a *API) server(s servers.Server) serverModel {
-	m := serverModel{
-		Name: s.Key.Server.String(), FullName: s.Key.User.String() + "/" + s.Key.Server.String(),
-		LastActivity: stamp(s.LastActivity), Started: stamp(s.Started),
-		Ready: s.State == servers.Ready, Stopped: !s.State.Active(),
-		URL:         a.cfg.BaseURL + s.Key.Path()[1:],
-		ProgressURL: a.progressURL(s.Key), UserOptions: map[string]any{},
-	}
-	if s.Profile != "" {
-		m.UserOptions["profile"] = s.Profile
-	}
-	switch {
-	case s.State.Pending():
-		m.Pending = optional("spawn")
-	case s.State == servers.Stopping:
-		m.Pending = optional("stop")
-	}
-	return m
-}
-
-func (a *API) progressURL(k ident.Key) string {
-	return a.cfg.BaseURL + "hub/api/users/" + k.User.String() + "/server/progress"
-}
-
-// maxFuture is how far ahead a server's clock may be (apihandlers/users.py).
-const maxFuture = 59 * time.Minute
-
-// activityBody is what single-user servers report.
-type activityBody struct {
-	LastActivity *time.Time `json:"last_activity"`
-	Servers      map[string]struct {
-		LastActivity *time.Time `json:"last_activity"`
-	} `json:"servers"`
-}
-
-// activity takes a report of when a user and their servers were last active. Times
-// only move forward.
-func (a *API) activity(_ Caller, w http.ResponseWriter, r *http.Request) error {
-	var body activityBody
-	if err := decode(w, r, &body); err != nil {
+	if err := a.cfg.EndSessions(r.Context(), u.Name); err != nil {
 		return err
 	}
-	if body.LastActivity == nil && len(body.Servers) == 0 {
-		return httpx.Fail(http.StatusBadRequest, "the body must hold last_activity or servers")
-	}
-	user := r.PathValue("user")
-	touched := map[ident.Key]time.Time{}
-	for name, s := range body.Servers {
-		key, err := ident.ParseKey(user, name)
-		if err != nil || !a.cfg.Servers.Get(key).State.Active() {
-			return httpx.Fail(http.StatusBadRequest, "no such server: %q", name)
-		}
-		if s.LastActivity == nil {
-			return httpx.Fail(http.StatusBadRequest, "server %q has no last_activity", name)
-		}
-		touched[key] = *s.LastActivity
-	}
-	latest := body.LastActivity
-	for _, t := range touched {
-		if latest == nil || t.After(*latest) {
-			latest = &t
-		}
-	}
-	if time.Until(*latest) > maxFuture {
-		return httpx.Fail(http.StatusBadRequest, "last_activity %s is in the future; is the server's clock right?", latest.Format(time.RFC3339))
-	}
-	return a.record(r, user, *latest, touched)
-}
-
-func (a *API) record(r *http.Request, name string, latest time.Time, touched map[ident.Key]time.Time) error {
-	user, err := ident.ParseUser(name)
-	if err != nil {
+	if err := a.cfg.Records.DeleteUser(r.Context(), u.Name); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	for key, t := range touched {
-		a.cfg.Servers.Touch(key, t)
-		if err := a.touchServer(r, key, t); err != nil {
-			return err
-		}
-	}
-	return a.cfg.Records.TouchUser(r.Context(), user, latest)
-}
-
-// touchServer keeps a server's activity. A hub that lost its database makes the
-// server's record anew.
-func (a *API) touchServer(r *http.Request, key ident.Key, t time.Time) error {
-	err := a.cfg.Records.TouchServer(r.Context(), key, t)
-	if !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	s := a.cfg.Servers.Get(key)
-	return a.cfg.Records.UpsertServer(r.Context(), store.Server{Key: key, LastActivity: t, Profile: s.Profile, Started: s.Started})
+	a.cfg.Log.Warn("user deleted", "event", "user-deleted", "user", u.Name.String(), "by", c.name())
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

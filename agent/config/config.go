@@ -31,17 +31,17 @@ type Config struct {
 	Access  Access
 	Session Session
 	Servers Servers
-	Tokens  Tokens
+	Metrics Metrics
+	Tokens  TokenSettings
 	Web     Web
+	Cull    Cull
 	Log     Log
 	State   State
 
-	// Roles, Groups, CustomScopes and Services are sections that are there once for each
-	// name (families.go). No value is nil.
 	Roles        map[string]*Role
 	Groups       map[string]*Group
-	CustomScopes map[string]*CustomScope
 	Services     map[string]*Service
+	CustomScopes map[string]*CustomScope
 
 	origins map[string]Origin // setting's key -> where its value comes from; none for defaults
 }
@@ -103,8 +103,10 @@ type Access struct {
 	AdminGroups     []string
 	AdminUnixGroups []string
 	AllowAll        bool
-	Recheck         time.Duration
-	MaxStale        time.Duration
+	// ImportUnixGroups become groups of the hub.
+	ImportUnixGroups []string
+	Recheck          time.Duration
+	MaxStale         time.Duration
 }
 
 // Empty tells whether no rule lets anybody in.
@@ -124,27 +126,7 @@ type Servers struct {
 	StartTimeout time.Duration
 	HTTPTimeout  time.Duration
 	StopTimeout  time.Duration
-	Named        NamedServers
-}
-
-// NamedServers is how many named servers a person may have: 0 none, a positive number so
-// many, Unlimited any number.
-type NamedServers int
-
-// Unlimited lets people have any number of named servers.
-const Unlimited NamedServers = -1
-
-// Allowed tells whether there are named servers at all, as JupyterHub's
-// allow_named_servers.
-func (n NamedServers) Allowed() bool { return n != 0 }
-
-// Limit is JupyterHub's named_server_limit_per_user, where 0 means none.
-func (n NamedServers) Limit() int { return max(0, int(n)) }
-
-// Tokens is the section [tokens].
-type Tokens struct {
-	DefaultExpiresIn time.Duration // 0: never
-	MaxExpiresIn     time.Duration // 0: no bound
+	Named        int // how many named servers a user may have; below 0 any number
 }
 
 // Web is the section [web].
@@ -152,6 +134,31 @@ type Web struct {
 	Contact          string
 	Announcement     string
 	RedirectToServer bool
+}
+
+// Metrics is the section [metrics].
+type Metrics struct {
+	Authenticate bool
+}
+
+// Cull is the section [cull].
+type Cull struct {
+	Enabled    bool
+	Idle       time.Duration // 0: never
+	MaxAge     time.Duration // 0: never
+	MaxAgeBusy bool
+	Every      time.Duration
+	Notice     time.Duration
+	BusyCPU    int // percent of one core; 0: the processor is not looked at
+	Connected  bool
+	Groups     map[string]CullGroup // by the Unix group's name
+}
+
+// CullGroup is a section [cull.group.NAME]; nil is what [cull] has.
+type CullGroup struct {
+	Idle   *time.Duration
+	MaxAge *time.Duration
+	Exempt bool
 }
 
 // Log is the section [log].

@@ -19,8 +19,9 @@ type reader struct {
 	cfg      *Config
 	settings map[string]Setting
 	sections map[string]bool
-	families map[string]family
-	lines    map[string]int // key -> line
+	named    map[string]named // by section: "services.*"
+	entry    string           // the named section that is being read
+	lines    map[string]int   // key -> line
 	problems Problems
 }
 
@@ -31,17 +32,17 @@ func apply(c *Config, file string, data []byte) Problems {
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		return Problems{syntaxProblem(file, err)}
 	}
-	r := &reader{file: file, cfg: c, settings: map[string]Setting{}, sections: map[string]bool{}, families: map[string]family{}, lines: keyLines(data)}
+	r := &reader{file: file, cfg: c, settings: map[string]Setting{}, sections: map[string]bool{}, named: map[string]named{}, lines: keyLines(data)}
 	for _, s := range Settings() {
 		r.settings[s.Key] = s
 	}
 	for _, s := range Sections() {
-		r.sections[s[0]] = true
+		r.sections[strings.TrimSuffix(s[0], ".*")] = true
 	}
-	for _, f := range families() {
-		r.families[f.key] = f
+	for _, n := range namedSections() {
+		r.named[n.section] = n
 	}
-	r.table("", tree)
+	r.table("", "", tree)
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
 	})
@@ -57,29 +58,61 @@ func syntaxProblem(file string, err error) Problem {
 	return p
 }
 
-func (r *reader) table(prefix string, tree map[string]any) {
+// table reads a section. pattern is prefix with a "*" for the name of a named section.
+func (r *reader) table(prefix, pattern string, tree map[string]any) {
+	many, isMany := r.named[pattern+"*"]
 	for name, v := range tree {
-		key := prefix + quoteKey(name)
-		if s, ok := r.settings[key]; ok {
-			r.value(s, v)
-		} else if f, ok := r.families[key]; ok {
-			r.family(f, v)
-		} else if !r.sections[key] {
-			r.problem(key, "%s", r.unknown(key, v))
-		} else if sub, ok := v.(map[string]any); ok {
-			r.table(key+".", sub)
-		} else {
+		key, known := prefix+quoteKey(name), pattern+quoteKey(name)
+		sub, isTable := v.(map[string]any)
+		switch s, ok := r.settings[known]; {
+		case isMany && !isTable:
 			r.problem(key, "expected a section [%s], found %s", key, typeName(v))
+		case isMany:
+			r.namedTable(many, key, name, sub)
+		case ok:
+			r.value(s, key, v)
+		case !r.sections[known]:
+			r.problem(key, "%s", r.unknown(known, v))
+		case !isTable:
+			r.problem(key, "expected a section [%s], found %s", key, typeName(v))
+		default:
+			r.table(key+".", known+".", sub)
 		}
 	}
 }
 
-func (r *reader) value(s Setting, v any) {
-	if err := s.read(r.cfg, v); err != nil {
-		r.problem(s.Key, "%s", expected(s, v, err))
+// namedTable reads one of several sections of a kind.
+func (r *reader) namedTable(n named, key, name string, tree map[string]any) {
+	if n.check != nil {
+		if err := n.check(name); err != nil {
+			r.problem(key, "%v", err)
+			return
+		}
+	}
+	n.add(r.cfg, name)
+	if _, ok := r.cfg.origins[key]; !ok {
+		r.cfg.origins[key] = Origin{r.file, r.lines[key]}
+	}
+	r.entry = name
+	r.table(key+".", n.section+".", tree)
+}
+
+func (r *reader) value(s Setting, key string, v any) {
+	read := s.read
+	if s.readNamed != nil {
+		read = func(c *Config, v any) error { return s.readNamed(c, r.entry, v) }
+	}
+	err := read(r.cfg, v)
+	var below *belowError
+	if errors.As(err, &below) {
+		r.problem(key+"."+below.key, "%s", below.err)
 		return
 	}
-	r.cfg.origins[s.Key] = Origin{r.file, r.lines[s.Key]}
+	if err != nil {
+		r.problem(key, "%s", expected(s, v, err))
+		return
+	}
+	r.cfg.origins[key] = Origin{r.file, r.lines[key]}
 }
 
 func (r *reader) unknown(key string, v any) string {
@@ -89,18 +122,11 @@ func (r *reader) unknown(key string, v any) string {
 		for s := range r.sections {
 			known = append(known, s)
 		}
-		for f := range r.families {
-			known = append(known, f)
-		}
 	} else {
 		for s := range r.settings {
 			known = append(known, s)
 		}
 	}
-	return unknownOf(what, key, known)
-}
-
-func unknownOf(what, key string, known []string) string {
 	slices.Sort(known)
 	if near := suggest(key, known); near != "" {
 		return fmt.Sprintf("unknown %s; did you mean %q?", what, near)

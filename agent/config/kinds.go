@@ -96,8 +96,10 @@ var (
 	level          = ofText(`"debug", "info", "warn" or "error"`, parseLevel, func(l slog.Level) string { return quote(strings.ToLower(l.String())) })
 	boolean        = kind[bool]{"true or false", readBool, strconv.FormatBool}
 	optionalBool   = kind[*bool]{"true or false", readOptionalBool, showOptionalBool}
+	percent        = kind[int]{"a whole number of percent, such as 5, or 0", readPercent, strconv.Itoa}
 	port           = kind[int]{"a port from 0 to 65535", readPort, strconv.Itoa}
-	namedServers   = kind[NamedServers]{"true, false or a number above zero", readNamed, showNamed}
+	count          = kind[int]{"true, false or a number", readCount, showCount}
+	cullGroups     = kind[map[string]CullGroup]{`a section for each group, such as { staff = { idle = "8h" } }`, readCullGroups, showCullGroups}
 	userMap        = kind[map[string]ident.User]{`a table of names, such as { haoyangz = "zeng" }`, readUserMap, showUserMap}
 )
 

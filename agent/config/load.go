@@ -28,10 +28,6 @@ type Source struct {
 	Secrets string
 	// Lookup is the environment. Required.
 	Lookup func(string) (string, bool)
-	// Scopes gives what tells whether a scope of a role or service means something, with the
-	// custom scopes of the settings. Optional: only the form of scopes is checked, and that
-	// custom scopes are declared.
-	Scopes func(*Config) func(scope string) error
 }
 
 // Host gives the Source of an installed hub; file "" means DefaultFile. With another file,
@@ -70,7 +66,7 @@ func Load(src Source) (*Config, error) {
 		return nil, err
 	}
 	if problems = append(problems, more...); len(problems) == 0 {
-		problems = append(c.contradictions(src.File), c.permissionProblems(src)...)
+		problems = c.contradictions(src.File)
 	}
 	if len(problems) > 0 {
 		return nil, problems
@@ -156,7 +152,7 @@ func (c *Config) fillIn(src Source) (Problems, error) {
 	if err := c.secret(src, variables, origin); err != nil {
 		return nil, err
 	}
-	if err := c.completeServices(src); err != nil {
+	if err := c.serviceTokens(src); err != nil {
 		return nil, err
 	}
 	if dir, ok := src.Lookup("STATE_DIRECTORY"); ok && c.State.Directory == "" {

@@ -77,7 +77,17 @@ func TestProblems(t *testing.T) {
 		"public path":           {map[string]string{"hub.toml": good, "hub.d/1.toml": "http.public_url = \"https://hub.example.org/x\"\n"}, []string{"hub.d/1.toml:1: http.public_url: its path must be http.base_url"}},
 		"all and some":          {map[string]string{"hub.toml": good, "hub.d/1.toml": "access.allow_all = true\naccess.users = [\"alice\"]\n"}, []string{"hub.d/1.toml:1: access.allow_all: contradicts"}},
 		"blocked and listed":    {map[string]string{"hub.toml": good, "hub.d/1.toml": "access.blocked_users = [\"alice\"]\naccess.users = [\"alice\"]\n"}, []string{"hub.d/1.toml:1: access.blocked_users: names alice"}},
-		"old file":              {map[string]string{"hub.toml": good, "secrets/oauth.env": "A=1\n=x\nB C=1\n"}, []string{"secrets/oauth.env:2: there is no name", "secrets/oauth.env:3: there is a blank"}},
+		"cull": {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nidle = 5\nmax_age = \"x\"\nbusy_cpu = -1\nfoo = 1\n[cull.group]\nstaff = 1\n"}, []string{
+			"hub.d/1.toml:3: cull.idle: expected a time, such as", "hub.d/1.toml:4: cull.max_age: expected a time", "hub.d/1.toml:5: cull.busy_cpu: expected a whole number of percent, such as 5, or 0; -1 is out of range",
+			"hub.d/1.toml:6: cull.foo: unknown key", "hub.d/1.toml:8: cull.group.staff: expected a section, found a whole number"}},
+		"cull group's key":   {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.staff]\nidle = \"2h\"\nidel = 1\n"}, []string{"hub.d/1.toml:3: cull.group.staff.idel: unknown key; a group has idle, max_age and exempt"}},
+		"cull group's value": {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.\"domain users\"]\nexempt = \"yes\"\n"}, []string{`hub.d/1.toml:2: cull.group."domain users".exempt: expected true or false, found text`}},
+		"cull group's name":  {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.\"a,b\"]\n"}, []string{`hub.d/1.toml:1: cull.group."a,b": "a,b" cannot be a group's name`}},
+		"cull notice":        {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nnotice = \"1h\"\n"}, []string{"hub.d/1.toml:3: cull.notice: not shorter than idle, so"}},
+		"cull group notice":  {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\ngroup = { x = { idle = \"5m\" } }\n"}, []string{"hub.toml: cull.notice: not shorter than idle of group x"}},
+		"cull never":         {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nidle = \"0s\"\n"}, []string{"hub.d/1.toml:2: cull.enabled: has no effect"}},
+		"cull is off":        {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nidle = \"0s\"\nnotice = \"9h\"\n"}, nil},
+		"old file":           {map[string]string{"hub.toml": good, "secrets/oauth.env": "A=1\n=x\nB C=1\n"}, []string{"secrets/oauth.env:2: there is no name", "secrets/oauth.env:3: there is a blank"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -135,25 +145,6 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// allSettings gives Settings and those of the families' examples.
-func allSettings() []Setting {
-	all := Settings()
-	for _, f := range Families() {
-		all = append(all, f.Settings...)
-	}
-	return all
-}
-
-// addExamples gives c an empty section of each family.
-func addExamples(t *testing.T, c *Config) {
-	t.Helper()
-	for _, f := range Families() {
-		if problems := apply(c, "f", []byte("["+f.Example+"]")); len(problems) > 0 {
-			t.Fatal(problems)
-		}
-	}
-}
-
 // TestTable checks that every field of Config is bound to exactly one setting.
 func TestTable(t *testing.T) {
 	fields := 0
@@ -163,12 +154,12 @@ func TestTable(t *testing.T) {
 			if !f.IsExported() || f.Type == reflect.TypeFor[Secret]() {
 				continue
 			}
-			inner := f.Type
-			if inner.Kind() == reflect.Map && inner.Elem().Kind() == reflect.Pointer {
-				inner = inner.Elem().Elem() // of a family
+			if f.Type.Kind() == reflect.Struct && f.Type.PkgPath() == typ.PkgPath() {
+				count(f.Type)
+				continue
 			}
-			if inner.Kind() == reflect.Struct && inner.PkgPath() == typ.PkgPath() {
-				count(inner)
+			if f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Pointer {
+				count(f.Type.Elem().Elem())
 				continue
 			}
 			fields++
@@ -176,7 +167,7 @@ func TestTable(t *testing.T) {
 	}
 	count(reflect.TypeFor[Config]())
 	keys := map[string]bool{}
-	for _, s := range allSettings() {
+	for _, s := range Settings() {
 		if keys[s.Key] || s.Doc == "" || s.Type == "" {
 			t.Errorf("setting %s is there twice or lacks words", s.Key)
 		}
@@ -190,29 +181,106 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// entries names one section of each kind of which there may be many.
+const entries = "[roles.thing]\n[groups.thing]\n[services.thing]\n[custom_scopes.thing]\n"
+
+// shown gives what a setting shows, for the entry "thing" where there may be many.
+func shown(s Setting, c *Config) string {
+	if s.showNamed != nil {
+		return s.showNamed(c, "thing")
+	}
+	return s.show(c)
+}
+
 // TestTableFields sets each setting alone to its example and checks that it changes what
 // it shows, and that no other setting does.
 func TestTableFields(t *testing.T) {
-	base, err := defaults()
-	if err != nil {
-		t.Fatal(err)
+	fresh := func() *Config {
+		c, err := defaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems := apply(c, "e", []byte(entries)); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return c
 	}
-	addExamples(t, base)
-	for _, s := range allSettings() {
+	base := fresh()
+	for _, s := range Settings() {
 		if s.Example == "" {
 			continue
 		}
 		t.Run(s.Key, func(t *testing.T) {
-			c, _ := defaults()
-			addExamples(t, c)
-			if problems := apply(c, "f", []byte(s.Key+" = "+s.Example)); len(problems) > 0 {
+			c := fresh()
+			if problems := apply(c, "f", []byte(strings.Replace(s.Key, "*", "thing", 1)+" = "+s.Example)); len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			for _, other := range allSettings() {
-				changed := other.show(c) != other.show(base)
+			for _, other := range Settings() {
+				changed := shown(other, c) != shown(other, base)
 				if changed != (other.Key == s.Key) {
 					t.Errorf("%s changed: %v", other.Key, changed)
 				}
+			}
+		})
+	}
+}
+
+// TestGrants reads roles, groups, services and custom scopes.
+func TestGrants(t *testing.T) {
+	tests := map[string]struct{ text, want string }{
+		"good": {`[roles.reader]
+scopes = ["list:users", "custom:board:write"]
+services = ["board"]
+[groups."lab one"]
+users = ["alice"]
+[services.board]
+url = "http://127.0.0.1:9001"
+oauth = true
+token_file = "TOKEN"
+oauth_client_allowed_scopes = ["read:servers!user"]
+[custom_scopes."custom:board:write"]
+description = "write"
+[tokens]
+max_expires_in = "720h"`, ""},
+		"role of another shape":   {"[roles]\nreader = 1", `f:2: roles.reader: expected a section [roles.reader], found`},
+		"name of a role":          {"[roles.A]\n", `f:1: roles.A: cannot use role name "A"`},
+		"the role admin":          {"[roles.admin]\nscopes = [\"list:users\"]", `hub.toml:2: roles.admin.scopes: cannot define role "admin"`},
+		"unknown scope":           {"[roles.reader]\nscopes = [\"list:userz\"]", `hub.toml:2: roles.reader.scopes`},
+		"unknown service":         {"[roles.reader]\nservices = [\"x\"]", `hub.toml:2: roles.reader.services: names the service "x"`},
+		"unknown key":             {"[services.board]\nurll = \"x\"", `f:2: services.board.urll: unknown key; did you mean "services.*.url"?`},
+		"name of a service":       {"[services.\"a/b\"]\n", `cannot use service name "a/b"`},
+		"client without a secret": {"[services.board]\noauth = true", `hub.toml:2: services.board.oauth: needs a token`},
+		"a server's client id":    {"[services.board]\ntoken_file = \"TOKEN\"\noauth_client_id = \"jupyterhub-user-x\"", `is the form of a server's`},
+		"custom scope":            {"[custom_scopes.x]\n", `custom_scopes: `},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			token := filepath.Join(dir, "token")
+			if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			text := strings.ReplaceAll(tt.text, "TOKEN", token)
+			file := filepath.Join(dir, "hub.toml")
+			for f, content := range map[string]string{file: text, filepath.Join(dir, "hub.d", "50.toml"): good} {
+				_ = os.Mkdir(filepath.Join(dir, "hub.d"), 0o755)
+				if err := os.WriteFile(f, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := Load(Host(file, func(string) (string, bool) { return "", false }))
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(tt.want, "f:")) {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Services["board"].Token.Reveal() != "0123456789abcdef" || c.ClientID("board") != "service-board" ||
+				c.RedirectURI("board") != "/services/board/oauth_callback" || len(c.Groups["lab one"].Users) != 1 {
+				t.Errorf("got %+v", c.Services["board"])
 			}
 		})
 	}
@@ -227,8 +295,7 @@ func TestUnreadable(t *testing.T) {
 }
 
 func FuzzApply(f *testing.F) {
-	for _, s := range []string{good, "[http\n", "a.b.\"c.d\" = {x=1}\n", "[[login]]\n", "[login.username_map]\n\"é\" = \"x\"\n", "http = 1",
-		"services = 1\n", "[services.\"a.b\"]\nx = 1\n", "roles = { abc = { scopes = [\"a b\"] }, \"\" = 1 }\n", "[groups.x.properties]\n\"\" = 1\n"} {
+	for _, s := range []string{good, "[http\n", "a.b.\"c.d\" = {x=1}\n", "[[login]]\n", "[login.username_map]\n\"é\" = \"x\"\n", "http = 1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

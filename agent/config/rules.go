@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,11 +72,15 @@ func rules() []rule {
 			}
 			return ""
 		}},
+		{"cull.notice", func(c *Config) string {
+			idle, who := c.shortestIdle()
+			return when(c.Cull.Enabled && idle > 0 && c.Cull.Notice >= idle, "not shorter than idle"+who+", so that the end would always be announced")
+		}},
+		{"cull.enabled", func(c *Config) string {
+			return when(c.Cull.Enabled && c.neverCulls(), "has no effect while idle and max_age are 0s")
+		}},
 		{"access.max_stale", func(c *Config) string {
 			return when(c.Access.MaxStale < c.Access.Recheck, "shorter than access.recheck, so that every session would end before it is looked up again")
-		}},
-		{"tokens.default_expires_in", func(c *Config) string {
-			return when(c.Tokens.MaxExpiresIn > 0 && c.Tokens.DefaultExpiresIn > c.Tokens.MaxExpiresIn, "longer than tokens.max_expires_in")
 		}},
 	}
 }
@@ -136,6 +141,17 @@ func (c *Config) contradictions(main string) Problems {
 			o = Origin{File: main}
 		}
 		problems = append(problems, Problem{o.File, o.Line, r.key, text})
+	}
+	troubles := c.grantTroubles()
+	for _, key := range slices.Sorted(maps.Keys(troubles)) {
+		o, ok := c.Origin(key)
+		if section := key[:strings.LastIndexByte(key, '.')+1]; !ok && section != "" {
+			o, ok = c.Origin(strings.TrimSuffix(section, "."))
+		}
+		if !ok {
+			o = Origin{File: main}
+		}
+		problems = append(problems, Problem{o.File, o.Line, key, troubles[key]})
 	}
 	return problems
 }

@@ -13,13 +13,7 @@ const (
 	oldEnvFile   = "oauth.env"
 	clientSecret = "client-secret"
 	credential   = "hub_"
-
-	serviceSecret = "service-" // and the service's name
 )
-
-// apiToken may stand before a service's token, so that systemd can read the same file as
-// the service's environment.
-const apiToken = "JUPYTERHUB_API_TOKEN="
 
 // secretFile reads a file of secrets; found is false when there is none, or when it may
 // not be read outside the unit.
@@ -91,44 +85,4 @@ func (c *Config) secret(src Source, variables, origin map[string]string) error {
 func (c *Config) setSecret(data []byte, file string) {
 	c.Login.ClientSecret = NewSecret(strings.TrimRight(string(data), "\r\n"))
 	c.origins["login.client_secret"] = Origin{File: file}
-}
-
-// tokenKey names where a service's token comes from among the origins.
-func tokenKey(name string) string { return "services." + name + ".token" }
-
-// completeServices fills in what services leave out, and reads their tokens.
-func (c *Config) completeServices(src Source) error {
-	for name, s := range c.Services {
-		if s.OAuthClientID == "" {
-			s.OAuthClientID = serviceSecret + name
-		}
-		if s.OAuthRedirectURI == "" {
-			s.OAuthRedirectURI = c.ServicePrefix(name) + "oauth_callback"
-		}
-		if err := c.serviceToken(src, name, s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ServicePrefix is the URL path of a service, with a slash at both ends.
-func (c *Config) ServicePrefix(name string) string { return c.HTTP.BaseURL + "services/" + name + "/" }
-
-// serviceToken reads the file of the settings, or else the credential.
-func (c *Config) serviceToken(src Source, name string, s *Service) error {
-	file, found := s.TokenFile, true
-	var data []byte
-	var err error
-	if file != "" {
-		data, err = readFile(file)
-	} else {
-		data, file, found, err = src.secretFile(serviceSecret + name)
-	}
-	if err != nil || !found {
-		return err
-	}
-	s.Token = NewSecret(strings.TrimPrefix(strings.TrimRight(string(data), "\r\n"), apiToken))
-	c.origins[tokenKey(name)] = Origin{File: file}
-	return nil
 }

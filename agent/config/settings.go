@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,10 @@ type Setting struct {
 
 	read func(*Config, any) error
 	show func(*Config) string
+
+	// For keys with a "*", which stands for the name of an entry.
+	readNamed func(c *Config, name string, v any) error
+	showNamed func(c *Config, name string) string
 }
 
 // Section gives the part of the key before the last dot.
@@ -53,18 +58,24 @@ func Sections() [][2]string {
 		{"login.endpoints", "URLs of a provider without discovery. With the first, `token` and `jwks` set there is no discovery; otherwise each replaces what discovery says."},
 		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a rule nobody may enter."},
 		{"session", "How long a login lasts."},
-		{"servers", "How long a server may take, and how many a person may have."},
-		{"tokens", "How long the API tokens last that people make for themselves."},
-		{"web", "What the pages say, and where they lead."},
+		{"servers", "How long a server may take, and how many a user may have."},
+		{"cull", "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off where jupyterhub-idle-culler does this."},
+		{"metrics", "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
+		{"tokens", "API tokens."},
+		{"roles.*", "A role: scopes, and who has them. As JupyterHub's `load_roles`."},
+		{"groups.*", "A group of users. As JupyterHub's `load_groups`."},
+		{"services.*", "A service: a program of the lab's own that speaks to the hub. As JupyterHub's `services`; the hub starts none."},
+		{"custom_scopes.*", "A scope that means something to a service. As JupyterHub's `custom_scopes`."},
+		{"web", "The pages."},
 		{"log", "What the journal gets."},
 		{"state", "Where the database and the keys are."},
 	}
 }
 
-// Settings gives all settings in the order in which they are documented, but those of
-// Families. Names and defaults of login are those of agent/login.
+// Settings gives all settings in the order in which they are documented. Names and
+// defaults of login are those of agent/login.
 func Settings() []Setting {
-	return append(append(append(httpSettings(), loginSettings()...), accessSettings()...), otherSettings()...)
+	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(), otherSettings(), grantSettings())
 }
 
 func httpSettings() []Setting {
@@ -140,25 +151,44 @@ func accessSettings() []Setting {
 		def("access.admin_groups", texts, func(c *Config) *[]string { return &c.Access.AdminGroups }, "", `["lab-admins"]`, "Groups of the provider's claim whose members are administrators."),
 		def("access.admin_unix_groups", groups, func(c *Config) *[]string { return &c.Access.AdminUnixGroups }, "", `["hubadmin"]`, "Unix groups whose members are administrators."),
 		def("access.allow_all", boolean, func(c *Config) *bool { return &c.Access.AllowAll }, `false`, "", "Everyone whom the provider knows and who has a Unix account may enter."),
+		def("access.import_unix_groups", groups, func(c *Config) *[]string { return &c.Access.ImportUnixGroups }, "", `["gpu", "students"]`, "Unix groups of the host that become groups of the hub for those of its users who are in them, as those of `unix_groups` do."),
 		def("access.recheck", duration, func(c *Config) *time.Duration { return &c.Access.Recheck }, `"5m"`, "", "How often the right to be here is looked up again while a session is used."),
 		def("access.max_stale", duration, func(c *Config) *time.Duration { return &c.Access.MaxStale }, `"24h"`, "", "How long a session lasts while that cannot be looked up."),
 	}
 }
 
-func otherSettings() []Setting {
+func serverSettings() []Setting {
 	return []Setting{
 		def("session.lifetime", duration, func(c *Config) *time.Duration { return &c.Session.Lifetime }, `"336h"`, "", "How long a login lasts, as JupyterHub's `cookie_max_age_days` of 14."),
 		def("session.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Session.Idle }, `"0s"`, "", "Ends a session that was not used for so long; 0 means never."),
 		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout }, `"10m"`, "", "From the request to a running unit; a pull of the image counts."),
 		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`, "", "From the running unit to its first HTTP answer."),
 		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`, "", "For one stop."),
-		def("servers.named", namedServers, func(c *Config) *NamedServers { return &c.Servers.Named }, `false`, "",
-			"Named servers beside the default one, as JupyterHub's `allow_named_servers`: `true` for any number, or how many each person may have."),
-		def("tokens.default_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.DefaultExpiresIn }, `"0s"`, "", "For a token that is asked for without a time; 0 means it never expires, unless there is a longest time."),
-		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxExpiresIn }, `"0s"`, "", "The longest time that a token may be given; 0 means there is none."),
-		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub-admins@example.org"`, "Whom people should ask: an e-mail address, a web address or words."),
-		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "", `"The hub will be down on Sunday."`, "A plain text on top of every page."),
-		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `true`, "", "The hub's address leads to a person's own server and starts it, as JupyterHub's `redirect_to_server`; otherwise to the home page."),
+		def("servers.named", count, func(c *Config) *int { return &c.Servers.Named }, `false`, "", "Named servers beside the default one: `false` for none, a number of them for each user, or `true` for any number."),
+	}
+}
+
+func cullSettings() []Setting {
+	return []Setting{
+		def("cull.enabled", boolean, func(c *Config) *bool { return &c.Cull.Enabled }, `false`, "", "Stops idle servers."),
+		def("cull.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Idle }, `"1h"`, "", "A server ends when nothing happened in it for so long. One with a kernel that works is never idle, even when it prints nothing."),
+		def("cull.max_age", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.MaxAge }, `"0s"`, `"168h"`, "A server ends so long after its start, used or not, but when a kernel works. One that cannot be asked gets twice the time."),
+		def("cull.max_age_busy", boolean, func(c *Config) *bool { return &c.Cull.MaxAgeBusy }, `false`, "", "`max_age` ends servers with a kernel that works, too."),
+		def("cull.notice", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Notice }, `"10m"`, "", "How long before its end a server's owner is told."),
+		def("cull.every", duration, func(c *Config) *time.Duration { return &c.Cull.Every }, `"1m"`, "", "How often the servers are looked at."),
+		def("cull.busy_cpu", percent, func(c *Config) *int { return &c.Cull.BusyCPU }, `5`, "", "From this much of one core on a server counts as working, whatever its kernels say; 0 looks at the kernels alone."),
+		def("cull.connected", boolean, func(c *Config) *bool { return &c.Cull.Connected }, `false`, "", "A kernel that an open browser tab holds counts as working."),
+		def("cull.group", cullGroups, func(c *Config) *map[string]CullGroup { return &c.Cull.Groups }, "", `{ staff = { idle = "8h", max_age = "0s" }, gpu = { exempt = true } }`,
+			"What members of a group of the hub or of a Unix group have instead: `idle`, `max_age`, or `exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several groups gets the most generous value of each."),
+	}
+}
+
+func otherSettings() []Setting {
+	return []Setting{
+		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub@example.org"`, "Whom people should ask: an e-mail address, a web address or words."),
+		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "", `"The cluster is down on Friday."`, "A text on top of each page."),
+		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `false`, "", "The hub's address leads to one's own server and starts it, as JupyterHub does. Otherwise it leads to the home page."),
+		def("metrics.authenticate", boolean, func(c *Config) *bool { return &c.Metrics.Authenticate }, `true`, "", "Metrics are given to tokens with the scope `read:metrics` and to administrators alone. `false` gives them to everybody who reaches a listener, notebooks included."),
 		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "", "`debug` adds every refused request."),
 		def("state.directory", path, func(c *Config) *string { return &c.State.Directory }, "", `"/var/lib/gifford-hub"`, "Left out: systemd's `$STATE_DIRECTORY`, which is `/var/lib/gifford-hub`."),
 	}
@@ -168,25 +198,16 @@ func otherSettings() []Setting {
 func defaults() (*Config, error) {
 	c := &Config{origins: map[string]Origin{}}
 	for _, s := range Settings() {
-		if err := s.setDefault(c); err != nil {
-			return nil, err
+		if s.Default == "" {
+			continue
+		}
+		var doc struct{ V any }
+		if err := toml.Unmarshal([]byte("V = "+s.Default), &doc); err != nil {
+			return nil, fmt.Errorf("default of %s: %w", s.Key, err)
+		}
+		if err := s.read(c, doc.V); err != nil {
+			return nil, fmt.Errorf("default of %s: %w", s.Key, err)
 		}
 	}
 	return c, nil
-}
-
-// setDefault gives the setting its default, if it has one.
-func (s Setting) setDefault(c *Config) error {
-	if s.Default == "" {
-		return nil
-	}
-	var doc struct{ V any }
-	err := toml.Unmarshal([]byte("V = "+s.Default), &doc)
-	if err == nil {
-		err = s.read(c, doc.V)
-	}
-	if err != nil {
-		return fmt.Errorf("default of %s: %w", s.Key, err)
-	}
-	return nil
 }

@@ -14,6 +14,9 @@ func (c *Config) Show(w io.Writer) error {
 	tw := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 	section := ""
 	for _, s := range Settings() {
+		if s.showNamed != nil {
+			continue
+		}
 		if s.Section() != section {
 			section = s.Section()
 			fmt.Fprintf(tw, "[%s]\n", section)
@@ -23,12 +26,30 @@ func (c *Config) Show(w io.Writer) error {
 			fmt.Fprintf(tw, "# client_secret = %q\t# %s\n", c.Login.ClientSecret, c.origins["login.client_secret"].File)
 		}
 	}
-	c.showFamilies(tw)
+	for _, n := range namedSections() {
+		c.showNamed(tw, n)
+	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, strings.ReplaceAll(out.String(), "\n[", "\n\n["))
 	return err
+}
+
+// showNamed writes all sections of a kind, each with what is set in it.
+func (c *Config) showNamed(w io.Writer, n named) {
+	kind := strings.TrimSuffix(n.section, "*")
+	for _, name := range n.names(c) {
+		_, _ = fmt.Fprintf(w, "[%s%s]\n", kind, quoteKey(name))
+		for _, s := range Settings() {
+			if s.Section() != n.section {
+				continue
+			}
+			if o, set := c.Origin(kind + quoteKey(name) + "." + s.Name()); set {
+				_, _ = fmt.Fprintf(w, "%s = %s\t# %s:%d\n", s.Name(), s.showNamed(c, name), o.File, o.Line)
+			}
+		}
+	}
 }
 
 func (c *Config) showLine(w io.Writer, s Setting) {

@@ -155,6 +155,20 @@ func readPort(v any) (int, error) {
 	return int(n), nil
 }
 
+// maxPercent is more than the processor time of any host's cores.
+const maxPercent = 1_000_000
+
+func readPercent(v any) (int, error) {
+	n, ok := v.(int64)
+	if !ok {
+		return 0, errType
+	}
+	if n < 0 || n > maxPercent {
+		return 0, fmt.Errorf("%d is out of range", n)
+	}
+	return int(n), nil
+}
+
 func readUserMap(v any) (map[string]ident.User, error) {
 	table, ok := v.(map[string]any)
 	if !ok {
@@ -180,4 +194,31 @@ func showUserMap(names map[string]ident.User) string {
 		return "{}"
 	}
 	return "{ " + strings.Join(shown, ", ") + " }"
+}
+
+// readCount takes a number, false for none and true for any.
+func readCount(v any) (int, error) {
+	switch n := v.(type) {
+	case bool:
+		if n {
+			return -1, nil
+		}
+		return 0, nil
+	case int64:
+		if n < 0 || n > 1000 {
+			return 0, fmt.Errorf("%d is out of range", n)
+		}
+		return int(n), nil
+	}
+	return 0, errType
+}
+
+func showCount(n int) string {
+	switch {
+	case n < 0:
+		return "true"
+	case n == 0:
+		return "false"
+	}
+	return strconv.Itoa(n)
 }

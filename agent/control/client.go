@@ -91,6 +91,26 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, c.call(ctx, http.MethodGet, StatusPath, nil, &s)
 }
 
+// Token makes an API token for a user. An error is an *Error.
+func (c *Client) Token(ctx context.Context, req TokenRequest) (TokenAnswer, error) {
+	var t TokenAnswer
+	return t, c.call(ctx, http.MethodPost, TokenPath, req, &t)
+}
+
+// Backup writes a consistent copy of the hub's database to w. An error is an *Error, or
+// w's own.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	body, err := c.do(ctx, http.MethodGet, BackupPath, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	if _, err := io.Copy(w, body); err != nil {
+		return &Error{Message: "the hub broke off while it was sending its database", Hint: "journalctl -u gifford-hub", Err: err}
+	}
+	return nil
+}
+
 // call sends in, if any, and decodes the answer into out, if any.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	body, err := c.do(ctx, method, path, in)

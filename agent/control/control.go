@@ -20,6 +20,8 @@ const (
 	StopPath    = "/servers/stop"  // POST StopRequest: 204 when the unit is gone
 	ReloadPath  = "/reload"        // POST: 204 when the new process serves
 	StatusPath  = "/status"        // GET: Status
+	BackupPath  = "/backup"        // GET: the database, a consistent copy
+	TokenPath   = "/token"         // POST TokenRequest: TokenAnswer
 )
 
 // Server is one server that is not stopped.
@@ -77,4 +79,18 @@ type Listener struct {
 type Failure struct {
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+}
+
+// TokenRequest asks for an API token of a user.
+type TokenRequest struct {
+	User    ident.User `json:"user"`
+	Note    string     `json:"note"`
+	Seconds *int64     `json:"seconds"` // how long it lives; nil: the settings' default
+	Scopes  []string   `json:"scopes"`  // nil: all that the user may do
+}
+
+// TokenAnswer is the token, told once.
+type TokenAnswer struct {
+	Token string `json:"token"`
+	ID    string `json:"id"`
 }

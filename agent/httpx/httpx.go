@@ -49,19 +49,36 @@ func Public(err error) *Error {
 	return &Error{Status: http.StatusInternalServerError, Public: "something went wrong in the hub", Cause: err}
 }
 
-type requestIDKey struct{}
+type noteKey struct{}
+
+// note is what the hub knows of a request beside what the client sent.
+type note struct {
+	id    string
+	route string // set by the handler's goroutine, read after it has returned
+}
+
+func noteOf(r *http.Request) *note {
+	if n, ok := r.Context().Value(noteKey{}).(*note); ok {
+		return n
+	}
+	return &note{}
+}
 
 // RequestID gives the id under which the journal keeps r, "" outside WithRequestID.
-func RequestID(r *http.Request) string {
-	id, _ := r.Context().Value(requestIDKey{}).(string)
-	return id
-}
+func RequestID(r *http.Request) string { return noteOf(r).id }
+
+// SetRoute notes the pattern that took r. Surfaces call it where their table's handlers
+// begin: middleware in front holds an older copy of r, whose Pattern no mux has set.
+func SetRoute(r *http.Request, pattern string) { noteOf(r).route = pattern }
+
+// Route gives the pattern that took r once it has been answered, "" when none did.
+func Route(r *http.Request) string { return noteOf(r).route }
 
 // WithRequestID gives each request an id of its own. It takes none from the client,
 // so that nobody can forge the journal's.
 func WithRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := context.WithValue(r.Context(), requestIDKey{}, rand.Text()[:12])
+		ctx := context.WithValue(r.Context(), noteKey{}, &note{id: rand.Text()[:12]})
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

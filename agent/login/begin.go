@@ -26,6 +26,9 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error 
 	if err != nil {
 		return err
 	}
+	if err := s.confirmed(ctx, p.user, p.groups); err != nil {
+		return err
+	}
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return err
 	}

@@ -27,34 +27,44 @@ type person struct {
 // whether the person may enter, begins the session and goes on to "next". A person
 // who may not enter is a *Denied.
 func (s *Service) Callback(w http.ResponseWriter, r *http.Request) error {
+	begun := s.c.Now()
+	counts, err := s.finish(w, r)
+	if counts && s.c.OnLogin != nil {
+		s.c.OnLogin(err, s.c.Now().Sub(begun))
+	}
+	return err
+}
+
+// finish is Callback; counts is false where no sign-in ended.
+func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	q := r.URL.Query()
 	a, err := s.seal.open(r, q.Get("state"), s.c.Now())
 	if err != nil {
 		if _, signedIn := s.Member(r); signedIn == nil {
 			redirect(w, s.home()) // the page was loaded again after the sign-in
-			return nil
+			return false, nil
 		}
-		return staleAttempt(err)
+		return true, staleAttempt(err)
 	}
 	http.SetCookie(w, s.cookie(attemptCookie(a.state), "", s.callback, -1))
 	// RFC 9207: an answer that another provider sent is not taken.
 	if iss := q.Get("iss"); iss != "" && iss != s.c.Issuer {
-		return s.unverified(r, fmt.Errorf("the answer names issuer %.200q", iss))
+		return true, s.unverified(r, fmt.Errorf("the answer names issuer %.200q", iss))
 	}
 	if code := q.Get("error"); code != "" {
-		return s.providerError(r, plainCode(code), q.Get("error_description"))
+		return true, s.providerError(r, plainCode(code), q.Get("error_description"))
 	}
 	p, err := s.identify(r, a, q.Get("code"))
 	if err != nil {
 		s.logRefusal(r, err)
-		return err
+		return true, err
 	}
 	if err := s.begin(w, r, p); err != nil {
-		return err
+		return true, err
 	}
 	redirect(w, SafeNext(a.Next, s.home()))
-	return nil
+	return true, nil
 }
 
 func staleAttempt(cause error) error {

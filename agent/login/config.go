@@ -93,6 +93,12 @@ type Config struct {
 	// Log gets the events login, login-refused, logout, session-ended and
 	// provider-down, provider-up. Required.
 	Log *slog.Logger
+	// OnLogin is called for each sign-in that ends, with its error if it failed and how
+	// long the hub took over it; optional.
+	OnLogin func(err error, took time.Duration)
+	// Confirmed is called at each sign-in, and each time that somebody's right to be here
+	// was looked at again, with the provider's groups; optional. Its error fails the sign-in.
+	Confirmed func(ctx context.Context, u ident.User, groups []string) error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -65,7 +65,11 @@ func (s *Service) CheckSession(ctx context.Context, sessionID string) (Member, e
 		}
 	}
 	s.touch(ctx, l, now)
-	return Member{User: l.User, DisplayName: l.DisplayName, Admin: l.Admin, Groups: l.Groups, SessionID: l.SessionID, Since: l.Created}, nil
+	u, err := s.c.Store.UserByName(ctx, l.User)
+	if err != nil {
+		return Member{}, err
+	}
+	return Member{User: l.User, DisplayName: l.DisplayName, Admin: l.Admin || u.AdminByAPI, Groups: l.Groups, SessionID: l.SessionID, Since: l.Created}, nil
 }
 
 // touch notes the use of a session, once a minute.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
@@ -150,7 +151,18 @@ func (s *Service) confirm(ctx context.Context, l loginRow) (loginRow, error) {
 		return l, err
 	}
 	l.Admin = v.admin
+	if silent == nil && err == nil {
+		err = s.confirmed(ctx, l.User, l.Groups)
+	}
 	return l, errors.Join(silent, err)
+}
+
+// confirmed tells the hub of the groups that somebody is in now.
+func (s *Service) confirmed(ctx context.Context, u ident.User, groups []string) error {
+	if s.c.Confirmed == nil {
+		return nil
+	}
+	return s.c.Confirmed(ctx, u, groups)
 }
 
 var errNothingToAskWith = errors.New("the provider gave no refresh token and the access token has expired: ask for the scope offline_access")

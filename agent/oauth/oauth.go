@@ -1,9 +1,9 @@
-// Package oauth is the hub's OAuth 2 provider for the single-user servers: a browser
-// that comes to a server is sent here, and leaves with a code that the server changes
-// for a token of the person in the browser. It speaks the authorization code grant of
+// Package oauth is the hub's OAuth 2 provider for the single-user servers and the
+// services: a browser that comes to one is sent here, and leaves with a code that the
+// client changes for a token of the person in the browser. It speaks the authorization code grant of
 // RFC 6749 with PKCE (RFC 7636) in the dialect of JupyterHub (jupyterhub/oauth/provider.py
-// and apihandlers/auth.py, version 5.5): redirect URIs are paths, a server's secret is
-// its JUPYTERHUB_API_TOKEN, and the scopes that open the server are always granted.
+// and apihandlers/auth.py, version 5.5): redirect URIs are mostly paths, a client's
+// secret is its JUPYTERHUB_API_TOKEN, and the scopes that open it are always granted.
 // It must never hand out more than the person in the browser may do.
 package oauth
 
@@ -19,30 +19,25 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/scopes"
-	"github.com/gifford-lab/gifford-hub/agent/servers"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
 // codeLife is how long a code is good for (JupyterHub's oauth_authorization_code_expires_in).
 const codeLife = 5 * time.Minute
 
-// registry knows the servers, which are the only clients there are.
-type registry interface {
-	List() []servers.Server
-	TokenOwner(token string) (ident.Key, bool)
-}
-
 // records keeps codes and tokens by their hashes.
 type records interface {
 	CreateCode(ctx context.Context, c store.Code) error
 	TakeCode(ctx context.Context, hash string) (store.Code, error)
 	CreateToken(ctx context.Context, t store.Token) (int64, error)
+	TokensOf(ctx context.Context, u ident.User) ([]store.Token, error)
 }
 
 // Person is the one in the browser.
@@ -50,18 +45,34 @@ type Person struct {
 	User      ident.User
 	Scopes    scopes.Set
 	SessionID string
+	Groups    scopes.Membership // nil: nobody is in any group
+}
+
+func (p Person) groupsOf(u ident.User) []string {
+	if p.Groups == nil {
+		return nil
+	}
+	return p.Groups(u)
+}
+
+// Question is what a person is asked before a client learns who they are.
+type Question struct {
+	Client Client
+	Scopes []scopes.Description // what the client will be able to do beside
+	Raw    []string             // the same, as the form sends them back
 }
 
 // Config is what a Provider needs; all fields are required.
 type Config struct {
-	Servers registry
+	Clients Clients
 	Records records
-	Env     servers.EnvConfig // to know each client's callback path
+	Table   *scopes.Table
+	// Role gives the scopes of a role: a client may name roles in the place of scopes.
+	Role func(name string) (list []string, ok bool)
 	// Person gives who is in the browser. Its error is answered as it is.
 	Person func(r *http.Request) (Person, error)
-	// Confirm answers with the page that asks whether the server at the given path may
-	// know who the person is; it posts back to the same URL.
-	Confirm func(w http.ResponseWriter, r *http.Request, owner ident.User, server string) error
+	// Confirm answers with the page that asks; it posts back to the same URL.
+	Confirm func(w http.ResponseWriter, r *http.Request, q Question) error
 	// TokenLife is how long an access token is good for.
 	TokenLife time.Duration
 	Log       *slog.Logger
@@ -75,39 +86,66 @@ func New(cfg Config) *Provider { return &Provider{cfg} }
 
 // request is an authorisation request whose client and redirect URI are known good.
 type request struct {
-	client    ident.Key
-	clientID  string
-	redirect  string
+	client    Client
+	scopes    []string // asked for, and within what the client may ask for
 	state     string
 	challenge string // "" when the client sent no PKCE challenge
+}
+
+func refusal(format string, args ...any) error {
+	return httpx.Fail(http.StatusBadRequest, "cannot sign you in: "+format, args...)
 }
 
 // parse checks an authorisation request. Whatever is wrong with the client or its
 // redirect URI is answered with a page, never with a redirect (RFC 6749, 4.1.2.1).
 func (p *Provider) parse(q url.Values) (request, error) {
-	req := request{clientID: q.Get("client_id"), redirect: q.Get("redirect_uri"), state: q.Get("state"), challenge: q.Get("code_challenge")}
-	for _, s := range p.cfg.Servers.List() {
-		if s.State.Active() && servers.ClientID(s.Key) == req.clientID {
-			req.client = s.Key
-		}
-	}
+	req := request{state: q.Get("state"), challenge: q.Get("code_challenge")}
+	var known bool
+	req.client, known = p.cfg.Clients.Find(q.Get("client_id"))
 	switch method := q.Get("code_challenge_method"); {
-	case req.client.User.IsZero():
+	case !known:
 		return req, &httpx.Error{Status: http.StatusBadRequest, Public: "cannot sign you in to a server: no such server runs", Hint: "start it from the home page"}
-	case req.redirect != p.cfg.Env.CallbackPath(req.client):
-		return req, httpx.Fail(http.StatusBadRequest, "cannot sign you in to a server: its redirect_uri is not the one it was given")
+	case q.Get("redirect_uri") != req.client.Redirect:
+		return req, refusal("the redirect_uri is not the one that %s has", req.client.ID)
 	case q.Get("response_type") != "code":
-		return req, httpx.Fail(http.StatusBadRequest, "cannot sign you in to a server: response_type must be \"code\"")
+		return req, refusal("response_type must be \"code\"")
 	case req.challenge != "" && method != "S256":
-		return req, httpx.Fail(http.StatusBadRequest, "cannot sign you in to a server: code_challenge_method must be S256")
+		return req, refusal("code_challenge_method must be S256")
 	case req.challenge == "" && method != "":
-		return req, httpx.Fail(http.StatusBadRequest, "cannot sign you in to a server: code_challenge is missing")
+		return req, refusal("code_challenge is missing")
 	}
-	return req, nil
+	var err error
+	req.scopes, err = p.wanted(req.client, strings.Fields(q.Get("scope")))
+	return req, err
 }
 
-// Authorize answers GET and POST of the authorisation endpoint. GET asks the person
-// first where the server is somebody else's; POST is the yes.
+// wanted gives the scopes that a request asks for; without a word, all that the client may
+// ask for. "identify" is always granted, and roles stand for their scopes (oauth/provider.py).
+func (p *Provider) wanted(c Client, list []string) ([]string, error) {
+	if len(list) == 0 {
+		return c.Allowed, nil
+	}
+	var wanted []string
+	for _, text := range list {
+		if text == "identify" || text == c.access() {
+			continue
+		}
+		if role, ok := p.cfg.Role(text); ok {
+			wanted = append(wanted, role...)
+			continue
+		}
+		wanted = append(wanted, text)
+	}
+	for _, text := range wanted {
+		if !slices.Contains(c.Allowed, text) {
+			return nil, refusal("%s asks for the scope %q, which it may not", c.ID, text)
+		}
+	}
+	return wanted, nil
+}
+
+// Authorize answers GET and POST of the authorisation endpoint. GET asks the person first
+// where that is due; POST is the yes, perhaps to fewer scopes.
 func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	req, err := p.parse(r.URL.Query())
 	if err != nil {
@@ -117,38 +155,92 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !person.Scopes.AllowsServer(scopes.AccessServers, req.client) {
-		p.cfg.Log.Warn("access to a server refused", "event", "access-refused", "user", person.User.String(),
-			"owner", req.client.User.String(), "unit", req.client.Unit())
-		return httpx.Fail(http.StatusForbidden, "you do not have permission to access the server at %s", p.cfg.Env.Prefix(req.client))
+	if !req.client.admits(person) {
+		p.cfg.Log.Warn("access refused", append(p.fields(req.client, person), "event", "access-refused")...)
+		return httpx.Fail(http.StatusForbidden, "you do not have permission to access %s", req.client.Path)
 	}
-	if r.Method != http.MethodPost && person.User != req.client.User {
-		return p.cfg.Confirm(w, r, req.client.User, p.cfg.Env.Prefix(req.client))
+	if r.Method == http.MethodPost {
+		if err := p.yes(w, r, &req); err != nil {
+			return err
+		}
+		return p.issue(w, r, req, person)
+	}
+	due, err := p.mustAsk(r.Context(), req, person)
+	if err != nil {
+		return err
+	}
+	if due {
+		return p.cfg.Confirm(w, r, Question{Client: req.client, Raw: req.scopes, Scopes: p.cfg.Table.Describe(req.scopes, req.client.owner(person))})
 	}
 	return p.issue(w, r, req, person)
 }
 
-// issue makes a code and sends the browser back to the server with it.
+// yes reads the form of the confirmation page, which must be ours.
+func (p *Provider) yes(w http.ResponseWriter, r *http.Request, req *request) error {
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		return &httpx.Error{Status: http.StatusForbidden, Public: "this request came from another site", Cause: err}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return httpx.Fail(http.StatusBadRequest, "cannot read the form")
+	}
+	chosen := r.PostForm["scopes"] // without any, the client learns who it is and nothing more
+	req.scopes = slices.DeleteFunc(slices.Clone(req.scopes), func(s string) bool { return !slices.Contains(chosen, s) })
+	return nil
+}
+
+// mustAsk tells whether the person is to be asked: not for a server of their own, nor for a
+// client that the settings trust, nor again for what they have granted before
+// (apihandlers/auth.py: needs_oauth_confirm).
+func (p *Provider) mustAsk(ctx context.Context, req request, person Person) (bool, error) {
+	if req.client.NoConfirm || req.client.Server != nil && req.client.Server.User == person.User {
+		return false, nil
+	}
+	if req.client.Server != nil {
+		return true, nil // somebody else's code in one's own browser: each time
+	}
+	tokens, err := p.cfg.Records.TokensOf(ctx, person.User)
+	if err != nil {
+		return true, err
+	}
+	granted := func(t store.Token) bool {
+		return t.ClientID == req.client.ID && !slices.ContainsFunc(req.scopes, func(s string) bool { return !slices.Contains(t.Scopes, s) })
+	}
+	return !slices.ContainsFunc(tokens, granted), nil
+}
+
+// fields name client and person in the log.
+func (p *Provider) fields(c Client, person Person) []any {
+	if c.Server != nil {
+		return []any{"user", person.User.String(), "owner", c.Server.User.String(), "unit", c.Server.Unit()}
+	}
+	return []any{"user", person.User.String(), "service", c.Service}
+}
+
+// issue makes a code and sends the browser back to the client with it.
 func (p *Provider) issue(w http.ResponseWriter, r *http.Request, req request, person Person) error {
 	code := rand.Text() + rand.Text()[:4]
-	granted := append(scopes.Identify(person.User), scopes.AccessServers+"!server="+scopes.ServerFilter(req.client))
+	granted := append(scopes.Identify(person.User), req.client.access())
 	err := p.cfg.Records.CreateCode(r.Context(), store.Code{
-		Hash: ident.HashToken(code), User: person.User, ClientID: req.clientID, RedirectURI: req.redirect,
-		SessionID: person.SessionID, Scopes: granted, CodeChallenge: req.challenge, CodeChallengeMethod: "S256",
+		Hash: ident.HashToken(code), User: person.User, ClientID: req.client.ID, RedirectURI: req.client.Redirect,
+		SessionID: person.SessionID, Scopes: append(granted, req.scopes...), CodeChallenge: req.challenge, CodeChallengeMethod: "S256",
 		Expires: time.Now().Add(codeLife),
 	})
 	if err != nil {
-		return fmt.Errorf("code for %s: %w", req.clientID, err)
+		return fmt.Errorf("code for %s: %w", req.client.ID, err)
 	}
-	if person.User != req.client.User {
-		p.cfg.Log.Warn("administrator opens somebody's server", "event", "access-by-admin", "user", person.User.String(),
-			"owner", req.client.User.String(), "unit", req.client.Unit())
+	if s := req.client.Server; s != nil && person.User != s.User {
+		p.cfg.Log.Warn("somebody else's server is opened", append(p.fields(req.client, person), "event", "access-by-admin")...)
 	}
 	back := url.Values{"code": {code}}
 	if req.state != "" {
 		back.Set("state", req.state)
 	}
-	http.Redirect(w, r, req.redirect+"?"+back.Encode(), http.StatusFound)
+	separator := "?"
+	if strings.Contains(req.client.Redirect, "?") {
+		separator = "&"
+	}
+	http.Redirect(w, r, req.client.Redirect+separator+back.Encode(), http.StatusFound)
 	return nil
 }
 
@@ -179,23 +271,22 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) error {
 		return refuse(w, http.StatusBadRequest, "invalid_grant", "the code is unknown, used or expired")
 	}
 	if err != nil {
-		return fmt.Errorf("code of %s: %w", client, err)
+		return fmt.Errorf("code of %s: %w", client.ID, err)
 	}
-	if reason := mismatch(code, client, r.PostForm); reason != "" {
+	if reason := mismatch(code, client.ID, r.PostForm); reason != "" {
 		return refuse(w, http.StatusBadRequest, "invalid_grant", reason)
 	}
 	return p.grant(r.Context(), w, code)
 }
 
-// authenticate checks a server's client id and secret (in the form, as JupyterHub's
-// client sends them, or by HTTP Basic as RFC 6749 prefers).
-func (p *Provider) authenticate(r *http.Request) (string, bool) {
+// authenticate checks the client's id and secret (in the form, as JupyterHub's client
+// sends them, or by HTTP Basic as RFC 6749 prefers).
+func (p *Provider) authenticate(r *http.Request) (Client, bool) {
 	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	if user, pass, ok := r.BasicAuth(); ok {
 		id, secret = user, pass
 	}
-	key, known := p.cfg.Servers.TokenOwner(secret)
-	return id, known && servers.ClientID(key) == id
+	return p.cfg.Clients.authenticate(id, secret)
 }
 
 // mismatch says in what a token request differs from the one that the code was made

@@ -18,14 +18,15 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
-// running is a registry in which the given users' servers run, each with the token
+// fleet is a registry in which the given users' servers run, each with the token
 // "secret-USER".
-type running []string
+type fleet []string
 
-func (r running) List() []servers.Server {
+func (r fleet) List() []servers.Server {
 	var all []servers.Server
 	for _, name := range r {
 		k, _ := ident.ParseKey(name, "")
@@ -34,7 +35,7 @@ func (r running) List() []servers.Server {
 	return all
 }
 
-func (r running) TokenOwner(token string) (ident.Key, bool) {
+func (r fleet) TokenOwner(token string) (ident.Key, bool) {
 	for _, s := range r.List() {
 		if token == "secret-"+s.Key.User.String() {
 			return s.Key, true
@@ -53,14 +54,27 @@ func provider(t *testing.T, user string, admin bool) (*Provider, *store.Store, *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	known, err := services.New(t.Context(), services.Config{BaseURL: "/", Records: db, Declared: []services.Service{
+		{Name: "board", TokenHash: ident.HashToken("secret-board"), ClientID: "service-board", AllowedScopes: []string{"read:users!user", "read:servers!user"}},
+		{Name: "trusted", TokenHash: ident.HashToken("secret-trusted"), ClientID: "service-trusted", NoConfirm: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	asked := new(bool)
 	return New(Config{
-		Servers: running{"alice", "bob"}, Records: db, Env: servers.EnvConfig{BaseURL: "/"}, TokenLife: time.Hour, Log: log,
+		Clients: Clients{Servers: fleet{"alice", "bob"}, Services: known, Env: servers.EnvConfig{BaseURL: "/"}},
+		Records: db, Table: scopes.Default(), TokenLife: time.Hour, Log: log,
+		Role: func(name string) ([]string, bool) { return []string{"read:users!user"}, name == "reader" },
 		Person: func(*http.Request) (Person, error) {
 			u, err := ident.ParseUser(user)
-			return Person{User: u, Scopes: scopes.ForUser(u, admin), SessionID: "session-1"}, err
+			set := scopes.ForUser(u, admin)
+			if user == "carl" { // may enter services
+				services, _ := scopes.Default().Expand([]string{"access:services"}, scopes.Owner{User: u})
+				set = set.Union(services)
+			}
+			return Person{User: u, Scopes: set, SessionID: "session-1"}, err
 		},
-		Confirm: func(http.ResponseWriter, *http.Request, ident.User, string) error { *asked = true; return nil },
+		Confirm: func(http.ResponseWriter, *http.Request, Question) error { *asked = true; return nil },
 	}), db, asked
 }
 
@@ -194,5 +208,78 @@ func TestToken(t *testing.T) {
 				t.Errorf("the code worked twice: %d %v", status, body)
 			}
 		})
+	}
+}
+
+// service is a good authorisation request of a service, changed by the pairs.
+func service(name string, pairs ...string) url.Values {
+	return query(append([]string{"client_id", "service-" + name, "redirect_uri", "/services/" + name + "/oauth_callback"}, pairs...)...)
+}
+
+func TestServiceAsClient(t *testing.T) {
+	tests := map[string]struct {
+		user, method string
+		q            url.Values
+		status       int // of the refusal; 0: none
+		asked        bool
+	}{
+		"asked first":                {"carl", "GET", service("board"), 0, true},
+		"yes":                        {"carl", "POST", service("board"), 0, false},
+		"trusted":                    {"carl", "GET", service("trusted"), 0, false},
+		"without the right to enter": {"alice", "GET", service("board"), 403, false},
+		"a scope that it has not":    {"carl", "GET", service("board", "scope", "admin:users"), 400, false},
+		"a role that it has":         {"carl", "GET", service("board", "scope", "identify reader"), 0, true},
+		"another's callback":         {"carl", "GET", service("board", "redirect_uri", "/services/trusted/oauth_callback"), 400, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p, _, asked := provider(t, tt.user, false)
+			w, err := authorize(p, tt.method, tt.q)
+			if tt.status != 0 {
+				if err == nil || httpx.Public(err).Status != tt.status {
+					t.Errorf("got %v, want status %d", err, tt.status)
+				}
+				return
+			}
+			if err != nil || *asked != tt.asked || (w.Header().Get("Location") == "") != tt.asked {
+				t.Errorf("error %v, asked %v, location %q", err, *asked, w.Header().Get("Location"))
+			}
+		})
+	}
+}
+
+// TestServiceToken checks that a service gets what was granted, and that a person who has
+// granted it is not asked again.
+func TestServiceToken(t *testing.T) {
+	p, _, asked := provider(t, "carl", false)
+	w := httptest.NewRecorder()
+	form := url.Values{"scopes": {"read:users!user", "admin:users"}}
+	r := httptest.NewRequest("POST", "/hub/api/oauth2/authorize?"+service("board").Encode(), strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if err := p.Authorize(w, r); err != nil {
+		t.Fatal(err)
+	}
+	back, _ := url.Parse(w.Header().Get("Location"))
+	status, body := exchange(p, url.Values{"client_id": {"service-board"}, "client_secret": {"secret-board"}, "grant_type": {"authorization_code"},
+		"code": {back.Query().Get("code")}, "redirect_uri": {"/services/board/oauth_callback"}})
+	want := "read:users:name!user=carl read:users:groups!user=carl access:services!service=board read:users!user"
+	if status != 200 || body["scope"] != want {
+		t.Errorf("status %d, scope %q, want %q", status, body["scope"], want)
+	}
+	if _, err := authorize(p, "GET", service("board", "scope", "read:users!user")); err != nil || *asked {
+		t.Errorf("asked again: %v, error %v", *asked, err)
+	}
+	if _, err := authorize(p, "GET", service("board")); err != nil || !*asked {
+		t.Errorf("not asked for more than was granted: %v, error %v", *asked, err)
+	}
+}
+
+// TestYesOfAnotherSite checks that a form elsewhere cannot press the button.
+func TestYesOfAnotherSite(t *testing.T) {
+	p, _, _ := provider(t, "bob", true)
+	r := httptest.NewRequest("POST", "/hub/api/oauth2/authorize?"+query().Encode(), nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if err := p.Authorize(httptest.NewRecorder(), r); err == nil || httpx.Public(err).Status != http.StatusForbidden {
+		t.Errorf("got %v, want 403", err)
 	}
 }

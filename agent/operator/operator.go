@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,6 +19,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 )
 
 // manager is what the commands need of the servers.
@@ -34,8 +38,14 @@ type Config struct {
 	Version   string
 	PublicURL string // of the hub's base URL, with a slash at the end
 	Listeners []control.Listener
+	// Know makes a user known to the hub who may never have signed in.
+	Know func(ctx context.Context, u ident.User) error
 	// Reload changes to the binary and settings on disk.
 	Reload func(ctx context.Context) error
+	// Backup writes a consistent copy of the database.
+	Backup func(ctx context.Context, w io.Writer) error
+	// Tokens makes tokens for people.
+	Tokens *tokens.Issuer
 	// Draining counts older processes that still serve open connections.
 	Draining func() int
 	Log      *slog.Logger
@@ -62,6 +72,8 @@ func (o *Operator) Handler() http.Handler {
 		{"POST " + control.StopPath, o.stop},
 		{"POST " + control.ReloadPath, o.reload},
 		{"GET " + control.StatusPath, o.status},
+		{"GET " + control.BackupPath, o.backup},
+		{"POST " + control.TokenPath, o.token},
 	} {
 		mux.Handle(route.pattern, o.serve(route.handler))
 	}
@@ -132,6 +144,11 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 		if p.Failed {
 			step.Message, step.Hint = o.failure(key, p.Message)
 		}
+		if p.Ready {
+			if err := o.cfg.Know(r.Context(), key.User); err != nil {
+				o.cfg.Log.Warn("cannot note whose a server is", "event", "user-unwritten", "user", key.User.String(), "error", err.Error())
+			}
+		}
 		if err := enc.Encode(step); err != nil {
 			return err
 		}
@@ -176,6 +193,53 @@ func (o *Operator) reload(w http.ResponseWriter, r *http.Request) error {
 			Hint: "journalctl -u gifford-hub"}
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// backup sends the database. Once bytes have gone, an error can only break the answer off.
+func (o *Operator) backup(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Content-Type", "application/vnd.sqlite3")
+	sent := &counter{w: w}
+	err := o.cfg.Backup(r.Context(), sent)
+	if err != nil && sent.n > 0 {
+		o.cfg.Log.Error("cannot send the back-up", "event", "backup-failed", "error", err.Error())
+		panic(http.ErrAbortHandler) // the command must not take a part for the whole
+	}
+	if err == nil {
+		o.cfg.Log.Info("database backed up", "event", "backup", "bytes", sent.n)
+	}
+	return err
+}
+
+// counter counts what was written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+func (o *Operator) token(w http.ResponseWriter, r *http.Request) error {
+	var req control.TokenRequest
+	if err := decode(w, r, &req); err != nil {
+		return err
+	}
+	if req.Note == "" {
+		req.Note = "made by root"
+	}
+	secret, t, err := o.cfg.Tokens.Issue(r.Context(), tokens.Request{Owner: req.User, Note: req.Note, ExpiresIn: req.Seconds, Scopes: req.Scopes})
+	if errors.Is(err, store.ErrNotFound) {
+		return &httpx.Error{Status: http.StatusNotFound, Public: "no such user", Cause: fmt.Errorf("user %q has not signed in yet\nhint: let them sign in once", req.User)}
+	}
+	if err != nil {
+		return err
+	}
+	o.cfg.Log.Warn("administrator makes a token", "event", "operator-token", "user", req.User.String(), "token", t.ID)
+	answer(w, http.StatusOK, control.TokenAnswer{Token: secret, ID: fmt.Sprintf("a%d", t.ID)})
 	return nil
 }
 

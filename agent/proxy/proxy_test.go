@@ -300,15 +300,22 @@ func TestHTTP2(t *testing.T) {
 
 func TestActivity(t *testing.T) {
 	tests := map[string]struct {
-		method, body string
-		status       int
-		counts       bool
+		method, path, body string
+		status             int
+		counts             bool
 	}{
-		"answer":           {"GET", "", 200, true},
-		"redirect":         {"GET", "", 302, false},
-		"refusal":          {"GET", "", 403, false},
-		"failure":          {"GET", "", 500, false},
-		"body and refusal": {"POST", "x", 403, true},
+		"answer":           {"GET", "lab", "", 200, true},
+		"redirect":         {"GET", "lab", "", 302, false},
+		"refusal":          {"GET", "lab", "", 403, false},
+		"failure":          {"GET", "lab", "", 500, false},
+		"body and refusal": {"POST", "lab", "x", 403, true},
+		"poll of kernels":  {"GET", "api/kernels?1234", "", 200, false},
+		"poll of status":   {"GET", "api/status", "", 200, false},
+		"poll of memory":   {"GET", "api/metrics/v1", "", 200, false},
+		"poll of a folder": {"HEAD", "api/contents/x", "", 200, false},
+		"marked as a poll": {"GET", "lsp/status?no_track_activity=1", "", 200, false},
+		"starts a kernel":  {"POST", "api/kernels", "{}", 201, true},
+		"ends a kernel":    {"DELETE", "api/kernels/1", "", 204, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -323,7 +330,7 @@ func TestActivity(t *testing.T) {
 				t.Fatal("a new route has no activity")
 			}
 			w := httptest.NewRecorder()
-			p.ServeHTTP(w, httptest.NewRequest(tt.method, "/user/alice/", strings.NewReader(tt.body)))
+			p.ServeHTTP(w, httptest.NewRequest(tt.method, "/user/alice/"+tt.path, strings.NewReader(tt.body)))
 			if counted := p.Activity(alice).After(before); w.Code != tt.status || counted != tt.counts {
 				t.Errorf("status %d, counted %v; want %v", w.Code, counted, tt.counts)
 			}

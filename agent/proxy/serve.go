@@ -22,37 +22,58 @@ var (
 
 // route is one entry of the table with its own pool of connections.
 type route struct {
-	key       ident.Key
-	spec      Route
-	transport *http.Transport
-	handler   *httputil.ReverseProxy
-	requests  atomic.Int64
-	sockets   atomic.Int64
-	traffic   atomic.Int64 // Unix nanoseconds of the last traffic
+	key     ident.Key // zero for a service
+	service string    // its name; "" for a server
+	spec    Route
+	// unavailable answers for an upstream that gave no answer.
+	unavailable func(w http.ResponseWriter, r *http.Request, status int)
+	transport   *http.Transport
+	handler     *httputil.ReverseProxy
+	requests    atomic.Int64
+	sockets     atomic.Int64
+	traffic     atomic.Int64 // Unix nanoseconds of the last traffic
 }
 
 func (p *Proxy) newRoute(key ident.Key, spec Route) *route {
-	r := &route{key: key, spec: spec}
-	r.transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return Dial(ctx, spec.Socket, spec.UID)
-		},
-		DisableCompression:    true, // the answer passes as the server made it
+	r := &route{key: key, spec: spec, unavailable: func(w http.ResponseWriter, req *http.Request, status int) {
+		p.cfg.Unavailable(w, req, key, status)
+	}}
+	r.transport = p.newTransport(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return Dial(ctx, spec.Socket, spec.UID)
+	})
+	r.handler = p.newHandler(r, p.rewrite)
+	r.touch() // a new route counts as traffic, as in configurable-http-proxy
+	return r
+}
+
+func (p *Proxy) newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
+	return &http.Transport{
+		DialContext:           dial,
+		DisableCompression:    true, // the answer passes as the upstream made it
 		MaxIdleConnsPerHost:   p.cfg.MaxIdle,
 		MaxConnsPerHost:       p.cfg.MaxOpen,
 		IdleConnTimeout:       p.cfg.IdleTimeout,
 		ExpectContinueTimeout: time.Second,
 	}
-	r.handler = &httputil.ReverseProxy{
-		Rewrite:       p.rewrite,
+}
+
+func (p *Proxy) newHandler(r *route, rewrite func(*httputil.ProxyRequest)) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:       rewrite,
 		Transport:     r.transport,
 		FlushInterval: -1,
 		BufferPool:    p.buffers,
 		ErrorLog:      slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
 		ErrorHandler:  func(w http.ResponseWriter, req *http.Request, err error) { p.failed(w, req, r, err) },
 	}
-	r.touch() // a new route counts as traffic, as in configurable-http-proxy
-	return r
+}
+
+// fields name the route in the log, and the event of its failure.
+func (r *route) fields() []any {
+	if r.service != "" {
+		return []any{"event", "service-unreachable", "service", r.service}
+	}
+	return []any{"event", "server-unreachable", "user", r.key.User.String(), "server", r.key.Server.String()}
 }
 
 // touch notes traffic.
@@ -101,9 +122,9 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
 	}
 	// HTTP/1 would otherwise swallow the rest of an upload before the answer begins.
 	_ = http.NewResponseController(w).EnableFullDuplex()
-	answer := &answer{ResponseWriter: w, proxy: p, session: s}
+	answer := &answer{ResponseWriter: w, proxy: p, session: s, isWebSocket: isWebSocket(r)}
 	route.handler.ServeHTTP(answer, r)
-	if answer.status < http.StatusMultipleChoices {
+	if answer.status >= http.StatusOK && answer.status < http.StatusMultipleChoices && !poll(r) {
 		route.touch() // redirects and failures say nothing about use (configurable-http-proxy)
 	}
 }
@@ -126,10 +147,9 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err
 		status = http.StatusServiceUnavailable
 		fallthrough
 	default:
-		p.cfg.Log.Warn("a server does not answer", "event", "server-unreachable", "user", route.key.User.String(),
-			"server", route.key.Server.String(), "error", err.Error())
+		p.cfg.Log.Warn("a server does not answer", append(route.fields(), "error", err.Error())...)
 	}
-	p.cfg.Unavailable(w, r, route.key, status)
+	route.unavailable(w, r, status)
 }
 
 // buffers lends the buffers through which answers pass (httputil.BufferPool).

@@ -42,10 +42,12 @@ func (p *Proxy) Stats(key ident.Key) Stats {
 }
 
 // Activity gives when the server of key was last used: when its route was made, data
-// came from a client (the body of a request, or over a WebSocket), or an answer below
-// 300 was complete. These are configurable-http-proxy's rules (lib/configproxy.js). A
-// browser's pings count, so an open tab looks active: use it only for servers that do
-// not report their activity. Zero without a route.
+// came from a client (the body of a request, or a message over a WebSocket), or an answer
+// below 300 was complete. These are configurable-http-proxy's rules (lib/configproxy.js),
+// but that a browser's pings and JupyterLab's polls do not count, with which an open tab
+// would look active for ever. Some programs' own pings are messages that nobody can tell
+// from others: use it only for servers that do not report their activity. Zero without a
+// route.
 func (p *Proxy) Activity(key ident.Key) time.Time { return p.Stats(key).LastTraffic }
 
 // Open gives how many requests and WebSockets are being passed.
@@ -103,7 +105,7 @@ func (p *Proxy) enter(s *session) {
 	s.route.requests.Add(1)
 	p.mu.Lock()
 	p.open[s] = struct{}{}
-	gone := p.routes[s.route.key] != s.route
+	gone := s.route.service == "" && p.routes[s.route.key] != s.route
 	p.mu.Unlock()
 	if gone {
 		s.end(errRouteGone)
@@ -146,6 +148,8 @@ type answer struct {
 	proxy   *Proxy
 	session *session
 	status  int
+
+	isWebSocket bool // what the client asks to upgrade to
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer.
@@ -165,12 +169,18 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	a.status = http.StatusSwitchingProtocols
 	a.proxy.upgraded(a.session)
-	return &countedConn{Conn: conn, early: brw.Reader, route: a.session.route}, brw, nil
+	counted := &countedConn{Conn: conn, early: brw.Reader, route: a.session.route}
+	if a.isWebSocket {
+		counted.frames = &frames{}
+	}
+	return counted, brw, nil
 }
 
-// countedConn is the client's end of a WebSocket; what comes from it is traffic.
+// countedConn is the client's end of a WebSocket; the messages that come from it are
+// traffic.
 type countedConn struct {
 	net.Conn
+	frames  *frames       // nil where every byte counts; the one goroutine that reads uses it
 	early   *bufio.Reader // what the client sent before the upgrade was answered
 	drained atomic.Bool   // early is empty
 	route   *route
@@ -179,7 +189,7 @@ type countedConn struct {
 // Read gives first what net/http had already read; ReverseProxy would lose it.
 func (c *countedConn) Read(b []byte) (int, error) {
 	n, err := c.read(b)
-	if n > 0 {
+	if n > 0 && (c.frames == nil || c.frames.message(b[:n])) {
 		c.route.touch()
 	}
 	return n, err

@@ -1,127 +1,69 @@
-// Package scopes is JupyterHub's permission language as far as the hub speaks it: a
-// scope with an optional filter, such as "access:servers!server=alice/", and sets of
-// them. It is pure: it must never look anything up.
+// Package scopes is JupyterHub's permission language: the table of scopes with what
+// each contains, scopes with filters such as "access:servers!server=alice/", roles, and
+// sets of expanded scopes that answer whether something may be done to somebody.
 //
-// The meaning of every scope and filter is JupyterHub's (docs/source/rbac/scopes.md of
-// version 5.5).
+// It is pure: it must never look anything up. Who is in which group comes in as a
+// function or an argument. It must never grant what JupyterHub would not: what it does
+// not understand, or cannot resolve, grants nothing.
+//
+// The meaning of every scope and filter is JupyterHub's (jupyterhub/scopes.py, roles.py
+// and docs/source/rbac of version 5.5, with start:servers of version 6).
 package scopes
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/gifford-lab/gifford-hub/agent/ident"
-)
-
-// Scopes that the hub itself asks for.
+// The names of all scopes, as they stand in tokens, roles and answers.
 const (
-	ReadUsersName   = "read:users:name"
-	ReadUsersGroups = "read:users:groups"
-	ReadUsers       = "read:users"
-	ListUsers       = "list:users"
-	UsersActivity   = "users:activity"
-	ReadServers     = "read:servers"
-	Servers         = "servers"
-	DeleteServers   = "delete:servers"
-	AccessServers   = "access:servers"
-	AdminUI         = "admin-ui"
+	NoScope           = "(no_scope)"
+	Self              = "self"
+	Inherit           = "inherit"
+	AdminUI           = "admin-ui"
+	AdminUsers        = "admin:users"
+	AdminAuthState    = "admin:auth_state"
+	Users             = "users"
+	DeleteUsers       = "delete:users"
+	ListUsers         = "list:users"
+	ReadUsers         = "read:users"
+	ReadUsersName     = "read:users:name"
+	ReadUsersGroups   = "read:users:groups"
+	ReadUsersActivity = "read:users:activity"
+	UsersActivity     = "users:activity"
+	ReadRoles         = "read:roles"
+	ReadRolesUsers    = "read:roles:users"
+	ReadRolesServices = "read:roles:services"
+	ReadRolesGroups   = "read:roles:groups"
+	AdminServers      = "admin:servers"
+	AdminServerState  = "admin:server_state"
+	Servers           = "servers"
+	ReadServers       = "read:servers"
+	StartServers      = "start:servers"
+	DeleteServers     = "delete:servers"
+	AccessServers     = "access:servers"
+	Tokens            = "tokens"
+	ReadTokens        = "read:tokens"
+	AdminGroups       = "admin:groups"
+	Groups            = "groups"
+	ListGroups        = "list:groups"
+	ReadGroups        = "read:groups"
+	ReadGroupsName    = "read:groups:name"
+	DeleteGroups      = "delete:groups"
+	AdminServices     = "admin:services"
+	ListServices      = "list:services"
+	ReadServices      = "read:services"
+	ReadServicesName  = "read:services:name"
+	AccessServices    = "access:services"
+	Shares            = "shares"
+	ReadShares        = "read:shares"
+	UsersShares       = "users:shares"
+	ReadUsersShares   = "read:users:shares"
+	GroupsShares      = "groups:shares"
+	ReadGroupsShares  = "read:groups:shares"
+	ReadHub           = "read:hub"
+	ReadMetrics       = "read:metrics"
+	Proxy             = "proxy"
+	Shutdown          = "shutdown"
 )
 
-// Set is a list of expanded scopes: every subscope stands in it by itself.
-type Set []string
-
-// self is what "self" gives a user on what is their own.
-var self = []string{
-	ReadUsers, ReadUsersName, ReadUsersGroups, "read:users:activity", UsersActivity,
-	Servers, "start:servers", DeleteServers, ReadServers, "tokens", "read:tokens", AccessServers,
-}
-
-// admin is what the role "admin" adds, without a filter. Scopes of resources that the
-// hub does not have yet are left out.
-var admin = []string{
-	AdminUI, ListUsers, ReadUsers, ReadUsersName, ReadUsersGroups, "read:users:activity", UsersActivity,
-	Servers, "start:servers", DeleteServers, ReadServers, "tokens", "read:tokens", AccessServers, "read:hub", "read:metrics",
-}
-
-// ForUser gives what a member may do through a session of the browser.
-func ForUser(u ident.User, isAdmin bool) Set {
-	var s Set
-	for _, scope := range self {
-		s = append(s, scope+"!user="+u.String())
-	}
-	if isAdmin {
-		s = append(s, admin...)
-	}
-	return s
-}
-
-// ForServer gives what a server's own token may do: JupyterHub's role "server".
-func ForServer(k ident.Key) Set {
-	return Set{
-		UsersActivity + "!user=" + k.User.String(),
-		"read:users:activity!user=" + k.User.String(),
-		AccessServers + "!server=" + ServerFilter(k),
-	}
-}
-
-// Identify gives what every OAuth token of u may do: say whose it is.
-func Identify(u ident.User) Set {
-	return Set{ReadUsersName + "!user=" + u.String(), ReadUsersGroups + "!user=" + u.String()}
-}
-
-// ServerFilter gives a server as filters name it: "alice/" or "alice/name".
-func ServerFilter(k ident.Key) string { return k.User.String() + "/" + k.Server.String() }
-
-// Narrow gives the scopes of s that owner covers, so that a token never exceeds the
-// one it belongs to.
-func (s Set) Narrow(owner Set) Set {
-	var kept Set
-	for _, scope := range s {
-		if owner.covers(scope) {
-			kept = append(kept, scope)
-		}
-	}
-	return kept
-}
-
-// covers tells whether s holds the scope itself, or the same scope with a wider
-// filter.
-func (s Set) covers(scope string) bool {
-	if slices.Contains(s, scope) {
-		return true
-	}
-	name, filter, filtered := strings.Cut(scope, "!")
-	if !filtered {
-		return false
-	}
-	if slices.Contains(s, name) {
-		return true
-	}
-	server, ok := strings.CutPrefix(filter, "server=")
-	user, _, okUser := strings.Cut(server, "/")
-	return ok && okUser && slices.Contains(s, name+"!user="+user)
-}
-
-// AllowsUser tells whether s grants the scope on a user.
-func (s Set) AllowsUser(scope string, u ident.User) bool {
-	return s.covers(scope + "!user=" + u.String())
-}
-
-// AllowsServer tells whether s grants the scope on a server.
-func (s Set) AllowsServer(scope string, k ident.Key) bool {
-	return s.covers(scope + "!server=" + ServerFilter(k))
-}
-
-// Has tells whether s grants the scope on anything at all, whatever the filter.
-func (s Set) Has(scope string) bool {
-	return slices.ContainsFunc(s, func(have string) bool {
-		name, _, _ := strings.Cut(have, "!")
-		return name == scope
-	})
-}
-
-// Sorted gives a copy in order and without repetitions, as JupyterHub answers it.
-func (s Set) Sorted() []string {
-	sorted := slices.Sorted(slices.Values(s))
-	return slices.Compact(sorted)
-}
+const (
+	customPrefix   = "custom:"
+	readUserPrefix = "read:user" // what JupyterHub drops under a filter by server
+	formerInherit  = "all"       // what JupyterHub's drafts called "inherit"
+)

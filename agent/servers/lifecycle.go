@@ -47,15 +47,13 @@ func (m *Manager) Start(key ident.Key, profile string) error {
 		defer cancel()
 		m.launch(ctx, key, profile, token)
 	})
+	m.readJournal(s, s.Started)
 	return nil
 }
 
 // launch asks the launcher for the unit, with the unit's journal as progress.
 func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token string) {
 	since := time.Now()
-	logCtx, stopLog := context.WithCancel(ctx)
-	defer stopLog()
-	m.wg.Go(func() { m.followJournal(logCtx, key, since) })
 	m.step(key, 10, "Preparing "+key.Unit())
 	err := m.cfg.Launcher.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, Env: m.cfg.Env.Env(key, token)})
 	m.launched(key)
@@ -85,13 +83,29 @@ func (m *Manager) launched(key ident.Key) {
 	m.entry(key).launching = false
 }
 
-// followJournal passes the unit's lines on as steps of the start.
-func (m *Manager) followJournal(ctx context.Context, key ident.Key, since time.Time) {
-	err := m.cfg.Journal.Follow(ctx, key.Unit(), since, func(line string) { m.step(key, 30, line) })
-	if err != nil && ctx.Err() == nil {
-		m.cfg.Log.Warn("cannot follow the journal of a starting server", "event", "journal-unreadable",
-			"user", key.User.String(), "unit", key.Unit(), "error", err.Error())
+// readJournal passes the unit's lines on as steps of the start, until its last step.
+// m.mu is held.
+func (m *Manager) readJournal(s *server, since time.Time) {
+	key, progress := s.Key, s.progress
+	if !progress.readOnce() {
+		return
 	}
+	ctx, stop := context.WithCancel(m.ctx)
+	m.wg.Go(func() {
+		defer stop()
+		err := m.cfg.Journal.Follow(ctx, key.Unit(), since, func(line string) { m.step(key, 30, line) })
+		if err != nil && ctx.Err() == nil {
+			m.cfg.Log.Warn("cannot follow the journal of a starting server", "event", "journal-unreadable",
+				"user", key.User.String(), "unit", key.Unit(), "error", err.Error())
+		}
+	})
+	m.wg.Go(func() {
+		defer stop()
+		select {
+		case <-progress.ended:
+		case <-ctx.Done():
+		}
+	})
 }
 
 // unitIsActive takes note that the unit is active and waits for its HTTP server.
@@ -164,11 +178,9 @@ func (m *Manager) awaitAnswer(s *server) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.HTTPTimeout)
 	s.cancel = cancel
 	s.progress.add(Progress{Percent: 50, Message: key.Unit() + " is active, waiting for Jupyter to answer"})
+	m.readJournal(s, time.Now())
 	m.wg.Go(func() {
 		defer cancel()
-		logCtx, stopLog := context.WithCancel(ctx)
-		defer stopLog()
-		m.wg.Go(func() { m.followJournal(logCtx, key, time.Now()) })
 		err := m.poll(ctx, socket, uid, m.cfg.Env.Prefix(key)+"api")
 		switch {
 		case err == nil:

@@ -17,25 +17,44 @@ type broadcast struct {
 	first int // number of the oldest step kept
 	done  bool
 	wake  chan struct{} // closed and made anew at each step
+	read  bool          // the unit's journal is being read for it
+	ended chan struct{} // closed after the last step
 }
 
-func newBroadcast() *broadcast { return &broadcast{wake: make(chan struct{})} }
+func newBroadcast() *broadcast {
+	return &broadcast{wake: make(chan struct{}), ended: make(chan struct{})}
+}
 
-// add records a step. A step that is Ready or Failed is the last.
+// add records a step. A step that is Ready or Failed is the last. The percentage never
+// goes back.
 func (b *broadcast) add(p Progress) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.done {
 		return
 	}
+	if n := len(b.steps); n > 0 {
+		p.Percent = max(p.Percent, b.steps[n-1].Percent)
+	}
 	b.steps = append(b.steps, p)
 	if len(b.steps) > keptSteps {
 		b.first += len(b.steps) - keptSteps
 		b.steps = b.steps[len(b.steps)-keptSteps:]
 	}
-	b.done = p.Ready || p.Failed
+	if b.done = p.Ready || p.Failed; b.done {
+		close(b.ended)
+	}
 	close(b.wake)
 	b.wake = make(chan struct{})
+}
+
+// readOnce is true for the first who asks: the journal is read once for each start.
+func (b *broadcast) readOnce() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.read
+	b.read = true
+	return !was
 }
 
 // since gives the steps from number n on, the number after them, whether the last

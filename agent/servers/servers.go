@@ -59,6 +59,9 @@ type Config struct {
 	Log          *slog.Logger
 	// OnChange is called after each change with the number of active servers; optional.
 	OnChange func(active int)
+	// OnTransition is called after each change with the server as it is now and the state
+	// that it was in; optional. It must return at once and not call the manager.
+	OnTransition func(s Server, from State)
 }
 
 // Server is what is known of one server at one moment.
@@ -224,6 +227,9 @@ func (m *Manager) transition(s *server, e event) error {
 	}
 	m.cfg.Log.Info("server is "+string(to), "event", "server-"+string(to), "user", s.Key.User.String(),
 		"server", s.Key.Server.String(), "unit", s.Key.Unit(), "from", string(from))
+	if m.cfg.OnTransition != nil {
+		m.cfg.OnTransition(s.Server, from)
+	}
 	if m.cfg.OnChange != nil {
 		m.cfg.OnChange(m.active())
 	}

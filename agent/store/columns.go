@@ -78,3 +78,41 @@ func (c serverCol) Scan(src any) (err error) {
 	*c.s, err = ident.ParseServer(text)
 	return err
 }
+
+// anyUserCol scans a user name or, for nobody, the empty string.
+type anyUserCol struct{ u *ident.User }
+
+func (c anyUserCol) Scan(src any) error {
+	if src == "" {
+		*c.u = ident.User{}
+		return nil
+	}
+	return userCol(c).Scan(src)
+}
+
+// object is how a JSON object is kept.
+func object(m map[string]any) string {
+	if len(m) == 0 {
+		return "{}"
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "{}" // it was made of JSON, so it has a form in it
+	}
+	return string(b)
+}
+
+// objectCol scans what object wrote. An empty object is nil.
+type objectCol struct{ m *map[string]any }
+
+func (c objectCol) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("cannot take a %T for an object", src)
+	}
+	*c.m = nil
+	if text == "{}" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), c.m)
+}

@@ -14,6 +14,7 @@ func (s *Store) PurgeExpired(ctx context.Context) (total int64, err error) {
 		`DELETE FROM oauth_codes WHERE expires <= ?`,
 		`DELETE FROM logins WHERE expires <= ?`,
 		`DELETE FROM sessions WHERE expires <= ?`,
+		`DELETE FROM share_codes WHERE expires <= ?`,
 	} {
 		n, err := s.exec(ctx, "delete what has expired", q, now)
 		if err != nil {

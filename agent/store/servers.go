@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -14,17 +15,28 @@ type Server struct {
 	LastActivity time.Time // zero: none reported
 	Profile      string    // chosen at the last start
 	Started      time.Time // last start; zero: never
+	DisplayName  string    // for people; "" for none
+	UserOptions  map[string]any
+	Created      time.Time // when it was first heard of
 	LastFailure  string    // why the last start or run failed, for people; "" when it did not
 }
 
-// UpsertServer saves all of a server but its activity, which only moves forward.
+// UpsertServer saves all of a server but its activity, which only moves forward. Without a
+// display name or options, those that are there stay.
 func (s *Store) UpsertServer(ctx context.Context, v Server) error {
+	options := any(nil)
+	if v.UserOptions != nil {
+		options = object(v.UserOptions)
+	}
 	_, err := s.exec(ctx, "save the server", `
-		INSERT INTO servers (user, server, last_activity, profile, started, last_failure) VALUES (?, ?, ?, ?, ?, ?)
+		INSERT INTO servers (user, server, last_activity, profile, started, last_failure, display_name, user_options, created)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ifnull(?8, '{}'), ?9)
 		ON CONFLICT (user, server) DO UPDATE SET
 			last_activity = nullif(max(ifnull(last_activity, 0), ifnull(excluded.last_activity, 0)), 0),
-			profile = excluded.profile, started = excluded.started, last_failure = excluded.last_failure`,
-		v.Key.User.String(), v.Key.Server.String(), micros(v.LastActivity), v.Profile, micros(v.Started), v.LastFailure)
+			profile = excluded.profile, started = excluded.started, last_failure = excluded.last_failure,
+			display_name = CASE WHEN ?7 = '' THEN display_name ELSE ?7 END, user_options = ifnull(?8, user_options)`,
+		v.Key.User.String(), v.Key.Server.String(), micros(v.LastActivity), v.Profile, micros(v.Started), v.LastFailure,
+		v.DisplayName, options, micros(s.orNow(v.Created)))
 	return err
 }
 
@@ -40,11 +52,11 @@ func (s *Store) TouchServer(ctx context.Context, key ident.Key, at time.Time) er
 	return err
 }
 
-const serverColumns = `user, server, last_activity, profile, started, last_failure`
+const serverColumns = `user, server, last_activity, profile, started, last_failure, display_name, user_options, created`
 
 func (v *Server) dest() []any {
 	return []any{userCol{&v.Key.User}, serverCol{&v.Key.Server}, timeCol{&v.LastActivity}, &v.Profile,
-		timeCol{&v.Started}, &v.LastFailure}
+		timeCol{&v.Started}, &v.LastFailure, &v.DisplayName, objectCol{&v.UserOptions}, timeCol{&v.Created}}
 }
 
 // ServerByKey gives the server or ErrNotFound.
@@ -64,9 +76,19 @@ func (s *Store) ServersOf(ctx context.Context, user ident.User) ([]Server, error
 	return collect(rows, (*Server).dest)
 }
 
-// DeleteServer forgets a server; an unknown one is not an error.
+// DeleteServer forgets a server with its shares and share codes; an unknown one is not an
+// error.
 func (s *Store) DeleteServer(ctx context.Context, key ident.Key) error {
-	_, err := s.exec(ctx, "forget the server", `DELETE FROM servers WHERE user = ? AND server = ?`,
-		key.User.String(), key.Server.String())
-	return err
+	return s.tx(ctx, "forget the server", func(tx *sql.Tx) error {
+		for _, q := range []string{
+			`DELETE FROM servers WHERE user = ? AND server = ?`,
+			`DELETE FROM shares WHERE owner = ? AND server = ?`,
+			`DELETE FROM share_codes WHERE owner = ? AND server = ?`,
+		} {
+			if _, err := tx.ExecContext(ctx, q, key.User.String(), key.Server.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -34,9 +35,10 @@ type Config struct {
 
 // Store is the open database. It is safe for concurrent use.
 type Store struct {
-	db  *sql.DB
-	log *slog.Logger
-	now func() time.Time
+	db   *sql.DB
+	path string
+	log  *slog.Logger
+	now  func() time.Time
 }
 
 const (
@@ -71,7 +73,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := prepareFile(ctx, path); err != nil {
 		return nil, err
 	}
-	s := &Store{log: c.Log, now: c.Now}
+	s := &Store{path: path, log: c.Log, now: c.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -112,6 +114,29 @@ func (s *Store) Backup(ctx context.Context, dest string) error {
 	return nil
 }
 
+// BackupTo writes a consistent copy to w while the hub runs. The copy is made beside the
+// database, so that it needs no other place that the hub may write to, and removed.
+func (s *Store) BackupTo(ctx context.Context, w io.Writer) (err error) {
+	dir, err := os.MkdirTemp(filepath.Dir(s.path), ".backup-")
+	if err != nil {
+		return fmt.Errorf("cannot back up the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	copied := filepath.Join(dir, "hub.sqlite")
+	if err := s.Backup(ctx, copied); err != nil {
+		return err
+	}
+	f, err := os.Open(copied)
+	if err != nil {
+		return fmt.Errorf("cannot read the copy of the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := io.Copy(w, f); err != nil {
+		return fmt.Errorf("cannot write the copy of the database: %w", err)
+	}
+	return nil
+}
+
 // openDB opens path with SQLite's URI parameters.
 func openDB(path, params string) (*sql.DB, error) {
 	u := url.URL{Scheme: "file", Path: path, RawQuery: params}
@@ -135,6 +160,15 @@ func (s *Store) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
+}
+
+// tx is inTx with an act that errors name. ErrNotFound and ErrExists stay as they are.
+func (s *Store) tx(ctx context.Context, what string, f func(*sql.Tx) error) error {
+	err := s.inTx(ctx, f)
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
+		return err
+	}
+	return fmt.Errorf("cannot %s in the database: %w", what, err)
 }
 
 // exec runs one statement and gives the number of rows that it changed. what names

@@ -35,6 +35,14 @@ func TestUsers(t *testing.T) {
 	got, err := s.Users(ctx)
 	ok(t, err)
 	same(t, "users", want, got)
+	n, err := s.CountUsers(ctx)
+	ok(t, err)
+	same(t, "number of users", 2, n)
+	for since, want := range map[time.Duration]int{0: 1, time.Hour: 1, time.Hour + time.Second: 0} {
+		n, err := s.CountActive(ctx, start.Add(since))
+		ok(t, err)
+		same(t, "users active since "+since.String(), want, n)
+	}
 }
 
 func TestSessions(t *testing.T) {
@@ -270,9 +278,14 @@ func TestServers(t *testing.T) {
 	got, err := s.ServersOf(ctx, def.User)
 	ok(t, err)
 	same(t, "servers", []Server{
-		{Key: def, Profile: "q", Started: now, LastActivity: now.Add(time.Minute), LastFailure: "image missing"},
-		{Key: named, Profile: "p"},
+		{Key: def, Profile: "q", Started: now, LastActivity: now.Add(time.Minute), LastFailure: "image missing", Created: now},
+		{Key: named, Profile: "p", Created: now},
 	}, got)
+	ok(t, s.UpsertServer(ctx, Server{Key: named, DisplayName: "GPU", UserOptions: map[string]any{"profile": "p"}}))
+	ok(t, s.UpsertServer(ctx, Server{Key: named, Profile: "q"}))
+	kept, err := s.ServerByKey(ctx, named)
+	ok(t, err)
+	same(t, "what is not said", Server{Key: named, Profile: "q", DisplayName: "GPU", UserOptions: map[string]any{"profile": "p"}, Created: now}, kept)
 	ok(t, s.DeleteServer(ctx, named))
 	_, err = s.ServerByKey(ctx, named)
 	notFound(t, "deleted server", err)

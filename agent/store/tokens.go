@@ -69,6 +69,23 @@ func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) 
 	return collect(rows, (*Token).dest)
 }
 
+// Token gives one of a user's tokens by its id, or ErrNotFound.
+func (s *Store) Token(ctx context.Context, user ident.User, id int64) (Token, error) {
+	var t Token
+	err := s.queryRow(ctx, "look up the token", t.dest(),
+		`SELECT `+tokenColumns+` FROM tokens WHERE id = ? AND user = ? AND (expires IS NULL OR expires > ?)`, id, user.String(), micros(s.now()))
+	return t, err
+}
+
+// DeleteTokensOfClient revokes what a user gave to an OAuth client, and gives how many
+// tokens that were. The empty id names no client.
+func (s *Store) DeleteTokensOfClient(ctx context.Context, user ident.User, clientID string) (int64, error) {
+	if clientID == "" {
+		return 0, nil
+	}
+	return s.exec(ctx, "revoke the client's tokens", `DELETE FROM tokens WHERE user = ? AND client_id = ?`, user.String(), clientID)
+}
+
 // DeleteToken revokes a token of a user; ErrNotFound when the user has none with that id.
 func (s *Store) DeleteToken(ctx context.Context, user ident.User, id int64) error {
 	n, err := s.exec(ctx, "revoke the token", `DELETE FROM tokens WHERE id = ? AND user = ?`, id, user.String())

@@ -105,6 +105,7 @@ const (
 	ExitPull      = 73 // the registry does not give the image
 	ExitDirectory = 74 // the notebook folder cannot be made
 	ExitNetwork   = 75 // no network for the container
+	ExitPodman    = 76 // podman's own state is broken
 )
 
 // Explain says what a failed ExecStartPre or ExecStartPost means for a person; "" when
@@ -116,5 +117,6 @@ func Explain(p policy.Profile, status int32) string {
 		ExitPull:      fmt.Sprintf("image %q cannot be pulled", p.Image),
 		ExitDirectory: fmt.Sprintf("the notebook folder %s cannot be made", p.NotebookDir),
 		ExitNetwork:   "the container got no network",
+		ExitPodman:    "podman's state of this member is broken",
 	}[status]
 }

@@ -194,7 +194,7 @@ func TestParseVersion(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	in := input(t, plain, "alice", "", Version{5, 4})
-	for _, status := range []int32{ExitNoImage, ExitLoad, ExitPull, ExitDirectory, ExitNetwork} {
+	for _, status := range []int32{ExitNoImage, ExitLoad, ExitPull, ExitDirectory, ExitNetwork, ExitPodman} {
 		if Explain(in.Profile, status) == "" {
 			t.Errorf("exit status %d has no words", status)
 		}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -29,12 +28,12 @@ type Reader struct {
 // time, as bare messages (journalctl(1), output "cat").
 func args(unit string, since time.Time) []string {
 	return []string{"--quiet", "--no-pager", "--output=cat", "--all", "--unit=" + unit,
-		"--since=@" + strconv.FormatInt(since.Unix(), 10)}
+		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
 }
 
 // Tail gives the last n lines of the unit written since the given time.
 func (r Reader) Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error) {
-	cmd := exec.CommandContext(ctx, r.Command, append(args(unit, since), "--lines="+strconv.Itoa(n))...)
+	cmd := exec.CommandContext(ctx, r.Command, append(args(unit, since), fmt.Sprintf("--lines=%d", n))...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

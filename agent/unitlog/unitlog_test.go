@@ -39,7 +39,7 @@ func TestTailAsksForTheUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"--quiet --no-pager --output=cat --all --unit=jupyter-alice.service --since=@1700000000 --lines=3"}
+	want := []string{"--quiet --no-pager --output=cat --all --unit=jupyter-alice.service --since=@1700000000.000000 --lines=3"}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}

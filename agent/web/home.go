@@ -3,18 +3,27 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
-	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
 // homeBody is the home page.
 type homeBody struct {
-	Own    serverView
-	Start  startForm
-	Others []serverView // for administrators
+	Own      serverView
+	Start    startForm
+	Named    []serverView // one's own servers with names
+	Add      *addForm     // nil where there are none
+	Shared   []serverView // others' that one may open by a share
+	Services []serviceLink
 }
+
+// serviceLink is a service with pages.
+type serviceLink struct{ Name, URL string }
 
 // startForm starts a server.
 type startForm struct {
@@ -31,7 +40,7 @@ type startForm struct {
 const refreshHome = 3
 
 // root sends people to where they go who asked for nothing else.
-func (s *Web) root(_ login.Member, w http.ResponseWriter, _ *http.Request) error {
+func (s *Web) root(_ member, w http.ResponseWriter, _ *http.Request) error {
 	target := s.hub + "home"
 	if s.cfg.RedirectToServer {
 		target = s.hub + "spawn" // goes on to the server at once if it runs
@@ -40,34 +49,73 @@ func (s *Web) root(_ login.Member, w http.ResponseWriter, _ *http.Request) error
 	return nil
 }
 
-// admin is where JupyterHub has its administrators' page.
-func (s *Web) admin(_ login.Member, w http.ResponseWriter, _ *http.Request) error {
-	redirect(w, http.StatusFound, s.hub+"home#servers")
-	return nil
+// home shows one's own servers, what was shared with one, and the services.
+func (s *Web) home(m member, w http.ResponseWriter, r *http.Request) error {
+	return s.renderHome(m, w, r, http.StatusOK, addForm{})
 }
 
-// home shows one's own server, and all others to administrators.
-func (s *Web) home(m login.Member, w http.ResponseWriter, r *http.Request) error {
-	own, err := s.target(m, r)
+func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, status int, add addForm) error {
+	profiles, warning := s.profiles(r.Context())
+	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
+	body := homeBody{Own: s.view(m, srv, profiles), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m)}
+	named, titles, err := s.named(r.Context(), m.User)
 	if err != nil {
 		return err
 	}
-	srv := s.cfg.Servers.Get(own)
-	profiles, warning := s.profiles(r.Context())
-	body := homeBody{Own: s.view(m, srv, profiles), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning)}
-	if m.Admin {
-		for _, other := range s.cfg.Servers.List() {
-			if other.Key != own {
-				body.Others = append(body.Others, s.view(m, other, profiles))
-			}
-		}
+	for _, srv := range named {
+		v := s.view(m, srv, profiles)
+		v.Title = orElse(titles[srv.Key], v.Name)
+		body.Named = append(body.Named, v)
 	}
-	p := page{Name: "home", Title: "Home", Member: m, Wide: m.Admin, Body: body}
-	if srv.State.Pending() || srv.State == servers.Stopping {
+	if s.cfg.NamedServers != 0 && body.Own.MayStart {
+		if add.Left, err = s.left(r.Context(), m.User); err != nil {
+			return err
+		}
+		body.Add = &add
+	}
+	if body.Shared, err = s.shared(r.Context(), m, profiles); err != nil {
+		return err
+	}
+	p := page{Name: "home", Title: "Home", Member: m, Wide: len(body.Named)+len(body.Shared) > 0, Body: body}
+	// A page that loads itself again would take away what is being written into its form.
+	if body.Add == nil && slices.ContainsFunc(append(named, srv), onItsWay) {
 		p.Refresh = refreshHome
 	}
-	s.render(w, r, http.StatusOK, p)
+	s.render(w, r, status, p)
 	return nil
+}
+
+func onItsWay(srv servers.Server) bool { return srv.State.Pending() || srv.State == servers.Stopping }
+
+// shared gives others' servers that the person may open because they were shared.
+func (s *Web) shared(ctx context.Context, m member, profiles []launcherbus.Profile) ([]serverView, error) {
+	shares, err := s.cfg.Store.SharesFor(ctx, m.User, m.Groups)
+	if err != nil {
+		return nil, err
+	}
+	var all []serverView
+	seen := map[ident.Key]bool{}
+	for _, v := range shares {
+		if seen[v.Key] || v.Key.User == m.User || !m.mayServer(v.Key, scopes.AccessServers) {
+			continue
+		}
+		seen[v.Key] = true
+		all = append(all, s.view(m, s.cfg.Servers.Get(v.Key), profiles))
+	}
+	slices.SortFunc(all, func(x, y serverView) int { return strings.Compare(x.Key.String(), y.Key.String()) })
+	return all, nil
+}
+
+// links gives the services that are shown to the person: those with pages, and of those
+// that ask who comes the ones that let them in.
+func (s *Web) links(m member) []serviceLink {
+	var all []serviceLink
+	for _, v := range s.cfg.Services() {
+		if v.Display && v.Prefix != "" && (v.ClientID == "" || m.scopes.AllowsService(scopes.AccessServices, v.Name)) {
+			all = append(all, serviceLink{v.Name, v.Prefix})
+		}
+	}
+	return all
 }
 
 // profiles gives the policy's choices. Without them a start is still possible, with

@@ -8,12 +8,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
+	"github.com/gifford-lab/gifford-hub/agent/authority"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/oauth"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/services"
+	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
 // shown is a page as a test asks for it.
@@ -65,6 +73,47 @@ func textOf(n *html.Node) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
+// What clients ask people for.
+var (
+	aliceKey      = key("alice")
+	askForServer  = oauth.Question{Client: oauth.Client{Server: &aliceKey, Path: "/user/alice/"}}
+	askForService = oauth.Question{Client: oauth.Client{Service: "grades", Path: "/services/grades/"}, Raw: []string{"read:servers!user", "custom:x"},
+		Scopes: []scopes.Description{{Scope: "read:servers!user", Text: "Read servers", Filter: "only you"}, {Scope: "custom:x", Text: "Do <b>this</b>"}}}
+)
+
+// newRich is a hub in which there is something of everything.
+func newRich(t testing.TB) *hub {
+	t.Helper()
+	grades := services.Service{Name: "grades", Prefix: "/services/grades/", Display: true, ClientID: "service-grades"}
+	h := newHub(t, func(c *Config) {
+		c.NamedServers, c.PublicURL = 2, "https://hub.example.org/"
+		c.Services = func() []services.Service {
+			return []services.Service{grades, {Name: "hidden", Prefix: "/services/hidden/"}}
+		}
+		everybody := authority.Role{Role: scopes.Role{Name: "visitors", Scopes: []string{"access:services!service=grades"}}, Users: users("alice")}
+		c.Authority = roles(t, c.Store, sharer, everybody)
+		c.Cull = func(k ident.Key) (cull.Notice, bool) {
+			return cull.Notice{At: now.Add(time.Hour), Reason: cull.ReasonIdle}, k == aliceKey
+		}
+		c.Keep = func(ident.Key) {}
+	})
+	must := func(_ any, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, alice := t.Context(), aliceKey.User
+	open := []string{"access:servers!server=alice/"}
+	must(nil, h.db.CreateGroups(ctx, []store.Group{{Name: hostileName, Users: users("carol")}}))
+	must(h.db.GrantShare(ctx, store.Share{Key: aliceKey, User: key("carol").User, Scopes: open}))
+	must(h.db.GrantShare(ctx, store.Share{Key: aliceKey, Group: hostileName, Scopes: open}))
+	must(h.db.CreateShareCode(ctx, store.ShareCode{Hash: ident.HashToken("good-code"), Key: aliceKey, Scopes: open, Created: now, Expires: now.Add(time.Hour)}))
+	must(h.db.CreateToken(ctx, store.Token{Hash: "1", Kind: store.APIToken, User: alice, Scopes: []string{"inherit"}, Note: "a <b>note</b>", Created: now}))
+	must(h.db.CreateToken(ctx, store.Token{Hash: "2", Kind: store.OAuthToken, User: alice, ClientID: "service-grades", Scopes: []string{"access:services!service=grades"}, Created: now}))
+	must(h.db.CreateToken(ctx, store.Token{Hash: "3", Kind: store.OAuthToken, User: alice, ClientID: "jupyterhub-user-bob", Scopes: []string{"access:servers!server=bob/"}, Created: now}))
+	return h
+}
+
 // everyPage asks for each page that there is.
 func everyPage(t testing.TB, h *hub) map[string]shown {
 	t.Helper()
@@ -75,6 +124,9 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 	failing := newHub(t, func(c *Config) { c.BaseURL = h.cfg.BaseURL })
 	failing.login.fails = &httpx.Error{Status: http.StatusServiceUnavailable, Public: "the sign-in server cannot be reached", Hint: "try again in a minute"}
 	base := strings.TrimSuffix(h.cfg.BaseURL, "/")
+	rich := newRich(t)
+	ask := func(target, user string) shown { return show(t, rich.do("GET", target, user)) }
+	form := func(target, user string, f url.Values) shown { return show(t, rich.post(target, user, f)) }
 	return map[string]shown{
 		"sign in":          get(base+"/hub/login?next=/user/alice/lab", ""),
 		"signed out":       get(base+"/hub/login?notice=signed-out", ""),
@@ -84,25 +136,46 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		"denied": direct(func(w http.ResponseWriter, r *http.Request) {
 			h.Error(w, r, &login.Denied{Reason: login.NotInGroup, User: key("carol").User, Detail: "cgs"})
 		}),
-		"sign out?":         get(base+"/hub/logout", "alice", "Sec-Fetch-Site", "cross-site"),
-		"home, running":     get(base+"/hub/home", "alice"),
-		"home, starting":    get(base+"/hub/home", "bob"),
-		"home, stopping":    get(base+"/hub/home", "carol"),
-		"home, failed":      get(base+"/hub/home", "erin"),
-		"home, stopped":     get(base+"/hub/home", "gail"),
-		"home of an admin":  get(base+"/hub/home", "dora"),
-		"start":             get(base+"/hub/spawn?next=/user/gail/lab", "gail"),
-		"starting":          get(base+"/hub/spawn-pending/bob", "bob"),
-		"waiting":           get(base+"/hub/spawn-pending/frank", "frank"),
-		"stopping":          get(base+"/hub/spawn-pending/carol", "carol"),
-		"failed":            get(base+"/hub/spawn-pending/erin", "erin"),
-		"starting, admin":   get(base+"/hub/spawn-pending/bob", "dora"),
-		"not running":       get(base+"/hub/user/gail/lab", "gail"),
-		"not found":         get(base+"/hub/nothing", "alice"),
-		"bad gateway":       get(base+"/hub/error/502", ""),
-		"server is silent":  direct(func(w http.ResponseWriter, r *http.Request) { h.Unavailable(w, r, key("alice"), http.StatusBadGateway) }),
-		"may it know":       direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, key("alice").User, "/user/alice/") }),
-		"request of others": show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site", "cross-site")),
+		"sign out?":               get(base+"/hub/logout", "alice", "Sec-Fetch-Site", "cross-site"),
+		"home, running":           get(base+"/hub/home", "alice"),
+		"home, starting":          get(base+"/hub/home", "bob"),
+		"home, stopping":          get(base+"/hub/home", "carol"),
+		"home, failed":            get(base+"/hub/home", "erin"),
+		"home, stopped":           get(base+"/hub/home", "gail"),
+		"start":                   get(base+"/hub/spawn?next=/user/gail/lab", "gail"),
+		"starting":                get(base+"/hub/spawn-pending/bob", "bob"),
+		"waiting":                 get(base+"/hub/spawn-pending/frank", "frank"),
+		"stopping":                get(base+"/hub/spawn-pending/carol", "carol"),
+		"failed":                  get(base+"/hub/spawn-pending/erin", "erin"),
+		"starting, admin":         get(base+"/hub/spawn-pending/bob", "dora"),
+		"not running":             get(base+"/hub/user/gail/lab", "gail"),
+		"not found":               get(base+"/hub/nothing", "alice"),
+		"bad gateway":             get(base+"/hub/error/502", ""),
+		"server is silent":        direct(func(w http.ResponseWriter, r *http.Request) { h.Unavailable(w, r, key("alice"), http.StatusBadGateway) }),
+		"may it know":             direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, askForServer) }),
+		"may the service":         direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, askForService) }),
+		"home with everything":    ask("/hub/home", "alice"),
+		"home, a wrong name":      form("/hub/servers", "alice", url.Values{"name": {`A"b`}, "display_name": {hostileName}}),
+		"home, shared with":       ask("/hub/home", "carol"),
+		"named, not running":      ask("/hub/user/alice/x/lab", "alice"),
+		"tokens":                  ask("/hub/token", "alice"),
+		"a new token":             form("/hub/token", "alice", url.Values{"note": {hostileName}, "expires": {"3600"}}),
+		"a token that cannot be":  form("/hub/token", "alice", url.Values{"note": {hostileName}, "scopes": {`shutdown "x`}}),
+		"share":                   ask("/hub/share/alice", "alice"),
+		"share with nobody known": form("/hub/share/alice", "alice", url.Values{"do": {"grant"}, "kind": {"group"}, "name": {"no " + hostileName}}),
+		"share by a link":         form("/hub/share/alice/x", "alice", url.Values{"do": {"link"}, "hours": {"24"}}),
+		"accept":                  ask("/hub/accept-share?code=good-code", "carol"),
+		"accept, bad code":        ask("/hub/accept-share?code=bad-code", "carol"),
+		"accept, one's own":       ask("/hub/accept-share?code=good-code", "alice"),
+		"users":                   ask("/hub/admin", "dora"),
+		"users, none":             ask("/hub/admin?q=%22nobody&page=3", "dora"),
+		"users, a wrong name":     form("/hub/admin/users", "dora", url.Values{"names": {`zoe "x`}}),
+		"groups":                  ask("/hub/admin/groups", "dora"),
+		"groups, a wrong name":    form("/hub/admin/groups", "dora", url.Values{"group": {hostileName}}),
+		"delete a user?":          ask("/hub/admin/delete-user?user=gail", "dora"),
+		"delete a busy user?":     ask("/hub/admin/delete-user?user=alice", "dora"),
+		"delete a group?":         ask("/hub/admin/delete-group?"+url.Values{"group": {hostileName}}.Encode(), "dora"),
+		"request of others":       show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site", "cross-site")),
 	}
 }
 
@@ -152,6 +225,9 @@ func checkForms(t *testing.T, h *hub, p shown) {
 		mux.Handle(strings.TrimSpace(rt.method+" "+rt.path), http.NotFoundHandler())
 	}
 	for _, f := range p.elements("form") {
+		if attr(f, "role") == "search" {
+			continue // changes nothing
+		}
 		if attr(f, "method") != "post" {
 			t.Errorf("a form of method %q", attr(f, "method"))
 		}
@@ -198,9 +274,9 @@ func checkReaders(t *testing.T, p shown) {
 	for _, l := range p.elements("label") {
 		labelled[attr(l, "for")] = true
 	}
-	for _, n := range p.elements("input", "progress", "section", "pre", "button", "fieldset") {
+	for _, n := range p.elements("input", "select", "textarea", "progress", "section", "pre", "button", "fieldset") {
 		switch n.Data {
-		case "input":
+		case "input", "select", "textarea":
 			if attr(n, "type") != "hidden" && !labelled[attr(n, "id")] {
 				t.Errorf("the field %q has no label", attr(n, "name"))
 			}
@@ -234,28 +310,49 @@ func TestWords(t *testing.T) {
 		status int
 		want   []string
 	}{
-		"sign in":           {200, []string{"Sign in with Example University", `name="next" value="/user/alice/lab"`, "mailto:hub@example.org", "Maintenance &lt;b&gt;tonight"}},
-		"signed out":        {200, []string{"You are signed out"}},
-		"expired":           {200, []string{"session has ended"}},
-		"provider is down":  {200, []string{"the sign-in server cannot be reached", "try again in a minute"}},
-		"sign-in failed":    {503, []string{"the sign-in server cannot be reached", "Sign in with Example University"}},
-		"denied":            {403, []string{"<strong>carol</strong>", "carol is in no group that may use this hub (cgs)", "hub@example.org", `name="switch" value="1"`}},
-		"sign out?":         {200, []string{"Another site has sent you here"}},
-		"home, running":     {200, []string{"Running", "JupyterLab with a GPU", "3 hours", "4 minutes ago", `href="/user/alice/"`, `action="/hub/stop/alice"`}},
-		"home, starting":    {200, []string{`href="/hub/spawn-pending/bob"`, `http-equiv="refresh"`}},
-		"home, stopping":    {200, []string{"being stopped", `http-equiv="refresh"`}},
-		"home, failed":      {200, []string{"exit status 1", "journalctl -u jupyter-erin", "cannot find the licence server", "Try again"}},
-		"home, stopped":     {200, []string{`action="/hub/spawn"`, "Python, R and Julia", "PyTorch and CUDA", ">Start<"}},
-		"home of an admin":  {200, []string{"Servers of other people", `href="/hub/user/alice/"`, `action="/hub/stop/alice"`, `href="/hub/spawn-pending/erin"`}},
-		"starting":          {200, []string{`data-progress="/hub/api/users/bob/server/progress"`, `data-next="/user/bob/"`, `<noscript><meta http-equiv="refresh"`, "aria-live=\"polite\""}},
-		"starting, admin":   {200, []string{"belongs to <strong>bob</strong>", `data-progress="/hub/api/users/bob/server/progress"`}},
-		"stopping":          {200, []string{"being stopped"}},
-		"failed":            {500, []string{"exit status 1", "Try again", "cannot find the licence server"}},
-		"not running":       {424, []string{"/user/gail/lab", `action="/hub/spawn/gail"`, `name="next" value="/user/gail/lab"`}},
-		"not found":         {404, []string{"Status 404"}},
-		"server is silent":  {502, []string{"the server of alice does not answer"}},
-		"may it know":       {200, []string{"The server of <strong>alice</strong>", "wants to know who you are", "<strong>dora</strong>"}},
-		"request of others": {403, []string{"came from another site"}},
+		"sign in":                 {200, []string{"Sign in with Example University", `name="next" value="/user/alice/lab"`, "mailto:hub@example.org", "Maintenance &lt;b&gt;tonight"}},
+		"signed out":              {200, []string{"You are signed out"}},
+		"expired":                 {200, []string{"session has ended"}},
+		"provider is down":        {200, []string{"the sign-in server cannot be reached", "try again in a minute"}},
+		"sign-in failed":          {503, []string{"the sign-in server cannot be reached", "Sign in with Example University"}},
+		"denied":                  {403, []string{"<strong>carol</strong>", "carol is in no group that may use this hub (cgs)", "hub@example.org", `name="switch" value="1"`}},
+		"sign out?":               {200, []string{"Another site has sent you here"}},
+		"home, running":           {200, []string{"Running", "JupyterLab with a GPU", "3 hours", "4 minutes ago", `href="/user/alice/"`, `action="/hub/stop/alice"`}},
+		"home, starting":          {200, []string{`href="/hub/spawn-pending/bob"`, `http-equiv="refresh"`}},
+		"home, stopping":          {200, []string{"being stopped", `http-equiv="refresh"`}},
+		"home, failed":            {200, []string{"exit status 1", "journalctl -u jupyter-erin", "cannot find the licence server", "Try again"}},
+		"home, stopped":           {200, []string{`action="/hub/spawn"`, "Python, R and Julia", "PyTorch and CUDA", ">Start<"}},
+		"starting":                {200, []string{`data-progress="/hub/api/users/bob/server/progress"`, `data-next="/user/bob/"`, `<noscript><meta http-equiv="refresh"`, "aria-live=\"polite\""}},
+		"starting, admin":         {200, []string{"belongs to <strong>bob</strong>", `data-progress="/hub/api/users/bob/server/progress"`}},
+		"stopping":                {200, []string{"being stopped"}},
+		"failed":                  {500, []string{"exit status 1", "Try again", "cannot find the licence server"}},
+		"not running":             {424, []string{"/user/gail/lab", `action="/hub/spawn/gail"`, `name="next" value="/user/gail/lab"`}},
+		"not found":               {404, []string{"Status 404"}},
+		"server is silent":        {502, []string{"the server of alice does not answer"}},
+		"may it know":             {200, []string{"The server of <strong>alice</strong>", "wants to know who you are", "<strong>dora</strong>"}},
+		"may the service":         {200, []string{"Sign in to grades?", "/services/grades/", `value="read:servers!user"`, "only you", "&lt;b&gt;", `<input type="hidden" name="scopes" value="">`}},
+		"home with everything":    {200, []string{"Your servers with names", "Mine &#34;&lt;script&gt;alert(1)&lt;/script&gt;", `action="/hub/delete/alice/x"`, `href="/hub/spawn/alice/x"`, `href="/hub/share/alice"`, `href="/services/grades/"`, "It will be stopped at ", "in 1 hour, because nobody uses it.", `action="/hub/keep/alice"`}},
+		"home, a wrong name":      {400, []string{"use 1 to 30 of a-z", `value="A&#34;b"`}},
+		"home, shared with":       {200, []string{"Shared with you", `href="/hub/user/alice/"`}},
+		"named, not running":      {424, []string{"Your server x does not run", `action="/hub/spawn/alice/x"`, `name="next" value="/user/alice/x/lab"`}},
+		"tokens":                  {200, []string{"a &lt;b&gt;note&lt;/b&gt;", "Service grades", "Server at /user/bob/", "Everything that you may do", "Open servers and work in them", `name="client" value="service-grades"`, "30 days", "1 year", "never"}},
+		"a new token":             {200, []string{"Your new token", "Authorization: token ", "https://hub.example.org/hub/api/user"}},
+		"a token that cannot be":  {400, []string{"cannot use scope", "shutdown &#34;x"}},
+		"share":                   {200, []string{"carol", "Open servers and work in them", "1 hour", `value="revoke-link"`, "Share with somebody"}},
+		"share by a link":         {200, []string{"https://hub.example.org/hub/accept-share?code="}},
+		"accept":                  {200, []string{"alice shares a server with you", "Open servers and work in them", `value="good-code"`}},
+		"accept, bad code":        {404, []string{"this link shares nothing"}},
+		"accept, one's own":       {400, []string{"your own server"}},
+		"share with nobody known": {400, []string{"there is no group", "no Mine"}},
+		"users":                   {200, []string{"alice", "gail", "7 of 7", `action="/hub/stop/alice"`, `href="/hub/spawn/gail"`, `href="/hub/user/alice/"`, "Make admin", "hub/admin/delete-user?user=gail", "Mine &#34;&lt;script&gt;"}},
+		"users, none":             {200, []string{"Nobody fits", `value="&#34;nobody"`}},
+		"users, a wrong name":     {400, []string{"cannot use user name", "zoe &#34;x"}},
+		"groups":                  {200, []string{"Mine &#34;&lt;script&gt;", "carol"}},
+		"groups, a wrong name":    {400, []string{"exists already"}},
+		"delete a user?":          {200, []string{"Delete user gail", "The Unix account and its files stay"}},
+		"delete a busy user?":     {200, []string{"must be stopped first", `action="/hub/stop/alice"`}},
+		"delete a group?":         {200, []string{"1 member loses", "Delete group Mine"}},
+		"request of others":       {403, []string{"came from another site"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -288,8 +385,8 @@ func TestHostileLines(t *testing.T) {
 
 // TestOthersSeeNoTable checks that the table is for administrators.
 func TestOthersSeeNoTable(t *testing.T) {
-	p := everyPage(t, newHub(t, nil))["home, running"]
-	if len(p.elements("table")) > 0 || strings.Contains(p.text, "bob") {
+	pages := everyPage(t, newHub(t, nil))
+	if p := pages["home, running"]; strings.Contains(p.text, "bob") || len(pages["home, stopped"].elements("table")) > 0 {
 		t.Error("a member sees others' servers")
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/login"
 )
 
 //go:embed templates/*.html static
@@ -21,14 +20,14 @@ var files embed.FS
 
 // page is what the layout shows.
 type page struct {
-	Name    string       // of the template of its content
-	Title   string       // of the window
-	Member  login.Member // who looks; zero: nobody, or not known
-	Wide    bool         // holds a table
-	Refresh int          // seconds after which a browser loads the page again; 0 is never
-	NoJS    bool         // Refresh is for browsers without JavaScript alone
-	SignIn  bool         // holds a form that leads to the provider
-	Body    any          // for the page's own template
+	Name    string // of the template of its content
+	Title   string // of the window
+	Member  member // who looks; zero: nobody, or not known
+	Wide    bool   // holds a table
+	Refresh int    // seconds after which a browser loads the page again; 0 is never
+	NoJS    bool   // Refresh is for browsers without JavaScript alone
+	SignIn  bool   // holds a form that leads to the provider
+	Body    any    // for the page's own template
 }
 
 // frame is a page with what all pages have in common.
@@ -47,6 +46,8 @@ func (s *Web) parsePages() (map[string]*template.Template, error) {
 		"contact": contactLink,
 		"clean":   cleanLine,
 		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"clock":   func(t time.Time) string { return clock(t, s.cfg.Now()) },
+		"date":    func(t time.Time) string { return t.Local().Format("2 January 2006, 15:04") },
 		"age":     func(t time.Time) string { return age(s.cfg.Now().Sub(t)) },
 	}).ParseFS(files, "templates/layout.html", "templates/parts.html")
 	if err != nil {
@@ -124,12 +125,12 @@ func (s *Web) staticURL(name string) (string, error) {
 }
 
 // static serves a file: for ever under its version, else asked for again each time.
-func (s *Web) static(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) static(_ member, w http.ResponseWriter, r *http.Request) error {
 	return s.file(w, r, r.PathValue("file"))
 }
 
 // logo serves the hub's mark.
-func (s *Web) logo(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) logo(_ member, w http.ResponseWriter, r *http.Request) error {
 	return s.file(w, r, "logo.svg")
 }
 

@@ -84,15 +84,24 @@ func withQuery(target string, r *http.Request) string {
 	return target + "?" + r.URL.RawQuery
 }
 
+// public is the address of a path for use elsewhere than in this browser. host stands
+// for the hub's where that is not known.
+func (s *Web) public(path, host string) string {
+	if s.cfg.PublicURL == "" {
+		return host + path
+	}
+	return s.cfg.PublicURL + strings.TrimPrefix(path, s.cfg.BaseURL)
+}
+
 // addSlash sends hub to hub/.
-func (s *Web) addSlash(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) addSlash(_ member, w http.ResponseWriter, r *http.Request) error {
 	redirect(w, http.StatusFound, withQuery(s.hub, r))
 	return nil
 }
 
 // prefixRedirect sends every path that is not the hub's to the same path below hub/
 // (JupyterHub's PrefixRedirectHandler).
-func (s *Web) prefixRedirect(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) prefixRedirect(_ member, w http.ResponseWriter, r *http.Request) error {
 	if !navigation(s.cfg.BaseURL, r) {
 		return errNotFound()
 	}

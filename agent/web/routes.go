@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/login"
 )
 
 // access says who may call a route at all; whose server a person may touch is decided
@@ -23,7 +22,7 @@ const (
 )
 
 // handler answers for a person; the Member is zero on routes for Anyone.
-type handler func(s *Web, m login.Member, w http.ResponseWriter, r *http.Request) error
+type handler func(s *Web, m member, w http.ResponseWriter, r *http.Request) error
 
 // route is a line of the table.
 type route struct {
@@ -34,7 +33,7 @@ type route struct {
 }
 
 // routes is everything that the hub serves to people (JupyterHub's URLs:
-// jupyterhub/handlers/{base,pages,login}.py). hub/stop is ours.
+// jupyterhub/handlers/{base,pages,login}.py). hub/stop and hub/keep are ours.
 func routes() []route {
 	return []route{
 		{"GET", "hub", Anyone, (*Web).addSlash},
@@ -45,7 +44,25 @@ func routes() []route {
 		{"GET", "hub/logout", Anyone, (*Web).logout},
 		{"POST", "hub/logout", Anyone, (*Web).logout},
 		{"GET", "hub/home", SignedIn, (*Web).home},
-		{"GET", "hub/admin", AdminOnly, (*Web).admin},
+		{"GET", "hub/share/{user}", SignedIn, (*Web).sharePage},
+		{"GET", "hub/share/{user}/{server}", SignedIn, (*Web).sharePage},
+		{"POST", "hub/share/{user}", SignedIn, (*Web).share},
+		{"POST", "hub/share/{user}/{server}", SignedIn, (*Web).share},
+		{"GET", "hub/accept-share", SignedIn, (*Web).acceptPage},
+		{"POST", "hub/accept-share", SignedIn, (*Web).accept},
+		{"GET", "hub/admin", AdminOnly, (*Web).adminPage},
+		{"POST", "hub/admin/users", AdminOnly, (*Web).addUsers},
+		{"POST", "hub/admin/mark", AdminOnly, (*Web).markAdmin},
+		{"GET", "hub/admin/delete-user", AdminOnly, (*Web).deleteUserPage},
+		{"POST", "hub/admin/delete-user", AdminOnly, (*Web).deleteUser},
+		{"GET", "hub/admin/groups", AdminOnly, (*Web).groupsPage},
+		{"POST", "hub/admin/groups", AdminOnly, (*Web).addGroup},
+		{"POST", "hub/admin/members", AdminOnly, (*Web).changeMembers},
+		{"GET", "hub/admin/delete-group", AdminOnly, (*Web).deleteGroupPage},
+		{"POST", "hub/admin/delete-group", AdminOnly, (*Web).deleteGroup},
+		{"GET", "hub/token", SignedIn, (*Web).tokensPage},
+		{"POST", "hub/token", SignedIn, (*Web).makeToken},
+		{"POST", "hub/token/revoke", SignedIn, (*Web).revokeToken},
 		{"GET", "hub/spawn", SignedIn, (*Web).spawnPage},
 		{"GET", "hub/spawn/{user}", SignedIn, (*Web).spawnPage},
 		{"GET", "hub/spawn/{user}/{server}", SignedIn, (*Web).spawnPage},
@@ -54,6 +71,10 @@ func routes() []route {
 		{"POST", "hub/spawn/{user}/{server}", SignedIn, (*Web).spawn},
 		{"GET", "hub/spawn-pending/{user}", SignedIn, (*Web).pending},
 		{"GET", "hub/spawn-pending/{user}/{server}", SignedIn, (*Web).pending},
+		{"POST", "hub/servers", SignedIn, (*Web).addServer},
+		{"POST", "hub/delete/{user}/{server}", SignedIn, (*Web).deleteServer},
+		{"POST", "hub/keep/{user}", SignedIn, (*Web).keep},
+		{"POST", "hub/keep/{user}/{server}", SignedIn, (*Web).keep},
 		{"POST", "hub/stop/{user}", SignedIn, (*Web).stop},
 		{"POST", "hub/stop/{user}/{server}", SignedIn, (*Web).stop},
 		{"", "hub/user/{user}", SignedIn, (*Web).userPath},
@@ -113,7 +134,7 @@ func wrongMethod(path string, methods []string) route {
 		allow = append(allow, http.MethodHead)
 	}
 	slices.Sort(allow)
-	return route{"", path, Anyone, func(_ *Web, _ login.Member, w http.ResponseWriter, r *http.Request) error {
+	return route{"", path, Anyone, func(_ *Web, _ member, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		return httpx.Fail(http.StatusMethodNotAllowed, "this page does not take %s requests", r.Method)
 	}}

@@ -31,17 +31,39 @@ func TestRoutes(t *testing.T) {
 		"GET hub/logout":                        {"/hub/logout", all("See Other /hub/login?notice=signed-out")},
 		"POST hub/logout":                       {"/hub/logout", all("See Other /hub/login?notice=signed-out")},
 		"GET hub/home":                          {"/hub/home", want{toLogin("/hub/home"), ok, ok, ok}},
-		"GET hub/admin":                         {"/hub/admin", want{toLogin("/hub/admin"), none, none, "Found /hub/home#servers"}},
 		"GET hub/spawn":                         {"/hub/spawn", want{toLogin("/hub/spawn"), "Found /user/alice/", "See Other /hub/spawn-pending/bob", ok}},
 		"GET hub/spawn/{user}":                  {"/hub/spawn/alice", want{toLogin("/hub/spawn/alice"), "Found /user/alice/", none, "Found /user/alice/"}},
-		"GET hub/spawn/{user}/{server}":         {"/hub/spawn/alice/x", want{toLogin("/hub/spawn/alice/x"), none, none, none}},
+		"GET hub/spawn/{user}/{server}":         {"/hub/spawn/alice/x", want{toLogin("/hub/spawn/alice/x"), ok, none, ok}},
 		"POST hub/spawn":                        {"/hub/spawn", want{expired, "See Other /hub/spawn-pending/alice", "See Other /hub/spawn-pending/bob", "See Other /hub/spawn-pending/dora"}},
 		"POST hub/spawn/{user}":                 {"/hub/spawn/alice", want{expired, "See Other /hub/spawn-pending/alice", none, "See Other /hub/spawn-pending/alice"}},
-		"POST hub/spawn/{user}/{server}":        {"/hub/spawn/alice/x", want{expired, none, none, none}},
+		"POST hub/spawn/{user}/{server}":        {"/hub/spawn/alice/x", want{expired, "See Other /hub/spawn-pending/alice/x", none, "See Other /hub/spawn-pending/alice/x"}},
 		"GET hub/spawn-pending/{user}":          {"/hub/spawn-pending/alice", want{toLogin("/hub/spawn-pending/alice"), "Found /user/alice/", none, "Found /user/alice/"}},
-		"GET hub/spawn-pending/{user}/{server}": {"/hub/spawn-pending/alice/x", want{toLogin("/hub/spawn-pending/alice/x"), none, none, none}},
+		"GET hub/spawn-pending/{user}/{server}": {"/hub/spawn-pending/alice/x", want{toLogin("/hub/spawn-pending/alice/x"), "Failed Dependency", none, "Failed Dependency"}},
 		"POST hub/stop/{user}":                  {"/hub/stop/alice", want{expired, "See Other /hub/home", none, "See Other /hub/home"}},
-		"POST hub/stop/{user}/{server}":         {"/hub/stop/alice/x", want{expired, none, none, none}},
+		"POST hub/stop/{user}/{server}":         {"/hub/stop/alice/x", want{expired, "See Other /hub/home", none, "See Other /hub/home"}},
+		"GET hub/share/{user}":                  {"/hub/share/alice", want{toLogin("/hub/share/alice"), ok, none, none}},
+		"GET hub/share/{user}/{server}":         {"/hub/share/alice/x", want{toLogin("/hub/share/alice/x"), ok, none, none}},
+		"POST hub/share/{user}":                 {"/hub/share/alice", want{expired, "Bad Request", none, none}},
+		"POST hub/share/{user}/{server}":        {"/hub/share/alice/x", want{expired, "Bad Request", none, none}},
+		"GET hub/accept-share":                  {"/hub/accept-share?code=x", want{toLogin("/hub/accept-share?code=x"), none, none, none}},
+		"POST hub/accept-share":                 {"/hub/accept-share", want{expired, none, none, none}},
+		"GET hub/token":                         {"/hub/token", want{toLogin("/hub/token"), ok, ok, ok}},
+		"POST hub/token":                        {"/hub/token", want{expired, ok, ok, ok}},
+		"POST hub/token/revoke":                 {"/hub/token/revoke", want{expired, none, none, none}},
+		"POST hub/servers":                      {"/hub/servers", want{expired, "Bad Request", "Bad Request", "Bad Request"}},
+		"POST hub/delete/{user}/{server}":       {"/hub/delete/alice/x", want{expired, "See Other /hub/home", none, "See Other /hub/home"}},
+		"POST hub/keep/{user}":                  {"/hub/keep/alice", want{expired, none, none, none}},
+		"POST hub/keep/{user}/{server}":         {"/hub/keep/alice/x", want{expired, none, none, none}},
+		"GET hub/admin":                         {"/hub/admin", want{toLogin("/hub/admin"), none, none, ok}},
+		"POST hub/admin/users":                  {"/hub/admin/users", want{expired, none, none, "Bad Request"}},
+		"POST hub/admin/mark":                   {"/hub/admin/mark", want{expired, none, none, none}},
+		"GET hub/admin/delete-user":             {"/hub/admin/delete-user?user=gail", want{toLogin("/hub/admin/delete-user?user=gail"), none, none, ok}},
+		"POST hub/admin/delete-user":            {"/hub/admin/delete-user", want{expired, none, none, none}},
+		"GET hub/admin/groups":                  {"/hub/admin/groups", want{toLogin("/hub/admin/groups"), none, none, ok}},
+		"POST hub/admin/groups":                 {"/hub/admin/groups", want{expired, none, none, "Bad Request"}},
+		"POST hub/admin/members":                {"/hub/admin/members", want{expired, none, none, none}},
+		"GET hub/admin/delete-group":            {"/hub/admin/delete-group?group=x", want{toLogin("/hub/admin/delete-group?group=x"), none, none, none}},
+		"POST hub/admin/delete-group":           {"/hub/admin/delete-group", want{expired, none, none, none}},
 		" hub/user/{user}":                      {"/hub/user/alice", want{toLogin("/hub/user/alice"), "Found /user/alice/?redirects=1", none, "Found /user/alice/?redirects=1"}},
 		" hub/user/{user}/{path...}":            {"/hub/user/alice/lab", want{toLogin("/hub/user/alice/lab"), "Found /user/alice/lab?redirects=1", none, "Found /user/alice/lab?redirects=1"}},
 		"GET hub/user-redirect":                 {"/hub/user-redirect", want{toLogin("/hub/user-redirect"), "Found /hub/spawn/alice?next=%2Fuser%2Falice%2F", "Found /hub/spawn/bob?next=%2Fuser%2Fbob%2F", "Found /hub/spawn/dora?next=%2Fuser%2Fdora%2F"}},
@@ -55,7 +77,6 @@ func TestRoutes(t *testing.T) {
 		" user/":                                {"/user/alice/lab?x=1", all("Found /hub/user/alice/lab?x=1")},
 		" services/":                            {"/services/x/", all(none)},
 	}
-	h := newHub(t, nil)
 	seen := map[string]bool{}
 	for _, rt := range routes() {
 		name := rt.method + " " + rt.path
@@ -66,8 +87,10 @@ func TestRoutes(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			h := newHub(t, twoNamed)
 			ask := func(user string) string {
 				if rt.method == http.MethodPost {
+					h := newHub(t, twoNamed) // what one does is not what the next finds
 					return answer(h.post(tt.target, user, nil))
 				}
 				return answer(h.do(http.MethodGet, tt.target, user))
@@ -151,7 +174,9 @@ func TestBaseURL(t *testing.T) {
 
 func TestForgedRequests(t *testing.T) {
 	h := newHub(t, nil)
-	for _, target := range []string{"/hub/spawn", "/hub/spawn/alice", "/hub/stop/alice", "/hub/logout", "/hub/oauth_login"} {
+	for _, target := range []string{"/hub/spawn", "/hub/spawn/alice", "/hub/stop/alice", "/hub/logout", "/hub/oauth_login",
+		"/hub/servers", "/hub/delete/alice/x", "/hub/keep/alice", "/hub/token", "/hub/token/revoke", "/hub/share/alice", "/hub/accept-share",
+		"/hub/admin/users", "/hub/admin/mark", "/hub/admin/delete-user", "/hub/admin/groups", "/hub/admin/members", "/hub/admin/delete-group"} {
 		for name, headers := range map[string][]string{
 			"fetch metadata":    {"Sec-Fetch-Site", "cross-site"},
 			"same site":         {"Sec-Fetch-Site", "same-site"},

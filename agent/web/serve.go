@@ -18,6 +18,7 @@ const cspReportPath = "hub/security/csp-report"
 // serve checks who may call, calls the handler and answers its error.
 func (s *Web) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpx.SetRoute(r, r.Pattern)
 		m, err := s.admit(rt.access, r)
 		if err == nil {
 			err = rt.handler(s, m, w, r)
@@ -30,15 +31,15 @@ func (s *Web) serve(rt route) http.Handler {
 }
 
 // admit gives the person whom a route is for.
-func (s *Web) admit(a access, r *http.Request) (login.Member, error) {
+func (s *Web) admit(a access, r *http.Request) (member, error) {
 	if a == Anyone {
-		return login.Member{}, nil
+		return member{}, nil
 	}
-	m, err := s.cfg.Login.Member(r)
+	m, err := s.member(r)
 	switch {
 	case err != nil:
-		return login.Member{}, err
-	case a == SignedIn, a == AdminOnly && m.Admin:
+		return member{}, err
+	case a == SignedIn, a == AdminOnly && m.Administers():
 		return m, nil
 	case a == AdminOnly:
 		return m, errNotFound()
@@ -46,28 +47,40 @@ func (s *Web) admit(a access, r *http.Request) (login.Member, error) {
 	return m, httpx.Fail(http.StatusForbidden, "this page has no rule of who may see it")
 }
 
-// target gives the server that a path names: one's own when it names none. Somebody
-// else's exists for administrators alone.
-func (s *Web) target(m login.Member, r *http.Request) (ident.Key, error) {
-	name := r.PathValue("user")
-	if name == "" {
-		return ident.Key{User: m.User}, nil
+// target gives the server that a path names, one's own default when it names none, to
+// whoever has any of the scopes on it. For all others it is not there, whether it is or
+// not.
+func (s *Web) target(m member, r *http.Request, anyOf ...string) (ident.Key, error) {
+	key := ident.Key{User: m.User}
+	if name := r.PathValue("user"); name != "" {
+		var err error
+		if key, err = ident.ParseKey(name, r.PathValue("server")); err != nil {
+			return ident.Key{}, errNotFound()
+		}
 	}
-	key, err := ident.ParseKey(name, r.PathValue("server"))
-	if err != nil || key.User != m.User && !m.Admin {
+	if !m.mayServer(key, anyOf...) {
 		return ident.Key{}, errNotFound()
-	}
-	if !key.Server.IsDefault() {
-		return ident.Key{}, &httpx.Error{Status: http.StatusNotFound, Public: "this hub has one server a person, none with a name of its own",
-			Hint: "use the server on the home page"}
 	}
 	return key, nil
 }
 
+// existing is target for what can only be done to a server that there is.
+func (s *Web) existing(m member, r *http.Request, anyOf ...string) (ident.Key, error) {
+	key, err := s.target(m, r, anyOf...)
+	if err != nil {
+		return key, err
+	}
+	is, err := s.remembered(r, key, "")
+	if err == nil && !is {
+		err = errNotFound()
+	}
+	return key, err
+}
+
 // audit tells of a deed if the server is somebody else's.
-func (s *Web) audit(r *http.Request, m login.Member, a Action, key ident.Key, err error) {
+func (s *Web) audit(r *http.Request, m member, a Action, key ident.Key, err error) {
 	if key.User != m.User {
-		s.cfg.Audit(r, Deed{Action: a, Admin: m.User, On: key, Err: err})
+		s.cfg.Audit(r, Deed{Action: a, By: m.User, On: key, Err: err})
 	}
 }
 
@@ -80,11 +93,11 @@ func errNotFound() error {
 // the log.
 func (s *Web) Error(w http.ResponseWriter, r *http.Request, err error) {
 	s.setHeaders(w.Header())
-	s.fail(w, r, login.Member{}, err)
+	s.fail(w, r, member{}, err)
 }
 
 // fail is the one place in which errors become answers.
-func (s *Web) fail(w http.ResponseWriter, r *http.Request, m login.Member, err error) {
+func (s *Web) fail(w http.ResponseWriter, r *http.Request, m member, err error) {
 	e := httpx.Public(err)
 	var denied *login.Denied
 	switch {
@@ -171,7 +184,7 @@ func (s *Web) protect(next http.Handler) http.Handler {
 		err := &httpx.Error{Status: http.StatusForbidden, Public: "this request came from another site, so nothing was done",
 			Hint: "go to the home page and press the button there"}
 		httpx.LogFailure(s.cfg.Log, r, err)
-		s.fail(w, r, login.Member{}, err)
+		s.fail(w, r, member{}, err)
 	}))
 	return guard.Handler(next)
 }

@@ -25,7 +25,7 @@ type loginBody struct {
 }
 
 // loginPage asks to sign in. People who are signed in go on at once.
-func (s *Web) loginPage(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) loginPage(_ member, w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	next := safeNext(q.Get("next"))
 	_, err := s.cfg.Login.Member(r)
@@ -65,12 +65,12 @@ func (s *Web) renderLogin(w http.ResponseWriter, r *http.Request, status int, bo
 }
 
 // beginLogin goes to the provider.
-func (s *Web) beginLogin(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) beginLogin(_ member, w http.ResponseWriter, r *http.Request) error {
 	return s.orTryAgain(w, r, s.cfg.Login.Start(w, r), safeNext(r.FormValue("next")))
 }
 
 // callback takes people back from the provider.
-func (s *Web) callback(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) callback(_ member, w http.ResponseWriter, r *http.Request) error {
 	return s.orTryAgain(w, r, s.cfg.Login.Callback(w, r), "")
 }
 
@@ -110,7 +110,7 @@ func (s *Web) deniedPage(w http.ResponseWriter, r *http.Request, d *login.Denied
 
 // logout ends the session. Single-user servers send people here by GET (JupyterHub's
 // LogoutHandler), so GET must do it; another site's link is asked about first.
-func (s *Web) logout(_ login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) logout(_ member, w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost && !deliberate(r) {
 		s.render(w, r, http.StatusOK, page{Name: "logout", Title: "Sign out?"})
 		return nil

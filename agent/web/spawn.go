@@ -5,12 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
-	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
@@ -25,16 +26,20 @@ type serverBody struct {
 	Server   serverView
 	Start    startForm
 	Next     string // URL path to go to when the server is ready
-	Progress string // URL path of the stream of events
+	Progress string // URL path of the stream of events; "" for who may not read it
 	Asked    string // the path that was asked for, when the server does not run
 }
 
 // spawnPage is GET hub/spawn. JupyterHub starts at once where there is nothing to
 // choose; so do we for people who meant it (deliberate), while others see the page
-// with the button. A server that failed waits for a person's word as well.
-func (s *Web) spawnPage(m login.Member, w http.ResponseWriter, r *http.Request) error {
-	key, err := s.target(m, r)
+// with the button. A server that failed waits for a person's word as well, and so does
+// one that is not there yet.
+func (s *Web) spawnPage(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.target(m, r, scopes.StartServers)
 	if err != nil {
+		return err
+	}
+	if err := s.mayHave(r.Context(), key); err != nil {
 		return err
 	}
 	next, wanted := safeNext(r.URL.Query().Get("next")), r.URL.Query().Get("profile")
@@ -46,8 +51,12 @@ func (s *Web) spawnPage(m login.Member, w http.ResponseWriter, r *http.Request) 
 		redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
 		return nil
 	}
+	is, err := s.remembered(r, key, "")
+	if err != nil {
+		return err
+	}
 	profiles, warning := s.profiles(r.Context())
-	if len(profiles) == 1 && srv.State == servers.Stopped && deliberate(r) {
+	if len(profiles) == 1 && srv.State == servers.Stopped && is && deliberate(r) {
 		return s.start(m, w, r, key, profiles[0].Name, next)
 	}
 	if wanted == "" {
@@ -59,28 +68,46 @@ func (s *Web) spawnPage(m login.Member, w http.ResponseWriter, r *http.Request) 
 }
 
 // whose names a server in a title.
-func whose(m login.Member, key ident.Key) string {
+func whose(m member, key ident.Key) string {
+	name := key.User.String() + "'s server"
 	if key.User == m.User {
-		return "your server"
+		name = "your server"
 	}
-	return key.User.String() + "'s server"
+	if key.Server.IsDefault() {
+		return name
+	}
+	return name + " " + key.Server.String()
 }
 
+// capital begins a heading.
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
 // spawn is POST hub/spawn: the fields profile and next.
-func (s *Web) spawn(m login.Member, w http.ResponseWriter, r *http.Request) error {
-	key, err := s.target(m, r)
+func (s *Web) spawn(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.target(m, r, scopes.StartServers)
 	if err != nil {
 		return err
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		return &httpx.Error{Status: http.StatusBadRequest, Public: "the form cannot be read", Hint: "go back and try again", Cause: err}
+	if err := s.mayHave(r.Context(), key); err != nil {
+		return err
+	}
+	if err := readForm(w, r); err != nil {
+		return err
 	}
 	profile := r.PostFormValue("profile")
 	if err := s.checkProfile(r.Context(), profile); err != nil {
 		return err
 	}
 	return s.start(m, w, r, key, profile, safeNext(r.PostFormValue("next")))
+}
+
+// readForm reads the form of a POST, which is bounded.
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return &httpx.Error{Status: http.StatusBadRequest, Public: "the form cannot be read", Hint: "go back and try again", Cause: err}
+	}
+	return nil
 }
 
 // checkProfile refuses a profile that is not offered. When the profiles cannot be read
@@ -98,7 +125,10 @@ func (s *Web) checkProfile(ctx context.Context, name string) error {
 	return &httpx.Error{Status: http.StatusBadRequest, Public: "there is no profile of that name any more", Hint: "go to the home page and choose another"}
 }
 
-func (s *Web) start(m login.Member, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string) error {
+func (s *Web) start(m member, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string) error {
+	if err := s.remember(r.Context(), key, "", profile); err != nil {
+		return err
+	}
 	err := s.cfg.Servers.Start(key, profile)
 	if errors.Is(err, servers.ErrActive) {
 		err = nil // it is there or on its way already, which is what was wanted
@@ -122,31 +152,45 @@ func launcherError(err error) error {
 }
 
 // open sends the browser to a server that is ready.
-func (s *Web) open(m login.Member, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
+func (s *Web) open(m member, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
 	s.audit(r, m, OpenServer, key, nil)
 	redirect(w, http.StatusFound, orElse(next, s.prefix(key)))
 	return nil
 }
 
-func (s *Web) spawnURL(key ident.Key) string { return s.hub + "spawn/" + key.User.String() }
+func (s *Web) spawnURL(key ident.Key) string { return s.act("spawn", key) }
 
 func (s *Web) pendingURL(key ident.Key, next string) string {
-	target := s.hub + "spawn-pending/" + key.User.String()
+	target := s.act("spawn-pending", key)
 	if next != "" {
 		target += "?" + url.Values{"next": {next}}.Encode()
 	}
 	return target
 }
 
-// pending shows how a start goes, and why it failed.
-func (s *Web) pending(m login.Member, w http.ResponseWriter, r *http.Request) error {
-	key, err := s.target(m, r)
+// progressURL is the API's stream of a start's steps.
+func (s *Web) progressURL(key ident.Key) string {
+	user := s.hub + "api/users/" + key.User.String()
+	if key.Server.IsDefault() {
+		return user + "/server/progress"
+	}
+	return user + "/servers/" + key.Server.String() + "/progress"
+}
+
+// pending shows how a start goes, and why it failed. Who may open a server but not read
+// its progress gets a page that looks again.
+func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.existing(m, r, scopes.ReadServers, scopes.AccessServers)
 	if err != nil {
 		return err
 	}
 	next := safeNext(r.URL.Query().Get("next"))
 	srv := s.cfg.Servers.Get(key)
 	if srv.State == servers.Ready {
+		if !m.mayServer(key, scopes.AccessServers) {
+			redirect(w, http.StatusSeeOther, s.hub+"home")
+			return nil
+		}
 		return s.open(m, w, r, key, next)
 	}
 	if srv.State == servers.Stopped {
@@ -154,9 +198,11 @@ func (s *Web) pending(m login.Member, w http.ResponseWriter, r *http.Request) er
 	}
 	profiles, warning := s.profiles(r.Context())
 	body := serverBody{Server: s.view(m, srv, profiles), Next: orElse(next, s.prefix(key)),
-		Progress: s.hub + "api/users/" + key.User.String() + "/server/progress",
-		Start:    s.startForm(s.spawnURL(key), next, srv, srv.Profile, profiles, warning)}
-	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome, NoJS: true, Body: body}, http.StatusOK
+		Start: s.startForm(s.spawnURL(key), next, srv, srv.Profile, profiles, warning)}
+	if m.mayServer(key, scopes.ReadServers) {
+		body.Progress = s.progressURL(key)
+	}
+	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome, NoJS: body.Progress != "", Body: body}, http.StatusOK
 	switch srv.State {
 	case servers.Stopping:
 		p.Name, p.Title, p.NoJS = "stopping", "Stopping "+whose(m, key), false
@@ -169,19 +215,22 @@ func (s *Web) pending(m login.Member, w http.ResponseWriter, r *http.Request) er
 
 // notRunning is the page in place of a server that does not run. 424 is JupyterHub's
 // status for it, which JupyterLab knows.
-func (s *Web) notRunning(m login.Member, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
+func (s *Web) notRunning(m member, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
 	profiles, warning := s.profiles(r.Context())
-	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning", Title: "Not running", Member: m, Body: serverBody{
+	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning", Title: capital(whose(m, srv.Key)) + " does not run", Member: m, Body: serverBody{
 		Server: s.view(m, srv, profiles), Asked: next,
 		Start: s.startForm(s.spawnURL(srv.Key), next, srv, srv.Profile, profiles, warning)}})
 	return nil
 }
 
-// stop is POST hub/stop/USER. It waits a moment, so that most people come back to a
-// page that shows the server stopped.
-func (s *Web) stop(m login.Member, w http.ResponseWriter, r *http.Request) error {
-	key, err := s.target(m, r)
+// stop is POST hub/stop/USER[/NAME]: the field next is where to go afterwards. It waits a
+// moment, so that most people come back to a page that shows the server stopped.
+func (s *Web) stop(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.existing(m, r, scopes.DeleteServers)
 	if err != nil {
+		return err
+	}
+	if err := readForm(w, r); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), stopWait)
@@ -194,6 +243,6 @@ func (s *Web) stop(m login.Member, w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return launcherError(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"home")
+	redirect(w, http.StatusSeeOther, orElse(safeNext(r.PostFormValue("next")), s.hub+"home"))
 	return nil
 }

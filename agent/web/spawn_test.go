@@ -56,6 +56,7 @@ func TestStartByPOST(t *testing.T) {
 		"it is there":        {"/hub/spawn", "alice", nil, "See Other /hub/spawn-pending/alice", nil},
 		"somebody else's":    {"/hub/spawn/gail", "bob", nil, "Not Found", nil},
 		"by administrator":   {"/hub/spawn/gail", "dora", nil, "See Other /hub/spawn-pending/gail", []string{"gail "}},
+		"stranger":           {"/hub/spawn/nobody-here", "dora", nil, "Not Found", nil},
 		"form that is large": {"/hub/spawn", "gail", url.Values{"next": {strings.Repeat("x", maxForm)}}, "Bad Request", nil},
 	}
 	for name, tt := range tests {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
@@ -24,20 +24,23 @@ const (
 
 // userPath is hub/user/NAME/…, where browsers come that asked for a server without a
 // route (JupyterHub's UserUrlHandler).
-func (s *Web) userPath(m login.Member, w http.ResponseWriter, r *http.Request) error {
-	key, err := ident.ParseKey(r.PathValue("user"), "")
-	if err != nil || key.User != m.User && !m.Admin {
+func (s *Web) userPath(m member, w http.ResponseWriter, r *http.Request) error {
+	key, rest, err := s.locate(r, s.hub, s.remembered)
+	if err != nil {
+		return err
+	}
+	if !m.mayServer(key, scopes.AccessServers) {
 		return errNotFound() // the same for a user who is not there
 	}
 	srv := s.cfg.Servers.Get(key)
 	if srv.State == servers.Ready && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		return s.backToServer(m, w, r, key)
+		return s.backToServer(m, w, r, key, rest)
 	}
 	if !navigation(s.cfg.BaseURL, r) {
 		s.down(w, r, key, srv.State)
 		return nil
 	}
-	asked := withQuery(s.serverPath(r, key), withoutRedirects(r))
+	asked := withQuery(s.prefix(key)+rest, withoutRedirects(r))
 	if srv.State != servers.Stopped {
 		redirect(w, http.StatusSeeOther, s.pendingURL(key, safeNext(asked)))
 		return nil
@@ -45,15 +48,52 @@ func (s *Web) userPath(m login.Member, w http.ResponseWriter, r *http.Request) e
 	return s.notRunning(m, w, r, srv, safeNext(asked))
 }
 
-// serverPath is the path on the server that a path below hub/user/ stands for. It
-// begins with the server's own prefix, whatever else the request has.
-func (s *Web) serverPath(r *http.Request, key ident.Key) string {
-	parts := strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), s.hub), "/", 3)
-	rest := ""
-	if len(parts) == 3 {
-		rest = strings.TrimLeft(parts[2], "/")
+// locate gives the server that a path PREFIXuser/USER/… leads to, and the path on it, as
+// escaped as it came: USER/NAME/… is the named server if isServer says that there is
+// one, else a path of the default server.
+func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Request, key ident.Key, rest string) (bool, error)) (ident.Key, string, error) {
+	parts := strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), prefix), "/", 4)
+	if parts[0] != "user" || len(parts) < 2 {
+		return ident.Key{}, "", errNotFound()
 	}
-	return s.prefix(key) + rest
+	name, _ := url.PathUnescape(parts[1]) // of a URL that has been parsed, so it is well escaped
+	key, err := ident.ParseKey(name, "")
+	if err != nil {
+		return key, "", errNotFound()
+	}
+	rest := strings.TrimLeft(strings.Join(parts[2:], "/"), "/")
+	if len(parts) == 2 || parts[2] == "" {
+		return key, rest, nil
+	}
+	name, _ = url.PathUnescape(parts[2])
+	named, err := ident.ParseKey(key.User.String(), name)
+	if err != nil {
+		return key, rest, nil // no server has this name, so it is a path
+	}
+	below := ""
+	if len(parts) == 4 {
+		below = strings.TrimLeft(parts[3], "/")
+	}
+	if is, err := isServer(r, named, below); err != nil || is {
+		return named, below, err
+	}
+	return key, rest, nil
+}
+
+// remembered tells whether there is such a server: the default one always, else an active
+// one or one that its owner keeps.
+func (s *Web) remembered(r *http.Request, key ident.Key, _ string) (bool, error) {
+	if key.Server.IsDefault() || s.cfg.Servers.Get(key).State.Active() {
+		return true, nil
+	}
+	_, known, err := s.record(r.Context(), key)
+	return known, err
+}
+
+// looksNamed is remembered for people without a session, who must not learn which servers
+// there are: the API of a server lies at its api/, so what stands before that is a name.
+func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, error) {
+	return s.cfg.Servers.Get(key).State.Active() || key.Server.String() != "api" && (rest == "api" || strings.HasPrefix(rest, "api/")), nil
 }
 
 // withoutRedirects is the request less our own counter.
@@ -70,7 +110,7 @@ func withoutRedirects(r *http.Request) *http.Request {
 
 // backToServer sends a browser to its server, a little later each time it comes back,
 // and gives up when the route does not come.
-func (s *Web) backToServer(m login.Member, w http.ResponseWriter, r *http.Request, key ident.Key) error {
+func (s *Web) backToServer(m member, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
 	n, err := strconv.Atoi(r.URL.Query().Get("redirects"))
 	if err != nil || n < 0 {
 		n = 0
@@ -85,7 +125,7 @@ func (s *Web) backToServer(m login.Member, w http.ResponseWriter, r *http.Reques
 	s.audit(r, m, OpenServer, key, nil)
 	q := r.URL.Query()
 	q.Set("redirects", strconv.Itoa(n+1))
-	redirect(w, http.StatusFound, s.serverPath(r, key)+"?"+q.Encode())
+	redirect(w, http.StatusFound, s.prefix(key)+rest+"?"+q.Encode())
 	return nil
 }
 
@@ -123,7 +163,7 @@ func words(state servers.State) string {
 
 // userRedirect sends hub/user-redirect/PATH to PATH on one's own server, started if
 // need be: an address that works for everybody.
-func (s *Web) userRedirect(m login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) userRedirect(m member, w http.ResponseWriter, r *http.Request) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), s.hub+"user-redirect")
 	next := withQuery(s.prefix(ident.Key{User: m.User})+strings.TrimLeft(rest, "/"), r)
 	redirect(w, http.StatusFound, s.spawnURL(ident.Key{User: m.User})+"?"+url.Values{"next": {next}}.Encode())
@@ -137,17 +177,13 @@ func (s *Web) Unrouted() http.Handler {
 	return s.headers(s.serve(route{access: Anyone, handler: (*Web).unrouted}))
 }
 
-func (s *Web) unrouted(m login.Member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) unrouted(m member, w http.ResponseWriter, r *http.Request) error {
 	if navigation(s.cfg.BaseURL, r) {
 		return s.prefixRedirect(m, w, r)
 	}
-	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, s.cfg.BaseURL), "/", 3)
-	if parts[0] != "user" || len(parts) < 2 {
-		return errNotFound()
-	}
-	key, err := ident.ParseKey(parts[1], "")
+	key, _, err := s.locate(r, s.cfg.BaseURL, s.looksNamed)
 	if err != nil {
-		return errNotFound()
+		return err
 	}
 	s.down(w, r, key, s.cfg.Servers.Get(key).State)
 	return nil
@@ -159,6 +195,10 @@ func (s *Web) Unavailable(w http.ResponseWriter, r *http.Request, key ident.Key,
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	s.Error(w, r, &httpx.Error{Status: status, Public: fmt.Sprintf("the server of %s does not answer", key.User),
+	name := "the server"
+	if !key.Server.IsDefault() {
+		name += " " + key.Server.String()
+	}
+	s.Error(w, r, &httpx.Error{Status: status, Public: fmt.Sprintf("%s of %s does not answer", name, key.User),
 		Hint: "load the page again in a moment; if it stays so, stop the server on the home page and start it again"})
 }

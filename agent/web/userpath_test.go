@@ -165,7 +165,7 @@ func TestAudit(t *testing.T) {
 	h.post("/hub/stop/alice", "bob", nil)       // refused
 	var got []string
 	for _, d := range h.deeds {
-		got = append(got, string(d.Action)+" "+d.Admin.String()+" "+d.On.String())
+		got = append(got, string(d.Action)+" "+d.By.String()+" "+d.On.String())
 	}
 	if want := "server-open dora alice, server-stop dora alice, server-start dora erin"; strings.Join(got, ", ") != want {
 		t.Errorf("audit has %v, want %s", got, want)

@@ -11,23 +11,44 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
-	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
-// serverView is a server as the pages show it.
+// serverView is a server as the pages show it to somebody, with what they may do to it.
 type serverView struct {
 	servers.Server
-	User    string
-	Own     bool
-	Profile string // for people
-	Open    string // URL path
-	Stop    string // URL path that takes a POST
-	Watch   string // URL path of the starting page
-	Failure *failureView
+	User     string
+	Name     string // "" for the default server
+	Title    string // the name that its owner gave it, or Name
+	Own      bool
+	Profile  string // for people
+	MayStart bool
+	MayStop  bool
+	Open     string // URL path
+	Spawn    string // URL path of the page to start it
+	Stop     string // URL path that takes a POST
+	Watch    string // URL path of the starting page
+	Delete   string // URL path that takes a POST; "" where it cannot be deleted now
+	Share    string // URL path; "" where it may not be shared
+	Keep     string // URL path that takes a POST; "" where nothing is to be put off
+	Back     string // URL path to go to after a stop; "" is the home page
+	End      *endView
+	Failure  *failureView
 }
+
+// endView is the announced end of a server.
+type endView struct {
+	At   time.Time
+	In   time.Duration // until then
+	Idle bool          // because nobody uses it; otherwise it has run for too long
+}
+
+// Left says how long there is still, for people.
+func (e endView) Left() string { return age(e.In) }
 
 // failureView is why a server failed. Nothing in it is trusted: it comes from the
 // member's own programs.
@@ -41,14 +62,49 @@ type failureView struct {
 
 // view shows a server to m. Others' servers are opened through hub/user/, where that
 // is written down.
-func (s *Web) view(m login.Member, srv servers.Server, profiles []launcherbus.Profile) serverView {
-	user := srv.Key.User.String()
-	v := serverView{Server: srv, User: user, Own: srv.Key.User == m.User, Profile: profileName(srv.Profile, profiles),
-		Open: s.prefix(srv.Key), Stop: s.hub + "stop/" + user, Watch: s.hub + "spawn-pending/" + user, Failure: failure(srv)}
+func (s *Web) view(m member, srv servers.Server, profiles []launcherbus.Profile) serverView {
+	key := srv.Key
+	v := serverView{Server: srv, User: key.User.String(), Name: key.Server.String(), Title: key.Server.String(), Own: key.User == m.User,
+		Profile:  profileName(srv.Profile, profiles),
+		MayStart: m.mayServer(key, scopes.StartServers), MayStop: m.mayServer(key, scopes.DeleteServers),
+		Open: s.prefix(key), Spawn: s.spawnURL(key), Stop: s.act("stop", key), Watch: s.pendingURL(key, ""), Failure: failure(srv)}
 	if !v.Own {
-		v.Open = s.hub + "user/" + user + "/"
+		v.Open = s.hub + strings.TrimPrefix(key.Path(), "/")
 	}
+	if v.MayStop && v.Name != "" && !srv.State.Active() {
+		v.Delete = s.act("delete", key)
+	}
+	if v.Own && m.mayServer(key, scopes.Shares) {
+		v.Share = s.act("share", key)
+	}
+	v.End, v.Keep = s.end(key, srv.State, v.MayStart)
 	return v
+}
+
+// end tells when a server will be stopped though it runs, and where that is put off. An end
+// for its age cannot be.
+func (s *Web) end(key ident.Key, state servers.State, mayKeep bool) (end *endView, keep string) {
+	if s.cfg.Cull == nil || state != servers.Ready {
+		return nil, ""
+	}
+	n, ok := s.cfg.Cull(key)
+	if !ok {
+		return nil, ""
+	}
+	idle := n.Reason == cull.ReasonIdle
+	if s.cfg.Keep != nil && mayKeep && idle {
+		keep = s.act("keep", key)
+	}
+	return &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: idle}, keep
+}
+
+// act is the URL path of something to do with a server: hub/VERB/USER[/NAME].
+func (s *Web) act(verb string, key ident.Key) string {
+	path := s.hub + verb + "/" + key.User.String()
+	if !key.Server.IsDefault() {
+		path += "/" + key.Server.String()
+	}
+	return path
 }
 
 // failure puts the hint of a message ("hint: " on a line of its own) apart.
@@ -147,6 +203,16 @@ func age(d time.Duration) string {
 // colour and which mean nothing on a page.
 var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
 
+// clock writes a time to come for people: the hour alone on the same day, in the zone of
+// the host, which is where its people are.
+func clock(at, now time.Time) string {
+	at, now = at.Local(), now.Local()
+	if at.YearDay() == now.YearDay() && at.Year() == now.Year() {
+		return at.Format("15:04")
+	}
+	return at.Format("15:04 on 2 January")
+}
+
 // cleanLine takes control characters out of a journal line, and those that turn the
 // direction of writing, with which a line could pose as another.
 func cleanLine(line string) string {
@@ -163,7 +229,6 @@ func contactLink(contact string) template.HTML {
 	if contact == "" {
 		return "the administrators of this hub"
 	}
-	contact = strings.TrimPrefix(contact, "mailto:")
 	target := ""
 	if a, err := mail.ParseAddress(contact); err == nil && a.Address == contact {
 		target = "mailto:" + contact

@@ -22,7 +22,6 @@ func TestContactLink(t *testing.T) {
 		"hub@example.org":          `<a href="mailto:hub@example.org">hub@example.org</a>`,
 		"https://example.org/?a&b": `<a href="https://example.org/?a&amp;b">https://example.org/?a&amp;b</a>`,
 		"Dora <room 3>":            "Dora &lt;room 3&gt;",
-		"mailto:a@example.org":     `<a href="mailto:a@example.org">a@example.org</a>`,
 		"javascript:alert(1)":      "javascript:alert(1)",
 		`https://x"onclick=y`:      `<a href="https://x&#34;onclick=y">https://x&#34;onclick=y</a>`,
 	} {

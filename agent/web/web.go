@@ -1,6 +1,6 @@
 // Package web is what a member sees of the hub in a browser: signing in and out, the
-// home page, starting, stopping and opening servers, and the pages that stand in for a
-// server that does not run. Its URLs are JupyterHub's, so that JupyterLab's menu and
+// home page, starting, stopping, sharing and opening servers, the pages that stand in for
+// a server that does not run, tokens, and users and groups for administrators. Its URLs are JupyterHub's, so that JupyterLab's menu and
 // people's bookmarks lead where they always led. It must never do anything for a
 // person whose right to it the table of routes and the handler have not both checked,
 // never send a browser to another site on the word of a request, and never put a
@@ -17,10 +17,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/authority"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
+	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 )
 
 // members knows who is in the browser.
@@ -55,26 +60,40 @@ type signIn interface {
 type manager interface {
 	Get(key ident.Key) servers.Server
 	List() []servers.Server
+	Of(user ident.User) []servers.Server
 	Start(key ident.Key, profile string) error
 	Stop(ctx context.Context, key ident.Key) error
 }
 
-// Action is what an administrator does with somebody else's server.
+// Action is what somebody does with what is not their own.
 type Action string
 
 // The actions, named as events of the journal.
 const (
-	OpenServer  Action = "server-open"
-	StartServer Action = "server-start"
-	StopServer  Action = "server-stop"
+	OpenServer   Action = "server-open"
+	StartServer  Action = "server-start"
+	StopServer   Action = "server-stop"
+	DeleteServer Action = "server-delete"
+	KeepServer   Action = "server-keep"
+	AddUser      Action = "user-add"
+	DeleteUser   Action = "user-delete"
+	MakeAdmin    Action = "user-make-admin"
+	UnmakeAdmin  Action = "user-unmake-admin"
+	AddGroup     Action = "group-add"
+	DeleteGroup  Action = "group-delete"
+	AddMembers   Action = "group-add-members"
+	DropMembers  Action = "group-drop-members"
 )
 
-// Deed is one use that an administrator made of somebody else's server.
+// Deed is one use that somebody made of a right over others: of another person's server,
+// of a user's account or of a group.
 type Deed struct {
 	Action Action
-	Admin  ident.User
-	On     ident.Key
-	Err    error // why it failed; nil when it did not
+	By     ident.User
+	On     ident.Key // the server, or the user (its Server is then the default one); zero for a group
+	Group  string    // "" for a server or user
+	Detail string    // what more there is to know, such as the members; may be empty
+	Err    error     // why it failed; nil when it did not
 }
 
 // Config is what the pages need. Fields are required but where said.
@@ -99,6 +118,24 @@ type Config struct {
 	Login signIn
 	// Servers starts and stops.
 	Servers manager
+	// Store is the hub's database.
+	Store *store.Store
+	// Authority tells what people may do.
+	Authority *authority.Authority
+	// Tokens makes API tokens.
+	Tokens *tokens.Issuer
+	// Services gives the services that there are.
+	Services func() []services.Service
+	// NamedServers is how many servers with a name a user may have beside the default one:
+	// 0 none, below 0 any number.
+	NamedServers int
+	// Cull gives the announced end of a server that nobody uses. Optional.
+	Cull func(key ident.Key) (cull.Notice, bool)
+	// Keep puts that off. Optional.
+	Keep func(key ident.Key)
+	// PublicURL is where browsers find BaseURL, with a slash at the end. Optional: links that
+	// people are to send to others are then shown without the host.
+	PublicURL string
 	// Profiles gives the policy's choices.
 	Profiles func(ctx context.Context) ([]launcherbus.Profile, error)
 	// Audit is called for each Deed before it is answered.
@@ -146,8 +183,9 @@ func (c Config) validate() error {
 	if !strings.HasPrefix(c.BaseURL, "/") || !strings.HasSuffix(c.BaseURL, "/") || strings.ContainsAny(c.BaseURL, "{}\\") {
 		errs = append(errs, fmt.Errorf("cannot make the pages: base URL %q must be a path with a slash at both ends", c.BaseURL))
 	}
-	if c.Login == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" {
-		errs = append(errs, errors.New("cannot make the pages: version, login, servers, profiles, audit and log are required"))
+	if c.Login == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" ||
+		c.Store == nil || c.Authority == nil || c.Tokens == nil || c.Services == nil {
+		errs = append(errs, errors.New("cannot make the pages: version, login, servers, store, authority, tokens, services, profiles, audit and log are required"))
 	}
 	return errors.Join(errs...)
 }

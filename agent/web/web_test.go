@@ -8,15 +8,24 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
+	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 )
 
 // What the hub wires in must fit.
@@ -28,13 +37,22 @@ var (
 // now is the time on every test page.
 var now = time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC)
 
-// key gives the default server of a user.
+// key gives a server: "alice" is her default one, "alice:x" one with a name.
 func key(name string) ident.Key {
-	k, err := ident.ParseKey(name, "")
+	user, server, _ := strings.Cut(name, ":")
+	k, err := ident.ParseKey(user, server)
 	if err != nil {
 		panic(err)
 	}
 	return k
+}
+
+func users(names ...string) []ident.User {
+	var all []ident.User
+	for _, name := range names {
+		all = append(all, key(name).User)
+	}
+	return all
 }
 
 // asCookie names whom a test's browser is signed in as. "dora" is an administrator.
@@ -43,6 +61,7 @@ const asCookie = "as"
 // fakeLogin believes a cookie, and has a provider that can be down.
 type fakeLogin struct {
 	callback string
+	groups   []string
 	fails    error // of Start, Callback and Ready
 }
 
@@ -54,7 +73,7 @@ func (f *fakeLogin) Member(r *http.Request) (login.Member, error) {
 	if c.Value == "revoked" {
 		return login.Member{}, &login.Denied{Reason: login.Revoked, User: key("alice").User}
 	}
-	return login.Member{User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora", SessionID: "s"}, nil
+	return login.Member{User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora", Groups: f.groups, SessionID: "s"}, nil
 }
 
 func (f *fakeLogin) Start(w http.ResponseWriter, r *http.Request) error {
@@ -99,12 +118,17 @@ func (f *fakeServers) Get(k ident.Key) servers.Server {
 
 func (f *fakeServers) List() []servers.Server {
 	var all []servers.Server
-	for _, name := range []string{"alice", "bob", "carol", "erin", "frank"} {
-		if s, ok := f.table[key(name)]; ok && s.State != servers.Stopped {
+	for _, s := range f.table {
+		if s.State != servers.Stopped {
 			all = append(all, s)
 		}
 	}
+	slices.SortFunc(all, func(x, y servers.Server) int { return strings.Compare(x.Key.String(), y.Key.String()) })
 	return all
+}
+
+func (f *fakeServers) Of(u ident.User) []servers.Server {
+	return slices.DeleteFunc(f.List(), func(s servers.Server) bool { return s.Key.User != u })
 }
 
 func (f *fakeServers) Start(k ident.Key, profile string) error {
@@ -151,16 +175,94 @@ type hub struct {
 	*Web
 	login   *fakeLogin
 	servers *fakeServers
+	db      *store.Store
 	deeds   []Deed
+}
+
+// newStore makes a database that knows everybody.
+func newStore(t testing.TB) *store.Store {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hub.sqlite")
+	if err := os.WriteFile(path, emptyStore(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return openStore(t, path)
+}
+
+func openStore(t testing.TB, path string) *store.Store {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{Path: path, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+var (
+	once     sync.Once
+	baseline []byte
+)
+
+// emptyStore gives the file of a database that knows everybody. It is made once, since
+// that is most of what a test would do.
+func emptyStore(t testing.TB) []byte {
+	t.Helper()
+	once.Do(func() { baseline = makeStore(t) })
+	return baseline
+}
+
+func makeStore(t testing.TB) []byte {
+	t.Helper()
+	db := openStore(t, filepath.Join(t.TempDir(), "first.sqlite"))
+	for _, name := range []string{"alice", "bob", "carol", "dora", "erin", "frank", "gail"} {
+		if err := db.CreateUser(t.Context(), store.User{Name: key(name).User, Admin: name == "dora"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.UpsertServer(t.Context(), store.Server{Key: key("alice:x"), DisplayName: hostileName, Profile: "gpu", Created: now}); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.sqlite")
+	if err := db.Backup(t.Context(), copied); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// hostileName is what people may call a server, a note or a group.
+const hostileName = `Mine "<script>alert(1)</script>' & so on`
+
+// twoNamed lets everybody have two servers with names.
+func twoNamed(c *Config) { c.NamedServers = 2 }
+
+// sharer may share what is their own, which nobody may without being allowed to.
+var sharer = authority.Role{Role: scopes.Role{Name: "sharer", Scopes: []string{"shares!user", "read:users:name", "read:groups:name"}}, Users: []ident.User{key("alice").User}}
+
+// roles makes an Authority with roles of the settings.
+func roles(t testing.TB, db *store.Store, list ...authority.Role) *authority.Authority {
+	t.Helper()
+	a, err := authority.New(authority.Config{Table: scopes.Default(), Records: db, Log: slog.New(slog.DiscardHandler), Roles: list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // newHub makes a hub; change may alter its settings.
 func newHub(t testing.TB, change func(*Config)) *hub {
 	t.Helper()
-	h := &hub{login: &fakeLogin{callback: "/hub/oauth_callback"}, servers: &fakeServers{table: everyState()}}
+	h := &hub{login: &fakeLogin{callback: "/hub/oauth_callback"}, servers: &fakeServers{table: everyState()}, db: newStore(t)}
+	may := roles(t, h.db, sharer)
 	cfg := Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University", Contact: "hub@example.org", Login: h.login, Servers: h.servers,
 		Profiles: func(context.Context) ([]launcherbus.Profile, error) { return twoProfiles, nil },
 		Audit:    func(_ *http.Request, d Deed) { h.deeds = append(h.deeds, d) },
+		Store:    h.db, Authority: may, Tokens: tokens.New(tokens.Config{Records: h.db, Authority: may}),
+		Services: func() []services.Service { return nil },
 		Log:      slog.New(slog.DiscardHandler), Now: func() time.Time { return now }}
 	if change != nil {
 		change(&cfg)
@@ -222,6 +324,8 @@ func TestNewRefuses(t *testing.T) {
 		"no slash at the end":         func(c *Config) { c.BaseURL = "/x" },
 		"empty base URL":              func(c *Config) { c.BaseURL = "" },
 		"no login":                    func(c *Config) { c.Login = nil },
+		"no store":                    func(c *Config) { c.Store = nil },
+		"no authority":                func(c *Config) { c.Authority = nil },
 		"no audit":                    func(c *Config) { c.Audit = nil },
 		"no version":                  func(c *Config) { c.Version = "" },
 		"callback is a page's path":   func(c *Config) { c.Login = &fakeLogin{callback: "/hub/home"} },

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"io"
@@ -46,7 +47,14 @@ func prepare(ctx context.Context, args []string) error {
 
 // get makes sure that the image is in the member's store.
 func (i image) get(ctx context.Context) error {
-	if i.exists(ctx) {
+	there, lost := i.exists(ctx)
+	if lost {
+		if err := i.mend(ctx); err != nil {
+			return err
+		}
+		there, _ = i.exists(ctx)
+	}
+	if there {
 		return nil
 	}
 	switch {
@@ -59,15 +67,31 @@ func (i image) get(ctx context.Context) error {
 		i.ref, i.profile, i.profile, policy.File)
 }
 
-func (i image) exists(ctx context.Context) bool {
-	return exec.CommandContext(ctx, i.podman, "image", "exists", i.ref).Run() == nil
+// migrateAdvice stands in what Podman 4.3 prints, and fails with, when every process of
+// this member's containers was killed at once: it still takes the containers for running
+// and finds nobody whose user namespace it could join.
+const migrateAdvice = "system migrate"
+
+// exists tells whether the image is there, and whether podman asks to be mended first.
+func (i image) exists(ctx context.Context) (there, lost bool) {
+	out, err := exec.CommandContext(ctx, i.podman, "image", "exists", i.ref).CombinedOutput()
+	return err == nil, err != nil && bytes.Contains(out, []byte(migrateAdvice))
+}
+
+// mend follows podman's advice. Nothing of the member runs then, so it stops nothing.
+func (i image) mend(ctx context.Context) error {
+	i.say("podman lost its processes when they were killed; resetting its state")
+	if out, err := exec.CommandContext(ctx, i.podman, "system", "migrate").CombinedOutput(); err != nil {
+		return failf(unit.ExitPodman, "podman cannot reset its state after its processes were killed: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 func (i image) load(ctx context.Context) error {
 	if err := i.long(ctx, "loading the image from "+i.archive, "load", "--quiet", "--input", i.archive); err != nil {
 		return failf(unit.ExitLoad, "image %q cannot be loaded from %s: %w", i.ref, i.archive, err)
 	}
-	if !i.exists(ctx) {
+	if there, _ := i.exists(ctx); !there {
 		return failf(unit.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that podman printed above", i.archive, i.ref)
 	}
 	return nil

@@ -6,15 +6,17 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/api"
 	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/login"
 	"github.com/gifford-lab/gifford-hub/agent/oauth"
 	"github.com/gifford-lab/gifford-hub/agent/operator"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
-	"github.com/gifford-lab/gifford-hub/agent/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/servers"
 	"github.com/gifford-lab/gifford-hub/agent/web"
 )
 
@@ -37,15 +39,25 @@ func (h *instance) assemble() (err error) {
 	if err := h.manage(); err != nil {
 		return err
 	}
-	pages, err = web.New(web.Config{
-		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
-		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
-		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Audit: h.audit, Log: h.log,
-	})
-	if err != nil {
+	if h.culler, err = h.culling(accounts.Directory{}); err != nil {
 		return err
 	}
-	h.mount(h.api(pages).Handler(), pages.Handler())
+	forPages := web.Config{
+		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
+		ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
+		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
+		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Store: h.store, Authority: h.authority, Tokens: h.tokens,
+		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Audit: h.audit, Log: h.log,
+	}
+	if h.culler != nil {
+		forPages.Cull, forPages.Keep = h.culler.Notice, h.culler.Keep
+	}
+	if pages, err = web.New(forPages); err != nil {
+		return err
+	}
+	api, observe := h.api(pages), h.metrics.Middleware(httpx.Route)
+	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(api, pages.Error)),
+		&serviceProxy{prefix: h.cfg.HTTP.BaseURL + "services/", registry: h.services, proxy: h.proxy, fail: pages.Error, known: map[string]http.Handler{}})
 	return nil
 }
 
@@ -58,13 +70,24 @@ func (h *instance) trustedProxies() []prefix {
 	return h.cfg.HTTP.TrustedProxies
 }
 
+// clients are whom people can be signed in to.
+func (h *instance) clients() oauth.Clients {
+	env, _ := h.env() // manage has asked for it before
+	return oauth.Clients{Servers: h.servers, Services: h.services, Env: env}
+}
+
 // api makes JupyterHub's API with the OAuth provider in it.
 func (h *instance) api(pages *web.Web) *api.API {
-	env, _ := h.env() // manage has asked for it before
-	provider := oauth.New(oauth.Config{Servers: h.servers, Records: h.store, Env: env, Person: h.person, Confirm: pages.Confirm,
+	clients := h.clients()
+	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role, Person: h.person, Confirm: pages.Confirm,
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
+	var ends func(ident.Key) (cull.Notice, bool)
+	if h.culler != nil {
+		ends = h.culler.Notice
+	}
 	return api.New(api.Config{
-		BaseURL: h.cfg.HTTP.BaseURL, Version: jupyterHubVersion, Servers: h.servers, Records: h.store,
+		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,
+		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Tokens: h.tokens, NamedServers: h.cfg.Servers.Named,
 		Session: func(r *http.Request) (api.Session, error) {
 			m, err := h.login.Member(r)
 			return session(m), noSession(err)
@@ -73,8 +96,40 @@ func (h *instance) api(pages *web.Web) *api.API {
 			m, err := h.login.CheckSession(ctx, id)
 			return session(m), err
 		},
-		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Log: h.log,
+		EndSessions: func(ctx context.Context, u ident.User) error {
+			_, err := h.login.EndSessionsOf(ctx, u, "deleted")
+			return err
+		},
+		Client: func(id string) (api.Client, bool) {
+			c, ok := clients.Find(id)
+			return api.Client{Server: c.Server, Service: c.Service}, ok
+		},
+		Routes: h.routes, Resync: h.servers.Sync, Shutdown: h.end,
+		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Log: h.log,
 	})
+}
+
+// role gives the scopes of a role by its name.
+func (h *instance) role(name string) ([]string, bool) {
+	r, ok := h.authority.Role(name)
+	return r.Scopes, ok
+}
+
+// routes is the proxy's table as JupyterHub's API shows it.
+func (h *instance) routes() map[string]api.Route {
+	base := h.cfg.HTTP.BaseURL
+	all := map[string]api.Route{base: {Target: "hub", Data: map[string]any{"hub": true}}}
+	for _, s := range h.servers.List() {
+		if s.State == servers.Ready {
+			all[base+s.Key.Path()[1:]] = api.Route{Target: s.Key.Unit(), Data: map[string]any{"user": s.Key.User, "server_name": s.Key.Server, "jupyterhub": true}}
+		}
+	}
+	for _, s := range h.services.List() {
+		if s.Prefix != "" {
+			all[s.Prefix] = api.Route{Target: s.URL, Data: map[string]any{"service": s.Name}}
+		}
+	}
+	return all
 }
 
 func session(m login.Member) api.Session {
@@ -90,25 +145,35 @@ func noSession(err error) error {
 	return err
 }
 
-// person gives who is in the browser that a server sent to be signed in.
+// person gives who is in the browser that a server or service sent to be signed in.
 func (h *instance) person(r *http.Request) (oauth.Person, error) {
 	m, err := h.login.Member(r)
 	if err != nil {
 		return oauth.Person{}, err
 	}
-	return oauth.Person{User: m.User, Scopes: scopes.ForUser(m.User, m.Admin), SessionID: m.SessionID}, nil
+	groups, err := h.authority.Groups(r.Context(), m.User)
+	if err != nil {
+		return oauth.Person{}, err
+	}
+	set, err := h.authority.User(r.Context(), m.User, m.Admin, append(groups, m.Groups...))
+	return oauth.Person{User: m.User, Scopes: set, SessionID: m.SessionID, Groups: h.authority.Membership(r.Context())}, err
 }
 
 // mount says which surface answers what.
-func (h *instance) mount(api, pages http.Handler) {
-	base := h.cfg.HTTP.BaseURL
+func (h *instance) mount(api, pages, metrics, services http.Handler) {
+	base, proxied := h.cfg.HTTP.BaseURL, h.metrics.Proxy(h.proxy)
+	services = h.metrics.Proxy(services)
 	isAPI := func(path string) bool { return path == base+"hub/api" || strings.HasPrefix(path, base+"hub/api/") }
 	// No mux in front of the proxy: a mux would clean paths that are the servers' matter.
 	public := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		switch {
 		case strings.HasPrefix(path, base+"user/"):
-			h.proxy.ServeHTTP(w, r)
+			proxied.ServeHTTP(w, r)
+		case strings.HasPrefix(path, base+"services/"):
+			services.ServeHTTP(w, r)
+		case path == base+metricsPath, path == base+metricsAPIPath:
+			metrics.ServeHTTP(w, r)
 		case isAPI(path):
 			api.ServeHTTP(w, r)
 		default:
@@ -116,11 +181,14 @@ func (h *instance) mount(api, pages http.Handler) {
 		}
 	})
 	private := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isAPI(r.URL.EscapedPath()) {
+		switch path := r.URL.EscapedPath(); {
+		case path == base+metricsAPIPath:
+			metrics.ServeHTTP(w, r)
+		case isAPI(path):
+			api.ServeHTTP(w, r)
+		default:
 			http.NotFound(w, r)
-			return
 		}
-		api.ServeHTTP(w, r)
 	})
 	h.expose(h.wrap(public), h.wrap(private), h.wrap(h.operator().Handler()))
 }
@@ -138,15 +206,22 @@ func (h *instance) operator() *operator.Operator {
 		}
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Reload: h.reload, Draining: olderProcesses, Log: h.log})
+		Know: h.know, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Draining: olderProcesses, Log: h.log})
 }
 
-// audit writes down what an administrator does with somebody else's server.
+// audit writes down what somebody does with what is not their own.
 func (h *instance) audit(r *http.Request, d web.Deed) {
-	outcome := "done"
+	fields := []any{"event", "admin-" + string(d.Action), "user", d.By.String(), "outcome", "done", "request", httpx.RequestID(r)}
 	if d.Err != nil {
-		outcome = d.Err.Error()
+		fields[5] = d.Err.Error()
 	}
-	h.log.Warn("administrator acts on somebody's server", "event", "admin-"+string(d.Action), "user", d.Admin.String(),
-		"owner", d.On.User.String(), "unit", d.On.Unit(), "outcome", outcome, "request", httpx.RequestID(r))
+	if !d.On.User.IsZero() {
+		fields = append(fields, "owner", d.On.User.String(), "unit", d.On.Unit())
+	}
+	for key, value := range map[string]string{"group": d.Group, "detail": d.Detail} {
+		if value != "" {
+			fields = append(fields, key, value)
+		}
+	}
+	h.log.Warn("somebody acts on what is another's", fields...)
 }

@@ -133,6 +133,7 @@ func (h *instance) reload(ctx context.Context) error {
 	err = handover.Successor(ctx, handover.Config{Path: strings.TrimSuffix(self, " (deleted)"), Args: os.Args[1:],
 		Listeners: h.listeners, Timeout: reloadBound, Stderr: os.Stderr})
 	if err != nil {
+		h.metrics.ReloadFailed()
 		h.log.Error("reload failed; serving on as before", "event", "reload-failed", "error", err.Error())
 		_ = (handover.Notify{}).Ready(h.status())
 		h.notify.start(h.status)

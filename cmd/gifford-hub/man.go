@@ -82,7 +82,7 @@ func manCommands(w io.Writer, root *cobra.Command) error {
 	p.text("`servers logs` gives journalctl's.")
 	p.section("FILES")
 	p.item(config.DefaultFile, "The settings, gifford-hub.toml(5).")
-	p.item(config.DefaultSecrets, "Secrets that systemd hands to the hub: `client-secret`, `service-NAME` with the token of a service, and `oauth.env`, a Docker env file with OAUTH_CALLBACK_URL, OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.")
+	p.item(config.DefaultSecrets, "Secrets that systemd hands to the hub: `client-secret`, and `oauth.env`, a Docker env file with OAUTH_CALLBACK_URL, OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.")
 	p.item("/var/lib/gifford-hub", "The hub's database and keys.")
 	p.section("SEE ALSO")
 	p.text("gifford-hub.toml(5), launcher.toml(5), gifford-launcher(8), journalctl(1), podman(1)")
@@ -138,9 +138,9 @@ func manSettings(w io.Writer) error {
 	p.text(config.DefaultDropIns + "/*.toml")
 	p.section("DESCRIPTION")
 	p.text(settingsIntro)
-	eachSection(func(s section) {
-		p.section("[" + s.key + "]")
-		p.text(s.doc)
+	eachSection(func(key, doc string) {
+		p.section("[" + title(key) + "]")
+		p.text(doc)
 	}, func(s config.Setting) {
 		text := s.Doc + " Expected: " + s.Type + "."
 		if s.Default != "" {

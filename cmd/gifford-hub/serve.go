@@ -13,16 +13,21 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/handover"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
+	"github.com/gifford-lab/gifford-hub/agent/metrics"
 	"github.com/gifford-lab/gifford-hub/agent/probe"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/services"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 	"github.com/gifford-lab/gifford-hub/agent/tlscert"
+	"github.com/gifford-lab/gifford-hub/agent/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/unitlog"
 )
 
@@ -42,27 +47,36 @@ type instance struct {
 	log       *slog.Logger
 	listeners map[string][]net.Listener
 	store     *store.Store
-	launcher  *launcherbus.Client
+	launcher  *timedLauncher
+	metrics   *metrics.Metrics
 	login     *login.Service
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
+	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS
 	notify    notifier
 	surfaces  []*surface
 
-	handedOver chan struct{} // closed when a newer process has taken over
-	reloading  sync.Mutex    // one reload at a time
+	authority *authority.Authority
+	services  *services.Registry
+	tokens    *tokens.Issuer
+
+	end        context.CancelFunc // ends the process
+	handedOver chan struct{}      // closed when a newer process has taken over
+	reloading  sync.Mutex         // one reload at a time
 }
 
 // serve runs the hub until ctx ends or a newer process has taken over and everything
 // open here has ended.
 func serve(ctx context.Context, cfg *config.Config) error {
+	begun := time.Now()
 	log, err := journal.New(journal.Config{Level: cfg.Log.Level, Stderr: os.Stderr})
 	if err != nil {
 		return err
 	}
 	h := &instance{cfg: cfg, log: log, handedOver: make(chan struct{})}
 	ctx, cancel := context.WithCancel(ctx)
+	h.end = cancel
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer cancel()
@@ -76,6 +90,7 @@ func serve(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	h.notify.start(h.status)
+	h.metrics.HubStarted(time.Since(begun))
 	select {
 	case err := <-failed:
 		return err
@@ -105,21 +120,33 @@ func (h *instance) open(ctx context.Context) (err error) {
 	if h.store, err = store.Open(ctx, store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"), Log: h.log}); err != nil {
 		return err
 	}
-	if h.launcher, err = launcherbus.New(launcherbus.Config{Log: h.log}); err != nil {
+	if h.metrics, err = metrics.New(h.metricsConfig()); err != nil {
 		return err
 	}
+	if err := h.grants(ctx); err != nil {
+		return err
+	}
+	launcher, err := launcherbus.New(launcherbus.Config{Log: h.log})
+	if err != nil {
+		return err
+	}
+	h.launcher = &timedLauncher{launcher, h.metrics}
 	if h.login, err = login.New(ctx, h.loginConfig(accounts.Directory{})); err != nil {
 		return err
 	}
+	h.warnUnknownGroups(ctx, accounts.Directory{})
 	for _, problem := range h.login.Problems(ctx) {
 		h.log.Warn("access rule: "+problem, "event", "access-problem")
 	}
 	if err := h.assemble(); err != nil {
 		return err
 	}
+	begun := time.Now()
 	if err := h.servers.Sync(ctx); err != nil {
 		h.log.Error("cannot read back what runs; trying again when the launcher answers", "event", "sync-failed", "error", err.Error())
 	}
+	h.metrics.ServersFound(time.Since(begun))
+	h.remember(ctx)
 	return nil
 }
 
@@ -162,6 +189,9 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 			h.log.Error("cannot feed the watchdog", "event", "watchdog-failed", "error", err.Error())
 		}
 	})
+	if h.culler != nil {
+		background.Go(func() { h.culler.Run(ctx) })
+	}
 	if h.cert != nil {
 		background.Go(func() { h.cert.Watch(ctx) })
 	}
@@ -178,7 +208,7 @@ func (h *instance) loginConfig(unix accounts.Directory) login.Config {
 		Access: login.Access{AllowAll: a.AllowAll, AllowedUsers: a.Users, AllowedGroups: a.Groups, AllowedUnixGroups: a.UnixGroups,
 			AdminUsers: a.AdminUsers, AdminGroups: a.AdminGroups, AdminUnixGroups: a.AdminUnixGroups, BlockedUsers: a.BlockedUsers},
 		Recheck: a.Recheck, MaxStale: a.MaxStale, Lifetime: h.cfg.Session.Lifetime, Idle: h.cfg.Session.Idle,
-		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Log: h.log, Now: time.Now,
+		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Confirmed: h.confirmed(unix), Log: h.log, OnLogin: h.countLogin, Now: time.Now,
 	}
 }
 
@@ -189,9 +219,9 @@ func (h *instance) manage() error {
 		return err
 	}
 	h.servers, err = servers.New(servers.Config{
-		Launcher: h.launcher, Router: h.proxy, Prober: probe.New(proxy.Dial), Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
+		Launcher: h.launcher, Router: h.proxy, Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
 		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout, StopTimeout: h.cfg.Servers.StopTimeout,
-		Log: h.log, OnChange: func(int) { h.notify.changed() },
+		Log: h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.metrics.Changed,
 	})
 	return err
 }

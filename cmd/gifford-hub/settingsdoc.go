@@ -8,40 +8,24 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/config"
 )
 
-// section is what stands above settings in the documentation.
-type section struct {
-	key      string // "services.NAME" for one that is there for each name
-	example  string // of such a section: "services.idle-culler"; "" for others
-	doc      string
-	settings []config.Setting
-}
-
-// sections gives all that the settings have.
-func sections() []section {
-	var all []section
+// eachSection calls the functions for each section and for each of its settings.
+func eachSection(section func(key, doc string), setting func(config.Setting)) {
 	for _, s := range config.Sections() {
-		one := section{key: s[0], doc: s[1]}
+		section(s[0], s[1])
 		for _, k := range config.Settings() {
 			if k.Section() == s[0] {
-				one.settings = append(one.settings, k)
+				setting(k)
 			}
 		}
-		all = append(all, one)
 	}
-	for _, f := range config.Families() {
-		all = append(all, section{f.Section, f.Example, f.Doc, f.Settings})
-	}
-	return all
 }
 
-// eachSection calls the functions for each section and for each of its settings.
-func eachSection(head func(section), setting func(config.Setting)) {
-	for _, s := range sections() {
-		head(s)
-		for _, k := range s.settings {
-			setting(k)
-		}
+// title is a section as people write it.
+func title(key string) string {
+	if key == "custom_scopes.*" {
+		return `custom_scopes."custom:NAME"`
 	}
+	return strings.Replace(key, ".*", ".NAME", 1)
 }
 
 // settingsMarkdown writes docs/settings.md.
@@ -50,8 +34,8 @@ func settingsMarkdown(w io.Writer) error {
 	b.WriteString(`# Settings of the hub
 
 ` + settingsIntro + "\n\nThis page is made from the table in `agent/config` by `make docs`; the same text is in gifford-hub.toml(5).\n")
-	eachSection(func(s section) {
-		fmt.Fprintf(&b, "\n## [%s]\n%s\n\n| key | expected | default | meaning |\n|---|---|---|---|\n", s.key, s.doc)
+	eachSection(func(key, doc string) {
+		fmt.Fprintf(&b, "\n## [%s]\n%s\n\n| key | expected | default | meaning |\n|---|---|---|---|\n", title(key), doc)
 	}, func(s config.Setting) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name(), cell(s.Type), cell(code(s.Default)), cell(s.Doc+exampleOf(s)))
 	})
@@ -62,7 +46,6 @@ func settingsMarkdown(w io.Writer) error {
 // settingsIntro is Markdown without links, for the page and the manual.
 const settingsIntro = "The hub reads `/etc/gifford-hub/hub.toml` and then the files `/etc/gifford-hub/hub.d/*.toml` in the order of their names. " +
 	"They are TOML. A value of a later file replaces that of an earlier one, lists and tables as a whole. " +
-	"Sections with a NAME are there once for each name; a later file adds sections, and keys to those of an earlier one. " +
 	"An unknown key, a wrong type or a contradiction is an error that names file and line; `gifford-hub config validate` finds all of them. " +
 	"After a change: `systemctl reload gifford-hub`."
 
@@ -90,12 +73,13 @@ func settingsFile(w io.Writer) error {
 # Lines with a value show the default, or an example where there is none.
 # After a change: gifford-hub config validate && systemctl reload gifford-hub
 `)
-	eachSection(func(s section) {
-		head := "[" + s.key + "]"
-		if s.example != "" { // one that stood there would be one more role or service
-			head = "#[" + s.example + "]"
+	eachSection(func(key, doc string) {
+		// A section of which there may be many is only shown: written out, it would be one.
+		mark := ""
+		if strings.HasSuffix(key, ".*") {
+			mark = "#"
 		}
-		fmt.Fprintf(&b, "\n%s%s\n", comment(s.doc), head)
+		fmt.Fprintf(&b, "\n%s%s[%s]\n", comment(doc), mark, title(key))
 	}, func(s config.Setting) {
 		value := s.Default
 		if value == "" {

@@ -121,6 +121,35 @@ func TestAliceRunsACellInJupyterLab(t *testing.T) {
 	picture(t, ctx, "7-home-narrow")
 }
 
+// signInWith signs somebody in with the browser.
+func signInWith(t *testing.T, ctx context.Context, h host, account string) {
+	t.Helper()
+	do(t, ctx, "sign-in page", chromedp.Navigate("https://"+h.ip+"/hub/login"))
+	do(t, ctx, "sign-in button", chromedp.Click(`form[action$="/oauth_login"] button`))
+	do(t, ctx, "name", chromedp.SendKeys(`input[name=login], input[name=username]`, account))
+	do(t, ctx, "password", chromedp.SendKeys(`input[name=password]`, account+"-demo\r"))
+	do(t, ctx, "home", chromedp.WaitVisible(`form[action*="/hub/spawn"] button, form[action*="/hub/stop"] button`))
+}
+
+// TestOldSingleUserServer opens Debian 12's notebook, whose single-user server is of
+// JupyterHub 3.0, in the browser.
+func TestOldSingleUserServer(t *testing.T) {
+	h := theHost(t)
+	v := member(t, h, "bob")
+	v.stop("bob")
+	v.start("bob", "notebook6")
+	t.Cleanup(func() { _, _ = h.try(noEnd(t), "gifford-hub", "servers", "stop", "bob") })
+	ctx := browser(t)
+	signInWith(t, ctx, h, "bob")
+	do(t, ctx, "the notebook's tree", chromedp.Navigate("https://"+h.ip+"/user/bob/tree"))
+	do(t, ctx, "list of files", chromedp.WaitVisible(`#notebook_list`))
+	at := do(t, ctx, "address", chromedp.Location())
+	if !strings.HasPrefix(at, "https://"+h.ip+"/user/bob/tree") {
+		t.Errorf("the browser is at %s", at)
+	}
+	picture(t, ctx, "8-notebook6")
+}
+
 // Where things are on JupyterLab's page.
 const (
 	notebookCard = `.jp-LauncherCard[data-category="Notebook"]`

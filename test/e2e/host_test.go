@@ -67,6 +67,9 @@ func (h host) sh(t *testing.T, user, script string) string {
 	return h.run(t, "runuser", "-u", user, "--", "sh", "-ec", script)
 }
 
+// noEnd is a context for cleaning up, when the test's own has ended.
+func noEnd(t *testing.T) context.Context { return context.WithoutCancel(t.Context()) }
+
 // put writes a file on the host.
 func (h host) put(t *testing.T, path, mode, content string) {
 	t.Helper()

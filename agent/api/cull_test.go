@@ -1,0 +1,37 @@
+package api
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gifford-lab/gifford-hub/agent/cull"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/servers"
+)
+
+// announced is a Config.Cull that has announced the end of bob's server "ends".
+func announced(k ident.Key) (cull.Notice, bool) {
+	return cull.Notice{At: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC), Reason: cull.ReasonIdle}, k.String() == "bob:ends"
+}
+
+// TestServerModelTellsItsEnd checks that the announced end stands in the model, and that
+// the model of other servers is JupyterHub's.
+func TestServerModelTellsItsEnd(t *testing.T) {
+	srv, f, _ := serve(t)
+	f.states = map[string]servers.State{"bob": servers.Ready, "bob:ends": servers.Ready}
+	_, body, _ := ask(t, srv, "GET", "/hub/api/users/bob", "", "X-Test-User", "bob")
+	var got struct{ Servers map[string]map[string]any }
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"at": "2026-03-04T15:04:05.000000Z", "reason": "idle"}
+	if diff := cmp.Diff(want, got.Servers["ends"]["cull"]); diff != "" {
+		t.Errorf("cull (-want +got):\n%s", diff)
+	}
+	if end, stands := got.Servers[""]["cull"]; stands {
+		t.Errorf("the key cull stands where nothing was announced: %v", end)
+	}
+}

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// belowError is what is wrong with a key inside a setting that is a table.
+type belowError struct {
+	key string // below the setting's
+	err error
+}
+
+func (e *belowError) Error() string { return e.key + ": " + e.err.Error() }
+func (e *belowError) Unwrap() error { return e.err }
+
+// readCullGroups reads the sections [cull.group.NAME]. It is as strict as the table of
+// settings is.
+func readCullGroups(v any) (map[string]CullGroup, error) {
+	table, ok := v.(map[string]any)
+	if !ok {
+		return nil, errType
+	}
+	groups := make(map[string]CullGroup, len(table))
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		g, err := readCullGroup(name, table[name])
+		if err != nil {
+			return nil, err
+		}
+		groups[name] = g
+	}
+	return groups, nil
+}
+
+func readCullGroup(name string, v any) (g CullGroup, err error) {
+	if _, err := parseGroup(name); err != nil {
+		return g, &belowError{quoteKey(name), err}
+	}
+	table, ok := v.(map[string]any)
+	if !ok {
+		return g, &belowError{quoteKey(name), fmt.Errorf("expected a section, found %s", typeName(v))}
+	}
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		if err := g.set(key, table[key]); err != nil {
+			return g, &belowError{quoteKey(name) + "." + quoteKey(key), err}
+		}
+	}
+	return g, nil
+}
+
+// set reads one key of a group.
+func (g *CullGroup) set(key string, v any) (err error) {
+	switch expected := durationOrZero.name; key {
+	case "idle":
+		g.Idle, err = readOptional(durationOrZero, v)
+		return inGroup(expected, v, err)
+	case "max_age":
+		g.MaxAge, err = readOptional(durationOrZero, v)
+		return inGroup(expected, v, err)
+	case "exempt":
+		g.Exempt, err = readBool(v)
+		return inGroup(boolean.name, v, err)
+	}
+	return errors.New("unknown key; a group has idle, max_age and exempt")
+}
+
+func readOptional[T any](k kind[T], v any) (*T, error) {
+	t, err := k.read(v)
+	return &t, err
+}
+
+// inGroup says what was expected.
+func inGroup(name string, v any, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(expected(Setting{Type: name}, v, err))
+}
+
+func showCullGroups(groups map[string]CullGroup) string {
+	var shown []string
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		shown = append(shown, quoteKey(name)+" = "+groups[name].show())
+	}
+	if shown == nil {
+		return "{}"
+	}
+	return "{ " + strings.Join(shown, ", ") + " }"
+}
+
+func (g CullGroup) show() string {
+	var shown []string
+	add := func(key string, d *time.Duration) {
+		if d != nil {
+			shown = append(shown, key+" = "+showDuration(*d))
+		}
+	}
+	add("idle", g.Idle)
+	add("max_age", g.MaxAge)
+	if g.Exempt {
+		shown = append(shown, "exempt = "+strconv.FormatBool(g.Exempt))
+	}
+	if shown == nil {
+		return "{}"
+	}
+	return "{ " + strings.Join(shown, ", ") + " }"
+}
+
+// shortestIdle gives the shortest time of [cull] and its groups after which a server is
+// idle, and for whom; 0 for never.
+func (c *Config) shortestIdle() (shortest time.Duration, who string) {
+	shortest = c.Cull.Idle
+	for _, name := range slices.Sorted(maps.Keys(c.Cull.Groups)) {
+		if d := c.Cull.Groups[name].Idle; d != nil && *d > 0 && (shortest == 0 || *d < shortest) {
+			shortest, who = *d, " of group "+name
+		}
+	}
+	return shortest, who
+}
+
+// neverCulls tells whether no server would ever be stopped.
+func (c *Config) neverCulls() bool {
+	if c.Cull.Idle > 0 || c.Cull.MaxAge > 0 {
+		return false
+	}
+	for _, g := range c.Cull.Groups {
+		if g.Idle != nil && *g.Idle > 0 || g.MaxAge != nil && *g.MaxAge > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,74 @@
+package cull
+
+import (
+	"context"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// window is the least time over which the use of the processor is measured: a single
+// request must not look like work.
+const window = 10 * time.Second
+
+// sample is the processor time used until a moment, and what it told.
+type sample struct {
+	at   time.Time
+	used time.Duration
+	busy Busy
+}
+
+// next takes another reading. A server that was read only once, as after a restart of the
+// hub, may be working.
+func (s sample) next(now time.Time, used time.Duration, share float64) sample {
+	switch span := now.Sub(s.at); {
+	case s.at.IsZero(), used < s.used:
+		return sample{now, used, Unknown}
+	case span < window:
+		return s
+	case float64(used-s.used) >= share*float64(span):
+		return sample{now, used, Yes}
+	}
+	return sample{now, used, No}
+}
+
+// processor tells by the processor whether a server works: a kernel that computes
+// silently, or a program that no kernel knows of. No where that is not known, since the
+// server itself is asked as well.
+func (c *Culler) processor(ctx context.Context, key ident.Key) Busy {
+	if c.cfg.Usage == nil {
+		return No
+	}
+	used, ok := c.cfg.Usage(ctx, key)
+	if !ok {
+		return No
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.watched[key]
+	w.cpu = w.cpu.next(time.Now(), used, c.cfg.BusyCPU)
+	return w.cpu.busy
+}
+
+// ask takes the server's own word. That it cannot be asked is said once.
+func (c *Culler) ask(ctx context.Context, key ident.Key) Busy {
+	r, err := c.cfg.Ask.Ask(ctx, key)
+	c.mu.Lock()
+	w := c.watched[key]
+	said := w.mute
+	w.mute = err != nil
+	if err == nil {
+		w.alive = later(w.alive, r.LastActivity)
+	}
+	c.mu.Unlock()
+	switch {
+	case err != nil && !said && ctx.Err() == nil:
+		c.warn(key, "cannot ask a server whether it is busy; it is kept", "server-cull-unknown", err)
+		return Unknown
+	case err != nil:
+		return Unknown
+	case r.Busy:
+		return Yes
+	}
+	return No
+}

@@ -1,0 +1,113 @@
+// Package cull stops servers that nobody uses: it looks at all of them again and again,
+// announces the end of one that has been idle or has run too long, and stops it when the
+// time that it announced has come. It must never stop a server for idleness while a
+// kernel works, nor one of which it cannot tell, nor one whose end it has not announced
+// for as long as the policy says.
+package cull
+
+import "time"
+
+// Policy is what holds for the servers of one person.
+type Policy struct {
+	Idle       time.Duration // without activity, until the end; 0: never
+	MaxAge     time.Duration // from the start to the end; 0: never
+	MaxAgeBusy bool          // MaxAge ends servers that work, too
+	Notice     time.Duration // how long an end is announced before
+	Exempt     bool          // never
+}
+
+// Busy tells whether a server works.
+type Busy int
+
+// The zero value is that nobody knows.
+const (
+	Unknown Busy = iota
+	No
+	Yes
+)
+
+// Observation is what was seen of one server.
+type Observation struct {
+	Started      time.Time
+	LastActivity time.Time // zero, or before Started: none in this run
+	Busy         Busy
+	Announced    time.Time // the end that people were told; zero: none
+}
+
+// Act is what is to be done with a server.
+type Act int
+
+// The acts.
+const (
+	Keep Act = iota // and withdraw what was announced
+	Announce
+	Cull
+)
+
+// The reasons of an end.
+const (
+	ReasonIdle   = "idle"
+	ReasonMaxAge = "max-age"
+)
+
+// Decision is what is to be done with a server.
+type Decision struct {
+	Act    Act
+	At     time.Time // the end; zero for Keep
+	Reason string    // ReasonIdle or ReasonMaxAge; "" for Keep
+}
+
+// Decide says what is to be done with a server at the time now. It has no effects. An end
+// is announced for the policy's whole notice, also when it is due already, as after a
+// restart of the hub, and it never moves to an earlier time than was announced.
+func Decide(now time.Time, p Policy, o Observation) Decision {
+	end, reason := p.end(o)
+	if reason == "" || now.Before(end.Add(-p.Notice)) {
+		return Decision{}
+	}
+	told := o.Announced
+	if told.IsZero() {
+		told = now.Add(p.Notice)
+	}
+	d := Decision{Act: Announce, At: later(end, told), Reason: reason}
+	if !now.Before(d.At) {
+		d.Act = Cull
+	}
+	return d
+}
+
+// end gives the earliest end that the policy has for a server, and its reason; "" for
+// none.
+func (p Policy) end(o Observation) (end time.Time, reason string) {
+	if p.Exempt {
+		return time.Time{}, ""
+	}
+	if p.Idle > 0 && o.Busy == No {
+		end, reason = later(o.Started, o.LastActivity).Add(p.Idle), ReasonIdle
+	}
+	if age := p.maxAge(o.Busy); age > 0 {
+		if old := o.Started.Add(age); reason == "" || old.Before(end) {
+			end, reason = old, ReasonMaxAge
+		}
+	}
+	return end, reason
+}
+
+// maxAge gives how old a server may get; 0 for as old as it likes. One of which nobody
+// knows whether it works gets twice the time, so that one that hangs ends some day.
+func (p Policy) maxAge(b Busy) time.Duration {
+	switch {
+	case b == No, p.MaxAgeBusy:
+		return p.MaxAge
+	case b == Unknown:
+		return 2 * p.MaxAge
+	}
+	return 0
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,143 @@
+package cull
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// t0 is when the server of the tests was started.
+var t0 = time.Date(2026, 3, 4, 8, 0, 0, 0, time.UTC)
+
+func after(d time.Duration) time.Time { return t0.Add(d) }
+
+func TestDecide(t *testing.T) {
+	const h, m = time.Hour, time.Minute
+	idle := Policy{Idle: h, Notice: 10 * m}
+	aged := Policy{MaxAge: 24 * h, Notice: 10 * m}
+	tests := map[string]struct {
+		policy Policy
+		seen   Observation
+		now    time.Time
+		want   Decision
+	}{
+		"fresh":                    {idle, Observation{Busy: No}, after(0), Decision{}},
+		"before the notice":        {idle, Observation{Busy: No}, after(50*m - 1), Decision{}},
+		"notice":                   {idle, Observation{Busy: No}, after(50 * m), Decision{Announce, after(h), ReasonIdle}},
+		"notice stands":            {idle, Observation{Busy: No, Announced: after(h)}, after(h - 1), Decision{Announce, after(h), ReasonIdle}},
+		"its end":                  {idle, Observation{Busy: No, Announced: after(h)}, after(h), Decision{Cull, after(h), ReasonIdle}},
+		"late look":                {idle, Observation{Busy: No}, after(52 * m), Decision{Announce, after(62 * m), ReasonIdle}},
+		"after a restart":          {idle, Observation{Busy: No}, after(5 * h), Decision{Announce, after(5*h + 10*m), ReasonIdle}},
+		"active":                   {idle, Observation{Busy: No, LastActivity: after(30 * m), Announced: after(h)}, after(h), Decision{}},
+		"activity of an older run": {idle, Observation{Busy: No, LastActivity: after(-h)}, after(30 * m), Decision{}},
+		"active a little later":    {Policy{Idle: h, Notice: 59 * m}, Observation{Busy: No, LastActivity: after(5 * m), Announced: after(h)}, after(h), Decision{Announce, after(65 * m), ReasonIdle}},
+		"busy":                     {idle, Observation{Busy: Yes, Announced: after(h)}, after(9 * h), Decision{}},
+		"unknown":                  {idle, Observation{Announced: after(h)}, after(9 * h), Decision{}},
+		"exempt":                   {Policy{Idle: h, MaxAge: h, Exempt: true}, Observation{Busy: No, Announced: after(h)}, after(9 * h), Decision{}},
+		"never":                    {Policy{}, Observation{Busy: No, Announced: after(h)}, after(9000 * h), Decision{}},
+		"without notice":           {Policy{Idle: h}, Observation{Busy: No}, after(h), Decision{Cull, after(h), ReasonIdle}},
+		"old":                      {aged, Observation{Busy: No, LastActivity: after(24 * h), Announced: after(24 * h)}, after(24 * h), Decision{Cull, after(24 * h), ReasonMaxAge}},
+		"old and busy":             {aged, Observation{Busy: Yes, Announced: after(24 * h)}, after(99 * h), Decision{}},
+		"old and busy, told so":    {Policy{MaxAge: 24 * h, MaxAgeBusy: true}, Observation{Busy: Yes}, after(24 * h), Decision{Cull, after(24 * h), ReasonMaxAge}},
+		"old and unknown":          {aged, Observation{Announced: after(24 * h)}, after(47 * h), Decision{}},
+		"very old and unknown":     {aged, Observation{Announced: after(48 * h)}, after(48 * h), Decision{Cull, after(48 * h), ReasonMaxAge}},
+		"idle before old":          {Policy{Idle: h, MaxAge: 2 * h}, Observation{Busy: No}, after(h), Decision{Cull, after(h), ReasonIdle}},
+		"old before idle":          {Policy{Idle: 2 * h, MaxAge: h}, Observation{Busy: No}, after(h), Decision{Cull, after(h), ReasonMaxAge}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.seen.Started = t0
+			if diff := cmp.Diff(tt.want, Decide(tt.now, tt.policy, tt.seen)); diff != "" {
+				t.Errorf("decision (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDecideNever checks what must never happen, over many lives of servers whose looks,
+// activity and work come at random.
+func TestDecideNever(t *testing.T) {
+	ends := map[string]int{}
+	for seed := range uint64(4000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		minutes := func(n int) time.Duration { return time.Duration(r.IntN(n)) * time.Minute }
+		p := Policy{Idle: minutes(90), MaxAge: minutes(400), MaxAgeBusy: r.IntN(2) == 0, Notice: minutes(30), Exempt: r.IntN(10) == 0}
+		o := Observation{Started: t0}
+		var told, since time.Time // the end announced, and since when one stands
+		for now := t0; now.Before(after(24 * time.Hour)); now = now.Add(minutes(5) + time.Second) {
+			if r.IntN(40) == 0 {
+				o.LastActivity = now.Add(-minutes(10))
+			}
+			o.Busy, o.Announced = Busy(r.IntN(3)), told
+			if r.IntN(4) > 0 {
+				o.Busy = No
+			}
+			d := Decide(now, p, o)
+			switch {
+			case d.Act == Keep:
+				told, since = time.Time{}, time.Time{}
+				continue
+			case since.IsZero():
+				since = now
+			case d.At.Before(told):
+				t.Fatalf("seed %d: the end moved from %v to %v", seed, told, d.At)
+			}
+			told = d.At
+			if d.Act == Announce {
+				continue
+			}
+			ends[d.Reason]++
+			working := o.Busy == Yes || o.Busy == Unknown
+			switch {
+			case p.Exempt:
+				t.Fatalf("seed %d: an exempt server was culled", seed)
+			case d.Reason == ReasonIdle && working:
+				t.Fatalf("seed %d: a server in state %v was culled for idleness", seed, o.Busy)
+			case o.Busy == Yes && !p.MaxAgeBusy:
+				t.Fatalf("seed %d: a busy server was culled", seed)
+			case d.Reason == ReasonIdle && now.Sub(later(t0, o.LastActivity)) < p.Idle:
+				t.Fatalf("seed %d: culled %v after activity", seed, now.Sub(o.LastActivity))
+			case now.Sub(since) < p.Notice && now.Sub(since) > 0, p.Notice > 0 && since.Equal(now):
+				t.Fatalf("seed %d: culled %v after the first notice, want %v", seed, now.Sub(since), p.Notice)
+			}
+			break
+		}
+	}
+	if ends[ReasonIdle] < 100 || ends[ReasonMaxAge] < 100 {
+		t.Errorf("the lives end too seldom to tell anything: %v", ends)
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	d := func(v time.Duration) *time.Duration { return &v }
+	ps := Policies{
+		Default: Policy{Idle: time.Hour, MaxAge: 24 * time.Hour, Notice: time.Minute},
+		Groups: map[string]Override{
+			"students": {Idle: d(30 * time.Minute)},
+			"staff":    {Idle: d(8 * time.Hour), MaxAge: d(48 * time.Hour)},
+			"always":   {MaxAge: d(0)},
+			"gpu":      {Exempt: true},
+		},
+	}
+	tests := map[string]struct {
+		groups []string
+		want   Policy
+	}{
+		"none":           {nil, ps.Default},
+		"unknown":        {[]string{"wheel"}, ps.Default},
+		"one":            {[]string{"students"}, Policy{Idle: 30 * time.Minute, MaxAge: 24 * time.Hour, Notice: time.Minute}},
+		"two":            {[]string{"students", "staff"}, Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour, Notice: time.Minute}},
+		"other way":      {[]string{"staff", "wheel", "students"}, Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour, Notice: time.Minute}},
+		"each by itself": {[]string{"students", "always"}, Policy{Idle: time.Hour, MaxAge: 0, Notice: time.Minute}},
+		"exempt":         {[]string{"gpu", "students"}, Policy{Idle: time.Hour, MaxAge: 24 * time.Hour, Notice: time.Minute, Exempt: true}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, ps.For(tt.groups)); diff != "" {
+				t.Errorf("policy (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,54 @@
+package cull
+
+import "time"
+
+// Override is what a group's members have instead of the default; nil leaves it as it is.
+type Override struct {
+	Idle   *time.Duration
+	MaxAge *time.Duration
+	Exempt bool
+}
+
+// Policies is the default and what groups have instead.
+type Policies struct {
+	Default Policy
+	Groups  map[string]Override // by the group's name
+}
+
+// For gives the policy of a member of groups. Of several groups the most generous one
+// counts, each key for itself.
+func (ps Policies) For(groups []string) Policy {
+	p, found := ps.Default, false
+	for _, name := range groups {
+		o, ok := ps.Groups[name]
+		if !ok {
+			continue
+		}
+		theirs := o.apply(ps.Default)
+		if found {
+			theirs.Idle, theirs.MaxAge = generous(p.Idle, theirs.Idle), generous(p.MaxAge, theirs.MaxAge)
+			theirs.Exempt = p.Exempt || theirs.Exempt
+		}
+		p, found = theirs, true
+	}
+	return p
+}
+
+func (o Override) apply(p Policy) Policy {
+	if o.Idle != nil {
+		p.Idle = *o.Idle
+	}
+	if o.MaxAge != nil {
+		p.MaxAge = *o.MaxAge
+	}
+	p.Exempt = o.Exempt
+	return p
+}
+
+// generous gives the longer time, where 0 is for ever.
+func generous(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
+}
