@@ -117,16 +117,13 @@ func (g *grants) token(key, name string, s *Service) {
 func (g *grants) client(key, name string, s *Service) {
 	id, own := g.cfg.ClientID(name), g.cfg.HTTP.BaseURL+"services/"+name+"/"
 	to := g.cfg.RedirectURI(name)
-	here := strings.HasPrefix(to, "/")
 	switch other, taken := g.clients[id]; {
 	case taken:
 		g.bad[key+"oauth_client_id"] = "is the OAuth client id of service " + quote(other) + " as well"
 	case s.Token.IsZero():
 		g.bad[key+"oauth"] = "needs a token, which is the client's secret; give token_file, or the secret " + serviceToken + name + " and restart the hub, which reads new secrets then"
-	case here && !strings.HasPrefix(to, own):
+	case strings.HasPrefix(to, "/") && !strings.HasPrefix(to, own):
 		g.bad[key+"oauth_redirect_uri"] = "must be below " + own + ", or an absolute URL: the pages of others must not get the service's codes"
-	case here && s.URL == "":
-		g.bad[key+"oauth"] = "needs url, or an absolute oauth_redirect_uri; nobody could come back to the service"
 	}
 	g.clients[id] = name
 }

@@ -52,7 +52,7 @@ func TestNamedProblems(t *testing.T) {
 		"short token":           {"[services.short]\n", []string{`7: services.short.token_file: the token in`}},
 		"two lines of token":    {"[services.lines]\n", []string{`7: services.lines.token_file: `}},
 		"token of two":          {"[services.t1]\n[services.t2]\n", []string{`8: services.t2.token_file: the token in`}},
-		"oauth without pages":   {"[services.t1]\noauth = true\n", []string{`8: services.t1.oauth: needs url`}},
+		"oauth without pages":   {"[services.t1]\noauth = true\n", nil},
 		"oauth keys alone":      {"[services.a]\noauth_no_confirm = true\n", []string{`8: services.a.oauth_no_confirm: has no effect without oauth = true`}},
 		"callback of others":    {"[services.t1]\nurl = \"http://127.0.0.1:1\"\noauth = true\noauth_redirect_uri = \"/user/mallory/cb\"\n", []string{`10: services.t1.oauth_redirect_uri: must be below /services/t1/`}},
 		"callback up the tree":  {"[services.t1]\noauth_redirect_uri = \"/services/t1/../../user/mallory/\"\n", []string{`8: services.t1.oauth_redirect_uri: expected a path`}},
