@@ -129,6 +129,9 @@ func (r *reader) unknown(key string, v any) string {
 	}
 	slices.Sort(known)
 	if near := suggest(key, known); near != "" {
+		if strings.Contains(key, ".*.") {
+			near = strings.Replace(near, ".*.", "."+quoteKey(r.entry)+".", 1)
+		}
 		return fmt.Sprintf("unknown %s; did you mean %q?", what, near)
 	}
 	return fmt.Sprintf("unknown %s; gifford-hub.toml(5) lists all", what)

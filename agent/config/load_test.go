@@ -182,12 +182,20 @@ func TestTable(t *testing.T) {
 }
 
 // entries names one section of each kind of which there may be many.
-const entries = "[roles.thing]\n[groups.thing]\n[services.thing]\n[custom_scopes.thing]\n"
+const entries = "[roles.thing]\n[groups.thing]\n[services.thing]\n[custom_scopes.\"custom:thing\"]\n"
 
-// shown gives what a setting shows, for the entry "thing" where there may be many.
+// entry is the name of a setting's entry among them.
+func entry(s Setting) string {
+	if strings.HasPrefix(s.Key, "custom_scopes.") {
+		return "custom:thing"
+	}
+	return "thing"
+}
+
+// shown gives what a setting shows, for the entry where there may be many.
 func shown(s Setting, c *Config) string {
 	if s.showNamed != nil {
-		return s.showNamed(c, "thing")
+		return s.showNamed(c, entry(s))
 	}
 	return s.show(c)
 }
@@ -212,7 +220,7 @@ func TestTableFields(t *testing.T) {
 		}
 		t.Run(s.Key, func(t *testing.T) {
 			c := fresh()
-			if problems := apply(c, "f", []byte(strings.Replace(s.Key, "*", "thing", 1)+" = "+s.Example)); len(problems) > 0 {
+			if problems := apply(c, "f", []byte(strings.Replace(s.Key, "*", quoteKey(entry(s)), 1)+" = "+s.Example)); len(problems) > 0 {
 				t.Fatal(problems)
 			}
 			for _, other := range Settings() {
@@ -244,14 +252,14 @@ description = "write"
 max_expires_in = "720h"`, ""},
 		"role of another shape":   {"[roles]\nreader = 1", `f:2: roles.reader: expected a section [roles.reader], found`},
 		"name of a role":          {"[roles.A]\n", `f:1: roles.A: cannot use role name "A"`},
-		"the role admin":          {"[roles.admin]\nscopes = [\"list:users\"]", `hub.toml:2: roles.admin.scopes: cannot define role "admin"`},
+		"the role admin":          {"[roles.admin]\nscopes = [\"list:users\"]", `f:1: roles.admin: cannot be changed`},
 		"unknown scope":           {"[roles.reader]\nscopes = [\"list:userz\"]", `hub.toml:2: roles.reader.scopes`},
 		"unknown service":         {"[roles.reader]\nservices = [\"x\"]", `hub.toml:2: roles.reader.services: names the service "x"`},
-		"unknown key":             {"[services.board]\nurll = \"x\"", `f:2: services.board.urll: unknown key; did you mean "services.*.url"?`},
+		"unknown key":             {"[services.board]\nurll = \"x\"", `f:2: services.board.urll: unknown key; did you mean "services.board.url"?`},
 		"name of a service":       {"[services.\"a/b\"]\n", `cannot use service name "a/b"`},
 		"client without a secret": {"[services.board]\noauth = true", `hub.toml:2: services.board.oauth: needs a token`},
-		"a server's client id":    {"[services.board]\ntoken_file = \"TOKEN\"\noauth_client_id = \"jupyterhub-user-x\"", `is the form of a server's`},
-		"custom scope":            {"[custom_scopes.x]\n", `custom_scopes: `},
+		"a server's client id":    {"[services.board]\ntoken_file = \"TOKEN\"\noauth_client_id = \"jupyterhub-user-x\"", `expected text that begins with "service-"`},
+		"custom scope":            {"[custom_scopes.x]\n", `hub.toml:1: custom_scopes.x: cannot define scope`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -295,7 +303,8 @@ func TestUnreadable(t *testing.T) {
 }
 
 func FuzzApply(f *testing.F) {
-	for _, s := range []string{good, "[http\n", "a.b.\"c.d\" = {x=1}\n", "[[login]]\n", "[login.username_map]\n\"é\" = \"x\"\n", "http = 1"} {
+	for _, s := range []string{good, "[http\n", "a.b.\"c.d\" = {x=1}\n", "[[login]]\n", "[login.username_map]\n\"é\" = \"x\"\n", "http = 1",
+		"services = 1\n", "[services.\"a.b\"]\nx = 1\n", "roles = { abc = { scopes = [\"a b\"] }, \"\" = 1 }\n", "[groups.x.properties]\n\"\" = 1\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

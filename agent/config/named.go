@@ -1,9 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
-
 	"regexp"
 	"slices"
 	"strings"
@@ -35,6 +35,7 @@ type Service struct {
 	Scopes        []string
 	TokenFile     string
 	Token         Secret // from TokenFile or the credential
+	tokenIsEnv    bool   // the file holds APIToken before it
 	OAuth         bool
 	ClientID      string
 	RedirectURI   string
@@ -71,11 +72,11 @@ func namedSections() []named {
 	return []named{
 		{"roles.*", checkRoleName, func(c *Config, n string) { put(&c.Roles, n, Role{}) },
 			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Roles)) }, "NAME"},
-		{"groups.*", nil, func(c *Config, n string) { put(&c.Groups, n, Group{}) },
+		{"groups.*", checkGroupName, func(c *Config, n string) { put(&c.Groups, n, Group{}) },
 			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Groups)) }, "NAME"},
 		{"services.*", checkServiceName, func(c *Config, n string) { put(&c.Services, n, Service{Display: true}) },
 			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Services)) }, "NAME"},
-		{"custom_scopes.*", nil, func(c *Config, n string) { put(&c.CustomScopes, n, CustomScope{}) },
+		{"custom_scopes.*", checkCustomScope, func(c *Config, n string) { put(&c.CustomScopes, n, CustomScope{}) },
 			func(c *Config) []string { return slices.Sorted(maps.Keys(c.CustomScopes)) }, `"custom:NAME"`},
 	}
 }
@@ -91,6 +92,9 @@ func put[T any](m *map[string]*T, name string, v T) {
 }
 
 func checkRoleName(name string) error {
+	if name == scopes.AdminRole {
+		return errors.New("cannot be changed; make people administrators with access.admin_users, and give fewer rights with a role of another name")
+	}
 	_, err := scopes.ParseRoleName(name)
 	return err
 }
@@ -103,6 +107,20 @@ func checkServiceName(name string) error {
 		return fmt.Errorf("cannot use service name %.70q: use 1 to 63 of a-z, 0-9, \"-\" and \"_\"", name)
 	}
 	return nil
+}
+
+// checkGroupName takes what a provider's claim may hold, but what nobody could tell apart.
+func checkGroupName(name string) error {
+	if len(name) > 255 || strings.TrimSpace(name) != name {
+		return errors.New("cannot be a group's name; use up to 255 bytes, no blank first or last")
+	}
+	_, err := filled(name)
+	return err
+}
+
+func checkCustomScope(name string) error {
+	_, err := scopes.NewTable([]scopes.Custom{{Name: name, Description: "any"}})
+	return err
 }
 
 // defNamed is def for a key of named sections; field gives the entry's field.
@@ -127,83 +145,75 @@ func grantSettings() []Setting {
 		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxLife }, `"0s"`, "",
 			"The longest life that may be asked for; 0 means any."),
 		defNamed("roles.*.description", text, func(c *Config, n string) *string { return &c.Roles[n].Description }, `"may see who is active"`, "For people."),
-		defNamed("roles.*.scopes", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes }, `["list:users", "read:servers!group=lab"]`,
+		defNamed("roles.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes }, `["list:users", "read:servers!group=lab"]`,
 			"What the role may do, in JupyterHub's scopes. The roles `user`, `server` and `token` are always there and may be given other scopes; `admin` may not."),
 		defNamed("roles.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Roles[n].Users }, `["alice"]`, "Users who have it."),
 		defNamed("roles.*.groups", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Groups }, `["lab"]`, "Groups whose members have it."),
-		defNamed("roles.*.services", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Services }, `["culler"]`, "Services that have it."),
+		defNamed("roles.*.services", serviceNames, func(c *Config, n string) *[]string { return &c.Roles[n].Services }, `["culler"]`, "Services that have it."),
 		defNamed("groups.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Groups[n].Users }, `["alice", "bob"]`,
 			"Members by the settings; others come from the provider's claim, from Unix groups and through the API."),
-		defNamed("groups.*.properties", table, func(c *Config, n string) *map[string]any { return &c.Groups[n].Properties }, `{ room = "32-G575" }`, "What programs are told of the group."),
-		defNamed("services.*.url", text, func(c *Config, n string) *string { return &c.Services[n].URL }, `"http://127.0.0.1:9001"`,
-			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. Left out: it has no pages."),
+		defNamed("groups.*.properties", freeTable, func(c *Config, n string) *map[string]any { return &c.Groups[n].Properties }, `{ room = "32-G575" }`, "What programs are told of the group."),
+		defNamed("services.*.url", serviceURL, func(c *Config, n string) *string { return &c.Services[n].URL }, `"http://127.0.0.1:9001"`,
+			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port can be taken by any account of the host while the service is down, a socket in a folder of its own cannot. Left out: it has no pages."),
 		defNamed("services.*.admin", boolean, func(c *Config, n string) *bool { return &c.Services[n].Admin }, `true`, "It may do everything."),
-		defNamed("services.*.scopes", texts, func(c *Config, n string) *[]string { return &c.Services[n].Scopes }, `["list:users", "read:servers", "delete:servers"]`, "What its token may do, besides its roles."),
+		defNamed("services.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].Scopes }, `["list:users", "read:servers", "delete:servers"]`, "What its token may do, besides its roles."),
 		defNamed("services.*.token_file", path, func(c *Config, n string) *string { return &c.Services[n].TokenFile }, `"/etc/gifford-hub/culler.token"`,
-			"A file with its API token, readable by `gifford-hub`. Without it: the credential `service-NAME` (the file `/etc/gifford-hub/secrets/service-NAME`), then none."),
+			"A file with its API token, readable by `gifford-hub`. The token may follow `JUPYTERHUB_API_TOKEN=`, so that the service's unit can have the same file as its environment. Without it: the credential `service-NAME` (the file `/etc/gifford-hub/secrets/service-NAME`), then none."),
 		defNamed("services.*.oauth", boolean, func(c *Config, n string) *bool { return &c.Services[n].OAuth }, `true`, "People can be signed in for it, as JupyterHub's HubOAuth does; the token is its client secret."),
-		defNamed("services.*.oauth_client_id", text, func(c *Config, n string) *string { return &c.Services[n].ClientID }, `"service-NAME"`, "Its OAuth client id; left out: `service-NAME`."),
-		defNamed("services.*.oauth_redirect_uri", text, func(c *Config, n string) *string { return &c.Services[n].RedirectURI }, `"/services/NAME/oauth_callback"`, "Where people are sent back to, matched letter by letter; left out: `/services/NAME/oauth_callback`."),
-		defNamed("services.*.oauth_client_allowed_scopes", texts, func(c *Config, n string) *[]string { return &c.Services[n].AllowedScopes }, `["read:servers!user"]`, "What it may ask people for, besides who they are."),
+		defNamed("services.*.oauth_client_id", clientID, func(c *Config, n string) *string { return &c.Services[n].ClientID }, `"service-NAME"`, "Its OAuth client id; left out: `service-NAME`."),
+		defNamed("services.*.oauth_redirect_uri", redirectURI, func(c *Config, n string) *string { return &c.Services[n].RedirectURI }, `"/services/NAME/oauth_callback"`, "Where people are sent back to, matched letter by letter; left out: `/services/NAME/oauth_callback`."),
+		defNamed("services.*.oauth_client_allowed_scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].AllowedScopes }, `["read:servers!user"]`, "What it may ask people for, besides who they are."),
 		defNamed("services.*.oauth_no_confirm", boolean, func(c *Config, n string) *bool { return &c.Services[n].NoConfirm }, `true`, "People are not asked before it learns who they are."),
-		defNamed("services.*.unit", text, func(c *Config, n string) *string { return &c.Services[n].Unit }, `"lab-board.service"`, "The systemd unit that runs it. systemd starts and watches it; the hub names it where it does not answer."),
+		defNamed("services.*.unit", unitName, func(c *Config, n string) *string { return &c.Services[n].Unit }, `"lab-board.service"`, "The systemd unit that runs it. systemd starts and watches it; the hub names it where it does not answer."),
 		defNamed("services.*.display", boolean, func(c *Config, n string) *bool { return &c.Services[n].Display }, `false`, "The home page has a link to it."),
-		defNamed("services.*.info", table, func(c *Config, n string) *map[string]any { return &c.Services[n].Info }, `{ title = "Board" }`, "What programs are told of it."),
+		defNamed("services.*.info", freeTable, func(c *Config, n string) *map[string]any { return &c.Services[n].Info }, `{ title = "Board" }`, "What programs are told of it."),
 		defNamed("custom_scopes.*.description", text, func(c *Config, n string) *string { return &c.CustomScopes[n].Description }, `"write to the board"`, "For people."),
-		defNamed("custom_scopes.*.subscopes", texts, func(c *Config, n string) *[]string { return &c.CustomScopes[n].Subscopes }, `["custom:board:read"]`, "Custom scopes that it contains."),
+		defNamed("custom_scopes.*.subscopes", scopeList, func(c *Config, n string) *[]string { return &c.CustomScopes[n].Subscopes }, `["custom:board:read"]`, "Custom scopes that it contains."),
 	}
-}
-
-var (
-	table = kind[map[string]any]{`a table, such as { a = "b" }`, func(v any) (map[string]any, error) {
-		m, ok := v.(map[string]any)
-		if !ok {
-			return nil, errType
-		}
-		return m, nil
-	}, showTable}
-)
-
-func showTable(m map[string]any) string {
-	var shown []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		v := fmt.Sprint(m[k])
-		switch x := m[k].(type) {
-		case string:
-			v = quote(x)
-		case map[string]any:
-			v = showTable(x)
-		}
-		shown = append(shown, quoteKey(k)+" = "+v)
-	}
-	if shown == nil {
-		return "{}"
-	}
-	return "{ " + strings.Join(shown, ", ") + " }"
 }
 
 // serviceToken is the name of a service's file among the secrets.
 const serviceToken = "service-"
 
+// APIToken may stand before a service's token in its file, so that systemd can read the
+// same file as the service's environment.
+const APIToken = "JUPYTERHUB_API_TOKEN="
+
+// tokenKey names where a service's token comes from among the origins.
+func tokenKey(name string) string { return "services." + quoteKey(name) + ".token" }
+
+// TokenFile gives the file that a service's token was read from; "" without a token.
+// asEnv tells that it can be a unit's EnvironmentFile=.
+func (c *Config) TokenFile(name string) (file string, asEnv bool) {
+	return c.origins[tokenKey(name)].File, c.Services[name].tokenIsEnv
+}
+
 // serviceTokens reads the services' tokens.
 func (c *Config) serviceTokens(src Source) error {
 	for name, s := range c.Services {
-		if s.TokenFile != "" {
-			data, err := readFile(s.TokenFile)
-			if err != nil {
-				return err
-			}
-			s.Token = NewSecret(strings.TrimSpace(string(data)))
-			continue
-		}
-		data, _, found, err := src.secretFile(serviceToken + name)
-		if err != nil {
+		if err := c.serviceToken(src, name, s); err != nil {
 			return err
 		}
-		if found {
-			s.Token = NewSecret(strings.TrimSpace(string(data)))
-		}
 	}
+	return nil
+}
+
+// serviceToken reads the file of the settings, or else the credential.
+func (c *Config) serviceToken(src Source, name string, s *Service) (err error) {
+	var data []byte
+	file, found := s.TokenFile, true
+	if file != "" {
+		data, err = readFile(file)
+	} else {
+		data, file, found, err = src.secretFile(serviceToken + name)
+	}
+	if err != nil || !found {
+		return err
+	}
+	var token string
+	token, s.tokenIsEnv = strings.CutPrefix(strings.TrimSpace(string(data)), APIToken)
+	s.Token = NewSecret(token)
+	c.origins[tokenKey(name)] = Origin{File: file}
 	return nil
 }
 
@@ -214,61 +224,6 @@ func (c *Config) Table() (*scopes.Table, error) {
 		custom = append(custom, scopes.Custom{Name: name, Description: c.CustomScopes[name].Description, Subscopes: c.CustomScopes[name].Subscopes})
 	}
 	return scopes.NewTable(custom)
-}
-
-// minToken is the shortest token of a service: JupyterHub takes 8 characters; a token that
-// is guessed opens everything that the service may do.
-const minToken = 8
-
-// grantTroubles gives what is wrong with roles, services and scopes.
-func (c *Config) grantTroubles() map[string]string {
-	bad := map[string]string{}
-	t, err := c.Table()
-	if err != nil {
-		bad["custom_scopes"] = err.Error()
-		return bad
-	}
-	for name, r := range c.Roles {
-		if err := t.CheckRole(scopes.Role{Name: name, Scopes: r.Scopes}); err != nil {
-			bad["roles."+quoteKey(name)+".scopes"] = strings.ReplaceAll(err.Error(), "\n", "; ")
-		}
-		for _, s := range r.Services {
-			if c.Services[s] == nil {
-				bad["roles."+quoteKey(name)+".services"] = "names the service " + quote(s) + ", which has no section"
-			}
-		}
-	}
-	clients := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
-		c.serviceTroubles(t, name, clients, bad)
-	}
-	return bad
-}
-
-func (c *Config) serviceTroubles(t *scopes.Table, name string, clients, bad map[string]string) {
-	s, key := c.Services[name], "services."+quoteKey(name)+"."
-	for field, list := range map[string][]string{"scopes": s.Scopes, "oauth_client_allowed_scopes": s.AllowedScopes} {
-		for _, text := range list {
-			if _, err := t.Parse(text); err != nil {
-				bad[key+field] = err.Error()
-			}
-		}
-	}
-	id := c.ClientID(name)
-	switch other, taken := clients[id]; {
-	case id == "":
-	case taken:
-		bad[key+"oauth_client_id"] = "is the OAuth client id of service " + quote(other) + " as well"
-	case strings.HasPrefix(id, "jupyterhub-user-"):
-		bad[key+"oauth_client_id"] = "is the form of a server's OAuth client id; choose another"
-	case s.Token.IsZero():
-		bad[key+"oauth"] = "needs a token, which is the client's secret; give token_file, or the secret service-" + name + " and restart the hub, which reads new secrets then"
-	default:
-		clients[id] = name
-	}
-	if n := len(s.Token.Reveal()); n > 0 && n < minToken {
-		bad[key+"token_file"] = fmt.Sprintf("the token is shorter than %d characters; make one with: openssl rand -hex 32", minToken)
-	}
 }
 
 // ClientID gives the OAuth client id of a service, "" when it is no client.

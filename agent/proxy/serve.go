@@ -24,6 +24,7 @@ var (
 type route struct {
 	key     ident.Key // zero for a service
 	service string    // its name; "" for a server
+	closed  bool      // the service is no more; Proxy.mu guards it
 	spec    Route
 	// unavailable answers for an upstream that gave no answer.
 	unavailable func(w http.ResponseWriter, r *http.Request, status int)

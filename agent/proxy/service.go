@@ -18,11 +18,17 @@ type Upstream struct {
 	Unavailable func(w http.ResponseWriter, r *http.Request, status int)
 }
 
+// Service is the way to one service. Make it with ForService.
+type Service struct {
+	proxy *Proxy
+	route *route
+}
+
 // ForService gives a handler that passes requests on to a service the way requests for
 // servers go: path, query and Host as they came, forwarding headers from our own
 // knowledge, both ways as a stream, WebSockets included. What is open over it counts and
 // ends with what is open to the servers.
-func (p *Proxy) ForService(u Upstream) (http.Handler, error) {
+func (p *Proxy) ForService(u Upstream) (*Service, error) {
 	to, err := url.Parse(u.URL)
 	if err != nil {
 		return nil, fmt.Errorf("service %q: %w", u.Name, err)
@@ -40,5 +46,16 @@ func (p *Proxy) ForService(u Upstream) (http.Handler, error) {
 			pr.Out.URL.Scheme, pr.Out.URL.Host = to.Scheme, to.Host
 		}
 	})
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { p.pass(w, req, r) }), nil
+	return &Service{p, r}, nil
+}
+
+// ServeHTTP passes a request on.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.proxy.pass(w, r, s.route) }
+
+// Close ends all that is open to the service, for one that is no more or has moved.
+func (s *Service) Close() {
+	s.proxy.mu.Lock()
+	s.route.closed = true
+	s.proxy.mu.Unlock()
+	s.proxy.retire(s.route)
 }

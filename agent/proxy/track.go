@@ -105,7 +105,7 @@ func (p *Proxy) enter(s *session) {
 	s.route.requests.Add(1)
 	p.mu.Lock()
 	p.open[s] = struct{}{}
-	gone := s.route.service == "" && p.routes[s.route.key] != s.route
+	gone := s.route.closed || s.route.service == "" && p.routes[s.route.key] != s.route
 	p.mu.Unlock()
 	if gone {
 		s.end(errRouteGone)

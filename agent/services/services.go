@@ -56,12 +56,16 @@ type Config struct {
 	BaseURL  string    // "/" or "/x/"
 	Declared []Service // of the settings
 	Records  records
+	// Removed is called for a service that was removed through the API, to end what is open
+	// to it. Optional.
+	Removed func(name string)
 }
 
 // Registry is all services. It is safe for concurrent use.
 type Registry struct {
 	base    string
 	records records
+	removed func(name string)
 
 	mu  sync.RWMutex // guards all
 	all map[string]Service
@@ -70,7 +74,7 @@ type Registry struct {
 // New makes a Registry of the settings' services and those that were added before. The
 // settings win over a name that was taken through the API.
 func New(ctx context.Context, c Config) (*Registry, error) {
-	r := &Registry{base: c.BaseURL, records: c.Records, all: map[string]Service{}}
+	r := &Registry{base: c.BaseURL, records: c.Records, removed: c.Removed, all: map[string]Service{}}
 	saved, err := c.Records.ServiceRecords(ctx)
 	if err != nil {
 		return nil, err
@@ -207,6 +211,14 @@ func (r *Registry) Add(s Service) error {
 
 // Remove forgets a service that was added through the API: ErrUnknown, ErrDeclared.
 func (r *Registry) Remove(name string) error {
+	err := r.forget(name)
+	if err == nil && r.removed != nil {
+		r.removed(name)
+	}
+	return err
+}
+
+func (r *Registry) forget(name string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, ok := r.all[name]

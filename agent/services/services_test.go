@@ -82,7 +82,11 @@ func TestAddedServicesStay(t *testing.T) {
 			t.Errorf("%s: %+v was taken", name, s)
 		}
 	}
-	again := registry(t, db, Service{Name: "declared"})
+	var removed []string
+	again, err := New(t.Context(), Config{BaseURL: "/x/", Declared: []Service{{Name: "declared"}}, Records: db, Removed: func(name string) { removed = append(removed, name) }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if s, ok := again.Get("added"); !ok || s.Prefix != "/x/services/added/" || s.TokenHash != added.TokenHash || s.Info["a"] != "b" || s.Declared {
 		t.Errorf("after a restart: %+v", s)
 	}
@@ -94,6 +98,9 @@ func TestAddedServicesStay(t *testing.T) {
 	}
 	if err := again.Remove("added"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("removing it again: %v", err)
+	}
+	if diff := cmp.Diff([]string{"added"}, removed); diff != "" {
+		t.Errorf("told of removals (-want +got):\n%s", diff)
 	}
 	if s := registry(t, db).List(); len(s) != 0 {
 		t.Errorf("left: %+v", s)

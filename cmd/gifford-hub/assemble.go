@@ -57,8 +57,8 @@ func (h *instance) assemble() (err error) {
 		return err
 	}
 	api, observe := h.api(pages), h.metrics.Middleware(httpx.Route)
-	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(api, pages.Error)),
-		&serviceProxy{prefix: h.cfg.HTTP.BaseURL + "services/", registry: h.services, proxy: h.proxy, fail: pages.Error, known: map[string]http.Handler{}})
+	h.toServices.proxy, h.toServices.fail = h.proxy, pages.Error
+	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(api, pages.Error)), h.toServices)
 	return nil
 }
 

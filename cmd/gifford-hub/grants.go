@@ -27,10 +27,12 @@ func (h *instance) grants(ctx context.Context) error {
 	if h.authority, err = authority.New(authority.Config{Table: table, Roles: declaredRoles(h.cfg), Records: h.store, Log: h.log}); err != nil {
 		return err
 	}
-	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: declaredServices(h.cfg), Records: h.store})
+	h.toServices = &serviceProxy{prefix: h.cfg.HTTP.BaseURL + "services/"}
+	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: declaredServices(h.cfg), Records: h.store, Removed: h.toServices.forget})
 	if err != nil {
 		return err
 	}
+	h.toServices.registry = h.services
 	h.tokens = tokens.New(tokens.Config{Records: h.store, Authority: h.authority, Life: h.cfg.Tokens.DefaultLife, Max: h.cfg.Tokens.MaxLife})
 	return nil
 }

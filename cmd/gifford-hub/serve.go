@@ -57,9 +57,10 @@ type instance struct {
 	notify    notifier
 	surfaces  []*surface
 
-	authority *authority.Authority
-	services  *services.Registry
-	tokens    *tokens.Issuer
+	authority  *authority.Authority
+	services   *services.Registry
+	toServices *serviceProxy
+	tokens     *tokens.Issuer
 
 	end        context.CancelFunc // ends the process
 	handedOver chan struct{}      // closed when a newer process has taken over

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 
@@ -18,44 +19,70 @@ type serviceProxy struct {
 	proxy    *proxy.Proxy
 	fail     func(w http.ResponseWriter, r *http.Request, err error)
 
-	mu    sync.Mutex              // guards known
-	known map[string]http.Handler // by name and URL
+	mu    sync.Mutex            // guards known
+	known map[string]serviceWay // by the service's name
+}
+
+// serviceWay is where a service was, and the connections to it.
+type serviceWay struct {
+	url string
+	way *proxy.Service
 }
 
 func (p *serviceProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, rest, slash := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), p.prefix), "/")
+	// The path is cut as it came: what is escaped in a name is no service's.
+	name, _, slash := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), p.prefix), "/")
 	s, ok := p.registry.Get(name)
-	if !ok || s.Prefix == "" || strings.HasPrefix(rest, "../") {
+	if !ok || s.Prefix == "" {
 		p.fail(w, r, httpx.Fail(http.StatusNotFound, "there is no such service"))
 		return
 	}
 	if !slash {
-		http.Redirect(w, r, s.Prefix, http.StatusFound)
+		to := url.URL{Path: s.Prefix, RawQuery: r.URL.RawQuery}
+		http.Redirect(w, r, to.String(), http.StatusFound)
 		return
 	}
-	h, err := p.handler(s)
+	way, err := p.way(s)
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
-	h.ServeHTTP(w, r)
+	way.ServeHTTP(w, r)
 }
 
-// handler gives the service's handler, made once for each address, with its connections.
-func (p *serviceProxy) handler(s services.Service) (http.Handler, error) {
+// way gives the connections to a service, new ones when it has moved.
+func (p *serviceProxy) way(s services.Service) (*proxy.Service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := s.Name + " " + s.URL
-	if h, ok := p.known[key]; ok {
-		return h, nil
+	old, ok := p.known[s.Name]
+	if ok && old.url == s.URL {
+		return old.way, nil
 	}
-	h, err := p.proxy.ForService(proxy.Upstream{Name: s.Name, URL: s.URL, Unavailable: func(w http.ResponseWriter, r *http.Request, status int) {
+	way, err := p.proxy.ForService(proxy.Upstream{Name: s.Name, URL: s.URL, Unavailable: func(w http.ResponseWriter, r *http.Request, status int) {
 		p.fail(w, r, down(s, status))
 	}})
-	if err == nil {
-		p.known[key] = h
+	if err != nil {
+		return nil, err
 	}
-	return h, err
+	if ok {
+		old.way.Close()
+	}
+	if p.known == nil {
+		p.known = map[string]serviceWay{}
+	}
+	p.known[s.Name] = serviceWay{s.URL, way}
+	return way, nil
+}
+
+// forget ends what is open to a service that is no more.
+func (p *serviceProxy) forget(name string) {
+	p.mu.Lock()
+	old, ok := p.known[name]
+	delete(p.known, name)
+	p.mu.Unlock()
+	if ok {
+		old.way.Close()
+	}
 }
 
 // down says that a service does not answer, and what to do.
