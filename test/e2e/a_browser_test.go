@@ -22,6 +22,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.DisableGPU,
 		chromedp.Flag("ignore-certificate-errors", true), // the visitor's tests check the certificate
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
+		chromedp.Env("TMPDIR="+t.TempDir()), // where it leaves files
 		chromedp.WindowSize(1280, 900), chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
