@@ -37,28 +37,29 @@ func (m *Manager) Start(key ident.Key, profile string) error {
 	if err := m.transition(s, startAsked); err != nil {
 		return err
 	}
-	s.reason = ""
+	s.reason, s.end = "", nil
 	token := newToken()
 	s.Profile, s.Started, s.tokenHash, s.progress = profile, time.Now(), ident.HashToken(token), newBroadcast()
 	s.progress.add(Progress{Message: "Server requested"})
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StartTimeout)
 	s.cancel, s.launching = cancel, true
+	progress := s.progress
 	m.wg.Go(func() {
 		defer cancel()
-		m.launch(ctx, key, profile, token)
+		m.launch(ctx, key, profile, token, progress)
 	})
 	m.readJournal(s, s.Started)
 	return nil
 }
 
-// launch asks the launcher for the unit, with the unit's journal as progress.
-func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token string) {
+// launch asks the launcher for the unit, with the unit's journal as progress. The start
+// that it belongs to is known by its progress: another may have begun meanwhile.
+func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token string, progress *broadcast) {
 	since := time.Now()
 	m.step(key, 10, "Preparing "+key.Unit())
 	err := m.cfg.Launcher.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, Env: m.cfg.Env.Env(key, token)})
-	m.launched(key)
 	if err == nil {
-		m.unitIsActive(key)
+		m.launched(key, progress)
 		return
 	}
 	if m.ctx.Err() != nil {
@@ -73,14 +74,42 @@ func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token stri
 	case ctx.Err() != nil:
 		err = errors.New("the start was cancelled")
 	}
-	m.fail(key, err.Error(), since)
+	m.mu.Lock()
+	var explain func()
+	if m.answeredStart(key, progress) {
+		explain = m.markFailed(key, startFailed, err.Error(), since)
+	}
+	m.mu.Unlock()
+	if explain != nil {
+		explain()
+	}
 }
 
-// launched takes note that the launcher has answered a Start.
-func (m *Manager) launched(key ident.Key) {
+// launched takes note that the launcher has started the unit, which may have ended
+// since.
+func (m *Manager) launched(key ident.Key, progress *broadcast) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.entry(key).launching = false
+	current := m.answeredStart(key, progress)
+	end := m.entry(key).end
+	m.mu.Unlock()
+	switch {
+	case current && end != nil:
+		m.ended(*end)
+	case current:
+		m.unitIsActive(key)
+	}
+}
+
+// answeredStart takes note that the launcher has answered a Start, and tells whether
+// that is the start under way. Its caller says in the same hold of m.mu what came of a
+// start that failed, or the news of the unit's end would do so, which knows less.
+func (m *Manager) answeredStart(key ident.Key, progress *broadcast) bool {
+	s := m.entry(key)
+	if s.progress != progress {
+		return false
+	}
+	s.launching = false
+	return true
 }
 
 // readJournal passes the unit's lines on as steps of the start, until its last step.
@@ -229,7 +258,10 @@ func (m *Manager) answered(key ident.Key) {
 
 // fail ends a start with its reason and the end of the unit's journal.
 func (m *Manager) fail(key ident.Key, reason string, since time.Time) {
-	if explain := m.markFailed(key, startFailed, reason, since); explain != nil {
+	m.mu.Lock()
+	explain := m.markFailed(key, startFailed, reason, since)
+	m.mu.Unlock()
+	if explain != nil {
 		explain()
 	}
 }
@@ -247,10 +279,8 @@ func (m *Manager) giveUp(key ident.Key, reason string, since time.Time) {
 // markFailed makes a server failed at once, so that no later event can take it for
 // stopped, and gives the function that reads the log and tells those who wait. It gives
 // nil where there is nothing to do: a stop was asked for meanwhile and takes care of the
-// unit, or the failure is known.
+// unit, or the failure is known. m.mu is held.
 func (m *Manager) markFailed(key ident.Key, e event, reason string, since time.Time) func() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	s := m.entry(key)
 	if s.State == Stopping || s.State == Stopped || s.State == Failed {
 		return nil
@@ -401,12 +431,16 @@ func (m *Manager) ended(e launcherbus.Event) {
 		m.mu.Unlock()
 		return
 	}
-	launching := s.launching
-	m.mu.Unlock()
-	if launching {
-		return // the launcher's answer to Start carries the reason
+	if s.launching {
+		if s.end == nil {
+			s.end = &e // the launcher's answer to Start, which knows more, is under way
+		}
+		m.mu.Unlock()
+		return
 	}
-	if explain := m.markFailed(e.Key, unitEnded, endReason(e), since); explain != nil {
+	explain := m.markFailed(e.Key, unitEnded, endReason(e), since)
+	m.mu.Unlock()
+	if explain != nil {
 		m.wg.Go(explain)
 	}
 }

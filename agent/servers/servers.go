@@ -109,6 +109,7 @@ type server struct {
 	uid       uint32
 	tokenHash string
 	launching bool               // our own call of Launcher.Start is under way; its answer ends the state Starting
+	end       *launcherbus.Event // the unit's end, when its news came before that answer
 	cancel    context.CancelFunc // ends the start under way; nil when there is none
 	reason    string             // why the hub gave the unit up, while it ends
 	progress  *broadcast

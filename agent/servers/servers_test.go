@@ -29,6 +29,7 @@ type world struct {
 	answers  bool          // whether servers answer HTTP
 	lines    []string
 	onStop   func(launcherbus.Event)
+	onStart  func(launcherbus.StartRequest) // before Start is answered
 }
 
 func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
@@ -40,6 +41,9 @@ func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.requests = append(w.requests, req)
+	if w.onStart != nil {
+		w.onStart(req)
+	}
 	if w.startErr != nil {
 		return w.startErr
 	}
@@ -294,6 +298,51 @@ func TestFailures(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEndBesideTheAnswer lets the news of a unit's end come at any time about the
+// launcher's answer to Start, over which it has no order on the bus.
+func TestEndBesideTheAnswer(t *testing.T) {
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			w, m := newWorld(t)
+			defer m.Close()
+			alice := key(t, "alice")
+			w.startErr = &launcherbus.Error{Code: launcherbus.StartFailed, Message: "no such image"}
+			w.onStart = func(req launcherbus.StartRequest) {
+				go func() {
+					for range 100 {
+						m.Handle(launcherbus.Event{Key: req.Key, State: launcherbus.Failed, Result: "exit-code", Exit: 71})
+					}
+				}()
+			}
+			if err := m.Start(alice, ""); err != nil {
+				t.Fatal(err)
+			}
+			follow(t, m, alice)
+			if got := m.Get(alice); got.State != Failed || !strings.Contains(got.Failure.Message, "no such image") {
+				t.Fatalf("server is %s with failure %+v, want the launcher's reason", got.State, got.Failure)
+			}
+		})
+	}
+}
+
+func TestEndBeforeTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t)
+		defer m.Close()
+		alice := key(t, "alice")
+		w.onStart = func(req launcherbus.StartRequest) {
+			m.Handle(launcherbus.Event{Key: req.Key, State: launcherbus.Failed, Result: "exit-code", Exit: 3})
+		}
+		if err := m.Start(alice, ""); err != nil {
+			t.Fatal(err)
+		}
+		follow(t, m, alice)
+		if got := m.Get(alice); got.State != Failed || !strings.Contains(got.Failure.Message, "exit status 3") {
+			t.Errorf("server is %s with failure %+v, want the unit's end", got.State, got.Failure)
+		}
+	})
 }
 
 func TestStopCancelsStart(t *testing.T) {
