@@ -11,7 +11,7 @@ export CGO_ENABLED := 0
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-COMMANDS := gifford-hub gifford-launcher gifford-container
+COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view
 ARCHES := amd64 arm64
 LDFLAGS := -s -w -X main.version=$(VERSION)
 

@@ -23,6 +23,7 @@ type files struct {
 // Modes: root's folders let everyone pass and nobody list or write.
 const (
 	passage    = 0o711
+	listed     = 0o755 // the keeper looks up which images are in use
 	private    = 0o700
 	socketMode = 0o710 | fs.ModeSetgid // the socket gets the hub's group from its folder
 )
@@ -36,10 +37,18 @@ func (f files) layOut() error {
 		root *os.Root
 		name string
 		mode fs.FileMode
-	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.state, "users", passage}} {
+	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.run, "images", listed}, {f.state, "users", passage}} {
 		if err := ownFolder(dir.root, dir.name, dir.mode); err != nil {
 			return err
 		}
+	}
+	// What locks this file counts on it to stay the same one.
+	lock, err := f.run.OpenFile("images/lock", os.O_CREATE|os.O_RDONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("cannot make the lock of the images: %w", err)
+	}
+	if err := errors.Join(lock.Chmod(0o644), lock.Close()); err != nil {
+		return err
 	}
 	return replace(f.run, path.Base(unit.ResolvConf), resolvConf, 0o644)
 }

@@ -62,7 +62,7 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest) (unit
 	if err != nil {
 		return unit.Input{}, account, err
 	}
-	in := unit.Input{Key: r.Key, UID: account.UID, Profile: profile, Policy: rules, Podman: podman}
+	in := unit.Input{Key: r.Key, UID: account.UID, GID: account.GID, Profile: profile, Policy: rules, Podman: podman}
 	if token := r.Env["JUPYTERHUB_API_TOKEN"]; token != "" {
 		in.TokenHash = ident.HashToken(token)
 	}

@@ -25,6 +25,7 @@ const Infinity = math.MaxUint64
 type Policy struct {
 	Host     Host
 	SubIDs   SubIDs
+	Images   Images
 	Mounts   []Mount
 	Profiles []Profile // the default first, then by name; never empty
 }
@@ -46,6 +47,11 @@ type Host struct {
 type SubIDs struct {
 	First uint32 // first id that may be given
 	Count uint32 // ids for each account
+}
+
+// Images is what holds for the one store of images that all members share.
+type Images struct {
+	Share bool // members see the one store; false: each has a copy
 }
 
 // Mount is one more folder or file of the host that every container sees.

@@ -14,6 +14,7 @@ import (
 type file struct {
 	Host     host                `toml:"host"`
 	SubIDs   subIDs              `toml:"subids"`
+	Images   images              `toml:"images"`
 	Defaults profile             `toml:"defaults"`
 	Profile  map[string]*profile `toml:"profile"`
 	Mount    []mount             `toml:"mount"`
@@ -34,6 +35,10 @@ type host struct {
 type subIDs struct {
 	First uint32 `toml:"first"`
 	Count uint32 `toml:"count"`
+}
+
+type images struct {
+	Share bool `toml:"share"`
 }
 
 type mount struct {
@@ -71,6 +76,7 @@ func newFile() file {
 		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700}, MinUID: 1000, HubAPIPort: 8081, UMask: mode{0o022}},
 		// 524288 is where systemd's range for containers begins (systemd.io/UIDS-GIDS).
 		SubIDs:   subIDs{First: 524288, Count: 65536},
+		Images:   images{Share: true},
 		Defaults: builtIn(),
 	}
 }

@@ -203,15 +203,19 @@ func (c *Conn) Outcome(ctx context.Context, name string) (Outcome, error) {
 	return o, nil
 }
 
-// exitOf reads the status of an Exec property's first command, D-Bus type
+// exitOf reads the first status that is not 0 of an Exec property's commands, D-Bus type
 // a(sasbttttuii): path, arguments, flag, four times, pid, code, status.
 func exitOf(property any) int32 {
 	commands, _ := property.([][]any)
-	if len(commands) == 0 || len(commands[0]) != 10 {
-		return 0
+	for _, c := range commands {
+		if len(c) != 10 {
+			return 0
+		}
+		if status, _ := c[9].(int32); status != 0 {
+			return status
+		}
 	}
-	status, _ := commands[0][9].(int32)
-	return status
+	return 0
 }
 
 // isUnit tells whether a name matches "prefix*suffix".

@@ -95,11 +95,15 @@ func (c *Conn) EnableLinger(ctx context.Context, uid uint32) error {
 // execCommand, credential and statuses are the D-Bus forms of the unit package's types.
 type (
 	execCommand struct {
-		Path          string
-		Args          []string
-		IgnoreFailure bool
+		Path  string
+		Args  []string
+		Flags []string
 	}
-	credential struct{ Name, Path string }
+	credential      struct{ Name, Path string }
+	environmentFile struct {
+		Path     string
+		Optional bool
+	}
 	statuses   struct{ Codes, Signals []int32 }
 )
 
@@ -117,13 +121,23 @@ func value(v any) any {
 	case []unit.Command:
 		var all []execCommand
 		for _, c := range v {
-			all = append(all, execCommand(c))
+			flags := []string{}
+			if c.Root {
+				flags = append(flags, "privileged")
+			}
+			all = append(all, execCommand{c.Path, c.Args, flags})
 		}
 		return all
 	case []unit.Credential:
 		var all []credential
 		for _, c := range v {
 			all = append(all, credential(c))
+		}
+		return all
+	case []unit.EnvironmentFile:
+		var all []environmentFile
+		for _, f := range v {
+			all = append(all, environmentFile(f))
 		}
 		return all
 	case unit.ExitStatuses:

@@ -17,6 +17,18 @@ const ResolvConf = RunDir + "/resolv.conf"
 // (link-local, as Podman 5 itself chooses it).
 const DNSForward = "169.254.1.1"
 
+// view is the first ExecStartPre: it makes the member's view of the shared images.
+func (in Input) view() Command {
+	return Command{Path: Viewer, Root: true, Args: escape([]string{Viewer, "mount", "--user", in.Key.User.String(), "--server", in.Key.Server.String(),
+		"--uid", strconv.FormatUint(uint64(in.UID), 10), "--gid", strconv.FormatUint(uint64(in.GID), 10),
+		"--map", string(in.Profile.UserMapping), "--image", in.Profile.Image, "--share=" + strconv.FormatBool(in.Policy.Images.Share)})}
+}
+
+// unview is the last ExecStopPost.
+func (in Input) unview() Command {
+	return Command{Path: Viewer, Root: true, Args: []string{Viewer, "unmount", "--user", in.Key.User.String(), "--server", in.Key.Server.String()}}
+}
+
 // prepare is ExecStartPre: image and notebook folder, as the member.
 func (in Input) prepare() []string {
 	p := in.Profile
@@ -50,9 +62,9 @@ func (in Input) run() []string {
 	args = append(args, in.network()...)
 	args = append(args, in.environmentArgs()...)
 	args = append(args, in.mounts()...)
-	args = escape(append(args, "--workdir", in.notebookDir(), in.Profile.Image))
-	// systemd expands ${CREDENTIALS_DIRECTORY}; everything else stands for itself.
-	args = slices.Insert(args, len(args)-1, "--env-file", "${CREDENTIALS_DIRECTORY}/env")
+	args = escape(append(args, "--workdir", in.notebookDir()))
+	// systemd expands these two; everything else stands for itself.
+	args = append(args, "--env-file", "${CREDENTIALS_DIRECTORY}/env", "${"+EnvImage+"}")
 	return append(args, escape(in.payload())...)
 }
 

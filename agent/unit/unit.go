@@ -19,6 +19,7 @@ const (
 	StateDir = "/var/lib/gifford-launcher"
 	Podman   = "/usr/bin/podman"
 	Helper   = "/usr/libexec/gifford-hub/gifford-container"
+	Viewer   = "/usr/libexec/gifford-hub/gifford-view"
 	Slice    = "jupyter.slice"
 )
 
@@ -38,10 +39,14 @@ const (
 	envUID       = "GIFFORD_UID"
 )
 
+// EnvImage is the variable by which gifford-view tells the unit's other commands what
+// image to run: an ID of the shared store, or the profile's image by its name.
+const EnvImage = "GIFFORD_RUN_IMAGE"
+
 // Input is all that a unit is made of. Every field is required but where said.
 type Input struct {
 	Key       ident.Key
-	UID       uint32 // of the account
+	UID, GID  uint32 // of the account
 	Profile   policy.Profile
 	Policy    *policy.Policy
 	Podman    Version
@@ -49,22 +54,29 @@ type Input struct {
 }
 
 // Property is one of the unit's properties as systemd's D-Bus interface names it. Value
-// is a string, bool, int32, uint32, uint64, []string, []Command, []Credential or ExitStatuses.
+// is a string, bool, int32, uint32, uint64, []string, []Command, []Credential,
+// []EnvironmentFile or ExitStatuses.
 type Property struct {
 	Name  string
 	Value any
 }
 
-// Command is one entry of an Exec property, D-Bus type (sasb). '$' stands for itself
+// Command is one entry of an "Ex" property, D-Bus type (sasas). '$' stands for itself
 // only when doubled; '%' stands for itself.
 type Command struct {
-	Path          string
-	Args          []string // Args[0] is the path again
-	IgnoreFailure bool
+	Path string
+	Args []string // Args[0] is the path again
+	Root bool     // run with full privileges, as "+" has it in systemd.service(5)
 }
 
 // Credential is one entry of LoadCredential, D-Bus type (ss).
 type Credential struct{ Name, Path string }
+
+// EnvironmentFile is one entry of EnvironmentFiles, D-Bus type (sb).
+type EnvironmentFile struct {
+	Path     string
+	Optional bool
+}
 
 // ExitStatuses is SuccessExitStatus, D-Bus type (aiai).
 type ExitStatuses struct{ Codes, Signals []int32 }
@@ -100,6 +112,8 @@ func (in Input) service() []Property {
 		{"WorkingDirectory", UserDir(in.Key.User)},
 		{"LoadCredential", []Credential{{"env", CredentialPath(in.Key)}}},
 		{"Environment", in.environment()},
+		// Read anew for each command: gifford-view, the first, writes it.
+		{"EnvironmentFiles", []EnvironmentFile{{ViewDir(in.Key) + "/image.env", true}}},
 		{"SyslogIdentifier", "jupyter-" + in.Key.User.String()},
 		{"TimeoutStartUSec", micros(p.StartTimeout)},
 		// Podman's own time-out ends first and says so.
@@ -110,14 +124,14 @@ func (in Input) service() []Property {
 func (in Input) commands() []Property {
 	name := ContainerName(in.Key)
 	props := []Property{
-		{"ExecStartPre", []Command{command(in.prepare()...)}},
-		{"ExecStart", []Command{command(in.run()...)}},
-		{"ExecStop", []Command{command(Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), name)}},
+		{"ExecStartPreEx", []Command{in.view(), command(in.prepare()...)}},
+		{"ExecStartEx", []Command{command(in.run()...)}},
+		{"ExecStopEx", []Command{command(Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), name)}},
 		// A killed podman leaves its container behind, and the next start of that name would fail.
-		{"ExecStopPost", []Command{command(Podman, "rm", "--force", "--ignore", "--time=0", name)}},
+		{"ExecStopPostEx", []Command{command(Podman, "rm", "--force", "--ignore", "--time=0", name), in.unview()}},
 	}
 	if !in.Podman.hasPasta() {
-		props = append(props, Property{"ExecStartPost", []Command{command(Helper, "network",
+		props = append(props, Property{"ExecStartPostEx", []Command{command(Helper, "network",
 			"--pidfile", in.pidFile(), "--port", in.apiPort())}})
 	}
 	return props
@@ -140,7 +154,7 @@ func (in Input) environment() []string {
 		"HOME=" + UserDir(in.Key.User),
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"XDG_RUNTIME_DIR=/run/user/" + uid,
-		"CONTAINERS_STORAGE_CONF=" + StorageConf(in.Key.User),
+		"CONTAINERS_STORAGE_CONF=" + path.Join(ViewDir(in.Key), "storage.conf"),
 		envUID + "=" + uid,
 		envProfile + "=" + in.Profile.Name,
 		envTokenHash + "=" + in.TokenHash,
@@ -164,7 +178,17 @@ func seconds(d time.Duration) string {
 // UserDir is the HOME of the user's podman, with the container storage below it.
 func UserDir(u ident.User) string { return path.Join(StateDir, "users", u.String()) }
 
-// StorageConf is the root-owned settings of the user's container storage.
+// ViewParts names the folder of the server's view of the images below RunDir.
+func ViewParts(k ident.Key) string {
+	parts := SocketDirParts(k)
+	return path.Join("views", parts[1], parts[2])
+}
+
+// ViewDir is the folder of the server's view of the images: what gifford-view makes.
+func ViewDir(k ident.Key) string { return path.Join(RunDir, ViewParts(k)) }
+
+// StorageConf is the root-owned settings of the user's container storage, for commands
+// that need no image.
 func StorageConf(u ident.User) string { return path.Join(RunDir, "users", u.String(), "storage.conf") }
 
 // RunRoot is where the user's container storage keeps what need not outlive a boot.

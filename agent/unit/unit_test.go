@@ -57,7 +57,7 @@ func input(t *testing.T, text, user, server string, v Version) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Input{Key: key, UID: 5001, Profile: p.Profiles[0], Policy: p, Podman: v, TokenHash: "00ff"}
+	return Input{Key: key, UID: 5001, GID: 5000, Profile: p.Profiles[0], Policy: p, Podman: v, TokenHash: "00ff"}
 }
 
 // TestGolden shows whole units; -update writes them anew for a reader's eye.
@@ -94,7 +94,11 @@ func show(b *strings.Builder, p Property) {
 		return
 	}
 	for _, c := range commands {
-		fmt.Fprintf(b, "%s\n", p.Name)
+		root := ""
+		if c.Root {
+			root = " (as root)"
+		}
+		fmt.Fprintf(b, "%s%s\n", p.Name, root)
 		for _, a := range c.Args {
 			fmt.Fprintf(b, "  %s\n", a)
 		}

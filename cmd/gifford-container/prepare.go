@@ -12,6 +12,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
@@ -19,6 +20,7 @@ import (
 // image says where a profile's image comes from.
 type image struct {
 	ref, archive, profile string
+	run                   string // what gifford-view has told the unit to run
 	pull                  policy.Pull
 	timeout               time.Duration
 	podman                string    // the program; tests have another
@@ -27,7 +29,7 @@ type image struct {
 
 func prepare(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("prepare", flag.ContinueOnError)
-	img := image{podman: unit.Podman, out: os.Stderr}
+	img := image{podman: unit.Podman, out: os.Stderr, run: os.Getenv(unit.EnvImage)}
 	flags.StringVar(&img.ref, "image", "", "")
 	flags.StringVar(&img.archive, "archive", "", "")
 	flags.StringVar(&img.profile, "profile", "", "")
@@ -45,17 +47,27 @@ func prepare(ctx context.Context, args []string) error {
 	return img.get(ctx)
 }
 
-// get makes sure that the image is in the member's store.
+// get makes sure that podman has the image: in the member's view of the shared ones, or
+// in his own store.
 func (i image) get(ctx context.Context) error {
-	there, lost := i.exists(ctx)
+	shared := imagestore.IsID(i.run)
+	want := i.ref
+	if shared {
+		want = i.run
+	}
+	there, lost := i.exists(ctx, want)
 	if lost {
 		if err := i.mend(ctx); err != nil {
 			return err
 		}
-		there, _ = i.exists(ctx)
+		there, _ = i.exists(ctx, want)
 	}
 	if there {
 		return nil
+	}
+	if shared {
+		return failf(unit.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared images\nhint: gifford-hub check; share = false in [images] of %s gives every member a copy",
+			i.ref, i.run, policy.File)
 	}
 	switch {
 	case i.archive != "":
@@ -73,8 +85,8 @@ func (i image) get(ctx context.Context) error {
 const migrateAdvice = "system migrate"
 
 // exists tells whether the image is there, and whether podman asks to be mended first.
-func (i image) exists(ctx context.Context) (there, lost bool) {
-	out, err := exec.CommandContext(ctx, i.podman, "image", "exists", i.ref).CombinedOutput()
+func (i image) exists(ctx context.Context, want string) (there, lost bool) {
+	out, err := exec.CommandContext(ctx, i.podman, "image", "exists", want).CombinedOutput()
 	return err == nil, err != nil && bytes.Contains(out, []byte(migrateAdvice))
 }
 
@@ -91,7 +103,7 @@ func (i image) load(ctx context.Context) error {
 	if err := i.long(ctx, "loading the image from "+i.archive, "load", "--quiet", "--input", i.archive); err != nil {
 		return failf(unit.ExitLoad, "image %q cannot be loaded from %s: %w", i.ref, i.archive, err)
 	}
-	if there, _ := i.exists(ctx); !there {
+	if there, _ := i.exists(ctx, i.ref); !there {
 		return failf(unit.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that podman printed above", i.archive, i.ref)
 	}
 	return nil

@@ -1,0 +1,291 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagestore"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/unit"
+)
+
+// Request names the server, its member and the image. Every field is required.
+type Request struct {
+	Key     ident.Key
+	UID     uint32 // of the member
+	GID     uint32
+	Mapping policy.Mapping
+	Image   string // as the profile names it
+	Share   bool   // false: the policy wants every member to have a copy
+}
+
+// Host is where things are; tests have another.
+type Host struct {
+	RunDir, Store, EtcDir string
+	Warn                  io.Writer // what people read in the unit's journal
+}
+
+// Standard is the host of the package.
+func Standard(warn io.Writer) Host {
+	return Host{RunDir: unit.RunDir, Store: imagestore.Dir, EtcDir: "/etc", Warn: warn}
+}
+
+// Mount makes the view of a server's image and says by what name the unit is to run it.
+// Where it cannot be made, it says why and leaves a storage.conf without it: the image
+// then has to be in the member's own store.
+func (h Host) Mount(r Request) error {
+	unlock, err := h.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	dir, err := h.fresh(r.Key)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	image, err := h.share(dir, r)
+	var slow *unshared
+	if errors.As(err, &slow) {
+		_, _ = fmt.Fprintf(h.Warn, "the image is copied into %s's own storage: %v\n", r.Key.User, slow)
+		return h.settings(dir, r, r.Image, false)
+	} else if err != nil {
+		return fmt.Errorf("cannot make the view of image %q: %w", r.Image, err)
+	}
+	if err := h.settings(dir, r, image, true); err != nil {
+		return err
+	}
+	return h.record(r.Key, image)
+}
+
+// Unmount takes the view of a server away, and what says that the server needs its image.
+func (h Host) Unmount(key ident.Key) error {
+	dir := path.Join(h.RunDir, unit.ViewParts(key))
+	return errors.Join(detach(path.Join(dir, "overlay")), os.RemoveAll(dir), removeIfThere(path.Join(h.RunDir, "images", key.Unit())))
+}
+
+func removeIfThere(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// unshared says why there is no view.
+type unshared struct{ err error }
+
+func (e *unshared) Error() string { return e.err.Error() }
+
+// lock keeps the keeper from removing images while one is looked up and noted.
+func (h Host) lock() (unlock func(), err error) {
+	f, err := os.Open(path.Join(h.RunDir, "images", "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the images: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("cannot lock the images: %w", err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// fresh makes the server's empty folder, after whatever an earlier view left. All of it is
+// root's: members pass and read.
+func (h Host) fresh(key ident.Key) (*os.Root, error) {
+	if err := h.Unmount(key); err != nil {
+		return nil, err
+	}
+	run, err := os.OpenRoot(h.RunDir)
+	if err != nil {
+		return nil, err
+	}
+	defer run.Close()
+	at := ""
+	for part := range strings.SplitSeq(unit.ViewParts(key), "/") {
+		at = path.Join(at, part)
+		if err := run.Mkdir(at, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("cannot make the folder of the view: %w", err)
+		}
+		if err := run.Chmod(at, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return run.OpenRoot(at)
+}
+
+// share makes metadata and mount and gives the image's ID. The error is an *unshared where
+// the slow way helps.
+func (h Host) share(dir *os.Root, r Request) (string, error) {
+	if !r.Share {
+		return "", &unshared{fmt.Errorf("share is false in [images] of %s", policy.File)}
+	}
+	store, err := imagestore.Open(h.Store)
+	if err != nil {
+		return "", slowly(err)
+	}
+	defer store.Close()
+	image, err := store.Find(r.Image)
+	if err != nil {
+		return "", slowly(err)
+	}
+	uids, gids, err := h.mappings(r)
+	if err != nil {
+		return "", err
+	}
+	meta, err := store.View(image, uids.storage, gids.storage)
+	if err != nil {
+		return "", slowly(err)
+	}
+	if err := writeMetadata(dir, image.ID, meta); err != nil {
+		return "", err
+	}
+	if err := h.mountLayers(dir, uids.mount, gids.mount); err != nil {
+		return "", slowly(err)
+	}
+	return image.ID, nil
+}
+
+// slowly marks the errors that a copy of the image gets around.
+func slowly(err error) error {
+	if errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, imagestore.ErrFormat) || errors.Is(err, errNoIDMap) {
+		return &unshared{err}
+	}
+	return err
+}
+
+// mappings reads who has which ids.
+func (h Host) mappings(r Request) (uids, gids ids, err error) {
+	info, err := os.Lstat(h.Store)
+	if err != nil {
+		return uids, gids, err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 || !info.IsDir() {
+		return uids, gids, fmt.Errorf("%s must be a folder of %s's", h.Store, imagestore.Account)
+	}
+	keptUID, keptGID := uint32(1000), uint32(100)
+	if r.Mapping == policy.MapHost {
+		keptUID, keptGID = r.UID, r.GID
+	}
+	if uids, err = h.mapping("subuid", owner.Uid, r.Key.User, r.UID, r.UID, keptUID); err != nil {
+		return uids, gids, err
+	}
+	gids, err = h.mapping("subgid", owner.Gid, r.Key.User, r.UID, r.GID, keptGID)
+	return uids, gids, err
+}
+
+func (h Host) mapping(file string, keeperID uint32, member ident.User, memberUID, memberID, kept uint32) (ids, error) {
+	keeper, err := h.ranges(file, imagestore.Account, keeperID)
+	if err != nil {
+		return ids{}, err
+	}
+	own, err := h.ranges(file, member.String(), memberUID)
+	if err != nil {
+		return ids{}, err
+	}
+	return combine(keeper, own, keeperID, memberID, kept), nil
+}
+
+func (h Host) ranges(file, name string, uid uint32) (IDMap, error) {
+	f, err := os.Open(path.Join(h.EtcDir, file))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return subordinate(f, name, uid)
+}
+
+// writeMetadata writes what Podman reads of an image store.
+func writeMetadata(dir *os.Root, id string, meta imagestore.View) error {
+	images := path.Join("overlay-images", id)
+	for _, d := range []string{"overlay", "overlay-layers", "overlay-images", images} {
+		if err := errors.Join(dir.Mkdir(d, 0o755), dir.Chmod(d, 0o755)); err != nil {
+			return err
+		}
+	}
+	files := map[string][]byte{
+		"overlay-layers/layers.json": meta.Layers, "overlay-layers/layers.lock": nil,
+		"overlay-images/images.json": meta.Images, "overlay-images/images.lock": nil,
+	}
+	for name, data := range meta.Data {
+		files[path.Join(images, name)] = data
+	}
+	for name, data := range files {
+		if err := write(dir, name, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes a file that everyone may read, whatever the caller's umask is.
+func write(dir *os.Root, name string, data []byte) error {
+	if err := errors.Join(dir.WriteFile(name, data, 0o644), dir.Chmod(name, 0o644)); err != nil {
+		return fmt.Errorf("cannot write %s of the view: %w", name, err)
+	}
+	return nil
+}
+
+// mountLayers mounts the folder of the store's layers.
+func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
+	source, err := openFolder(path.Join(h.Store, "overlay"))
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s may be entered by others than its owner\nhint: chmod 0700 %s", source.Name(), source.Name())
+	}
+	target, err := dir.OpenFile("overlay", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return attach(source, target, uids, gids)
+}
+
+// openFolder opens a folder and follows no link anywhere in the path.
+func openFolder(name string) (*os.File, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// settings writes the unit's storage.conf(5) and the name of the image that it runs.
+func (h Host) settings(dir *os.Root, r Request, image string, shared bool) error {
+	own := path.Join(unit.UserDir(r.Key.User), "storage")
+	conf := fmt.Sprintf("# made by gifford-view\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n"+
+		"# Rootless podman takes its place from here and its runroot from XDG_RUNTIME_DIR.\nrootless_storage_path = %q\n", own, unit.RunRoot(r.UID), own)
+	if shared {
+		conf += fmt.Sprintf("\n[storage.options]\nadditionalimagestores = [%q]\n", path.Join(h.RunDir, unit.ViewParts(r.Key)))
+	}
+	return errors.Join(write(dir, "storage.conf", []byte(conf)), write(dir, "image.env", []byte(unit.EnvImage+"="+image+"\n")))
+}
+
+// record notes that the unit needs the image, for the keeper and the launcher.
+func (h Host) record(key ident.Key, image string) error {
+	root, err := os.OpenRoot(path.Join(h.RunDir, "images"))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return write(root, key.Unit(), []byte(image+"\n"))
+}
