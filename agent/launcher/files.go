@@ -42,12 +42,7 @@ func (f files) layOut() error {
 			return err
 		}
 	}
-	// What locks this file counts on it to stay the same one.
-	lock, err := f.run.OpenFile("images/lock", os.O_CREATE|os.O_RDONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("cannot make the lock of the images: %w", err)
-	}
-	if err := errors.Join(lock.Chmod(0o644), lock.Close()); err != nil {
+	if err := f.openLock(); err != nil {
 		return err
 	}
 	return replace(f.run, path.Base(unit.ResolvConf), resolvConf, 0o644)

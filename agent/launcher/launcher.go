@@ -59,8 +59,9 @@ type Config struct {
 	Hub accounts.Account
 	// Emit tells the hub of a change; it must not block.
 	Emit func(launcherbus.Event)
-	// RunDir, StateDir and EtcDir are unit.RunDir, unit.StateDir and /etc; tests have others.
-	RunDir, StateDir, EtcDir string
+	// RunDir, StateDir, EtcDir and Store are unit.RunDir, unit.StateDir, /etc and
+	// imagestore.Dir; tests have others.
+	RunDir, StateDir, EtcDir, Store string
 	// Log gets what an operator acts on.
 	Log *slog.Logger
 }

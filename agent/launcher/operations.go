@@ -68,6 +68,15 @@ func operations() map[string]operation {
 				return rows, failed
 			}
 		}},
+		"Images": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
+			return func(from dbus.Sender) (servers []launcherbus.ServerImage, profiles []launcherbus.ProfileImage, failed *dbus.Error) {
+				failed = through(from, func(ctx context.Context) (err error) {
+					servers, profiles, err = l.Images(ctx)
+					return err
+				})
+				return servers, profiles, failed
+			}
+		}},
 	}
 }
 

@@ -99,7 +99,37 @@ func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
 	return profiles, nil
 }
 
+// Images gives the images of the shared store that servers run on and profiles would
+// start with.
+func (c *Client) Images(ctx context.Context) (Images, error) {
+	var servers []ServerImage
+	var profiles []ProfileImage
+	if err := c.calls(ctx, "Images", []any{&servers, &profiles}); err != nil {
+		return Images{}, err
+	}
+	images := Images{map[ident.Key]string{}, map[string]string{}}
+	for _, s := range servers {
+		key, err := ident.ParseKey(s.User, s.Server)
+		if err != nil {
+			return Images{}, fmt.Errorf("cannot read the launcher's list: %w", err)
+		}
+		images.Servers[key] = s.ID
+	}
+	for _, p := range profiles {
+		images.Profiles[p.Profile] = p.ID
+	}
+	return images, nil
+}
+
 func (c *Client) call(ctx context.Context, method string, reply any, args ...any) error {
+	var replies []any
+	if reply != nil {
+		replies = []any{reply}
+	}
+	return c.calls(ctx, method, replies, args...)
+}
+
+func (c *Client) calls(ctx context.Context, method string, replies []any, args ...any) error {
 	conn, err := c.connection()
 	if err != nil {
 		return err
@@ -108,10 +138,10 @@ func (c *Client) call(ctx context.Context, method string, reply any, args ...any
 	if call.Err != nil {
 		return fromBus(call.Err)
 	}
-	if reply == nil {
+	if len(replies) == 0 {
 		return nil
 	}
-	if err := call.Store(reply); err != nil {
+	if err := call.Store(replies...); err != nil {
 		return fmt.Errorf("cannot read the launcher's answer to %s: %w", method, err)
 	}
 	return nil

@@ -72,6 +72,13 @@ type Profile struct {
 	Default     bool
 }
 
+// Images tells which images of the shared store are in use and which would be. An ID is
+// 64 hexadecimal digits.
+type Images struct {
+	Servers  map[ident.Key]string // ID of the image that the server runs on; none for one with its own copy
+	Profiles map[string]string    // ID of the image with which the profile would start now; none for one that is not in the store
+}
+
 // Code says which rule an Error comes from; its text is the last part of the
 // D-Bus error name.
 type Code string

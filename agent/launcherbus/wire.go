@@ -33,6 +33,12 @@ type ProfileRow struct {
 	Default                               bool
 }
 
+// ServerImage is an entry of Images.Servers on the bus, D-Bus type (sss).
+type ServerImage struct{ User, Server, ID string }
+
+// ProfileImage is an entry of Images.Profiles on the bus, D-Bus type (ss).
+type ProfileImage struct{ Profile, ID string }
+
 // Row gives the form in which s crosses the bus.
 func (s Server) Row() ServerRow {
 	return ServerRow{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket,
@@ -97,6 +103,10 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
   </method>
   <method name="Profiles">
    <arg name="profiles" type="a(ssssb)" direction="out"/>
+  </method>
+  <method name="Images">
+   <arg name="servers" type="a(sss)" direction="out"/>
+   <arg name="profiles" type="a(ss)" direction="out"/>
   </method>
   <signal name="` + ChangedSignal + `">
    <arg name="user" type="s"/>

@@ -57,7 +57,10 @@ func (m *Manager) Start(key ident.Key, profile string) error {
 func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token string, progress *broadcast) {
 	since := time.Now()
 	m.step(key, 10, "Preparing "+key.Unit())
-	err := m.cfg.Launcher.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, Env: m.cfg.Env.Env(key, token)})
+	err := m.getImage(ctx, key, profile)
+	if err == nil {
+		err = m.cfg.Launcher.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, Env: m.cfg.Env.Env(key, token)})
+	}
 	if err == nil {
 		m.launched(key, progress)
 		return
@@ -83,6 +86,14 @@ func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token stri
 	if explain != nil {
 		explain()
 	}
+}
+
+// getImage waits until the image of the profile is there.
+func (m *Manager) getImage(ctx context.Context, key ident.Key, profile string) error {
+	if m.cfg.Images == nil {
+		return nil
+	}
+	return m.cfg.Images.Ensure(ctx, profile, func(message string) { m.step(key, 20, message) })
 }
 
 // launched takes note that the launcher has started the unit, which may have ended

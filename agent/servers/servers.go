@@ -25,6 +25,12 @@ type launcher interface {
 	List(ctx context.Context) ([]launcherbus.Server, error)
 }
 
+// images brings the image of a profile to where the launcher starts servers.
+type images interface {
+	// Ensure returns when the image is there. It calls step for what takes time.
+	Ensure(ctx context.Context, profile string, step func(message string)) error
+}
+
 // router is the proxy's table.
 type router interface {
 	SetRoute(key ident.Key, socket string, uid uint32)
@@ -49,6 +55,7 @@ type unitLog interface {
 // Config is what a Manager needs. All fields are required but where said.
 type Config struct {
 	Launcher     launcher
+	Images       images // optional; without it the launcher does what is needed
 	Router       router
 	Prober       prober
 	Journal      unitLog

@@ -25,6 +25,7 @@ type world struct {
 	routes   map[ident.Key]string
 	requests []launcherbus.StartRequest
 	startErr error
+	imageErr error
 	startFor time.Duration // how long Start takes
 	answers  bool          // whether servers answer HTTP
 	lines    []string
@@ -50,6 +51,13 @@ func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
 	w.units[req.Key] = launcherbus.Server{Key: req.Key, State: launcherbus.Running, Socket: "/sock/" + req.Key.String(),
 		UID: 5001, TokenHash: ident.HashToken(req.Env["JUPYTERHUB_API_TOKEN"]), Started: time.Now()}
 	return nil
+}
+
+func (w *world) Ensure(_ context.Context, profile string, step func(string)) error {
+	step("pulling the image of profile " + profile)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.imageErr
 }
 
 func (w *world) Stop(_ context.Context, key ident.Key) error {
@@ -133,7 +141,7 @@ func newWorld(t *testing.T) (*world, *Manager) {
 	t.Helper()
 	w := &world{units: map[ident.Key]launcherbus.Server{}, routes: map[ident.Key]string{}, answers: true,
 		startFor: 200 * time.Millisecond, lines: []string{"last words"}}
-	m, err := New(Config{Launcher: w, Router: w, Prober: w, Journal: w,
+	m, err := New(Config{Launcher: w, Images: w, Router: w, Prober: w, Journal: w,
 		Env:          EnvConfig{BaseURL: "/", APIURL: "http://127.0.0.1:8081/hub/api"},
 		StartTimeout: time.Minute, HTTPTimeout: 30 * time.Second, StopTimeout: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -215,6 +223,10 @@ func TestFailures(t *testing.T) {
 			},
 			want: "has no Unix account",
 		},
+		"no image": {
+			prepare: func(w *world) { w.imageErr = errors.New("the registry does not know lab/notebook:2026") },
+			want:    "the registry does not know lab/notebook:2026",
+		},
 		"too slow": {
 			prepare: func(w *world) { w.startFor = time.Hour },
 			want:    "was not active within 1m0s",
@@ -288,7 +300,7 @@ func TestFailures(t *testing.T) {
 				if units, _ := w.List(t.Context()); len(units) != 0 || w.route(alice) != "" {
 					t.Errorf("left behind: units %v, route %q", units, w.route(alice))
 				}
-				w.startErr, w.startFor, w.answers = nil, 0, true
+				w.startErr, w.imageErr, w.startFor, w.answers = nil, nil, 0, true
 				if err := m.Start(alice, ""); err != nil {
 					t.Fatalf("start after a failure: %v", err)
 				}

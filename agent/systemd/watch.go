@@ -104,7 +104,7 @@ type (
 		Path     string
 		Optional bool
 	}
-	statuses   struct{ Codes, Signals []int32 }
+	statuses struct{ Codes, Signals []int32 }
 )
 
 // properties turns our types into D-Bus values; go-systemd knows ExecStart alone.
