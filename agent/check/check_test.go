@@ -11,6 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
 func TestGoodHost(t *testing.T) {
@@ -107,6 +108,12 @@ func TestFindings(t *testing.T) {
 		"silent PKCE": {func(_ *testing.T, h *fake, _ *Config) {
 			h.pages[discover] = strings.Replace(h.pages[discover], "code_challenge", "x", 1)
 		}, "provider", Warn, "PKCE", "ask"},
+		"own copies": {func(_ *testing.T, _ *fake, c *Config) {
+			rules, err := c.LoadPolicy()
+			rules.Images.Share = false
+			c.LoadPolicy = func() (*policy.Policy, error) { return rules, err }
+		}, "images", Warn, "share is false", "share = true"},
+		"no idmapped mounts": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, unit.Viewer+" probe") }, "images", Warn, "slow", "ext4"},
 		"not enabled": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands[socketShow] = strings.Replace(h.commands[socketShow], "=active", "=inactive", 1)
 		}, "sockets", Warn, "not active", "enable --now"},

@@ -24,6 +24,13 @@ func (in Input) view() Command {
 		"--map", string(in.Profile.UserMapping), "--image", in.Profile.Image, "--share=" + strconv.FormatBool(in.Policy.Images.Share)})}
 }
 
+// remove is the first ExecStopPost.
+func (in Input) remove() Command {
+	c := command(Podman, "rm", "--force", "--ignore", "--time=0", ContainerName(in.Key))
+	c.Try = true
+	return c
+}
+
 // unview is the last ExecStopPost.
 func (in Input) unview() Command {
 	return Command{Path: Viewer, Root: true, Args: []string{Viewer, "unmount", "--user", in.Key.User.String(), "--server", in.Key.Server.String()}}

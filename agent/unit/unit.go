@@ -67,6 +67,7 @@ type Command struct {
 	Path string
 	Args []string // Args[0] is the path again
 	Root bool     // run with full privileges, as "+" has it in systemd.service(5)
+	Try  bool     // a failure counts for nothing, as "-" has it
 }
 
 // Credential is one entry of LoadCredential, D-Bus type (ss).
@@ -128,7 +129,8 @@ func (in Input) commands() []Property {
 		{"ExecStartEx", []Command{command(in.run()...)}},
 		{"ExecStopEx", []Command{command(Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), name)}},
 		// A killed podman leaves its container behind, and the next start of that name would fail.
-		{"ExecStopPostEx", []Command{command(Podman, "rm", "--force", "--ignore", "--time=0", name), in.unview()}},
+		// The view goes whether or not podman can remove it now: the next start replaces it.
+		{"ExecStopPostEx", []Command{in.remove(), in.unview()}},
 	}
 	if !in.Podman.hasPasta() {
 		props = append(props, Property{"ExecStartPostEx", []Command{command(Helper, "network",

@@ -98,6 +98,9 @@ func show(b *strings.Builder, p Property) {
 		if c.Root {
 			root = " (as root)"
 		}
+		if c.Try {
+			root += " (may fail)"
+		}
 		fmt.Fprintf(b, "%s%s\n", p.Name, root)
 		for _, a := range c.Args {
 			fmt.Fprintf(b, "  %s\n", a)

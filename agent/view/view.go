@@ -73,6 +73,29 @@ func (h Host) Unmount(key ident.Key) error {
 	return errors.Join(detach(path.Join(dir, "overlay")), os.RemoveAll(dir), removeIfThere(path.Join(h.RunDir, "images", key.Unit())))
 }
 
+// Probe tells why members cannot share the store's images; nil when they can. It mounts
+// nothing anywhere.
+func (h Host) Probe() error {
+	store, err := imagestore.Open(h.Store)
+	if err != nil {
+		return err
+	}
+	store.Close()
+	source, err := openFolder(path.Join(h.Store, "overlay"))
+	if errors.Is(err, fs.ErrNotExist) {
+		source, err = openFolder(path.Dir(h.Store)) // nothing was pulled yet
+	}
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	tree, err := cloneMapped(source, IDMap{{1, 100000, 1}}, IDMap{{1, 100000, 1}})
+	if err != nil {
+		return fmt.Errorf("the file system of %s: %w", source.Name(), err)
+	}
+	return unix.Close(tree)
+}
+
 func removeIfThere(name string) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -17,6 +17,7 @@ import (
 const usage = `gifford-view is run by the units of Jupyter servers, see gifford-launcher(8):
   gifford-view mount --user NAME [--server NAME] --uid UID --gid GID --map image|host --image REF [--share=false]
   gifford-view unmount --user NAME [--server NAME]
+  gifford-view probe
 `
 
 // exitUsage is EX_USAGE of sysexits(3).
@@ -40,6 +41,9 @@ var errUsage = errors.New("cannot read the arguments")
 func run(args []string) error {
 	if len(args) == 0 {
 		return errUsage
+	}
+	if args[0] == "probe" && len(args) == 1 {
+		return view.Standard(os.Stderr).Probe()
 	}
 	flags := flag.NewFlagSet("gifford-view", flag.ContinueOnError)
 	flags.Usage = func() {}
