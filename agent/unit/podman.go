@@ -33,7 +33,17 @@ func (in Input) prepare() []string {
 
 // run is ExecStart.
 func (in Input) run() []string {
-	args := []string{Podman, "--events-backend=file", "run", "--rm", "--replace", "--name", ContainerName(in.Key), "--pull=never",
+	if in.Profile.Persistent {
+		return in.runKept()
+	}
+	// systemd expands ${CREDENTIALS_DIRECTORY}; everything else stands for itself.
+	return slices.Concat(escape([]string{Podman, "--events-backend=file", "run", "--rm", "--replace"}), escape(in.container()),
+		[]string{"--env-file", "${CREDENTIALS_DIRECTORY}/env"}, escape([]string{in.Profile.Image}), escape(in.payload()))
+}
+
+// container is podman run's options for one container, without the server's environment.
+func (in Input) container() []string {
+	args := []string{"--name", in.containerName(), "--pull=never",
 		// The container's start is the unit's, its processes live in the unit's cgroup, its
 		// output goes to the unit's journal once.
 		"--sdnotify=conmon", "--cgroups=split", "--log-driver=passthrough",
@@ -50,10 +60,7 @@ func (in Input) run() []string {
 	args = append(args, in.network()...)
 	args = append(args, in.environmentArgs()...)
 	args = append(args, in.mounts()...)
-	args = escape(append(args, "--workdir", in.notebookDir(), in.Profile.Image))
-	// systemd expands ${CREDENTIALS_DIRECTORY}; everything else stands for itself.
-	args = slices.Insert(args, len(args)-1, "--env-file", "${CREDENTIALS_DIRECTORY}/env")
-	return append(args, escape(in.payload())...)
+	return append(args, "--workdir", in.notebookDir())
 }
 
 func (in Input) mapping() []string {
@@ -73,7 +80,7 @@ func (in Input) network() []string {
 
 func (in Input) apiPort() string { return strconv.Itoa(int(in.Policy.Host.HubAPIPort)) }
 
-func (in Input) pidFile() string { return RunRoot(in.UID) + "-" + ContainerName(in.Key) + ".pid" }
+func (in Input) pidFile() string { return RunRoot(in.UID) + "-" + in.containerName() + ".pid" }
 
 func (in Input) environmentArgs() []string {
 	args := []string{"--env", "HOME=" + in.home()}

@@ -108,13 +108,12 @@ func (in Input) service() []Property {
 }
 
 func (in Input) commands() []Property {
-	name := ContainerName(in.Key)
+	name := in.containerName()
 	props := []Property{
 		{"ExecStartPre", []Command{command(in.prepare()...)}},
 		{"ExecStart", []Command{command(in.run()...)}},
 		{"ExecStop", []Command{command(Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), name)}},
-		// A killed podman leaves its container behind, and the next start of that name would fail.
-		{"ExecStopPost", []Command{command(Podman, "rm", "--force", "--ignore", "--time=0", name)}},
+		{"ExecStopPost", []Command{command(in.afterEnd()...)}},
 	}
 	if !in.Podman.hasPasta() {
 		props = append(props, Property{"ExecStartPost", []Command{command(Helper, "network",
