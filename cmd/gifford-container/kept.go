@@ -62,14 +62,14 @@ func (k *kept) run(ctx context.Context, credential string) error {
 	if err := k.handOver(credential); err != nil {
 		return err
 	}
-	there, ours, err := k.find(ctx)
+	found, err := k.find(ctx)
 	switch {
 	case err != nil:
 		return err
-	case there && ours != "":
-		return k.start(ours)
+	case found.settings == "":
+		return k.create(ctx)
 	}
-	return k.create(ctx)
+	return k.start(ctx, found)
 }
 
 // handOver leaves the server's variables where the container's entry point reads them.
@@ -91,29 +91,63 @@ func (k *kept) handOver(credential string) error {
 	return nil
 }
 
-// find looks for the container and what it was made from: "" for one that was not made here.
-func (k *kept) find(ctx context.Context) (there bool, settings string, err error) {
-	cmd := exec.CommandContext(ctx, k.podman, "container", "exists", k.name)
-	out, err := cmd.CombinedOutput()
+// container is what podman knows of a container.
+type container struct {
+	settings string // what it was made from; "" if it is not there or was not made here
+	status   string // podman's word
+	id       string // podman's, 64 hexadecimal digits
+}
+
+// find looks for the container.
+func (k *kept) find(ctx context.Context) (container, error) {
+	out, err := exec.CommandContext(ctx, k.podman, "container", "exists", k.name).CombinedOutput()
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
-		return false, "", nil
+		return container{}, nil
 	case err != nil:
-		return false, "", failf(unit.ExitPodman, "podman cannot look for the container %s: %w: %s", k.name, err, bytes.TrimSpace(out))
+		return container{}, failf(unit.ExitPodman, "podman cannot look for the container %s: %w: %s", k.name, err, bytes.TrimSpace(out))
 	}
-	label, err := exec.CommandContext(ctx, k.podman, "container", "inspect", "--format", `{{index .Config.Labels "`+unit.SettingsLabel+`"}}`, k.name).Output()
+	out, err = exec.CommandContext(ctx, k.podman, "container", "inspect", "--format",
+		`{{.ID}} {{.State.Status}} {{index .Config.Labels "`+unit.SettingsLabel+`"}}`, k.name).Output()
 	if err != nil {
-		return false, "", failf(unit.ExitPodman, "podman cannot look at the container %s: %w", k.name, err)
+		return container{}, failf(unit.ExitPodman, "podman cannot look at the container %s: %w", k.name, err)
 	}
-	return true, strings.TrimSpace(string(label)), nil
+	words := append(strings.Fields(string(out)), "", "", "")
+	return container{id: words[0], status: words[1], settings: words[2]}, nil
 }
 
-func (k *kept) start(settings string) error {
-	if settings != k.settings {
-		_, _ = fmt.Fprintf(k.out, "the settings of profile %q have changed since this container was made; they count after a reset\nhint: reset the server on the hub's home page, or: gifford-hub servers reset\n", k.profile)
+// start becomes "podman start".
+func (k *kept) start(ctx context.Context, found container) error {
+	if !startable(found.status) {
+		k.end(ctx, found)
+	}
+	if found.settings != k.settings {
+		_, _ = fmt.Fprintf(k.out, "settings of profile %q changed since this container was made; they count after a reset\nhint: reset the server on the hub's home page, or: gifford-hub servers reset\n", k.profile)
 	}
 	return k.become([]string{k.podman, "--events-backend=file", "start", "--attach", "--sig-proxy=false", k.name})
+}
+
+func startable(status string) bool {
+	return slices.Contains([]string{"created", "configured", "initialized", "exited", "stopped"}, status)
+}
+
+// end lets podman know that a container has ended whose processes were all killed. Podman
+// 4.3 takes such a one for "stopping" for ever, since the killed conmon has left no exit
+// status in the folder where podman looks for it: so that is written in conmon's place. If
+// it does not help, "podman start" says what is wrong.
+func (k *kept) end(ctx context.Context, found container) {
+	_, _ = fmt.Fprintf(k.out, "podman takes the container for %s; telling it that it was killed\n", found.status)
+	if len(found.id) == 64 && strings.Trim(found.id, "0123456789abcdef") == "" {
+		exit := filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "libpod/tmp/exits", found.id)
+		if f, err := os.OpenFile(exit, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
+			_, _ = f.WriteString("137")
+			_ = f.Close()
+		}
+	}
+	if out, err := exec.CommandContext(ctx, k.podman, "stop", "--time=0", k.name).CombinedOutput(); err != nil {
+		_, _ = fmt.Fprintf(k.out, "podman cannot stop the container: %v: %s\n", err, bytes.TrimSpace(out))
+	}
 }
 
 // create makes the container. --replace is for one that was left by something else.
