@@ -36,7 +36,7 @@ func (f files) layOut() error {
 		root *os.Root
 		name string
 		mode fs.FileMode
-	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.state, "users", passage}} {
+	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.state, "users", passage}, {f.state, "kept", private}} {
 		if err := ownFolder(dir.root, dir.name, dir.mode); err != nil {
 			return err
 		}

@@ -72,6 +72,15 @@ type Profile struct {
 	Default     bool
 }
 
+// Kept is the container of a persistent profile that waits for its server's next start.
+type Kept struct {
+	Key     ident.Key
+	Profile string
+	// Outdated says that the profile's settings have changed since the container was made;
+	// they count after a reset. It is true for a profile that the policy no longer has.
+	Outdated bool
+}
+
 // Code says which rule an Error comes from; its text is the last part of the
 // D-Bus error name.
 type Code string

@@ -33,6 +33,22 @@ type ProfileRow struct {
 	Default                               bool
 }
 
+// KeptRow is a Kept on the bus, D-Bus type (sssb).
+type KeptRow struct {
+	User, Server, Profile string
+	Outdated              bool
+}
+
+// Row gives the form in which k crosses the bus.
+func (k Kept) Row() KeptRow {
+	return KeptRow{k.Key.User.String(), k.Key.Server.String(), k.Profile, k.Outdated}
+}
+
+func (r KeptRow) kept() (Kept, error) {
+	key, err := ident.ParseKey(r.User, r.Server)
+	return Kept{key, r.Profile, r.Outdated}, err
+}
+
 // Row gives the form in which s crosses the bus.
 func (s Server) Row() ServerRow {
 	return ServerRow{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket,
@@ -91,6 +107,13 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
   <method name="Stop">
    <arg name="user" type="s" direction="in"/>
    <arg name="server" type="s" direction="in"/>
+  </method>
+  <method name="Reset">
+   <arg name="user" type="s" direction="in"/>
+   <arg name="server" type="s" direction="in"/>
+  </method>
+  <method name="Kept">
+   <arg name="kept" type="a(sssb)" direction="out"/>
   </method>
   <method name="List">
    <arg name="servers" type="a(ssssusts)" direction="out"/>

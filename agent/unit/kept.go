@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"path"
 	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
 // A persistent profile's container is made once, by "podman run" without --rm, kept when
@@ -31,7 +34,10 @@ const (
 // KeptName is the name of the container that a persistent profile keeps: one for each
 // profile, so that another profile in between loses nothing. A profile's name has no dot
 // and neither has a server's, so no two of one user are the same.
-func (in Input) KeptName() string { return ContainerName(in.Key) + "." + in.Profile.Name }
+func (in Input) KeptName() string { return KeptName(in.Key, in.Profile.Name) }
+
+// KeptName is the same for a profile that the policy may no longer have.
+func KeptName(k ident.Key, profile string) string { return ContainerName(k) + "." + profile }
 
 func (in Input) containerName() string {
 	if in.Profile.Persistent {
@@ -57,6 +63,41 @@ func (in Input) afterEnd() []string {
 		return []string{Podman, "stop", "--ignore", "--time=0", in.KeptName()}
 	}
 	return []string{Podman, "rm", "--force", "--ignore", "--time=0", ContainerName(in.Key)}
+}
+
+// resetTime is for the removal of a large container from a slow disk.
+const resetTime = 5 * time.Minute
+
+// ResetUnit is the name of the unit that removes what was kept of a server.
+func ResetUnit(k ident.Key) string { return "gifford-reset-" + k.String() + ".service" }
+
+// Reset is a unit that removes, as the member, the containers that the given profiles
+// have kept of a server. in.Profile does not count.
+func Reset(in Input, profiles []string) Spec {
+	args := []string{Helper, "forget", "--"}
+	for _, p := range profiles {
+		args = append(args, KeptName(in.Key, p))
+	}
+	environment := []string{}
+	for _, e := range in.environment() {
+		// Only servers say that they are the launcher's.
+		if !strings.HasPrefix(e, "GIFFORD_") {
+			environment = append(environment, e)
+		}
+	}
+	return Spec{Name: ResetUnit(in.Key), Properties: []Property{
+		{"Description", "Reset of the Jupyter server of " + in.Key.String()},
+		{"Slice", Slice},
+		{"User", in.Key.User.String()},
+		{"Type", "oneshot"},
+		{"ExecStart", []Command{command(args...)}},
+		{"Environment", environment},
+		{"WorkingDirectory", UserDir(in.Key.User)},
+		{"UMask", in.Policy.Host.UMask},
+		{"SyslogIdentifier", "jupyter-" + in.Key.User.String()},
+		{"TimeoutStartUSec", micros(resetTime)},
+		{"CollectMode", "inactive-or-failed"},
+	}}
 }
 
 // Settings is a hash of what a kept container was made from, to tell when the profile

@@ -36,6 +36,7 @@ const (
 	envProfile   = "GIFFORD_PROFILE"
 	envTokenHash = "GIFFORD_TOKEN_SHA256"
 	envUID       = "GIFFORD_UID"
+	envContainer = "GIFFORD_CONTAINER"
 )
 
 // Input is all that a unit is made of. Every field is required but where said.
@@ -142,6 +143,7 @@ func (in Input) environment() []string {
 		"CONTAINERS_STORAGE_CONF=" + StorageConf(in.Key.User),
 		envUID + "=" + uid,
 		envProfile + "=" + in.Profile.Name,
+		envContainer + "=" + in.containerName(),
 		envTokenHash + "=" + in.TokenHash,
 	}
 	if !in.Podman.hasPasta() {

@@ -127,7 +127,7 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 	got, ok := ReadMetadata("jupyter-alice:gpu-2.service", environment)
-	if want := (Metadata{in.Key, "lab", "00ff", 5001}); !ok || got != want {
+	if want := (Metadata{in.Key, "lab", "00ff", 5001, "jupyter-alice--gpu-2"}); !ok || got != want {
 		t.Errorf("got %v, %v; want %v", got, ok, want)
 	}
 	for name, env := range map[string][]string{

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/unit"
+)
+
+const (
+	moveTime = 10 * time.Second      // for root to move this process
+	moveStep = 20 * time.Millisecond // between looks
+	// apiIdle ends a service whose caller has died without a word.
+	apiIdle = "60"
+)
+
+// api becomes podman's API service of the member. It waits until root has moved it into
+// the control group of the member's server: outside of that, the kernel lets nothing of
+// the member put a process into the container's group.
+func api(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("api", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	socket := flags.String("socket", "", "")
+	if err := flags.Parse(args); err != nil || *socket == "" || flags.NArg() != 0 {
+		return failf(unit.ExitUsage, "cannot read the arguments of api\n%s", usage)
+	}
+	if err := waitMoved(ctx, "/proc/self/cgroup"); err != nil {
+		return failf(unit.ExitPodman, "podman's API cannot start: %w", err)
+	}
+	return syscall.Exec(unit.Podman, []string{unit.Podman, "--events-backend=file", "system", "service", "--time=" + apiIdle, "unix://" + *socket}, os.Environ())
+}
+
+// waitMoved returns when the process is in another control group than at first.
+func waitMoved(ctx context.Context, file string) error {
+	ctx, cancel := context.WithTimeout(ctx, moveTime)
+	defer cancel()
+	first, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for {
+		now, err := os.ReadFile(file)
+		if err != nil || string(now) != string(first) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("nobody has moved it into the control group of the member's server")
+		case <-time.After(moveStep):
+		}
+	}
+}
