@@ -92,7 +92,7 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 		{Name: "Description", Value: fmt.Sprintf("Podman's API of %s, for a shell of %s", key, who)},
 		{Name: "User", Value: key.User.String()},
 		{Name: "Type", Value: "exec"},
-		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--socket", socketOf(name)}}}},
+		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket", socketOf(name)}}}},
 		{Name: "Environment", Value: environment},
 		{Name: "WorkingDirectory", Value: unit.UserDir(key.User)},
 		{Name: "RuntimeDirectory", Value: []string{folder(name)}},

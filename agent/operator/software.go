@@ -49,8 +49,10 @@ func (o *Operator) reset(w http.ResponseWriter, r *http.Request) error {
 	err := o.cfg.Servers.Reset(r.Context(), key)
 	if errors.Is(err, servers.ErrActive) {
 		return &httpx.Error{Status: http.StatusConflict, Public: "cannot reset server " + key.String() + ": it is not stopped", Hint: "gifford-hub servers reset --stop " + key.String()}
+	} else if errors.Is(err, servers.ErrNothingKept) {
+		return httpx.Fail(http.StatusNotFound, "nothing is kept of server %s", key)
 	} else if err != nil {
-		return &httpx.Error{Status: http.StatusConflict, Public: "cannot reset the server", Cause: err}
+		return &httpx.Error{Status: http.StatusConflict, Public: "cannot reset server " + key.String(), Cause: err}
 	}
 	o.cfg.Log.Info("administrator reset a server", "event", "operator-reset", "user", req.User.String(), "server", req.Server.String())
 	w.WriteHeader(http.StatusNoContent)

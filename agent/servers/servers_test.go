@@ -29,6 +29,8 @@ type world struct {
 	answers  bool          // whether servers answer HTTP
 	lines    []string
 	onStop   func(launcherbus.Event)
+	resets   []string
+	resetErr error
 	onStart  func(launcherbus.StartRequest) // before Start is answered
 }
 
@@ -50,6 +52,13 @@ func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
 	w.units[req.Key] = launcherbus.Server{Key: req.Key, State: launcherbus.Running, Socket: "/sock/" + req.Key.String(),
 		UID: 5001, TokenHash: ident.HashToken(req.Env["JUPYTERHUB_API_TOKEN"]), Started: time.Now()}
 	return nil
+}
+
+func (w *world) Reset(_ context.Context, key ident.Key) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resets = append(w.resets, key.String())
+	return w.resetErr
 }
 
 func (w *world) Stop(_ context.Context, key ident.Key) error {

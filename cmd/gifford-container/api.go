@@ -6,6 +6,8 @@ import (
 	"flag"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,31 +28,34 @@ func api(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("api", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	socket := flags.String("socket", "", "")
-	if err := flags.Parse(args); err != nil || *socket == "" || flags.NArg() != 0 {
+	server := flags.String("unit", "", "")
+	if err := flags.Parse(args); err != nil || *socket == "" || *server == "" || flags.NArg() != 0 {
 		return failf(unit.ExitUsage, "cannot read the arguments of api\n%s", usage)
 	}
-	if err := waitMoved(ctx, "/proc/self/cgroup"); err != nil {
+	if err := waitMoved(ctx, "/proc/self/cgroup", *server); err != nil {
 		return failf(unit.ExitPodman, "podman's API cannot start: %w", err)
 	}
 	return syscall.Exec(unit.Podman, []string{unit.Podman, "--events-backend=file", "system", "service", "--time=" + apiIdle, "unix://" + *socket}, os.Environ())
 }
 
-// waitMoved returns when the process is in another control group than at first.
-func waitMoved(ctx context.Context, file string) error {
+// waitMoved returns when the process is in a unit's control group, as proc(5) has it in
+// /proc/PID/cgroup: the line of version 2 is "0::" and the path.
+func waitMoved(ctx context.Context, file, unitName string) error {
 	ctx, cancel := context.WithTimeout(ctx, moveTime)
 	defer cancel()
-	first, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
 	for {
-		now, err := os.ReadFile(file)
-		if err != nil || string(now) != string(first) {
+		groups, err := os.ReadFile(file)
+		if err != nil {
 			return err
+		}
+		for line := range strings.Lines(string(groups)) {
+			if group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok && slices.Contains(strings.Split(group, "/"), unitName) {
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return errors.New("nobody has moved it into the control group of the member's server")
+			return errors.New("nobody has moved it into the control group of " + unitName)
 		case <-time.After(moveStep):
 		}
 	}

@@ -19,7 +19,7 @@ const usage = `usage:
   gifford-container prepare --image REF --pull missing|never [--archive FILE] [--directory DIR] [--profile NAME] [--timeout 15m]
   gifford-container kept --name CONTAINER --image REF --settings HASH --environment FILE -- [OPTION…] -- [COMMAND…]
   gifford-container forget -- CONTAINER…
-  gifford-container api --socket FILE
+  gifford-container api --socket FILE --unit SERVER-UNIT
   gifford-container network --pidfile FILE --port PORT
   gifford-container --version
 `
