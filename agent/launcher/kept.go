@@ -151,19 +151,19 @@ func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman un
 func (l *Launcher) Reset(ctx context.Context, key ident.Key) error {
 	ctx, cancel := context.WithTimeout(ctx, resetTime)
 	defer cancel()
-	in, account, err := l.permitReset(ctx, key)
-	if err != nil {
-		return err
-	}
 	defer l.users.lock(key.User)()
-	if l.server(key) != nil {
-		return fail(launcherbus.AlreadyExists, "server %s is not stopped\nhint: stop it first", key)
-	}
 	all, err := l.files.kept(key)
 	if err != nil {
 		return err
 	} else if len(all) == 0 {
 		return fail(launcherbus.NotFound, "nothing is kept of server %s", key)
+	}
+	in, account, err := l.permitReset(ctx, key)
+	if err != nil {
+		return err
+	}
+	if l.server(key) != nil {
+		return fail(launcherbus.AlreadyExists, "server %s is not stopped\nhint: stop it first", key)
 	}
 	if err := l.runReset(ctx, in, account, all); err != nil {
 		return err

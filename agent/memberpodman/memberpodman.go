@@ -50,6 +50,10 @@ type API struct {
 
 // Open starts the API beside a running server. who is for the unit's description.
 func Open(ctx context.Context, m manager, key ident.Key, who string) (*API, error) {
+	return open(ctx, m, key, who, "/run")
+}
+
+func open(ctx context.Context, m manager, key ident.Key, who, runDir string) (*API, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	server, err := m.Service(ctx, key.Unit())
@@ -62,7 +66,7 @@ func Open(ctx context.Context, m manager, key ident.Key, who string) (*API, erro
 	}
 	a := &API{Container: meta.Container, systemd: m}
 	spec := service(key, server, who)
-	a.unit, a.socket = spec.Name, socketOf(spec.Name)
+	a.unit, a.socket = spec.Name, path.Join(runDir, socketBelow(spec.Name))
 	wait, err := m.StartTransient(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -92,7 +96,7 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 		{Name: "Description", Value: fmt.Sprintf("Podman's API of %s, for a shell of %s", key, who)},
 		{Name: "User", Value: key.User.String()},
 		{Name: "Type", Value: "exec"},
-		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket", socketOf(name)}}}},
+		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket", path.Join("/run", socketBelow(name))}}}},
 		{Name: "Environment", Value: environment},
 		{Name: "WorkingDirectory", Value: unit.UserDir(key.User)},
 		{Name: "RuntimeDirectory", Value: []string{folder(name)}},
@@ -112,7 +116,7 @@ func folder(unitName string) string {
 	return "gifford-podman-" + id[strings.LastIndexByte(id, '-')+1:]
 }
 
-func socketOf(unitName string) string { return path.Join("/run", folder(unitName), "api.sock") }
+func socketBelow(unitName string) string { return path.Join(folder(unitName), "api.sock") }
 
 // moveAndWait puts the service into the server's control group and waits for its socket.
 func (a *API) moveAndWait(ctx context.Context, key ident.Key) error {

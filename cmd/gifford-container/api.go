@@ -38,20 +38,13 @@ func api(ctx context.Context, args []string) error {
 	return syscall.Exec(unit.Podman, []string{unit.Podman, "--events-backend=file", "system", "service", "--time=" + apiIdle, "unix://" + *socket}, os.Environ())
 }
 
-// waitMoved returns when the process is in a unit's control group, as proc(5) has it in
-// /proc/PID/cgroup: the line of version 2 is "0::" and the path.
+// waitMoved returns when the process is in a unit's control group.
 func waitMoved(ctx context.Context, file, unitName string) error {
 	ctx, cancel := context.WithTimeout(ctx, moveTime)
 	defer cancel()
 	for {
-		groups, err := os.ReadFile(file)
-		if err != nil {
+		if in, err := inGroup(file, unitName); in || err != nil {
 			return err
-		}
-		for line := range strings.Lines(string(groups)) {
-			if group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok && slices.Contains(strings.Split(group, "/"), unitName) {
-				return nil
-			}
 		}
 		select {
 		case <-ctx.Done():
@@ -59,4 +52,19 @@ func waitMoved(ctx context.Context, file, unitName string) error {
 		case <-time.After(moveStep):
 		}
 	}
+}
+
+// inGroup reads a file such as /proc/PID/cgroup (cgroups(7)): the line of version 2 is
+// "0::" and the path.
+func inGroup(file, unitName string) (bool, error) {
+	groups, err := os.ReadFile(file)
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(groups)) {
+		if group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok && slices.Contains(strings.Split(group, "/"), unitName) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
