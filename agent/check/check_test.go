@@ -11,7 +11,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
 func TestGoodHost(t *testing.T) {
@@ -113,7 +112,7 @@ func TestFindings(t *testing.T) {
 			rules.Images.Share = false
 			c.LoadPolicy = func() (*policy.Policy, error) { return rules, err }
 		}, "images", Warn, "share is false", "share = true"},
-		"no idmapped mounts": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, unit.Viewer+" probe") }, "images", Warn, "slow", "ext4"},
+		"no idmapped mounts": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, viewer+" probe") }, "images", Warn, "slow", "ext4"},
 		"not enabled": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands[socketShow] = strings.Replace(h.commands[socketShow], "=active", "=inactive", 1)
 		}, "sockets", Warn, "not active", "enable --now"},

@@ -23,7 +23,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
 // fake is a host made of fixtures. It stands in because a real host cannot be made to
@@ -112,7 +111,7 @@ func goodHost(t *testing.T) *fake {
 		commands: map[string]string{
 			"podman --version": "podman version 5.4.2", "crun --version": "crun version 1.21", "pasta --version": "pasta 0.0",
 			"systemctl --version": "systemd 257 (257.1)", "timedatectl show --property=NTPSynchronized --value": "yes",
-			"loginctl --no-pager --no-legend list-users": "", userns: "", mayRead: "", unit.Viewer + " probe": "",
+			"loginctl --no-pager --no-legend list-users": "", userns: "", mayRead: "", viewer + " probe": "",
 			"getent group cgs": "cgs:x:1:", "getent passwd gifford-hub": "gifford-hub:x:1:1", "getent passwd alice": "alice:x:5001",
 			"id -nG -- alice": "alice cgs",
 			socketShow:        "LoadState=loaded\nActiveState=active\nListen=[::]:443 (Stream)\nListen=[::]:80 (Stream)",

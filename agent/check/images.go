@@ -5,8 +5,10 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
+
+// viewer is the program that makes members' views of the store.
+const viewer = "/usr/libexec/gifford-hub/gifford-view"
 
 // images tells whether members share the one store of images, and if not why starts are
 // slow.
@@ -19,7 +21,7 @@ func images(ctx context.Context, r *run) []finding {
 	case !r.Host.Root():
 		return unknown(asRoot, "only root may look into the store")
 	}
-	if _, err := r.Host.Run(ctx, unit.Viewer, "probe"); err != nil {
+	if _, err := r.Host.Run(ctx, viewer, "probe"); err != nil {
 		why := strings.TrimPrefix(err.Error(), "gifford-view: ")
 		return warn("put /var/lib/gifford-images on ext4, xfs or btrfs of this host", "members cannot share images and get copies, which makes first starts slow: %s", why)
 	}

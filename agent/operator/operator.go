@@ -29,6 +29,7 @@ type manager interface {
 	List() []servers.Server
 	Start(key ident.Key, profile string) error
 	Stop(ctx context.Context, key ident.Key) error
+	Reset(ctx context.Context, key ident.Key) error
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
 }
 
@@ -70,6 +71,8 @@ func (o *Operator) Handler() http.Handler {
 		{"GET " + control.ServersPath, o.list},
 		{"POST " + control.StartPath, o.start},
 		{"POST " + control.StopPath, o.stop},
+		{"POST " + control.ShellPath, o.shell},
+		{"POST " + control.ResetPath, o.reset},
 		{"POST " + control.ReloadPath, o.reload},
 		{"GET " + control.StatusPath, o.status},
 		{"GET " + control.BackupPath, o.backup},

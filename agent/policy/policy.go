@@ -100,6 +100,7 @@ type Profile struct {
 	StartTimeout time.Duration     // from the unit's start to a running container, without the image
 	ImageTimeout time.Duration     // for loading or pulling the image
 	StopTimeout  time.Duration     // from SIGTERM to SIGKILL
+	Persistent   bool              // the container is kept at stop and started again, until it is reset
 	UnixGroups   []string          // one of them is needed to use the profile; none set: everyone may
 	Default      bool
 }

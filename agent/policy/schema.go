@@ -67,6 +67,7 @@ type profile struct {
 	StartTimeout duration        `toml:"start_timeout"`
 	ImageTimeout duration        `toml:"image_timeout"`
 	StopTimeout  duration        `toml:"stop_timeout"`
+	Persistent   bool            `toml:"persistent"`
 	UnixGroups   []group         `toml:"unix_groups"`
 	Default      bool            `toml:"default"`
 }
@@ -114,7 +115,7 @@ func (p *profile) profile(name string) Profile {
 		Env: map[string]string{}, NotebookDir: p.NotebookDir.string, DefaultURL: p.DefaultURL.string,
 		MemoryMax: p.MemoryMax.uint64, MemoryHigh: p.MemoryHigh.uint64, CPUQuota: p.CPUQuota.uint64, TasksMax: p.TasksMax.uint64,
 		StartTimeout: p.StartTimeout.Duration, ImageTimeout: p.ImageTimeout.Duration, StopTimeout: p.StopTimeout.Duration,
-		UnixGroups: groups(p.UnixGroups), Default: p.Default,
+		Persistent: p.Persistent, UnixGroups: groups(p.UnixGroups), Default: p.Default,
 	}
 	for name, v := range p.Env {
 		q.Env[name] = v.string

@@ -41,7 +41,7 @@ var expected = map[string]string{
 	"default_url": "a path such as \"/lab\"", "memory_max": "a size such as \"16G\", or \"infinity\"", "memory_high": "a size such as \"12G\", or \"infinity\"",
 	"cpu_quota": "a percentage of one processor such as \"400%\", or \"infinity\"", "tasks_max": "a whole number from 1, or \"infinity\"",
 	"start_timeout": "a time above zero, such as \"2m\"", "image_timeout": "a time above zero, such as \"15m\"", "stop_timeout": "a time above zero, such as \"20s\"",
-	"default": "true or false", "share": "true or false",
+	"default": "true or false", "persistent": "true or false", "share": "true or false",
 }
 
 func control(s string) bool {

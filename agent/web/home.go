@@ -57,13 +57,14 @@ func (s *Web) home(m member, w http.ResponseWriter, r *http.Request) error {
 func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, status int, add addForm) error {
 	profiles, warning := s.profiles(r.Context())
 	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
-	body := homeBody{Own: s.view(m, srv, profiles), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m)}
+	kept := s.kept(r.Context())
+	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m)}
 	named, titles, err := s.named(r.Context(), m.User)
 	if err != nil {
 		return err
 	}
 	for _, srv := range named {
-		v := s.view(m, srv, profiles)
+		v := s.withKept(s.view(m, srv, profiles), kept)
 		v.Title = orElse(titles[srv.Key], v.Name)
 		body.Named = append(body.Named, v)
 	}

@@ -17,15 +17,15 @@ import (
 func (a *app) serversCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "servers",
-		Short: "List, start and stop members' servers, and read their logs",
-		Long: `Lists, starts and stops members' servers through the running hub, and reads their logs from
-the journal. Only root may do it.`,
+		Short: "List, start, stop and reset members' servers, read their logs, open a shell in one",
+		Long: `Lists, starts, stops and resets members' servers through the running hub, reads their logs
+from the journal, and opens a shell in one. Only root may do it.`,
 		Example: `  sudo gifford-hub servers list
   sudo gifford-hub servers logs alice`,
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.listCommand(), a.startCommand(), a.stopCommand(), a.logsCommand())
+	cmd.AddCommand(a.listCommand(), a.startCommand(), a.stopCommand(), a.logsCommand(), a.shellCommand(), a.resetCommand())
 	return cmd
 }
 
