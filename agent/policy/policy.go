@@ -51,7 +51,10 @@ type SubIDs struct {
 
 // Images is what holds for the one store of images that all members share.
 type Images struct {
-	Share bool // members see the one store; false: each has a copy
+	Share      bool     // members see the one store; false: each has a copy
+	Allow      []string // patterns (path.Match) of names that may be pulled besides those of profiles
+	KeepFormer int      // images that a name had before, kept for going back to
+	MinFree    uint64   // bytes; with fewer free nothing is pulled
 }
 
 // Mount is one more folder or file of the host that every container sees.

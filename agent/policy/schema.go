@@ -38,7 +38,18 @@ type subIDs struct {
 }
 
 type images struct {
-	Share bool `toml:"share"`
+	Share      bool      `toml:"share"`
+	Allow      []pattern `toml:"allow"`
+	KeepFormer uint32    `toml:"keep_former"`
+	MinFree    size      `toml:"min_free"`
+}
+
+func (i images) images() Images {
+	all := Images{Share: i.Share, KeepFormer: int(i.KeepFormer), MinFree: i.MinFree.uint64}
+	for _, p := range i.Allow {
+		all.Allow = append(all.Allow, p.string)
+	}
+	return all
 }
 
 type mount struct {
@@ -77,7 +88,7 @@ func newFile() file {
 		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700}, MinUID: 1000, HubAPIPort: 8081, UMask: mode{0o022}},
 		// 524288 is where systemd's range for containers begins (systemd.io/UIDS-GIDS).
 		SubIDs:   subIDs{First: 524288, Count: 65536},
-		Images:   images{Share: true},
+		Images:   images{Share: true, KeepFormer: 2, MinFree: size{5 << 30}},
 		Defaults: builtIn(),
 	}
 }
