@@ -36,6 +36,9 @@ type Server struct {
 	URL          string       `json:"url"`   // absolute
 	Unit         string       `json:"unit"`
 	LastActivity time.Time    `json:"last_activity,omitzero"`
+	// Outdated says that the settings of its profile have changed since its kept container
+	// was made.
+	Outdated bool `json:"outdated,omitempty"`
 }
 
 // StartRequest asks for a server.

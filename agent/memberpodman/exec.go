@@ -3,6 +3,7 @@ package memberpodman
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -35,10 +36,15 @@ func (a *API) Run(ctx context.Context, e Exec) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot run a command in the container %s: %w", a.Container, err)
 	}
-	if err := containers.ExecStartAndAttach(conn, id, new(containers.ExecStartAndAttachOptions).
+	err = containers.ExecStartAndAttach(conn, id, new(containers.ExecStartAndAttachOptions).
 		WithInputStream(*bufio.NewReader(e.Stdin)).WithAttachInput(true).
 		WithOutputStream(noClose{e.Stdout}).WithAttachOutput(true).
-		WithErrorStream(noClose{e.Stderr}).WithAttachError(!e.Terminal)); err != nil {
+		WithErrorStream(noClose{e.Stderr}).WithAttachError(!e.Terminal))
+	if ctx.Err() != nil {
+		// Podman's API cannot end it, and its process number is the member's word: root must
+		// not signal that.
+		return 0, errors.New("interrupted; the command goes on in the container until it ends or the server stops")
+	} else if err != nil {
 		return 0, fmt.Errorf("cannot run a command in the container %s: %w", a.Container, err)
 	}
 	// ExecStartAndAttach has given the first connection away: this one is fresh.

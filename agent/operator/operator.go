@@ -18,6 +18,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/control"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 	"github.com/gifford-lab/gifford-hub/agent/tokens"
@@ -41,6 +42,8 @@ type Config struct {
 	Listeners []control.Listener
 	// Know makes a user known to the hub who may never have signed in.
 	Know func(ctx context.Context, u ident.User) error
+	// Kept gives what persistent profiles keep.
+	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
 	// Reload changes to the binary and settings on disk.
 	Reload func(ctx context.Context) error
 	// Backup writes a consistent copy of the database.
@@ -106,11 +109,12 @@ func answer(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // an error means that the command is gone
 }
 
-func (o *Operator) list(w http.ResponseWriter, _ *http.Request) error {
+func (o *Operator) list(w http.ResponseWriter, r *http.Request) error {
 	all := []control.Server{}
+	outdated := o.outdated(r.Context())
 	for _, s := range o.cfg.Servers.List() {
 		all = append(all, control.Server{User: s.Key.User, Server: s.Key.Server, State: string(s.State), Profile: s.Profile,
-			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity})
+			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity, Outdated: outdated(s)})
 	}
 	answer(w, http.StatusOK, all)
 	return nil

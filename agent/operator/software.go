@@ -1,13 +1,16 @@
 package operator
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/control"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
@@ -57,4 +60,16 @@ func (o *Operator) reset(w http.ResponseWriter, r *http.Request) error {
 	o.cfg.Log.Info("administrator reset a server", "event", "operator-reset", "user", req.User.String(), "server", req.Server.String())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// outdated tells whether a server runs in a kept container whose profile says something
+// else by now. Without the launcher's answer nothing is said of it.
+func (o *Operator) outdated(ctx context.Context) func(servers.Server) bool {
+	kept, err := o.cfg.Kept(ctx)
+	if err != nil {
+		o.cfg.Log.Warn("cannot read what is kept of servers", "event", "kept-unreadable", "error", err.Error())
+	}
+	return func(s servers.Server) bool {
+		return slices.ContainsFunc(kept, func(k launcherbus.Kept) bool { return k.Key == s.Key && k.Profile == s.Profile && k.Outdated })
+	}
 }

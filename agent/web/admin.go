@@ -97,10 +97,14 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 		body.After = s.adminURL(q.at(q.Page + 1))
 	}
 	profiles, _ := s.profiles(r.Context())
+	kept := s.kept(r.Context())
 	for _, u := range found {
 		v, err := s.userView(r.Context(), m, u, profiles, body.Here)
 		if err != nil {
 			return err
+		}
+		for i := range v.Servers {
+			v.Servers[i] = s.withKept(v.Servers[i], kept)
 		}
 		body.Users = append(body.Users, v)
 	}

@@ -64,9 +64,9 @@ func (s *Web) resetPage(m member, w http.ResponseWriter, r *http.Request) error 
 		whose += " " + key.Server.String()
 	}
 	body := sureBody{Verb: "Reset", Action: s.act("reset", key), What: whose, Back: s.hub + "home", Words: []string{
-		"Lost: all that was installed or changed in it outside of the home folder, such as system packages (" + strings.Join(names, ", ") + ").",
-		"What stays: the home folder with all its notebooks, pip, conda and R packages, and everything else below it.",
-		"The next start makes it anew from the newest image."}}
+		"Lost: all that was installed or changed outside of the home folder, such as system packages. Profile: " + strings.Join(names, "; ") + ".",
+		"What stays: the home folder and all below it: notebooks, data, packages that were installed there.",
+		"The next start makes a fresh server from the newest image."}}
 	if srv := s.cfg.Servers.Get(key); srv.State.Active() {
 		v := s.view(m, srv, nil)
 		v.Back = s.act("reset", key)

@@ -209,7 +209,7 @@ func (h *instance) operator() *operator.Operator {
 		}
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Know: h.know, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Draining: olderProcesses, Log: h.log})
+		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Draining: olderProcesses, Log: h.log})
 }
 
 // audit writes down what somebody does with what is not their own.

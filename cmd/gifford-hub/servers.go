@@ -75,7 +75,16 @@ func writeServers(w io.Writer, list []control.Server, now time.Time) error {
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", ident.Key{User: s.User, Server: s.Server}, s.State,
 			age(now.Sub(s.Since)), orDash(s.Profile), activity, s.URL)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.Outdated {
+			k := ident.Key{User: s.User, Server: s.Server}
+			_, _ = fmt.Fprintf(w, "%s: settings of profile %s changed since this container was made; they count after: gifford-hub servers reset --stop %s\n", k, s.Profile, k)
+		}
+	}
+	return nil
 }
 
 // age is a duration as people say it.

@@ -70,7 +70,8 @@ func command(args []string) []string {
 }
 
 func shell(ctx context.Context, key ident.Key, who string, e memberpodman.Exec) (int, error) {
-	sd, err := systemd.Connect(ctx)
+	// An interrupt ends the command, not the connection by which its API is stopped.
+	sd, err := systemd.Connect(context.WithoutCancel(ctx))
 	if err != nil {
 		return 0, err
 	}

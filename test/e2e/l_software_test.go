@@ -256,6 +256,14 @@ func TestShell(t *testing.T) {
 			t.Errorf("in a terminal: %v\n%s", err, out)
 		}
 	})
+	t.Run("interrupted", func(t *testing.T) {
+		out, err := h.try(t.Context(), "sh", "-c", `gifford-hub servers shell alice -- sh -c 'echo begun; sleep 3' >/run/e2e-shell 2>&1 & p=$!
+			until grep -q begun /run/e2e-shell; do sleep 0.05; done
+			pkill -INT -x gifford-shell; wait $p; echo status $?; cat /run/e2e-shell; rm /run/e2e-shell`)
+		if err != nil || !strings.Contains(out, "status 125") || !strings.Contains(out, "interrupted; the command goes on") {
+			t.Errorf("after an interrupt: %v\n%s", err, out)
+		}
+	})
 	t.Run("not root", func(t *testing.T) {
 		for _, who := range []string{"alice", "bob", "gifford-hub"} {
 			if out := h.fails(t, "runuser", "-u", who, "--", "gifford-hub", "servers", "shell", "alice"); !strings.Contains(out, "only root may do this") {
@@ -276,7 +284,7 @@ func TestShell(t *testing.T) {
 		}
 	})
 	t.Run("nothing left", func(t *testing.T) {
-		left := h.run(t, "sh", "-c", "systemctl list-units --all --plain --no-legend 'gifford-podman-*'; ls -d /run/gifford-podman-* 2>/dev/null || true; pgrep -af '[p]odman.*system service' || true")
+		left := h.run(t, "sh", "-c", "systemctl list-units --all --plain --no-legend 'gifford-podman-*'; ls -d /run/gifford-podman-* 2>/dev/null || true; pgrep -af '[s]ystem service' || true")
 		if strings.TrimSpace(left) != "" {
 			t.Errorf("left behind: %s", left)
 		}
