@@ -82,6 +82,7 @@ const (
 	NoAccount      Code = "NoAccount"      // no Unix account of that name
 	NoSubIDs       Code = "NoSubIDs"       // no subordinate ids, and none can be given
 	HomeNotCovered Code = "HomeNotCovered" // the home folder is not as the policy demands
+	MountRefused   Code = "MountRefused"   // the source of one of the policy's mounts is missing or cannot be trusted
 	AlreadyExists  Code = "AlreadyExists"  // the unit exists
 	NotFound       Code = "NotFound"       // no such unit or profile
 	StartFailed    Code = "StartFailed"    // systemd could not start the unit; its journal says why

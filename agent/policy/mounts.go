@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 type Mount struct {
 	Source, Target string // {user} is the last part of the source, or any whole part of the target
 	ReadOnly       bool
+	User           bool     // the source is a folder of the member's own: its last part is {user}
 	Create         bool     // the launcher makes a source with {user} that is missing
 	UnixGroups     []string // one of them is needed to see it; none set: everyone does
 }
@@ -49,9 +49,6 @@ func anyGroup(who Person, groups []string) (bool, error) {
 	}
 	return len(groups) == 0, nil
 }
-
-// PerUser tells whether each member has a source of his own.
-func (m Mount) PerUser() bool { return path.Base(m.Source) == userPart }
 
 func (m Mount) of(u ident.User) Mount {
 	m.Source, m.Target = strings.ReplaceAll(m.Source, userPart, u.String()), strings.ReplaceAll(m.Target, userPart, u.String())
@@ -97,7 +94,7 @@ func (p *Policy) checkMounts(section string, list []Mount, others map[string]boo
 		switch {
 		case m.Source == "" || m.Target == "":
 			add(i, "each [[%s]] needs a source and a target", section)
-		case m.Create && !m.PerUser():
+		case m.Create && !m.User:
 			add(i, "create = true makes folders of members alone: the last part of the source must be {user}")
 		case p.covers(m.Target):
 			add(i, "the target %s would cover the home folders or the shared folder of [host]; mount it elsewhere", m.Target)

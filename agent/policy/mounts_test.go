@@ -110,7 +110,7 @@ func TestMountsFor(t *testing.T) {
 			}
 		})
 	}
-	if diff := cmp.Diff([]Mount{{Source: "/scratch/{user}", Target: "/scratch/{user}/own", Create: true, UnixGroups: []string{}}}, p.Profiles[0].Mounts); diff != "" {
+	if diff := cmp.Diff([]Mount{{Source: "/scratch/{user}", Target: "/scratch/{user}/own", User: true, Create: true, UnixGroups: []string{}}}, p.Profiles[0].Mounts); diff != "" {
 		t.Errorf("the policy's own has changed: %s", diff)
 	}
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"time"
 
@@ -102,7 +103,7 @@ func (h host) host() Host {
 }
 
 func (m mount) mount() Mount {
-	return Mount{m.Source.string, m.Target.string, m.ReadOnly == nil || *m.ReadOnly, m.Create, groups(m.UnixGroups)}
+	return Mount{m.Source.string, m.Target.string, m.ReadOnly == nil || *m.ReadOnly, path.Base(m.Source.string) == userPart, m.Create, groups(m.UnixGroups)}
 }
 
 func (p *profile) profile(name string) Profile {

@@ -45,6 +45,23 @@ image = "quay.io/jupyter/scipy-notebook:latest"
 archive = "/srv/images/scipy.tar"
 `
 
+const mounted = `
+[profile.lab]
+image = "a"
+[[profile.lab.mount]]
+source = "/scratch/{user}"
+target = "/scratch/{user}"
+read_only = false
+create = true
+[[mount]]
+source = "/data"
+target = "/data"
+[[mount]]
+source = "/srv/others"
+target = "/srv/others"
+unix_groups = ["others"]
+`
+
 const own = "[profile.own]\nimage = \"quay.io/jupyter/base-notebook\"\ncommand = []\n"
 
 func input(t *testing.T, text, user, server string, v Version) Input {
@@ -57,7 +74,11 @@ func input(t *testing.T, text, user, server string, v Version) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Input{Key: key, UID: 5001, Profile: p.Profiles[0], Policy: p, Podman: v, TokenHash: "00ff"}
+	mounts, err := p.MountsFor(policy.Person{User: key.User, UID: 5001, InGroup: func(string) (bool, error) { return false, nil }}, p.Profiles[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Input{Key: key, UID: 5001, Profile: p.Profiles[0], Policy: p, Mounts: mounts, Podman: v, TokenHash: "00ff"}
 }
 
 // TestGolden shows whole units; -update writes them anew for a reader's eye.
@@ -67,6 +88,7 @@ func TestGolden(t *testing.T) {
 		"named":       input(t, plain, "alice", "gpu-2", Version{4, 9}),
 		"old-podman":  input(t, plain, "bob", "", Version{4, 3}),
 		"hostile":     input(t, hostile, "a.b-c_", "x", Version{5, 0}),
+		"mounts":      input(t, mounted, "alice", "", Version{5, 4}),
 		"own-command": input(t, own, "alice", "", Version{5, 4}),
 	}
 	for name, in := range tests {
