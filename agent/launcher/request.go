@@ -48,10 +48,8 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest) (unit
 	if err != nil {
 		return unit.Input{}, accounts.Account{}, err
 	}
-	account, err := l.cfg.Accounts.Lookup(ctx, r.Key.User)
-	if errors.Is(err, accounts.ErrNotFound) {
-		return unit.Input{}, account, fail(launcherbus.NoAccount, "there is no Unix account %q on this host", r.Key.User)
-	} else if err != nil {
+	account, err := l.lookup(ctx, r.Key.User)
+	if err != nil {
 		return unit.Input{}, account, err
 	}
 	profile, err := l.chooseProfile(ctx, rules, account, r.Profile)
@@ -71,6 +69,14 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest) (unit
 		in.TokenHash = ident.HashToken(token)
 	}
 	return in, account, nil
+}
+
+func (l *Launcher) lookup(ctx context.Context, user ident.User) (accounts.Account, error) {
+	account, err := l.cfg.Accounts.Lookup(ctx, user)
+	if errors.Is(err, accounts.ErrNotFound) {
+		return account, fail(launcherbus.NoAccount, "there is no Unix account %q on this host", user)
+	}
+	return account, err
 }
 
 // policy reads the rules. Their errors are the administrator's: the caller is told

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -107,6 +108,35 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUsageGolden shows the unit that measures.
+func TestUsageGolden(t *testing.T) {
+	in := input(t, strings.Replace(hostile, "umask", "usage_time = \"5m\"\numask", 1), "a.b-c_", "", Version{5, 0})
+	var b strings.Builder
+	spec := BuildUsage(UsageInput{User: in.Key.User, Policy: in.Policy, UIDs: []string{"70000:65536", "9:1"}, GIDs: []string{"80000:65536"}})
+	fmt.Fprintln(&b, spec.Name)
+	for _, p := range spec.Properties {
+		show(&b, p)
+	}
+	golden(t, filepath.Join("testdata", "usage.golden"), b.String())
+}
+
+// FuzzReadUsage checks that whatever a member writes gives a result in its bounds or none.
+func FuzzReadUsage(f *testing.F) {
+	f.Add(`{"ended":5,"storage":{"bytes":1,"files":2,"unread":3},"home":{"bytes":4,"files":5,"unread":6}}`)
+	now := time.Unix(1000, 0)
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := ReadUsage(strings.NewReader(text), now)
+		if err != nil {
+			return
+		}
+		for _, n := range []int64{u.Ended, u.Storage.Bytes, u.Storage.Files, u.Storage.Unread, u.Home.Bytes, u.Home.Files, u.Home.Unread} {
+			if n < 0 || n > maxCount || u.Ended > now.Unix()+1 {
+				t.Errorf("%q gives %+v", text, u)
+			}
+		}
+	})
 }
 
 func show(b *strings.Builder, p Property) {
