@@ -149,14 +149,6 @@ func (w *Watch) Users() []ident.User {
 	return all
 }
 
-// Forget drops what is known of a user.
-func (w *Watch) Forget(user ident.User) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.usage, user)
-	delete(w.tried, user)
-}
-
 func (w *Watch) note(user ident.User, u launcherbus.Usage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -137,10 +137,6 @@ func TestMeasure(t *testing.T) {
 		if _, err := w.Measure(t.Context(), user(t, "gone")); err == nil {
 			t.Error("who has no account was measured")
 		}
-		w.Forget(user(t, "bob"))
-		if _, ok := w.Of(user(t, "bob")); ok {
-			t.Error("bob is not forgotten")
-		}
 		f.fruitful = false
 		time.Sleep(time.Minute)
 		if _, err := w.Measure(t.Context(), user(t, "alice")); !errors.Is(err, ErrNoResult) {
@@ -241,6 +237,14 @@ func TestHungFileSystem(t *testing.T) {
 			t.Errorf("after it is back: %v", w.Places())
 		}
 	})
+}
+
+func TestSize(t *testing.T) {
+	for bytes, want := range map[int64]string{0: "0 bytes", -5: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 999_949: "999.9 kB", 999_950: "1.0 MB", 12_345_000_000: "12.3 GB", 1 << 62: "4.6 EB"} {
+		if got := Size(bytes); got != want {
+			t.Errorf("%d is %q, want %q", bytes, got, want)
+		}
+	}
 }
 
 func TestStatfs(t *testing.T) {

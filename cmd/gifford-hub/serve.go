@@ -16,6 +16,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/cull"
+	"github.com/gifford-lab/gifford-hub/agent/disk"
 	"github.com/gifford-lab/gifford-hub/agent/handover"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
@@ -52,6 +53,7 @@ type instance struct {
 	login     *login.Service
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
+	disk      *disk.Watch
 	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS
 	notify    notifier
@@ -190,6 +192,7 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 			h.log.Error("cannot feed the watchdog", "event", "watchdog-failed", "error", err.Error())
 		}
 	})
+	background.Go(func() { h.disk.Run(ctx) })
 	if h.culler != nil {
 		background.Go(func() { h.culler.Run(ctx) })
 	}
