@@ -79,13 +79,14 @@ type Watch struct {
 
 // Bounds of the work.
 const (
-	lookEvery    = time.Minute      // at file systems
-	roundEvery   = 10 * time.Minute // for members who are to be measured
-	pollEvery    = 2 * time.Second  // while one is
-	longest      = 30 * time.Minute // that a measuring is waited for; the policy's own limit is below
-	answerTime   = time.Minute      // for the launcher
-	statfsTime   = 5 * time.Second  // for one file system
-	tryAgainTime = time.Hour        // after a measuring without a result
+	lookEvery    = time.Minute           // at file systems
+	roundEvery   = 10 * time.Minute      // for members who are to be measured
+	pollEvery    = 2 * time.Second       // while one is
+	longest      = 30 * time.Minute      // that a measuring is waited for; the policy's own limit is below
+	answerTime   = time.Minute           // for the launcher
+	statfsTime   = 5 * time.Second       // for one file system
+	quickTime    = 50 * time.Millisecond // for the next after one that does not answer
+	tryAgainTime = time.Hour             // after a measuring without a result
 )
 
 // New checks cfg. Nothing is looked at yet.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,7 @@ func Statfs(path string) (FileSystem, error) {
 
 // Look looks at the file systems of the settings' folders and of the homes that are known.
 func (w *Watch) Look(ctx context.Context) {
+	wait := statfsTime
 	for _, path := range w.paths() {
 		if ctx.Err() != nil {
 			return
@@ -39,11 +41,15 @@ func (w *Watch) Look(ctx context.Context) {
 		if w.stuck(path) {
 			continue
 		}
-		f, err := w.within(ctx, path)
+		f, err := w.within(ctx, path, wait)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			w.drop(path)
+		case errors.Is(err, errNoAnswer) && wait < statfsTime: // told for another one
 		case err != nil:
+			if errors.Is(err, errNoAnswer) {
+				wait = quickTime // the others are likely on the same one
+			}
 			w.cfg.Log.Warn("cannot look at a file system", "event", "disk-unreadable", "path", path, "error", err.Error())
 		default:
 			w.see(path, f)
@@ -83,7 +89,7 @@ func (w *Watch) setAsking(path string, on bool) {
 
 // within gives up after a while: a network file system whose server is away answers never.
 // One goroutine for each path then waits until it is back.
-func (w *Watch) within(ctx context.Context, path string) (FileSystem, error) {
+func (w *Watch) within(ctx context.Context, path string, wait time.Duration) (FileSystem, error) {
 	type answer struct {
 		f   FileSystem
 		err error
@@ -95,7 +101,7 @@ func (w *Watch) within(ctx context.Context, path string) (FileSystem, error) {
 		w.setAsking(path, false)
 		done <- answer{f, err}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, statfsTime)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	select {
 	case a := <-done:
