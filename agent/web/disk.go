@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/disk"
@@ -27,6 +28,9 @@ type usageView struct {
 // lowView is a file system on which little space is left.
 type lowView struct{ Path, Free, Total string }
 
+// size is disk.Size in one piece, which a narrow column must not break.
+func size(bytes int64) string { return strings.ReplaceAll(disk.Size(bytes), " ", "\u00a0") }
+
 // usage gives nil where nothing was measured.
 func (s *Web) usage(user ident.User) *usageView {
 	if s.cfg.Disk == nil {
@@ -36,7 +40,7 @@ func (s *Web) usage(user ident.User) *usageView {
 	if !ok {
 		return nil
 	}
-	return &usageView{disk.Size(u.Home.Bytes), disk.Size(u.Storage.Bytes), u.Home.Unread+u.Storage.Unread > 0, u.Measured}
+	return &usageView{size(u.Home.Bytes), size(u.Storage.Bytes), u.Home.Unread+u.Storage.Unread > 0, u.Measured}
 }
 
 // usageOf gives a user's usage to who may see what that user does.
@@ -67,7 +71,7 @@ func lowViews(places []disk.Place) []lowView {
 	var all []lowView
 	for _, p := range places {
 		if p.Low {
-			all = append(all, lowView{p.Path, disk.Size(p.Free), disk.Size(p.Total)})
+			all = append(all, lowView{p.Path, size(p.Free), size(p.Total)})
 		}
 	}
 	return all

