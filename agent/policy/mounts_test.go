@@ -31,6 +31,7 @@ func TestMountErrors(t *testing.T) {
 		"the root":                {mountAt("/", "/d", ""), "launcher.toml:4: mount.source: expected"},
 		"option":                  {mountAt("/d,rw", "/d", ""), "launcher.toml:4: mount.source: expected"},
 		"below a member's":        {mountAt("/scratch/{user}/x", "/d", ""), "launcher.toml:4: mount.source: expected"},
+		"device":                  {mountAt("/dev/fuse", "/d", ""), "launcher.toml:4: mount.source: expected"},
 		"part of a name":          {mountAt("/scratch/x{user}", "/d", ""), "launcher.toml:4: mount.source: expected"},
 		"members in the root":     {mountAt("/{user}", "/d", ""), "launcher.toml:4: mount.source: expected"},
 		"create without a member": {mountAt("/scratch", "/d", "create = true\n"), "launcher.toml:3: mount: create = true makes folders of members alone"},

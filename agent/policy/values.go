@@ -35,7 +35,7 @@ var expected = map[string]string{
 	"create_home": "true or false", "home_mode": "an octal mode in quotes, such as \"0700\"", "min_uid": "a whole number from 1",
 	"deny_users": "a list of user names", "unix_groups": "a list of Unix groups", "hub_api_port": "a port from 1 to 65535",
 	"umask": "an octal mask in quotes, such as \"0022\"", "first": "a whole number from 1 to 4294967294", "count": "a whole number from 2000 to 4294967294",
-	"source": "an absolute path without , \" or \\, in which {user} may be the last part", "read_only": "true or false", "create": "true or false",
+	"source": "an absolute path without , \" or \\, not in /dev, in which {user} may be the last part", "read_only": "true or false", "create": "true or false",
 	"target":       "an absolute path without , \" or \\ that is not the kernel's, Podman's or the hub's own in the container",
 	"usage_time":   "a time above zero, such as \"10m\"",
 	"display_name": "text", "description": "text", "image": "an image name, such as \"quay.io/jupyter/scipy-notebook:latest\"",
@@ -126,10 +126,10 @@ func (p *optionalPath) UnmarshalText(b []byte) error {
 }
 
 // UnmarshalText takes {user} as the last part only: what lies below a member's folder is the
-// member's to change.
+// member's to change. The launcher's own unit has another /dev than the host.
 func (p *source) UnmarshalText(b []byte) error {
 	s := string(b)
-	if !clean(s) || strings.Contains(path.Dir(s), userPart) || !wholeParts(s) || path.Dir(s) == "/" && path.Base(s) == userPart {
+	if !clean(s) || within(s, "/dev") || strings.Contains(path.Dir(s), userPart) || !wholeParts(s) || path.Dir(s) == "/" && path.Base(s) == userPart {
 		return want("source", b)
 	}
 	p.string = s

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -86,31 +87,40 @@ func treeSize(t control.DiskTree) string {
 func (h *instance) watchDisks() (err error) {
 	h.disk, err = disk.New(disk.Config{
 		Launcher: h.launcher, Refresh: h.cfg.Disk.Refresh, Paths: h.cfg.Disk.Paths, WarnFree: disk.Threshold(h.cfg.Disk.WarnFree), Log: h.log,
-		Users: func(ctx context.Context) ([]ident.User, error) {
-			return h.usersSince(ctx, time.Time{})
-		},
-		Recent: func(ctx context.Context, since time.Time) ([]ident.User, error) {
-			return h.usersSince(ctx, since)
-		},
+		Users: h.everybody, Recent: h.recentlyServed,
 	})
 	return err
 }
 
-// usersSince gives the users with a server that runs, and those who were active since then.
-func (h *instance) usersSince(ctx context.Context, since time.Time) ([]ident.User, error) {
-	known, _, err := h.store.FindUsers(ctx, store.UserQuery{Sort: "-last_activity"})
-	if err != nil {
-		return nil, err
+func (h *instance) everybody(ctx context.Context) ([]ident.User, error) {
+	known, _, err := h.store.FindUsers(ctx, store.UserQuery{Sort: "name"})
+	var all []ident.User
+	for _, u := range known {
+		all = append(all, u.Name)
 	}
+	return all, err
+}
+
+// recentlyServed gives the users with a server that runs, and those with one that was
+// started or used since then.
+func (h *instance) recentlyServed(ctx context.Context, since time.Time) ([]ident.User, error) {
 	running := map[ident.User]bool{}
 	for _, s := range h.servers.List() {
 		running[s.Key.User] = running[s.Key.User] || s.State.Active()
 	}
-	var all []ident.User
-	for _, u := range known {
-		if running[u.Name] || !u.LastActivity.Before(since) {
-			all = append(all, u.Name)
+	all, err := h.everybody(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var recent []ident.User
+	for _, u := range all {
+		used, err := h.store.ServersOf(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		if running[u] || slices.ContainsFunc(used, func(s store.Server) bool { return s.LastActivity.After(since) || s.Started.After(since) }) {
+			recent = append(recent, u)
 		}
 	}
-	return all, nil
+	return recent, nil
 }
