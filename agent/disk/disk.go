@@ -157,7 +157,7 @@ func (w *Watch) note(user ident.User, u launcherbus.Usage) {
 }
 
 // ErrNoResult says that a measuring ended and left nothing new.
-var ErrNoResult = errors.New("the measuring ended without a result\nhint: journalctl -t gifford-usage")
+var ErrNoResult = errors.New("the measuring ended without a result")
 
 // Measure has a user measured now and waits for the result. Those of others come first.
 func (w *Watch) Measure(ctx context.Context, user ident.User) (launcherbus.Usage, error) {
@@ -183,7 +183,7 @@ func (w *Watch) Measure(ctx context.Context, user ident.User) (launcherbus.Usage
 		}
 	}
 	if err == nil && u.Measured.Before(begun.Truncate(time.Second)) {
-		err = ErrNoResult
+		err = fmt.Errorf("%w\nhint: journalctl -u gifford-usage-%s", ErrNoResult, user)
 	}
 	return u, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
@@ -59,11 +60,19 @@ func usageMode(ctx context.Context, args []string) error {
 	case a.inside == "" && len(a.uids) > 0 && len(a.gids) > 0:
 		err := a.mapped(ctx, args)
 		if err == nil || ctx.Err() != nil {
-			return err
+			return inTime(ctx, err)
 		}
 		fmt.Fprintln(os.Stderr, "files of containers' other users cannot be looked at:", err)
 	}
-	return a.measure(ctx)
+	return inTime(ctx, a.measure(ctx))
+}
+
+// inTime says what an end by systemd means.
+func inTime(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("it was ended before everything was measured\nhint: usage_time in %s", policy.File)
+	}
+	return err
 }
 
 func (a usageArgs) measure(ctx context.Context) error {

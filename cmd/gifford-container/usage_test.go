@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,13 @@ func TestMeasureTree(t *testing.T) {
 	cancel()
 	if _, err := measureTree(ctx, tree(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("a walk that was ended says %v", err)
+	}
+	result := filepath.Join(t.TempDir(), "usage.json")
+	if err := usageMode(ctx, []string{"--result", result, "--storage", tree(t), "--home", "/no/such"}); err == nil || !strings.Contains(err.Error(), "hint: usage_time") {
+		t.Errorf("told %v", err)
+	}
+	if _, err := os.Stat(result); err == nil {
+		t.Error("half a walk leaves a result")
 	}
 }
 
