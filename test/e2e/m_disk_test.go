@@ -62,7 +62,14 @@ target = "/srv/all"
 source = "/srv/mounts/scratch/{user}"
 target = "/scratch/{user}"
 read_only = false
+[[profile.jupyterlab.mount]]
+source = "/cluster/made/{user}"
+target = "/made"
+read_only = false
+create = true
 `)
+	h.run(t, "install", "-d", "-m", "0755", "/cluster/made")
+	defer h.run(t, "rm", "-rf", "/cluster/made")
 	alice, bob := member(t, h, "alice"), member(t, h, "bob")
 	for user, v := range map[string]*visitor{"alice": alice, "bob": bob} {
 		v.stop(user)
@@ -80,6 +87,7 @@ read_only = false
 		"others lack it":                 {kb, `import os; print(os.path.exists("/srv/lab"))`, "False"},
 		"everyone's":                     {kb, `print(open("/srv/all/file").read())`, "for all"},
 		"one's own is writable":          {kb, `open("/scratch/bob/x","w").write("mine"); print("written")`, "written"},
+		"one's own that root has made":   {kb, `open("/made/x","w").write("mine"); import os; print(oct(os.stat("/made").st_mode), os.path.exists("/cluster/made/bob/x"))`, "0o40700 True"},
 		"another's own is not there":     {kb, `import os; print(os.listdir("/scratch"))`, "['bob']"},
 		"no file system of the hub's":    {ka, `import os; print(os.path.exists("/var/lib/gifford-launcher"))`, "False"},
 		"the socket's folder is its own": {ka, `import os; print(os.listdir("/run/jupyter"))`, "nb.sock"},
@@ -144,6 +152,13 @@ func TestMountTricks(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a place that the launcher may not write", func(t *testing.T) {
+		withPolicy(t, h, "[[mount]]\nsource = \"/srv/tricks/{user}\"\ntarget = \"/srv/x\"\ncreate = true\n")
+		alice.startFails("alice", "jupyterlab")
+		if p := alice.get("/hub/home"); !strings.Contains(p.body, "is read-only for the launcher") || !strings.Contains(p.body, "ReadWritePaths=/srv/tricks") {
+			t.Errorf("the page says %s", p)
+		}
+	})
 	t.Run("a target that is the server's own", func(t *testing.T) {
 		withPolicy(t, h, "[[mount]]\nsource = \"/srv/tricks/real\"\ntarget = \"/run/jupyter\"\n")
 		alice.startFails("alice", "jupyterlab")
