@@ -50,6 +50,8 @@ type Config struct {
 	Backup func(ctx context.Context, w io.Writer) error
 	// Tokens makes tokens for people.
 	Tokens *tokens.Issuer
+	// Disk knows what members' files take.
+	Disk disks
 	// Draining counts older processes that still serve open connections.
 	Draining func() int
 	Log      *slog.Logger
@@ -80,6 +82,8 @@ func (o *Operator) Handler() http.Handler {
 		{"GET " + control.StatusPath, o.status},
 		{"GET " + control.BackupPath, o.backup},
 		{"POST " + control.TokenPath, o.token},
+		{"GET " + control.DiskPath, o.disk},
+		{"POST " + control.DiskPath, o.measure},
 	} {
 		mux.Handle(route.pattern, o.serve(route.handler))
 	}

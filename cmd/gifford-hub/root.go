@@ -126,7 +126,7 @@ that runs rootless Podman as that member. systemd starts the hub itself with
 	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile, "the hub's settings; hub.d and secrets are looked for beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", control.DefaultSocket, "the running hub's control socket")
 	root.AddCommand(a.serveCommand(), a.checkCommand(), a.configCommand(), a.serversCommand(), a.servicesCommand(), a.reloadCommand(),
-		a.statusCommand(), a.backupCommand(), a.tokenCommand(), a.versionCommand(), a.docsCommand())
+		a.statusCommand(), a.backupCommand(), a.diskCommand(), a.tokenCommand(), a.versionCommand(), a.docsCommand())
 	return root
 }
 
