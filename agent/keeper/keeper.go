@@ -153,7 +153,10 @@ func (k *Keeper) Ensure(profile string) (*job, error) {
 		return ended(imagekeeper.Progress{Image: name, Message: "every member has a copy of the image"}), nil
 	}
 	id, err := k.find(name)
-	if err != nil {
+	if errors.Is(err, imagestore.ErrFormat) {
+		k.cfg.Log.Warn("members get copies of their own", "event", "store-format", "image", name, "error", err)
+		return ended(imagekeeper.Progress{Image: name, Message: err.Error()}), nil
+	} else if err != nil {
 		return nil, err
 	}
 	fresh, err := k.freshArchive(p, name)

@@ -174,6 +174,13 @@ func TestEnsure(t *testing.T) {
 	if j, err = r.Ensure("lab"); !last(t, j, err).Done || r.podman.pulls != 1 {
 		t.Errorf("%d pulls for an image that is there", r.podman.pulls)
 	}
+	if err := os.WriteFile(filepath.Join(r.podman.dir, "overlay-images/images.json"), []byte(`[{"id":"`+id(1)+`","verity":true}]`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = r.Ensure("never"); !last(t, j, err).Done {
+		t.Error("in an unknown format the keeper does not leave the image to the member")
+	}
+	r.podman.write()
 	r.text = strings.Replace(r.text, "[images]", "[images]\nshare = false", 1)
 	if j, err = r.Ensure("never"); !last(t, j, err).Done {
 		t.Error("with share = false the keeper does not leave the image to the member")

@@ -69,7 +69,7 @@ func inspected(t *testing.T, h host) string {
 	t.Helper()
 	return h.run(t, "systemd-run", "-q", "--pipe", "--wait", "--collect", "--uid=alice",
 		"-E", "HOME=/var/lib/gifford-launcher/users/alice", "-E", "XDG_RUNTIME_DIR=/run/user/5001",
-		"-E", "CONTAINERS_STORAGE_CONF=/run/gifford-launcher/users/alice/storage.conf", "-E", "DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null",
+		"-E", "CONTAINERS_STORAGE_CONF="+views+"alice/_/storage.conf", "-E", "DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null",
 		"sh", "-c", "podman ps --all --format '{{.Names}}' && podman inspect $(podman ps --all --quiet)")
 }
 

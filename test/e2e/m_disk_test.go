@@ -110,8 +110,8 @@ create = true
 		t.Fatalf("start: %s", other)
 	}
 	eventually(t, "bob's other profile runs", 3*time.Minute, func() bool { ready, failed := bob.server("bob"); return ready || failed != "" })
-	unit := h.run(t, "systemctl", "show", "-p", "ExecStart", "jupyter-bob.service")
-	if strings.Contains(unit, "/srv/mounts/all") || !strings.Contains(unit, "notebook6") {
+	unit := h.run(t, "systemctl", "show", "-p", "ExecStart", "-p", "Environment", "jupyter-bob.service")
+	if strings.Contains(unit, "/srv/mounts/all") || !strings.Contains(unit, "GIFFORD_PROFILE=notebook6") {
 		t.Errorf("a profile's mount is in another's unit: %s", unit)
 	}
 }

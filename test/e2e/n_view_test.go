@@ -119,7 +119,7 @@ for p in ["/etc/shadow", "/usr/bin/sudo", "/home/jovyan"]: print(os.stat(p).st_u
 		noViews(t, h, "alice")
 	})
 	t.Run("full runtime folder", func(t *testing.T) {
-		h.run(t, "sh", "-ec", "mount -o remount,size=64k /run/user/5001; runuser -u alice -- sh -c 'cat /dev/zero >/run/user/5001/full' || true")
+		h.run(t, "sh", "-ec", "mount -o remount,size=8M /run/user/5001; runuser -u alice -- sh -c 'cat /dev/zero >/run/user/5001/full' || true")
 		alice.api("POST", "/users/alice/server", "")
 		eventually(t, "the start has failed", time.Minute, func() bool {
 			_, failed := alice.server("alice")
