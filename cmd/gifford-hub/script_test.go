@@ -26,7 +26,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"hub": hub,
+			"hub":    hub,
+			"keeper": keeper,
 		},
 	})
 }
