@@ -86,7 +86,7 @@ func TestImagesPage(t *testing.T) {
 		"localhost/lab/" + strings.Join(strings.Fields(hostileName), " ") + " eeeeeeeeeeee 0 B – – – Remove it localhost/lab/" + hostileName + "sudo gifford-hub images rm localhost/lab/" + hostileName,
 		pinnedOne + " pinned dddddddddddd 1.0 MB – – – Remove it " + pinnedOne + "sudo gifford-hub images rm " + pinnedOne,
 		unpulled + "Not in the store yet – – – gpu Pull " + unpulled,
-		latest + " held cccccccccccc · sha256:" + strings.Repeat("1", 64) + " 5.0 GB 1 hour ago – jupyterlab Pull " + latest + " Remove it " + latest + "sudo gifford-hub images rm " + latest,
+		latest + " held cccccccccccc sha256:" + strings.Repeat("1", 64) + " 5.0 GB 1 hour ago – jupyterlab Pull " + latest + " Remove it " + latest + "sudo gifford-hub images rm " + latest,
 		"Former " + latest + "ffffffffffff 4.0 GB 2 days ago jupyter-alice.service – Go back to it ffffffffffffsudo gifford-hub images rollback " + latest + " --to ffffffffffff",
 	}
 	tight := func(all []string) (out []string) { // white space between cells is no matter
