@@ -109,7 +109,7 @@ func TestPinned(t *testing.T) {
 	if i, _ := h.image(t, pinned); i.Digest != digest {
 		t.Errorf("its digest is %q, the registry says %q", i.Digest, digest)
 	}
-	if list := h.run(t, "gifford-hub", "images", "list"); !regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(pinned)+` .* pinned$`).MatchString(list) {
+	if list := h.run(t, "gifford-hub", "images", "list"); !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(pinned) + ` .* pinned$`).MatchString(list) {
 		t.Errorf("it is not told to be pinned:\n%s", list)
 	}
 	r.push(t, "silent", "test/pin:latest")
