@@ -6,12 +6,15 @@ SHELL := /bin/bash
 VERSION ?= $(shell packaging/version)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export CGO_ENABLED := 0
+# Podman's bindings, without what only a Podman that is no client needs. "go test -tags" on a
+# command line replaces these, so it must name them again.
+export GOFLAGS := -tags=remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper
 
 # Tools that are no part of go.mod, each at a version that is known to work.
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view
+COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view gifford-shell gifford-images
 ARCHES := amd64 arm64
 LDFLAGS := -s -w -X main.version=$(VERSION)
 

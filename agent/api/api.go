@@ -34,6 +34,7 @@ type manager interface {
 	List() []servers.Server
 	Start(key ident.Key, profile string) error
 	Stop(ctx context.Context, key ident.Key) error
+	Reset(ctx context.Context, key ident.Key) error
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
 	TokenOwner(token string) (ident.Key, bool)
 	Touch(key ident.Key, t time.Time)

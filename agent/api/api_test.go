@@ -30,6 +30,7 @@ import (
 type fleet struct {
 	states  map[string]servers.State
 	started []string
+	resets  []string
 	steps   []servers.Progress
 }
 
@@ -68,6 +69,11 @@ func (f *fleet) Start(key ident.Key, profile string) error {
 	f.started = append(f.started, key.String()+" "+profile)
 	f.states[key.String()] = servers.Ready
 	return nil
+}
+
+func (f *fleet) Reset(_ context.Context, key ident.Key) error {
+	f.resets = append(f.resets, key.String())
+	return servers.ErrNothingKept
 }
 
 func (f *fleet) Stop(_ context.Context, key ident.Key) error {

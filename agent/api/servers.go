@@ -363,6 +363,12 @@ func (a *API) stop(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, servers.ErrNotActive) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	if body.Remove && !errors.Is(err, context.DeadlineExceeded) {
+		// What was kept must not come back in a new server of the same name.
+		if err := a.cfg.Servers.Reset(r.Context(), key); err != nil && !errors.Is(err, servers.ErrNothingKept) {
+			return err
+		}
+	}
 	if body.Remove {
 		// A unit that takes its time ends all the same: its record is not needed for that.
 		if err := a.cfg.Records.DeleteServer(r.Context(), key); err != nil {

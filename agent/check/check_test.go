@@ -107,6 +107,12 @@ func TestFindings(t *testing.T) {
 		"silent PKCE": {func(_ *testing.T, h *fake, _ *Config) {
 			h.pages[discover] = strings.Replace(h.pages[discover], "code_challenge", "x", 1)
 		}, "provider", Warn, "PKCE", "ask"},
+		"own copies": {func(_ *testing.T, _ *fake, c *Config) {
+			rules, err := c.LoadPolicy()
+			rules.Images.Share = false
+			c.LoadPolicy = func() (*policy.Policy, error) { return rules, err }
+		}, "images", Warn, "share is false", "share = true"},
+		"no idmapped mounts": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, viewer+" probe") }, "images", Warn, "slow", "ext4"},
 		"not enabled": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands[socketShow] = strings.Replace(h.commands[socketShow], "=active", "=inactive", 1)
 		}, "sockets", Warn, "not active", "enable --now"},

@@ -111,7 +111,7 @@ func goodHost(t *testing.T) *fake {
 		commands: map[string]string{
 			"podman --version": "podman version 5.4.2", "crun --version": "crun version 1.21", "pasta --version": "pasta 0.0",
 			"systemctl --version": "systemd 257 (257.1)", "timedatectl show --property=NTPSynchronized --value": "yes",
-			"loginctl --no-pager --no-legend list-users": "", userns: "", mayRead: "",
+			"loginctl --no-pager --no-legend list-users": "", userns: "", mayRead: "", viewer + " probe": "",
 			"getent group cgs": "cgs:x:1:", "getent passwd gifford-hub": "gifford-hub:x:1:1", "getent passwd alice": "alice:x:5001",
 			"id -nG -- alice": "alice cgs",
 			socketShow:        "LoadState=loaded\nActiveState=active\nListen=[::]:443 (Stream)\nListen=[::]:80 (Stream)",
@@ -132,7 +132,7 @@ func goodConfig(t *testing.T, h *fake) Config {
 		Launcher:     &bus{profiles: []launcherbus.Profile{{Name: "lab"}}},
 		LoadSettings: loader(t, ""),
 		LoadPolicy: func() (*policy.Policy, error) {
-			return &policy.Policy{Host: policy.Host{Cluster: "/cluster", Home: "/cluster/{user}", UnixGroups: []string{"cgs"}}}, nil
+			return &policy.Policy{Host: policy.Host{Cluster: "/cluster", Home: "/cluster/{user}", UnixGroups: []string{"cgs"}}, Images: policy.Images{Share: true}}, nil
 		},
 	}
 }

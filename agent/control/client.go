@@ -79,6 +79,16 @@ func (c *Client) Stop(ctx context.Context, req StopRequest) error {
 	return c.call(ctx, http.MethodPost, StopPath, req, nil)
 }
 
+// Shell tells the hub's log of a shell. An error is an *Error.
+func (c *Client) Shell(ctx context.Context, s Shell) error {
+	return c.call(ctx, http.MethodPost, ShellPath, s, nil)
+}
+
+// Reset removes what was kept of a server. An error is an *Error.
+func (c *Client) Reset(ctx context.Context, req ResetRequest) error {
+	return c.call(ctx, http.MethodPost, ResetPath, req, nil)
+}
+
 // Reload changes to the installed binary and the settings on disk, and returns when the
 // new process serves. An error is an *Error; the old process then goes on.
 func (c *Client) Reload(ctx context.Context) error {

@@ -18,6 +18,8 @@ const (
 	ServersPath = "/servers"       // GET: []Server
 	StartPath   = "/servers/start" // POST StartRequest: a stream of Progress, one JSON value a line
 	StopPath    = "/servers/stop"  // POST StopRequest: 204 when the unit is gone
+	ShellPath   = "/servers/shell" // POST Shell: 204 when it stands in the hub's log
+	ResetPath   = "/servers/reset" // POST ResetRequest: 204 when the kept container is gone
 	ReloadPath  = "/reload"        // POST: 204 when the new process serves
 	StatusPath  = "/status"        // GET: Status
 	BackupPath  = "/backup"        // GET: the database, a consistent copy
@@ -35,6 +37,9 @@ type Server struct {
 	Unit         string       `json:"unit"`
 	LastActivity time.Time    `json:"last_activity,omitzero"`
 	Image        string       `json:"image,omitempty"` // "current", or "older" than the one of its profile; "" when that is not known
+	// Outdated says that the settings of its profile have changed since its kept container
+	// was made.
+	Outdated bool `json:"outdated,omitempty"`
 }
 
 // StartRequest asks for a server.
@@ -48,6 +53,25 @@ type StartRequest struct {
 type StopRequest struct {
 	User   ident.User   `json:"user"`
 	Server ident.Server `json:"server"`
+}
+
+// Shell tells the hub's log of an administrator's shell in a running server, before it
+// begins and again when it has ended.
+type Shell struct {
+	User    ident.User   `json:"user"`
+	Server  ident.Server `json:"server"`
+	Root    bool         `json:"root"`
+	Who     string       `json:"who"`               // the administrator
+	Command []string     `json:"command,omitempty"` // empty: a shell
+	Ended   bool         `json:"ended,omitempty"`
+	Status  int          `json:"status,omitempty"` // exit status, when Ended
+}
+
+// ResetRequest removes what a persistent profile has kept of a server.
+type ResetRequest struct {
+	User   ident.User   `json:"user"`
+	Server ident.Server `json:"server"`
+	Stop   bool         `json:"stop,omitempty"` // stop it first if it runs
 }
 
 // Progress is one step of a start, in the form of JupyterHub's progress stream. The last

@@ -157,6 +157,12 @@ func (o object) text(key string) string {
 	return s
 }
 
+func (o object) number(key string) int64 {
+	var n int64
+	_ = json.Unmarshal(o[key], &n)
+	return n
+}
+
 func (o object) texts(key string) []string {
 	var all []string
 	_ = json.Unmarshal(o[key], &all)

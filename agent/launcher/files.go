@@ -37,7 +37,7 @@ func (f files) layOut() error {
 		root *os.Root
 		name string
 		mode fs.FileMode
-	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.run, "images", listed}, {f.state, "users", passage}} {
+	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.run, "images", listed}, {f.state, "users", passage}, {f.state, "images", listed}, {f.state, "kept", private}} {
 		if err := ownFolder(dir.root, dir.name, dir.mode); err != nil {
 			return err
 		}

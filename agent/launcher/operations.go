@@ -50,6 +50,26 @@ func operations() map[string]operation {
 				})
 			}
 		}},
+		"Reset": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
+			return func(from dbus.Sender, user, server string) *dbus.Error {
+				return through(from, func(ctx context.Context) error {
+					key, err := parseKey(user, server)
+					if err != nil {
+						return err
+					}
+					return l.Reset(ctx, key)
+				})
+			}
+		}},
+		"Kept": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
+			return func(from dbus.Sender) (rows []launcherbus.KeptRow, failed *dbus.Error) {
+				failed = through(from, func(ctx context.Context) (err error) {
+					rows, err = l.Kept(ctx)
+					return err
+				})
+				return rows, failed
+			}
+		}},
 		"List": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
 			return func(from dbus.Sender) (rows []launcherbus.ServerRow, failed *dbus.Error) {
 				failed = through(from, func(ctx context.Context) (err error) {

@@ -18,6 +18,7 @@ import (
 const (
 	prepareTime = time.Minute      // for all before systemd has the job: name service, network file system, user manager
 	endingTime  = 5 * time.Second  // from a job's result to the unit's end being told
+	resetTime   = 6 * time.Minute  // for the unit that removes a kept container
 	stopMargin  = 30 * time.Second // for ExecStopPost, on top of the unit's own time-outs
 )
 
@@ -55,6 +56,12 @@ func (l *Launcher) begin(ctx context.Context, r launcherbus.StartRequest) (unit.
 	}
 	if err := l.prepare(ctx, in, account, r.Env); err != nil {
 		return in, nil, nil, err
+	}
+	if in.Profile.Persistent {
+		// What is kept must be known before it is made, or nothing could ever remove it.
+		if err := l.files.noteKept(in.Key, keptContainer{in.Profile.Name, in.Settings()}); err != nil {
+			return in, nil, nil, err
+		}
 	}
 	s := l.enter(r.Key)
 	wait, err := l.cfg.Manager.StartTransient(ctx, unit.Build(in))

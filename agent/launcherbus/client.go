@@ -69,6 +69,29 @@ func (c *Client) Stop(ctx context.Context, key ident.Key) error {
 	return c.call(ctx, "Stop", nil, key.User.String(), key.Server.String())
 }
 
+// Reset removes what persistent profiles have kept of a stopped server. Where nothing is
+// kept it is an *Error with code NotFound, where the unit exists one with AlreadyExists.
+func (c *Client) Reset(ctx context.Context, key ident.Key) error {
+	return c.call(ctx, "Reset", nil, key.User.String(), key.Server.String())
+}
+
+// Kept gives the containers that persistent profiles keep, of all members.
+func (c *Client) Kept(ctx context.Context) ([]Kept, error) {
+	var rows []KeptRow
+	if err := c.call(ctx, "Kept", &rows); err != nil {
+		return nil, err
+	}
+	all := make([]Kept, len(rows))
+	for i, r := range rows {
+		k, err := r.kept()
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the launcher's list of kept containers: %w", err)
+		}
+		all[i] = k
+	}
+	return all, nil
+}
+
 // List gives the servers whose units exist and have not ended.
 func (c *Client) List(ctx context.Context) ([]Server, error) {
 	var rows []ServerRow

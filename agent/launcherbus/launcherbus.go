@@ -79,6 +79,15 @@ type Images struct {
 	Profiles map[string]string    // ID of the image with which the profile would start now; none for one that is not in the store
 }
 
+// Kept is the container of a persistent profile that waits for its server's next start.
+type Kept struct {
+	Key     ident.Key
+	Profile string
+	// Outdated says that the profile's settings have changed since the container was made;
+	// they count after a reset. It is true for a profile that the policy no longer has.
+	Outdated bool
+}
+
 // Code says which rule an Error comes from; its text is the last part of the
 // D-Bus error name.
 type Code string

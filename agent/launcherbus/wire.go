@@ -39,6 +39,22 @@ type ServerImage struct{ User, Server, ID string }
 // ProfileImage is an entry of Images.Profiles on the bus, D-Bus type (ss).
 type ProfileImage struct{ Profile, ID string }
 
+// KeptRow is a Kept on the bus, D-Bus type (sssb).
+type KeptRow struct {
+	User, Server, Profile string
+	Outdated              bool
+}
+
+// Row gives the form in which k crosses the bus.
+func (k Kept) Row() KeptRow {
+	return KeptRow{k.Key.User.String(), k.Key.Server.String(), k.Profile, k.Outdated}
+}
+
+func (r KeptRow) kept() (Kept, error) {
+	key, err := ident.ParseKey(r.User, r.Server)
+	return Kept{key, r.Profile, r.Outdated}, err
+}
+
 // Row gives the form in which s crosses the bus.
 func (s Server) Row() ServerRow {
 	return ServerRow{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket,
@@ -97,6 +113,13 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
   <method name="Stop">
    <arg name="user" type="s" direction="in"/>
    <arg name="server" type="s" direction="in"/>
+  </method>
+  <method name="Reset">
+   <arg name="user" type="s" direction="in"/>
+   <arg name="server" type="s" direction="in"/>
+  </method>
+  <method name="Kept">
+   <arg name="kept" type="a(sssb)" direction="out"/>
   </method>
   <method name="List">
    <arg name="servers" type="a(ssssusts)" direction="out"/>

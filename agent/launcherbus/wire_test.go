@@ -37,6 +37,16 @@ func TestRows(t *testing.T) {
 	if sig := dbus.SignatureOf([]ProfileRow{}).String(); sig != "a(ssssb)" {
 		t.Errorf("Profiles has signature %s", sig)
 	}
+	if sig := dbus.SignatureOf([]KeptRow{}).String(); sig != "a(sssb)" {
+		t.Errorf("Kept has signature %s", sig)
+	}
+	k := Kept{key(t, "alice", "gpu"), "lab", true}
+	if got, err := k.Row().kept(); err != nil || got != k {
+		t.Errorf("a kept container comes back as %v, %v", got, err)
+	}
+	if _, err := (KeptRow{User: "../x"}).kept(); err == nil {
+		t.Error("a hostile name of a kept container is accepted")
+	}
 	if _, err := (ServerRow{User: "../x"}).server(); err == nil {
 		t.Error("a hostile name is accepted")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/control"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 	"github.com/gifford-lab/gifford-hub/agent/tokens"
@@ -29,6 +30,7 @@ type manager interface {
 	List() []servers.Server
 	Start(key ident.Key, profile string) error
 	Stop(ctx context.Context, key ident.Key) error
+	Reset(ctx context.Context, key ident.Key) error
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
 }
 
@@ -40,6 +42,8 @@ type Config struct {
 	Listeners []control.Listener
 	// Know makes a user known to the hub who may never have signed in.
 	Know func(ctx context.Context, u ident.User) error
+	// Kept gives what persistent profiles keep.
+	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
 	// Reload changes to the binary and settings on disk.
 	Reload func(ctx context.Context) error
 	// Backup writes a consistent copy of the database.
@@ -73,6 +77,8 @@ func (o *Operator) Handler() http.Handler {
 		{"GET " + control.ServersPath, o.list},
 		{"POST " + control.StartPath, o.start},
 		{"POST " + control.StopPath, o.stop},
+		{"POST " + control.ShellPath, o.shell},
+		{"POST " + control.ResetPath, o.reset},
 		{"POST " + control.ReloadPath, o.reload},
 		{"GET " + control.StatusPath, o.status},
 		{"GET " + control.BackupPath, o.backup},
@@ -112,9 +118,10 @@ func (o *Operator) list(w http.ResponseWriter, r *http.Request) error {
 	if o.cfg.Older != nil {
 		age = words(o.cfg.Older(r.Context()))
 	}
+	outdated := o.outdated(r.Context())
 	for _, s := range o.cfg.Servers.List() {
 		all = append(all, control.Server{User: s.Key.User, Server: s.Key.Server, State: string(s.State), Profile: s.Profile,
-			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity, Image: age(s)})
+			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity, Outdated: outdated(s), Image: age(s)})
 	}
 	answer(w, http.StatusOK, all)
 	return nil

@@ -84,7 +84,7 @@ func decode(data []byte) (file, error) {
 }
 
 func (f file) policy() *Policy {
-	p := &Policy{Host: f.Host.host(), SubIDs: SubIDs{f.SubIDs.First, f.SubIDs.Count}, Images: Images{f.Images.Share}}
+	p := &Policy{Host: f.Host.host(), SubIDs: SubIDs{f.SubIDs.First, f.SubIDs.Count}, Images: f.Images.images()}
 	for _, m := range f.Mount {
 		p.Mounts = append(p.Mounts, m.mount())
 	}

@@ -51,7 +51,10 @@ type SubIDs struct {
 
 // Images is what holds for the one store of images that all members share.
 type Images struct {
-	Share bool // members see the one store; false: each has a copy
+	Share      bool     // members see the one store; false: each has a copy
+	Allow      []string // patterns (path.Match) of names that may be pulled besides those of profiles
+	KeepFormer int      // images that a name had before, kept for going back to
+	MinFree    uint64   // bytes; with fewer free nothing is pulled
 }
 
 // Mount is one more folder or file of the host that every container sees.
@@ -100,6 +103,7 @@ type Profile struct {
 	StartTimeout time.Duration     // from the unit's start to a running container, without the image
 	ImageTimeout time.Duration     // for loading or pulling the image
 	StopTimeout  time.Duration     // from SIGTERM to SIGKILL
+	Persistent   bool              // the container is kept at stop and started again, until it is reset
 	UnixGroups   []string          // one of them is needed to use the profile; none set: everyone may
 	Default      bool
 }

@@ -38,7 +38,18 @@ type subIDs struct {
 }
 
 type images struct {
-	Share bool `toml:"share"`
+	Share      bool      `toml:"share"`
+	Allow      []pattern `toml:"allow"`
+	KeepFormer uint32    `toml:"keep_former"`
+	MinFree    size      `toml:"min_free"`
+}
+
+func (i images) images() Images {
+	all := Images{Share: i.Share, KeepFormer: int(i.KeepFormer), MinFree: i.MinFree.uint64}
+	for _, p := range i.Allow {
+		all.Allow = append(all.Allow, p.string)
+	}
+	return all
 }
 
 type mount struct {
@@ -67,6 +78,7 @@ type profile struct {
 	StartTimeout duration        `toml:"start_timeout"`
 	ImageTimeout duration        `toml:"image_timeout"`
 	StopTimeout  duration        `toml:"stop_timeout"`
+	Persistent   bool            `toml:"persistent"`
 	UnixGroups   []group         `toml:"unix_groups"`
 	Default      bool            `toml:"default"`
 }
@@ -76,7 +88,7 @@ func newFile() file {
 		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700}, MinUID: 1000, HubAPIPort: 8081, UMask: mode{0o022}},
 		// 524288 is where systemd's range for containers begins (systemd.io/UIDS-GIDS).
 		SubIDs:   subIDs{First: 524288, Count: 65536},
-		Images:   images{Share: true},
+		Images:   images{Share: true, KeepFormer: 2, MinFree: size{5 << 30}},
 		Defaults: builtIn(),
 	}
 }
@@ -114,7 +126,7 @@ func (p *profile) profile(name string) Profile {
 		Env: map[string]string{}, NotebookDir: p.NotebookDir.string, DefaultURL: p.DefaultURL.string,
 		MemoryMax: p.MemoryMax.uint64, MemoryHigh: p.MemoryHigh.uint64, CPUQuota: p.CPUQuota.uint64, TasksMax: p.TasksMax.uint64,
 		StartTimeout: p.StartTimeout.Duration, ImageTimeout: p.ImageTimeout.Duration, StopTimeout: p.StopTimeout.Duration,
-		UnixGroups: groups(p.UnixGroups), Default: p.Default,
+		Persistent: p.Persistent, UnixGroups: groups(p.UnixGroups), Default: p.Default,
 	}
 	for name, v := range p.Env {
 		q.Env[name] = v.string

@@ -14,6 +14,7 @@ type (
 	text         struct{ string }
 	group        struct{ string }
 	image        struct{ string }
+	pattern      struct{ string }
 	pull         struct{ string }
 	mapping      struct{ string }
 	optionalPath struct{ string }
@@ -41,7 +42,8 @@ var expected = map[string]string{
 	"default_url": "a path such as \"/lab\"", "memory_max": "a size such as \"16G\", or \"infinity\"", "memory_high": "a size such as \"12G\", or \"infinity\"",
 	"cpu_quota": "a percentage of one processor such as \"400%\", or \"infinity\"", "tasks_max": "a whole number from 1, or \"infinity\"",
 	"start_timeout": "a time above zero, such as \"2m\"", "image_timeout": "a time above zero, such as \"15m\"", "stop_timeout": "a time above zero, such as \"20s\"",
-	"default": "true or false", "share": "true or false",
+	"default": "true or false", "persistent": "true or false", "share": "true or false",
+	"allow": "a list of image names, in which * stands for anything but /, such as \"quay.io/jupyter/*\"", "keep_former": "a whole number", "min_free": "a size such as \"5G\"",
 }
 
 func control(s string) bool {
@@ -88,6 +90,15 @@ func (i *image) UnmarshalText(b []byte) error {
 		return want("image", b)
 	}
 	i.string = s
+	return nil
+}
+
+// UnmarshalText wants a pattern that path.Match understands.
+func (p *pattern) UnmarshalText(b []byte) error {
+	if _, err := path.Match(string(b), ""); err != nil || len(b) == 0 || control(string(b)) {
+		return want("allow", b)
+	}
+	p.string = string(b)
 	return nil
 }
 

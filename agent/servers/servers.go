@@ -22,6 +22,7 @@ import (
 type launcher interface {
 	Start(ctx context.Context, req launcherbus.StartRequest) error
 	Stop(ctx context.Context, key ident.Key) error
+	Reset(ctx context.Context, key ident.Key) error
 	List(ctx context.Context) ([]launcherbus.Server, error)
 }
 

@@ -30,6 +30,8 @@ type world struct {
 	answers  bool          // whether servers answer HTTP
 	lines    []string
 	onStop   func(launcherbus.Event)
+	resets   []string
+	resetErr error
 	onStart  func(launcherbus.StartRequest) // before Start is answered
 }
 
@@ -58,6 +60,13 @@ func (w *world) Ensure(_ context.Context, profile string, step func(string)) err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.imageErr
+}
+
+func (w *world) Reset(_ context.Context, key ident.Key) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resets = append(w.resets, key.String())
+	return w.resetErr
 }
 
 func (w *world) Stop(_ context.Context, key ident.Key) error {

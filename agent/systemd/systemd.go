@@ -122,6 +122,38 @@ func (c *Conn) StartTransient(ctx context.Context, spec unit.Spec) (Wait, error)
 	})
 }
 
+// Attach moves processes into a unit's control group, below sub ("/runtime"). The unit
+// must have Delegate=; who asks must be root. A member's process cannot do so itself: the
+// kernel wants the right to write in the group that both have above them
+// (cgroups(7), "Cgroups v2 delegation").
+func (c *Conn) Attach(ctx context.Context, name, sub string, pids ...uint32) error {
+	manager := c.bus.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
+	if err := manager.CallWithContext(ctx, "org.freedesktop.systemd1.Manager.AttachProcessesToUnit", 0, name, sub, pids).Err; err != nil {
+		return fmt.Errorf("cannot move a process into unit %q: %w", name, named(err))
+	}
+	return nil
+}
+
+// Service is what systemd says of a service's processes.
+type Service struct {
+	User        string
+	MainPID     uint32
+	Environment []string
+}
+
+// Service gives one service. The error wraps ErrNotLoaded if systemd knows none.
+func (c *Conn) Service(ctx context.Context, name string) (Service, error) {
+	props, err := c.manager.GetUnitTypePropertiesContext(ctx, name, "Service")
+	if err != nil {
+		return Service{}, fmt.Errorf("unit %q: %w", name, named(err))
+	}
+	s := Service{}
+	s.User, _ = props["User"].(string)
+	s.MainPID, _ = props["MainPID"].(uint32)
+	s.Environment, _ = props["Environment"].([]string)
+	return s, nil
+}
+
 // Stop stops a unit. The error wraps ErrNotLoaded if there is none of that name.
 func (c *Conn) Stop(ctx context.Context, name string) (Wait, error) {
 	return c.job("stop "+name, func(result chan<- string) (int, error) {

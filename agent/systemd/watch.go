@@ -125,6 +125,9 @@ func value(v any) any {
 			if c.Root {
 				flags = append(flags, "privileged")
 			}
+			if c.Try {
+				flags = append(flags, "ignore-failure")
+			}
 			all = append(all, execCommand{c.Path, c.Args, flags})
 		}
 		return all

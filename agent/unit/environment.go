@@ -49,6 +49,7 @@ type Metadata struct {
 	Profile   string
 	TokenHash string
 	UID       uint32
+	Container string // its name in the member's store
 }
 
 // ReadMetadata reads back what Build wrote into a unit. It is false for a unit that the
@@ -67,7 +68,7 @@ func ReadMetadata(name string, environment []string) (Metadata, bool) {
 	if err != nil || values[envProfile] == "" {
 		return Metadata{}, false
 	}
-	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid)}, true
+	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid), values[envContainer]}, true
 }
 
 // Version is Podman's.

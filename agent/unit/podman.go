@@ -19,9 +19,13 @@ const DNSForward = "169.254.1.1"
 
 // view is the first ExecStartPre: it makes the member's view of the shared images.
 func (in Input) view() Command {
-	return Command{Path: Viewer, Root: true, Args: escape([]string{Viewer, "mount", "--user", in.Key.User.String(), "--server", in.Key.Server.String(),
+	args := []string{Viewer, "mount", "--user", in.Key.User.String(), "--server", in.Key.Server.String(),
 		"--uid", strconv.FormatUint(uint64(in.UID), 10), "--gid", strconv.FormatUint(uint64(in.GID), 10),
-		"--map", string(in.Profile.UserMapping), "--image", in.Profile.Image, "--share=" + strconv.FormatBool(in.Policy.Images.Share)})}
+		"--map", string(in.Profile.UserMapping), "--image", in.Profile.Image, "--share=" + strconv.FormatBool(in.Policy.Images.Share)}
+	if in.Profile.Persistent {
+		args = append(args, "--keep", in.Profile.Name)
+	}
+	return Command{Path: Viewer, Root: true, Args: escape(args)}
 }
 
 // unview is the last ExecStopPost.
@@ -45,7 +49,17 @@ func (in Input) prepare() []string {
 
 // run is ExecStart.
 func (in Input) run() []string {
-	args := []string{Podman, "--events-backend=file", "run", "--rm", "--replace", "--name", ContainerName(in.Key), "--pull=never",
+	if in.Profile.Persistent {
+		return in.runKept()
+	}
+	// systemd expands these two; everything else stands for itself.
+	return slices.Concat(escape([]string{Podman, "--events-backend=file", "run", "--rm", "--replace"}), escape(in.container()),
+		[]string{"--env-file", "${CREDENTIALS_DIRECTORY}/env", "${" + EnvImage + "}"}, escape(in.payload()))
+}
+
+// container is podman run's options for one container, without the server's environment.
+func (in Input) container() []string {
+	args := []string{"--name", in.containerName(), "--pull=never",
 		// The container's start is the unit's, its processes live in the unit's cgroup, its
 		// output goes to the unit's journal once.
 		"--sdnotify=conmon", "--cgroups=split", "--log-driver=passthrough",
@@ -62,10 +76,7 @@ func (in Input) run() []string {
 	args = append(args, in.network()...)
 	args = append(args, in.environmentArgs()...)
 	args = append(args, in.mounts()...)
-	args = escape(append(args, "--workdir", in.notebookDir()))
-	// systemd expands these two; everything else stands for itself.
-	args = append(args, "--env-file", "${CREDENTIALS_DIRECTORY}/env", "${"+EnvImage+"}")
-	return append(args, escape(in.payload())...)
+	return append(args, "--workdir", in.notebookDir())
 }
 
 func (in Input) mapping() []string {
@@ -85,7 +96,7 @@ func (in Input) network() []string {
 
 func (in Input) apiPort() string { return strconv.Itoa(int(in.Policy.Host.HubAPIPort)) }
 
-func (in Input) pidFile() string { return RunRoot(in.UID) + "-" + ContainerName(in.Key) + ".pid" }
+func (in Input) pidFile() string { return RunRoot(in.UID) + "-" + in.containerName() + ".pid" }
 
 func (in Input) environmentArgs() []string {
 	args := []string{"--env", "HOME=" + in.home()}

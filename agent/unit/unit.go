@@ -37,6 +37,7 @@ const (
 	envProfile   = "GIFFORD_PROFILE"
 	envTokenHash = "GIFFORD_TOKEN_SHA256"
 	envUID       = "GIFFORD_UID"
+	envContainer = "GIFFORD_CONTAINER"
 )
 
 // EnvImage is the variable by which gifford-view tells the unit's other commands what
@@ -67,6 +68,7 @@ type Command struct {
 	Path string
 	Args []string // Args[0] is the path again
 	Root bool     // run with full privileges, as "+" has it in systemd.service(5)
+	Try  bool     // a failure counts for nothing, as "-" has it
 }
 
 // Credential is one entry of LoadCredential, D-Bus type (ss).
@@ -111,7 +113,7 @@ func (in Input) service() []Property {
 		{"UMask", in.Policy.Host.UMask},
 		{"WorkingDirectory", UserDir(in.Key.User)},
 		{"LoadCredential", []Credential{{"env", CredentialPath(in.Key)}}},
-		{"Environment", in.environment()},
+		{"Environment", in.environment(path.Join(ViewDir(in.Key), "storage.conf"))},
 		// Read anew for each command: gifford-view, the first, writes it.
 		{"EnvironmentFiles", []EnvironmentFile{{ViewDir(in.Key) + "/image.env", true}}},
 		{"SyslogIdentifier", "jupyter-" + in.Key.User.String()},
@@ -122,13 +124,13 @@ func (in Input) service() []Property {
 }
 
 func (in Input) commands() []Property {
-	name := ContainerName(in.Key)
+	name := in.containerName()
 	props := []Property{
 		{"ExecStartPreEx", []Command{in.view(), command(in.prepare()...)}},
 		{"ExecStartEx", []Command{command(in.run()...)}},
 		{"ExecStopEx", []Command{command(Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), name)}},
-		// A killed podman leaves its container behind, and the next start of that name would fail.
-		{"ExecStopPostEx", []Command{command(Podman, "rm", "--force", "--ignore", "--time=0", name), in.unview()}},
+		// The view goes whether or not podman can remove the container now.
+		{"ExecStopPostEx", []Command{{Path: Podman, Args: in.afterEnd(), Try: true}, in.unview()}},
 	}
 	if !in.Podman.hasPasta() {
 		props = append(props, Property{"ExecStartPostEx", []Command{command(Helper, "network",
@@ -148,15 +150,16 @@ func (in Input) limits() []Property {
 }
 
 // environment is podman's. HOME is local, so that podman never touches the network home.
-func (in Input) environment() []string {
+func (in Input) environment(storageConf string) []string {
 	uid := strconv.FormatUint(uint64(in.UID), 10)
 	env := []string{
 		"HOME=" + UserDir(in.Key.User),
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"XDG_RUNTIME_DIR=/run/user/" + uid,
-		"CONTAINERS_STORAGE_CONF=" + path.Join(ViewDir(in.Key), "storage.conf"),
+		"CONTAINERS_STORAGE_CONF=" + storageConf,
 		envUID + "=" + uid,
 		envProfile + "=" + in.Profile.Name,
+		envContainer + "=" + in.containerName(),
 		envTokenHash + "=" + in.TokenHash,
 	}
 	if !in.Podman.hasPasta() {

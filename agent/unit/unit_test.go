@@ -45,6 +45,14 @@ image = "quay.io/jupyter/scipy-notebook:latest"
 archive = "/srv/images/scipy.tar"
 `
 
+const kept = `
+[profile.lab]
+image = "quay.io/jupyter/scipy-notebook:latest"
+persistent = true
+env = { PRICE = "$5" }
+args = ["--x='y'"]
+`
+
 const own = "[profile.own]\nimage = \"quay.io/jupyter/base-notebook\"\ncommand = []\n"
 
 func input(t *testing.T, text, user, server string, v Version) Input {
@@ -63,11 +71,14 @@ func input(t *testing.T, text, user, server string, v Version) Input {
 // TestGolden shows whole units; -update writes them anew for a reader's eye.
 func TestGolden(t *testing.T) {
 	tests := map[string]Input{
-		"plain":       input(t, plain, "alice", "", Version{5, 4}),
-		"named":       input(t, plain, "alice", "gpu-2", Version{4, 9}),
-		"old-podman":  input(t, plain, "bob", "", Version{4, 3}),
-		"hostile":     input(t, hostile, "a.b-c_", "x", Version{5, 0}),
-		"own-command": input(t, own, "alice", "", Version{5, 4}),
+		"plain":                  input(t, plain, "alice", "", Version{5, 4}),
+		"named":                  input(t, plain, "alice", "gpu-2", Version{4, 9}),
+		"old-podman":             input(t, plain, "bob", "", Version{4, 3}),
+		"hostile":                input(t, hostile, "a.b-c_", "x", Version{5, 0}),
+		"persistent":             input(t, kept, "alice", "gpu-2", Version{5, 4}),
+		"persistent-old-podman":  input(t, kept, "alice", "", Version{4, 3}),
+		"persistent-own-command": input(t, own+"persistent = true\n", "alice", "", Version{5, 4}),
+		"own-command":            input(t, own, "alice", "", Version{5, 4}),
 	}
 	for name, in := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +108,9 @@ func show(b *strings.Builder, p Property) {
 		root := ""
 		if c.Root {
 			root = " (as root)"
+		}
+		if c.Try {
+			root += " (may fail)"
 		}
 		fmt.Fprintf(b, "%s%s\n", p.Name, root)
 		for _, a := range c.Args {
@@ -131,7 +145,7 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 	got, ok := ReadMetadata("jupyter-alice:gpu-2.service", environment)
-	if want := (Metadata{in.Key, "lab", "00ff", 5001}); !ok || got != want {
+	if want := (Metadata{in.Key, "lab", "00ff", 5001, "jupyter-alice--gpu-2"}); !ok || got != want {
 		t.Errorf("got %v, %v; want %v", got, ok, want)
 	}
 	for name, env := range map[string][]string{
@@ -155,7 +169,7 @@ func TestNames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{user + " " + ContainerName(key), SocketPath(key), CredentialPath(key)} {
+			for _, name := range []string{user + " " + ContainerName(key), user + " " + KeptName(key, "b"), user + " " + KeptName(key, "b-c"), SocketPath(key), CredentialPath(key)} {
 				if other, taken := seen[name]; taken {
 					t.Errorf("%v and %v are both %q", key, other, name)
 				}

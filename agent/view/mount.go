@@ -16,28 +16,38 @@ var errNoIDMap = errors.New("idmapped mounts are not possible here")
 // attach puts an idmapped, read-only mount of source at target, which both are folders
 // that are open: nobody can put another in their place.
 func attach(source, target *os.File, uids, gids IDMap) error {
-	userns, err := userNamespace(uids, gids)
+	tree, err := cloneMapped(source, uids, gids)
 	if err != nil {
 		return err
+	}
+	defer unix.Close(tree)
+	if err := unix.MoveMount(tree, "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
+		return fmt.Errorf("move_mount: %w", err)
+	}
+	return nil
+}
+
+// cloneMapped makes the mount, which is nowhere yet and goes when its descriptor is closed.
+func cloneMapped(source *os.File, uids, gids IDMap) (int, error) {
+	userns, err := userNamespace(uids, gids)
+	if err != nil {
+		return -1, err
 	}
 	defer userns.Close()
 	tree, err := unix.OpenTree(int(source.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
 	if err != nil {
-		return fmt.Errorf("open_tree: %w", noIDMap(err))
+		return -1, fmt.Errorf("open_tree: %w", noIDMap(err))
 	}
-	defer unix.Close(tree)
 	err = unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &unix.MountAttr{
 		// No MOUNT_ATTR_NOEXEC: overlayfs would hand it on to the container's programs.
 		Attr_set:  unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_IDMAP,
 		Userns_fd: uint64(userns.Fd()),
 	})
 	if err != nil {
-		return fmt.Errorf("mount_setattr: %w", noIDMap(err))
+		_ = unix.Close(tree)
+		return -1, fmt.Errorf("mount_setattr: %w", noIDMap(err))
 	}
-	if err := unix.MoveMount(tree, "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-		return fmt.Errorf("move_mount: %w", err)
-	}
-	return nil
+	return tree, nil
 }
 
 // noIDMap marks what mount_setattr(2) and open_tree(2) say where there are no idmapped

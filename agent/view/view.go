@@ -26,17 +26,20 @@ type Request struct {
 	Mapping policy.Mapping
 	Image   string // as the profile names it
 	Share   bool   // false: the policy wants every member to have a copy
+	// Keep is the profile for which the server's container is kept: it goes on with the
+	// image that it was made from. "" for a container that ends with its unit. Optional.
+	Keep string
 }
 
 // Host is where things are; tests have another.
 type Host struct {
-	RunDir, Store, EtcDir string
-	Warn                  io.Writer // what people read in the unit's journal
+	RunDir, StateDir, Store, EtcDir string
+	Warn                            io.Writer // what people read in the unit's journal
 }
 
 // Standard is the host of the package.
 func Standard(warn io.Writer) Host {
-	return Host{RunDir: unit.RunDir, Store: imagestore.Dir, EtcDir: "/etc", Warn: warn}
+	return Host{RunDir: unit.RunDir, StateDir: unit.StateDir, Store: imagestore.Dir, EtcDir: "/etc", Warn: warn}
 }
 
 // Mount makes the view of a server's image and says by what name the unit is to run it.
@@ -64,13 +67,61 @@ func (h Host) Mount(r Request) error {
 	if err := h.settings(dir, r, image, true); err != nil {
 		return err
 	}
-	return h.record(r.Key, image)
+	if err := h.record(path.Join(h.RunDir, "images"), r.Key.Unit(), image); err != nil || r.Keep == "" {
+		return err
+	}
+	return h.record(h.keptDir(r.Key), keptFile(r), image)
+}
+
+// keptDir and keptFile name the record of the image that a kept container needs.
+func (h Host) keptDir(key ident.Key) string {
+	return path.Join(h.StateDir, "images", unit.SocketDirParts(key)[1])
+}
+
+func keptFile(r Request) string { return unit.SocketDirParts(r.Key)[2] + "." + r.Keep }
+
+// wanted is the image to look for: the one of the kept container, or the profile's.
+func (h Host) wanted(r Request, store *imagestore.Store) (imagestore.Image, error) {
+	if r.Keep != "" {
+		data, err := os.ReadFile(path.Join(h.keptDir(r.Key), keptFile(r)))
+		if id := strings.TrimSpace(string(data)); err == nil && imagestore.IsID(id) {
+			image, err := store.Find(id)
+			if !errors.Is(err, imagestore.ErrNotFound) {
+				return image, err
+			}
+			_, _ = fmt.Fprintf(h.Warn, "the image %.12s, from which the kept container was made, is no longer in the store\n", id)
+		}
+	}
+	return store.Find(r.Image)
 }
 
 // Unmount takes the view of a server away, and what says that the server needs its image.
 func (h Host) Unmount(key ident.Key) error {
 	dir := path.Join(h.RunDir, unit.ViewParts(key))
 	return errors.Join(detach(path.Join(dir, "overlay")), os.RemoveAll(dir), removeIfThere(path.Join(h.RunDir, "images", key.Unit())))
+}
+
+// Probe tells why members cannot share the store's images; nil when they can. It mounts
+// nothing anywhere.
+func (h Host) Probe() error {
+	store, err := imagestore.Open(h.Store)
+	if err != nil {
+		return err
+	}
+	store.Close()
+	source, err := openFolder(path.Join(h.Store, "overlay"))
+	if errors.Is(err, fs.ErrNotExist) {
+		source, err = openFolder(path.Dir(h.Store)) // nothing was pulled yet
+	}
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	tree, err := cloneMapped(source, IDMap{{1, 100000, 1}}, IDMap{{1, 100000, 1}})
+	if err != nil {
+		return fmt.Errorf("the file system of %s: %w", source.Name(), err)
+	}
+	return unix.Close(tree)
 }
 
 func removeIfThere(name string) error {
@@ -133,7 +184,7 @@ func (h Host) share(dir *os.Root, r Request) (string, error) {
 		return "", slowly(err)
 	}
 	defer store.Close()
-	image, err := store.Find(r.Image)
+	image, err := h.wanted(r, store)
 	if err != nil {
 		return "", slowly(err)
 	}
@@ -280,12 +331,15 @@ func (h Host) settings(dir *os.Root, r Request, image string, shared bool) error
 	return errors.Join(write(dir, "storage.conf", []byte(conf)), write(dir, "image.env", []byte(unit.EnvImage+"="+image+"\n")))
 }
 
-// record notes that the unit needs the image, for the keeper and the launcher.
-func (h Host) record(key ident.Key, image string) error {
-	root, err := os.OpenRoot(path.Join(h.RunDir, "images"))
+// record notes, for the keeper and the launcher, that an image is needed.
+func (h Host) record(dir, name, image string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return write(root, key.Unit(), []byte(image+"\n"))
+	return errors.Join(root.Chmod(".", 0o755), write(root, name, []byte(image+"\n")))
 }

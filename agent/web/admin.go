@@ -99,10 +99,14 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 	}
 	profiles, _ := s.profiles(r.Context())
 	images := s.runningImages(r.Context())
+	kept := s.kept(r.Context())
 	for _, u := range found {
 		v, err := s.userView(r.Context(), m, u, profiles, images, body.Here)
 		if err != nil {
 			return err
+		}
+		for i := range v.Servers {
+			v.Servers[i] = s.withKept(v.Servers[i], kept)
 		}
 		body.Users = append(body.Users, v)
 	}

@@ -58,14 +58,15 @@ func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, statu
 	profiles, warning := s.profiles(r.Context())
 	images := s.runningImages(r.Context())
 	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
-	body := homeBody{Own: s.view(m, srv, profiles), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m)}
+	kept := s.kept(r.Context())
+	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m)}
 	body.Own.Older = older(srv, images, profiles)
 	named, titles, err := s.named(r.Context(), m.User)
 	if err != nil {
 		return err
 	}
 	for _, srv := range named {
-		v := s.view(m, srv, profiles)
+		v := s.withKept(s.view(m, srv, profiles), kept)
 		v.Title, v.Older = orElse(titles[srv.Key], v.Name), older(srv, images, profiles)
 		body.Named = append(body.Named, v)
 	}

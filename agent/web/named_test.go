@@ -157,6 +157,9 @@ func TestDeleteServer(t *testing.T) {
 	if got := answer(h.post("/hub/delete/alice/x", "alice", url.Values{"next": {"/hub/admin?q=x"}})); got != "See Other /hub/admin?q=x" {
 		t.Errorf("%s", got)
 	}
+	if len(h.servers.resets) != 1 || h.servers.resets[0] != "alice:x" {
+		t.Errorf("what was kept of it is not removed: %v", h.servers.resets)
+	}
 	x := key("alice:x")
 	if _, err := h.db.ServerByKey(t.Context(), x); err == nil {
 		t.Error("the server is still remembered")

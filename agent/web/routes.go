@@ -33,7 +33,7 @@ type route struct {
 }
 
 // routes is everything that the hub serves to people (JupyterHub's URLs:
-// jupyterhub/handlers/{base,pages,login}.py). hub/stop and hub/keep are ours.
+// jupyterhub/handlers/{base,pages,login}.py). hub/stop, hub/reset and hub/keep are ours.
 func routes() []route {
 	return []route{
 		{"GET", "hub", Anyone, (*Web).addSlash},
@@ -77,6 +77,10 @@ func routes() []route {
 		{"GET", "hub/spawn-pending/{user}/{server}", SignedIn, (*Web).pending},
 		{"POST", "hub/servers", SignedIn, (*Web).addServer},
 		{"POST", "hub/delete/{user}/{server}", SignedIn, (*Web).deleteServer},
+		{"GET", "hub/reset/{user}", SignedIn, (*Web).resetPage},
+		{"GET", "hub/reset/{user}/{server}", SignedIn, (*Web).resetPage},
+		{"POST", "hub/reset/{user}", SignedIn, (*Web).reset},
+		{"POST", "hub/reset/{user}/{server}", SignedIn, (*Web).reset},
 		{"POST", "hub/keep/{user}", SignedIn, (*Web).keep},
 		{"POST", "hub/keep/{user}/{server}", SignedIn, (*Web).keep},
 		{"POST", "hub/stop/{user}", SignedIn, (*Web).stop},

@@ -15,6 +15,7 @@ import (
 
 // sureBody asks whether something shall be deleted.
 type sureBody struct {
+	Verb   string // of the button; "" is "Delete"
 	Action string // URL path that takes a POST
 	Field  string // what is deleted: the field's name and value
 	Value  string

@@ -34,6 +34,8 @@ type serverView struct {
 	Watch    string // URL path of the starting page
 	Delete   string // URL path that takes a POST; "" where it cannot be deleted now
 	Share    string // URL path; "" where it may not be shared
+	Reset    string // URL path of the page that asks; "" where nothing is kept or it may not be reset
+	Outdated bool   // what is kept was made from other settings than the profile's present ones
 	Keep     string // URL path that takes a POST; "" where nothing is to be put off
 	Back     string // URL path to go to after a stop; "" is the home page
 	End      *endView

@@ -63,6 +63,7 @@ type manager interface {
 	Of(user ident.User) []servers.Server
 	Start(key ident.Key, profile string) error
 	Stop(ctx context.Context, key ident.Key) error
+	Reset(ctx context.Context, key ident.Key) error
 }
 
 // Action is what somebody does with what is not their own.
@@ -75,6 +76,7 @@ const (
 	StopServer   Action = "server-stop"
 	DeleteServer Action = "server-delete"
 	KeepServer   Action = "server-keep"
+	ResetServer  Action = "server-reset"
 	AddUser      Action = "user-add"
 	DeleteUser   Action = "user-delete"
 	MakeAdmin    Action = "user-make-admin"
@@ -148,6 +150,8 @@ type Config struct {
 	// Background runs what outlasts a request, in a goroutine of its own; the context ends
 	// with the hub, which waits. Required with a Keeper.
 	Background func(work func(ctx context.Context))
+	// Kept gives what persistent profiles keep of stopped and running servers. Optional.
+	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
 	// Audit is called for each Deed before it is answered.
 	Audit func(r *http.Request, d Deed)
 	// Log gets failed requests and, at debug level, reports of browsers.

@@ -103,10 +103,12 @@ func (f *fakeLogin) Ready(context.Context) error         { return f.fails }
 
 // fakeServers is a table in which starts and stops do nothing but be noted.
 type fakeServers struct {
-	table   map[ident.Key]servers.Server
-	started []string
-	stopped []string
-	stopErr error
+	table    map[ident.Key]servers.Server
+	started  []string
+	stopped  []string
+	stopErr  error
+	resets   []string
+	resetErr error
 }
 
 func (f *fakeServers) Get(k ident.Key) servers.Server {
@@ -137,6 +139,11 @@ func (f *fakeServers) Start(k ident.Key, profile string) error {
 	}
 	f.started = append(f.started, k.String()+" "+profile)
 	return nil
+}
+
+func (f *fakeServers) Reset(_ context.Context, k ident.Key) error {
+	f.resets = append(f.resets, k.String())
+	return f.resetErr
 }
 
 func (f *fakeServers) Stop(_ context.Context, k ident.Key) error {

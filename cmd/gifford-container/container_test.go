@@ -88,7 +88,7 @@ func TestGet(t *testing.T) {
 func TestArguments(t *testing.T) {
 	tests := map[string][]string{
 		"none": {}, "unknown": {"rm"}, "no image": {"prepare"}, "strange flag": {"prepare", "--image", "a", "--privileged"},
-		"rest": {"prepare", "--image", "a", "b"}, "no port": {"network", "--pidfile", "x"}, "big port": {"network", "--pidfile", "x", "--port", "70000"},
+		"rest": {"prepare", "--image", "a", "b"}, "no port": {"network", "--pidfile", "x"}, "api": {"api", "--socket", "/x"}, "kept": {"kept", "--name", "x", "--"}, "forget": {"forget", "--"}, "forget all": {"forget", "--all"}, "big port": {"network", "--pidfile", "x", "--port", "70000"},
 	}
 	for name, args := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,9 @@ import (
 
 const usage = `usage:
   gifford-container prepare --image REF --pull missing|never [--archive FILE] [--directory DIR] [--profile NAME] [--timeout 15m]
+  gifford-container kept --name CONTAINER --image REF --settings HASH --environment FILE -- [OPTION…] -- [COMMAND…]
+  gifford-container forget -- CONTAINER…
+  gifford-container api --socket FILE --unit SERVER-UNIT
   gifford-container network --pidfile FILE --port PORT
   gifford-container --version
 `
@@ -48,6 +51,12 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "prepare":
 		return prepare(ctx, args[1:])
+	case "api":
+		return api(ctx, args[1:])
+	case "kept":
+		return runKept(ctx, args[1:])
+	case "forget":
+		return forget(ctx, args[1:])
 	case "network":
 		return network(ctx, args[1:])
 	case "--version":

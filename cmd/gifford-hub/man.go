@@ -79,7 +79,7 @@ func manCommands(w io.Writer, root *cobra.Command) error {
 	p.item("1", "It failed, or `check` found a failure. The reason, and where there is one a next step, is on standard error.")
 	p.item("2", "The command line cannot be understood.")
 	p.line(".PP")
-	p.text("`servers logs` gives journalctl's.")
+	p.text("`servers logs` gives journalctl's, `servers shell` the command's, or 125 when it could not be run.")
 	p.section("FILES")
 	p.item(config.DefaultFile, "The settings, gifford-hub.toml(5).")
 	p.item(config.DefaultSecrets, "Secrets that systemd hands to the hub: `client-secret`, and `oauth.env`, a Docker env file with OAUTH_CALLBACK_URL, OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.")

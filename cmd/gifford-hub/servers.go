@@ -17,15 +17,15 @@ import (
 func (a *app) serversCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "servers",
-		Short: "List, start and stop members' servers, and read their logs",
-		Long: `Lists, starts and stops members' servers through the running hub, and reads their logs from
-the journal. Only root may do it.`,
+		Short: "List, start, stop and reset members' servers, read their logs, open a shell in one",
+		Long: `Lists, starts, stops and resets members' servers through the running hub, reads their logs
+from the journal, and opens a shell in one. Only root may do it.`,
 		Example: `  sudo gifford-hub servers list
   sudo gifford-hub servers logs alice`,
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.listCommand(), a.startCommand(), a.stopCommand(), a.logsCommand())
+	cmd.AddCommand(a.listCommand(), a.startCommand(), a.stopCommand(), a.logsCommand(), a.shellCommand(), a.resetCommand())
 	return cmd
 }
 
@@ -76,7 +76,16 @@ func writeServers(w io.Writer, list []control.Server, now time.Time) error {
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", ident.Key{User: s.User, Server: s.Server}, s.State,
 			age(now.Sub(s.Since)), orDash(s.Profile), orDash(s.Image), activity, s.URL)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.Outdated {
+			k := ident.Key{User: s.User, Server: s.Server}
+			_, _ = fmt.Fprintf(w, "%s: settings of profile %s changed since this container was made; they count after: gifford-hub servers reset --stop %s\n", k, s.Profile, k)
+		}
+	}
+	return nil
 }
 
 // age is a duration as people say it.

@@ -23,10 +23,18 @@ var version = "development"
 
 func main() {
 	config := flag.String("config", policy.File, "read the policy from `FILE`")
+	imageAccount := flag.Bool("image-account", false, "give the image keeper's account its subordinate ids and exit")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Parse()
 	if *showVersion {
 		fmt.Println("gifford-launcher", version)
+		return
+	}
+	if *imageAccount {
+		if err := launcher.PrepareImageAccount(*config); err != nil {
+			fmt.Fprintf(os.Stderr, "gifford-launcher: %v\n", err)
+			os.Exit(1)
+		}
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)

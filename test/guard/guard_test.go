@@ -11,6 +11,9 @@ import (
 	"testing"
 )
 
+// podman is the connection of Podman's client, which all of it links.
+const podman = "github.com/containers/podman/v4/pkg/bindings"
+
 const module = "github.com/gifford-lab/gifford-hub/"
 
 // deps gives all packages that a command links.
@@ -33,9 +36,10 @@ func deps(t *testing.T, command string) map[string]bool {
 // TestLinks checks what each program must never contain.
 func TestLinks(t *testing.T) {
 	never := map[string][]string{
-		"gifford-hub": {module + "agent/launcher", module + "agent/systemd", module + "agent/unit"},
+		"gifford-hub": {module + "agent/launcher", module + "agent/systemd", module + "agent/unit", module + "agent/memberpodman", podman},
 		"gifford-launcher": {"net/http", "html/template", "text/template", "database/sql", module + "agent/login", module + "agent/store",
-			"github.com/coreos/go-oidc/v3/oidc", "github.com/spf13/cobra"},
+			"github.com/coreos/go-oidc/v3/oidc", "github.com/spf13/cobra", podman},
+		"gifford-shell":     {"html/template", "database/sql", module + "agent/launcher", module + "agent/store", module + "agent/login", module + "agent/web"},
 		"gifford-container": {"net/http", "html/template", "database/sql", module + "agent/launcher", module + "agent/systemd"},
 	}
 	for command, packages := range never {

@@ -1,0 +1,29 @@
+package check
+
+import (
+	"context"
+	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+)
+
+// viewer is the program that makes members' views of the store.
+const viewer = "/usr/libexec/gifford-hub/gifford-view"
+
+// images tells whether members share the one store of images, and if not why starts are
+// slow.
+func images(ctx context.Context, r *run) []finding {
+	switch {
+	case r.policy == nil:
+		return unknown("", "the policy cannot be read")
+	case !r.policy.Images.Share:
+		return warn("share = true in [images] of "+policy.File, "share is false: every member has a copy of each image, made at the first start")
+	case !r.Host.Root():
+		return unknown(asRoot, "only root may look into the store")
+	}
+	if _, err := r.Host.Run(ctx, viewer, "probe"); err != nil {
+		why := strings.TrimPrefix(err.Error(), "gifford-view: ")
+		return warn("put /var/lib/gifford-images on ext4, xfs or btrfs of this host", "members cannot share images and get copies, which makes first starts slow: %s", why)
+	}
+	return ok("members share one store of images")
+}

@@ -1,0 +1,70 @@
+package imagestore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// LockName is the file below the launcher's "images" folder whose lock keeps images from
+// being removed while a view of one is made.
+const LockName = "lock"
+
+// Uses tells who needs which image, by its ID: units that run, from the launcher's run
+// folder, and containers that were kept ("alice/_.lab"), from its state folder.
+func Uses(runDir, stateDir string) (map[string][]string, error) {
+	uses := map[string][]string{}
+	for _, dir := range []string{runDir, stateDir} {
+		top := filepath.Join(dir, "images")
+		err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && (d.IsDir() || d.Name() == LockName) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			data, err := os.ReadFile(name)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // it has just ended
+			} else if err != nil {
+				return err
+			}
+			if id := strings.TrimSpace(string(data)); IsID(id) {
+				who, _ := filepath.Rel(top, name)
+				uses[id] = append(uses[id], who)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell which images are in use: %w", err)
+		}
+	}
+	return uses, nil
+}
+
+// Size gives the bytes of all layers, unpacked.
+func (s *Store) Size() int64 {
+	var sum int64
+	for _, l := range s.layers {
+		sum += l.number("diff-size")
+	}
+	return sum
+}
+
+// Layer is one layer of an image.
+type Layer struct {
+	Digest string // of the unpacked layer
+	Size   int64  // bytes, unpacked
+}
+
+// LayersOf gives the layers of an image, the lowest first.
+func (s *Store) LayersOf(img Image) []Layer {
+	var all []Layer
+	for i := len(img.Layers) - 1; i >= 0; i-- {
+		l := s.layers[img.Layers[i]]
+		all = append(all, Layer{l.text("diff-digest"), l.number("diff-size")})
+	}
+	return all
+}

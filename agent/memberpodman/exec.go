@@ -1,0 +1,75 @@
+package memberpodman
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containers/podman/v4/pkg/api/handlers"
+	"github.com/containers/podman/v4/pkg/bindings"
+	"github.com/containers/podman/v4/pkg/bindings/containers"
+	"github.com/sirupsen/logrus"
+)
+
+// Exec is a command to run in the container.
+type Exec struct {
+	Command  []string
+	Root     bool // as root of the container, else as the notebook's user
+	Terminal bool // give it a terminal of the caller's size; standard input must be one
+	Env      []string
+	// Stdin, Stdout and Stderr are this process's. With a terminal all goes to Stdout.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Run runs a command to its end and gives its exit status.
+func (a *API) Run(ctx context.Context, e Exec) (int, error) {
+	// The bindings log what goes wrong with the terminal; the caller has an error for that.
+	logrus.SetOutput(io.Discard)
+	conn, err := bindings.NewConnection(ctx, "unix://"+a.socket)
+	if err != nil {
+		return 0, fmt.Errorf("cannot reach podman's API: %w", err)
+	}
+	id, err := containers.ExecCreate(conn, a.Container, e.config())
+	if err != nil {
+		return 0, fmt.Errorf("cannot run a command in the container %s: %w", a.Container, err)
+	}
+	err = containers.ExecStartAndAttach(conn, id, new(containers.ExecStartAndAttachOptions).
+		WithInputStream(*bufio.NewReader(e.Stdin)).WithAttachInput(true).
+		WithOutputStream(noClose{e.Stdout}).WithAttachOutput(true).
+		WithErrorStream(noClose{e.Stderr}).WithAttachError(!e.Terminal))
+	if ctx.Err() != nil {
+		// Podman's API cannot end it, and its process number is the member's word: root must
+		// not signal that.
+		return 0, errors.New("interrupted; the command goes on in the container until it ends or the server stops")
+	} else if err != nil {
+		return 0, fmt.Errorf("cannot run a command in the container %s: %w", a.Container, err)
+	}
+	// ExecStartAndAttach has given the first connection away: this one is fresh.
+	conn, err = bindings.NewConnection(ctx, "unix://"+a.socket)
+	if err != nil {
+		return 0, fmt.Errorf("cannot learn how the command ended: %w", err)
+	}
+	session, err := containers.ExecInspect(conn, id, nil)
+	if err != nil {
+		return 0, fmt.Errorf("cannot learn how the command ended: %w", err)
+	}
+	return session.ExitCode, nil
+}
+
+func (e Exec) config() *handlers.ExecCreateConfig {
+	c := &handlers.ExecCreateConfig{}
+	c.Cmd, c.Tty, c.Env = e.Command, e.Terminal, e.Env
+	c.AttachStdin, c.AttachStdout, c.AttachStderr = true, true, !e.Terminal
+	if e.Root {
+		c.User = "root"
+	}
+	return c
+}
+
+// noClose keeps the bindings from closing the caller's streams.
+type noClose struct{ io.Writer }
+
+func (noClose) Close() error { return nil }

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+
+	"github.com/gifford-lab/gifford-hub/agent/unit"
+)
+
+// forget removes containers that were kept. Those that are gone already are fine.
+func forget(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("forget", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
+		return failf(unit.ExitUsage, "cannot read the arguments of forget\n%s", usage)
+	}
+	return image{podman: unit.Podman, out: os.Stderr}.remove(ctx, flags.Args())
+}
+
+// remove does it again after mending where podman asks to be mended first.
+func (i image) remove(ctx context.Context, names []string) error {
+	args := append([]string{"rm", "--force", "--ignore", "--time=0", "--"}, names...)
+	out, err := exec.CommandContext(ctx, i.podman, args...).CombinedOutput()
+	if err != nil && bytes.Contains(out, []byte(migrateAdvice)) {
+		if err := i.mend(ctx); err != nil {
+			return err
+		}
+		out, err = exec.CommandContext(ctx, i.podman, args...).CombinedOutput()
+	}
+	if err != nil {
+		return failf(unit.ExitPodman, "podman cannot remove the container: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+// Command gifford-shell runs a command in the container of a member's running server,
+// for "gifford-hub servers shell", which has told the hub's log of it. It is a program of
+// its own so that the hub links neither Podman's client nor systemd's. It must never be
+// started by anything but an administrator.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/memberpodman"
+	"github.com/gifford-lab/gifford-hub/agent/systemd"
+)
+
+const usage = `usage: gifford-shell [--root] --user USER [--server NAME] [--who ADMINISTRATOR] [-- COMMAND…]
+People use it as: gifford-hub servers shell`
+
+// exitOurs is the status when the command could not be run, as podman exec has it.
+const exitOurs = 125
+
+// version is set by the linker.
+var version = "development"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	status, err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gifford-hub:", err)
+		status = exitOurs
+	}
+	os.Exit(status)
+}
+
+func run(ctx context.Context, args []string) (int, error) {
+	flags := flag.NewFlagSet("gifford-shell", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprintln(os.Stderr, usage) }
+	root := flags.Bool("root", false, "")
+	user := flags.String("user", "", "")
+	server := flags.String("server", "", "")
+	who := flags.String("who", "root", "")
+	showVersion := flags.Bool("version", false, "")
+	if err := flags.Parse(args); err != nil {
+		return 0, err
+	}
+	if *showVersion {
+		fmt.Println("gifford-shell", version)
+		return 0, nil
+	}
+	key, err := ident.ParseKey(*user, *server)
+	if err != nil {
+		return 0, err
+	}
+	return shell(ctx, key, *who, memberpodman.Exec{Command: command(flags.Args()), Root: *root})
+}
+
+// command is what was asked for, or the best shell that the image has.
+func command(args []string) []string {
+	if len(args) > 0 {
+		return args
+	}
+	return []string{"/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash -l; fi; exec sh -l"}
+}
+
+func shell(ctx context.Context, key ident.Key, who string, e memberpodman.Exec) (int, error) {
+	// An interrupt ends the command, not the connection by which its API is stopped.
+	sd, err := systemd.Connect(context.WithoutCancel(ctx))
+	if err != nil {
+		return 0, err
+	}
+	defer sd.Close()
+	api, err := memberpodman.Open(ctx, sd, key, printable(who))
+	if errors.Is(err, memberpodman.ErrNotRunning) {
+		return 0, fmt.Errorf("server %s does not run\nhint: gifford-hub servers start %s", key, key)
+	} else if err != nil {
+		return 0, err
+	}
+	defer api.Close()
+	e.Stdin, e.Stdout, e.Stderr = os.Stdin, os.Stdout, os.Stderr
+	e.Terminal = memberpodman.IsTerminal(os.Stdin) && memberpodman.IsTerminal(os.Stdout)
+	if term := os.Getenv("TERM"); e.Terminal && term != "" {
+		e.Env = append(e.Env, "TERM="+term)
+	}
+	return api.Run(ctx, e)
+}
+
+// printable makes a name safe for a unit's description.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+}
