@@ -131,6 +131,8 @@ func TestPull(t *testing.T) {
 	keeper.steps <- imagekeeper.Progress{Message: "fetching"}
 	keeper.steps <- imagekeeper.Progress{Layer: "sha256:" + strings.Repeat("a", 64), Message: "layer", Current: 1e6, Total: 4e6}
 	keeper.steps <- imagekeeper.Progress{Layer: "sha256:" + strings.Repeat("a", 64), Message: "layer", Current: 2e6, Total: 4e6}
+	keeper.steps <- imagekeeper.Progress{Layer: "cccc", Message: "Downloading", Current: 1e3, Total: 3e3}
+	keeper.steps <- imagekeeper.Progress{Layer: "cccc", Message: "Download complete"}
 	keeper.steps <- imagekeeper.Progress{Layer: "bbbb", Message: "layer", Current: 7e3} // the one before has been taken
 	text := body(t, h.do("GET", at, "dora"))
 	for _, want := range []string{"fetching", "aaaaaaaaaaaa", `value="50"`, "4.0 MB", `http-equiv="refresh"`, "/hub/admin/images/progress?name="} {
@@ -146,7 +148,7 @@ func TestPull(t *testing.T) {
 	close(keeper.steps)
 	stream := body(t, h.do("GET", strings.Replace(at, "/pull?", "/progress?", 1), "dora")) // ends with the pull
 	events := strings.Split(strings.TrimSpace(stream), "\n\n")
-	want := `data: {"name":"quay.io/lab/notebook:latest","message":"the registry refuses","layers":[{"id":"aaaaaaaaaaaa","message":"layer","percent":50,"known":true,"size":"4.0 MB"},{"id":"bbbb","message":"layer","percent":0,"known":false,"size":"7.0 kB"}],"over":true,"failed":true,"hint":"look at registry-auth.json"}`
+	want := `data: {"name":"quay.io/lab/notebook:latest","message":"the registry refuses","layers":[{"id":"aaaaaaaaaaaa","message":"layer","percent":50,"known":true,"size":"4.0 MB"},{"id":"cccc","message":"Download complete","percent":100,"known":true,"size":"3.0 kB"},{"id":"bbbb","message":"layer","percent":0,"known":false,"size":"7.0 kB"}],"over":true,"failed":true,"hint":"look at registry-auth.json"}`
 	if diff := cmp.Diff(want, events[len(events)-1]); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

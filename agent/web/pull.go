@@ -58,11 +58,17 @@ func (p *pull) step(s imagekeeper.Progress) {
 		if l.Known {
 			l.Percent = int(min(100, max(0, s.Current)*100/s.Total))
 		}
-		if at := slices.IndexFunc(v.Layers, func(o layerView) bool { return o.ID == l.ID }); at >= 0 {
-			v.Layers[at] = l
-		} else {
-			v.Layers = append(v.Layers, l)
+		if s.LayerOver() {
+			l.Percent, l.Known = 100, true
 		}
+		at := slices.IndexFunc(v.Layers, func(o layerView) bool { return o.ID == l.ID })
+		if at < 0 {
+			at, v.Layers = len(v.Layers), append(v.Layers, layerView{})
+		}
+		if s.Total == 0 && s.Current == 0 {
+			l.Size = v.Layers[at].Size // the first and last steps leave it out
+		}
+		v.Layers[at] = l
 	})
 }
 

@@ -80,9 +80,10 @@ func pullImage(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(w)
 	layer := "sha256:" + strings.Repeat("a", 64)
 	_ = enc.Encode(imagekeeper.Progress{Image: name, Message: "asking the registry"})
-	for _, at := range []int64{0, 500, 1000} {
-		_ = enc.Encode(imagekeeper.Progress{Image: name, Layer: layer, Message: "layer", Current: at, Total: 1000})
+	for _, at := range []int64{0, 500} {
+		_ = enc.Encode(imagekeeper.Progress{Image: name, Layer: layer, Message: "Downloading", Current: at, Total: 1000})
 	}
+	_ = enc.Encode(imagekeeper.Progress{Image: name, Layer: layer, Message: "Download complete"})
 	if strings.Contains(name, "broken") {
 		_ = enc.Encode(imagekeeper.Progress{Image: name, Message: "the registry broke off", Failed: true, Hint: "try again"})
 		return
@@ -134,7 +135,7 @@ func rollbackImage(w http.ResponseWriter, r *http.Request) {
 // anew is wiped first.
 func TestStepsOnATerminal(t *testing.T) {
 	var out strings.Builder
-	s := &steps{w: &out, width: func() int { return 21 }}
+	s := &steps{w: &out, over: map[[2]string]bool{}, width: func() int { return 21 }}
 	layer := func(id string, at int64) {
 		s.last = time.Time{} // a redraw is due
 		s.step(imagekeeper.Progress{Image: "x", Layer: id, Message: "coming", Current: at, Total: 1000})
@@ -143,9 +144,11 @@ func TestStepsOnATerminal(t *testing.T) {
 	layer("aaaa", 0)
 	layer("bbbb", 500)
 	layer("aaaa", 1000)
+	s.step(imagekeeper.Progress{Image: "x", Layer: "aaaa", Message: "Download complete"}) // told once
+	s.step(imagekeeper.Progress{Image: "x", Layer: "cccc", Message: "Already exists"})
 	s.step(imagekeeper.Progress{Image: "x", Message: "broke off"})
 	s.end()
-	want := []string{"x: asking", "aaaa coming 1.0 kB", "x: broke off", "bbbb coming  50% of "}
+	want := []string{"x: asking", "aaaa coming 1.0 kB", "cccc Already exists", "x: broke off", "bbbb coming  50% of "}
 	if diff := cmp.Diff(want, screen(out.String())); diff != "" {
 		t.Errorf("the screen, -want +got:\n%s\nwritten: %q", diff, out.String())
 	}

@@ -21,14 +21,15 @@ const redrawEvery = 100 * time.Millisecond
 // so that an image of more layers than the terminal has lines does no harm.
 type steps struct {
 	w      io.Writer
-	width  func() int // of the terminal; nil when there is none
-	layers []imagekeeper.Progress
-	drawn  int // lines that stand below
+	width  func() int             // of the terminal; nil when there is none
+	layers []imagekeeper.Progress // on their way
+	over   map[[2]string]bool     // image and layer that have come
+	drawn  int                    // lines that stand below
 	last   time.Time
 }
 
 func newSteps(w io.Writer) *steps {
-	s := &steps{w: w}
+	s := &steps{w: w, over: map[[2]string]bool{}}
 	f, ok := w.(*os.File)
 	if ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		s.width = func() int {
@@ -47,13 +48,18 @@ func (s *steps) step(p imagekeeper.Progress) {
 		s.say(whole(p))
 		return
 	}
+	which := [2]string{p.Image, p.Layer}
 	at := slices.IndexFunc(s.layers, func(l imagekeeper.Progress) bool { return l.Image == p.Image && l.Layer == p.Layer })
-	over := p.Total > 0 && p.Current >= p.Total
+	if at >= 0 && p.Total == 0 {
+		p.Total = s.layers[at].Total // the last step leaves it out
+	}
 	switch {
-	case over && at < 0: // one that is there already, or came at once
-		s.say(layerLine(p))
-	case over:
-		s.layers = slices.Delete(s.layers, at, at+1)
+	case s.over[which]: // what more is said of it is nothing new
+	case p.LayerOver():
+		if at >= 0 {
+			s.layers = slices.Delete(s.layers, at, at+1)
+		}
+		s.over[which], p.Current = true, p.Total
 		s.say(layerLine(p))
 	case at < 0:
 		s.layers = append(s.layers, p)
