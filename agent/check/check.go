@@ -126,6 +126,7 @@ func table() []check {
 		{"sockets", "systemd holds the hub's ports, so that a restart refuses nobody", sockets},
 		{"state", "the database and the keys are there", state},
 		{"cluster", "notebooks see it read-only", cluster},
+		{"disk", "a notebook that cannot write loses work", diskSpace},
 		{"member", "what a start for this member needs", member},
 	}
 }

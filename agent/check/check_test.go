@@ -65,6 +65,7 @@ func TestFindings(t *testing.T) {
 				return nil, &config.Unreadable{File: "f", Err: fs.ErrPermission}
 			}
 		}, "settings", Unknown, "cannot read f", "sudo"},
+		"full disk": {func(_ *testing.T, h *fake, _ *Config) { h.free["/cluster"] = 4 }, "disk", Warn, "only 4 bytes of 100 bytes are free at /cluster", "gifford-hub disk"},
 		"bad policy": {func(_ *testing.T, _ *fake, c *Config) {
 			c.LoadPolicy = func() (*policy.Policy, error) { return nil, policy.Problems{{File: "launcher.toml", Line: 3}} }
 		}, "policy", Fail, "launcher.toml:3", "sudoedit launcher.toml"},

@@ -34,6 +34,7 @@ type fake struct {
 	commands  map[string]string // "podman --version" -> output; what is missing fails
 	listeners map[int]string
 	pages     map[string]string
+	free      map[string]int64 // of 100 bytes; what is missing is not there
 }
 
 func (f *fake) Root() bool { return !f.user }
@@ -61,6 +62,13 @@ func (f *fake) Run(_ context.Context, name string, args ...string) (string, erro
 }
 
 func (f *fake) Listener(port int) (string, error) { return f.listeners[port], nil }
+
+func (f *fake) Free(path string) (free, total int64, err error) {
+	if n, ok := f.free[path]; ok {
+		return n, 100, nil
+	}
+	return 0, 0, &fs.PathError{Op: "statfs", Path: path, Err: fs.ErrNotExist}
+}
 
 func (f *fake) Fetch(_ context.Context, url string) ([]byte, error) {
 	if page, ok := f.pages[url]; ok {
@@ -117,6 +125,7 @@ func goodHost(t *testing.T) *fake {
 			socketShow:        "LoadState=loaded\nActiveState=active\nListen=[::]:443 (Stream)\nListen=[::]:80 (Stream)",
 			apiShow:           "LoadState=loaded\nActiveState=active\nListen=127.0.0.1:8081 (Stream)",
 		},
+		free:  map[string]int64{"/var/lib/gifford-launcher": 50, "/cluster": 50},
 		pages: map[string]string{discover: `{"issuer":"https://id.example.org","authorization_endpoint":"a","token_endpoint":"t","jwks_uri":"j","code_challenge_methods_supported":["plain","S256"]}`},
 	}
 }

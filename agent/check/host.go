@@ -19,6 +19,8 @@ type host interface {
 	// Listener gives the program that listens on a TCP port: "" when nothing does, "?"
 	// when its name may not be seen.
 	Listener(port int) (string, error)
+	// Free gives the bytes that are free, and all, of the file system on which a folder is.
+	Free(path string) (free, total int64, err error)
 	// Fetch gives the body of an HTTP answer of status 200.
 	Fetch(ctx context.Context, url string) ([]byte, error)
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/disk"
 )
 
 // Bounds of what the real host is asked.
@@ -51,6 +53,12 @@ func (*OS) Stat(path string) (File, error) {
 	n, err := unix.Getxattr(path, "security.capability", nil)
 	f.Caps = err == nil && n > 0
 	return f, nil
+}
+
+// Free looks at the file system on which a folder is.
+func (*OS) Free(path string) (free, total int64, err error) {
+	f, err := disk.Statfs(path)
+	return f.Free, f.Total, err
 }
 
 // owner asks getent first: this program itself sees only /etc/passwd.

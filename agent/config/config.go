@@ -35,6 +35,7 @@ type Config struct {
 	Tokens  TokenSettings
 	Web     Web
 	Cull    Cull
+	Disk    Disk
 	Log     Log
 	State   State
 

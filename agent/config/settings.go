@@ -60,6 +60,7 @@ func Sections() [][2]string {
 		{"session", "How long a login lasts."},
 		{"servers", "How long a server may take, and how many a user may have."},
 		{"cull", "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off where jupyterhub-idle-culler does this."},
+		{"disk", "What members' files take, and when people are warned that a disk is nearly full."},
 		{"metrics", "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
 		{"tokens", "API tokens."},
 		{"roles.*", "A role: scopes, and who has them. As JupyterHub's `load_roles`."},
@@ -75,7 +76,7 @@ func Sections() [][2]string {
 // Settings gives all settings in the order in which they are documented. Names and
 // defaults of login are those of agent/login.
 func Settings() []Setting {
-	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(), otherSettings(), grantSettings())
+	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(), diskSettings(), otherSettings(), grantSettings())
 }
 
 func httpSettings() []Setting {

@@ -23,6 +23,7 @@ const (
 	ReloadPath  = "/reload"        // POST: 204 when the new process serves
 	StatusPath  = "/status"        // GET: Status
 	BackupPath  = "/backup"        // GET: the database, a consistent copy
+	DiskPath    = "/disk"          // GET: Disk; POST DiskRequest: DiskUser, when it is measured
 	TokenPath   = "/token"         // POST TokenRequest: TokenAnswer
 )
 

@@ -15,16 +15,17 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
-// home is the folder that becomes a member's HOME.
+// home is a folder of a member's own: HOME, or the source of a mount with {user}.
 type home struct {
 	path   string
 	owner  accounts.Account
 	create bool
 	mode   uint32
+	what   string // for people
 }
 
 func homeOf(h policy.Host, a accounts.Account) home {
-	return home{h.HomeOf(a.User), a, h.CreateHome, uint32(h.HomeMode.Perm())}
+	return home{h.HomeOf(a.User), a, h.CreateHome, uint32(h.HomeMode.Perm()), "home folder"}
 }
 
 // ensure wants a real folder of the member's own, reached without a symbolic link, and
@@ -41,14 +42,14 @@ func (h home) ensure() error {
 	case err == nil, errors.As(err, &public):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return notCovered("the home folder %s is missing, and the policy does not let the launcher make it\nhint: install -d -o %s -m %04o %s",
-			h.path, h.owner.User, h.mode, h.path)
+		return notCovered("the %s %s is missing, and the policy does not let the launcher make it\nhint: install -d -o %s -m %04o %s",
+			h.what, h.path, h.owner.User, h.mode, h.path)
 	case errors.Is(err, unix.ELOOP):
-		return notCovered("the home folder %s is, or is reached through, a symbolic link, which the launcher does not follow", h.path)
+		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow", h.what, h.path)
 	case errors.Is(err, unix.ENOTDIR):
 		return notCovered("%s is not a folder", h.path)
 	}
-	return notCovered("the home folder %s cannot be used: %v", h.path, err)
+	return notCovered("the %s %s cannot be used: %v", h.what, h.path, err)
 }
 
 func notCovered(format string, args ...any) error {
@@ -80,7 +81,7 @@ func (h home) check() error {
 		return err
 	}
 	if owner := ownerOf(info); owner != h.owner.UID {
-		return notCovered("the home folder %s belongs to uid %d, not to %s (uid %d)", h.path, owner, h.owner.User, h.owner.UID)
+		return notCovered("the %s %s belongs to uid %d, not to %s (uid %d)", h.what, h.path, owner, h.owner.User, h.owner.UID)
 	}
 	return nil
 }
@@ -105,11 +106,13 @@ func (h home) make() error {
 	if err != nil {
 		return err
 	}
-	if ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 {
-		return notCovered("the home folder %s is missing and is not made, since others than root may write to %s", h.path, parent.Name())
+	if !rootsAlone(info) {
+		return notCovered("the %s %s is missing and is not made, since others than root may write to %s", h.what, h.path, parent.Name())
 	}
 	at, name := int(parent.Fd()), path.Base(h.path)
-	if err := unix.Mkdirat(at, name, 0o700); err != nil {
+	if err := unix.Mkdirat(at, name, 0o700); errors.Is(err, unix.EROFS) {
+		return notCovered("the %s %s is missing, and %s is read-only for the launcher\nhint: systemctl edit gifford-launcher: [Service] ReadWritePaths=%s", h.what, h.path, parent.Name(), parent.Name())
+	} else if err != nil {
 		return fmt.Errorf("cannot make it: %w", err)
 	}
 	if err := h.hand(at, name); err != nil {

@@ -191,7 +191,7 @@ func TestHome(t *testing.T) {
 			if name == "made by the policy" && me != 0 {
 				t.Skip("only root may make homes")
 			}
-			h := home{filepath.Join(dir, tt.path), account(t, "alice", tt.uid), tt.create, 0o750}
+			h := home{filepath.Join(dir, tt.path), account(t, "alice", tt.uid), tt.create, 0o750, "home folder"}
 			err := h.ensure()
 			if (err == nil) != (tt.want == "") || err != nil && (codeOf(err) != launcherbus.HomeNotCovered || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("error is %v, want %q", err, tt.want)

@@ -97,6 +97,20 @@ func operations() map[string]operation {
 				return servers, profiles, failed
 			}
 		}},
+		"Usage": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
+			return func(from dbus.Sender, user string, measure bool) (row launcherbus.UsageRow, failed *dbus.Error) {
+				failed = through(from, func(ctx context.Context) error {
+					key, err := parseKey(user, "")
+					if err != nil {
+						return err
+					}
+					answer, err := l.Usage(ctx, key.User, measure)
+					row = answer.Row()
+					return err
+				})
+				return row, failed
+			}
+		}},
 	}
 }
 

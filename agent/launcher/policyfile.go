@@ -23,7 +23,7 @@ func ReadPolicy(file string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the policy: %w", err)
 	}
-	if ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || !info.Mode().IsRegular() {
+	if !rootsAlone(info) || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("cannot trust the policy %s: others than root may write it\nhint: chown root %s; chmod go-w %s", file, file, file)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxPolicy))

@@ -48,10 +48,8 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest) (unit
 	if err != nil {
 		return unit.Input{}, accounts.Account{}, err
 	}
-	account, err := l.cfg.Accounts.Lookup(ctx, r.Key.User)
-	if errors.Is(err, accounts.ErrNotFound) {
-		return unit.Input{}, account, fail(launcherbus.NoAccount, "there is no Unix account %q on this host", r.Key.User)
-	} else if err != nil {
+	account, err := l.lookup(ctx, r.Key.User)
+	if err != nil {
 		return unit.Input{}, account, err
 	}
 	profile, err := l.chooseProfile(ctx, rules, account, r.Profile)
@@ -62,11 +60,23 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest) (unit
 	if err != nil {
 		return unit.Input{}, account, err
 	}
-	in := unit.Input{Key: r.Key, UID: account.UID, GID: account.GID, Profile: profile, Policy: rules, Podman: podman}
+	mounts, err := l.chooseMounts(ctx, rules, account, profile)
+	if err != nil {
+		return unit.Input{}, account, err
+	}
+	in := unit.Input{Key: r.Key, UID: account.UID, GID: account.GID, Profile: profile, Policy: rules, Mounts: mounts, Podman: podman}
 	if token := r.Env["JUPYTERHUB_API_TOKEN"]; token != "" {
 		in.TokenHash = ident.HashToken(token)
 	}
 	return in, account, nil
+}
+
+func (l *Launcher) lookup(ctx context.Context, user ident.User) (accounts.Account, error) {
+	account, err := l.cfg.Accounts.Lookup(ctx, user)
+	if errors.Is(err, accounts.ErrNotFound) {
+		return account, fail(launcherbus.NoAccount, "there is no Unix account %q on this host", user)
+	}
+	return account, err
 }
 
 // policy reads the rules. Their errors are the administrator's: the caller is told
@@ -81,17 +91,32 @@ func (l *Launcher) policy() (*policy.Policy, error) {
 }
 
 func (l *Launcher) chooseProfile(ctx context.Context, rules *policy.Policy, account accounts.Account, name string) (policy.Profile, error) {
-	profile, err := rules.Permit(policy.Person{User: account.User, UID: account.UID, InGroup: func(group string) (bool, error) {
+	profile, err := rules.Permit(l.person(ctx, account), name)
+	return profile, refused(err)
+}
+
+func (l *Launcher) chooseMounts(ctx context.Context, rules *policy.Policy, account accounts.Account, profile policy.Profile) ([]policy.Mount, error) {
+	mounts, err := rules.MountsFor(l.person(ctx, account), profile)
+	return mounts, refused(err)
+}
+
+// person is the account as the policy asks about it.
+func (l *Launcher) person(ctx context.Context, account accounts.Account) policy.Person {
+	return policy.Person{User: account.User, UID: account.UID, InGroup: func(group string) (bool, error) {
 		return l.inGroup(ctx, account, group)
-	}}, name)
+	}}
+}
+
+// refused gives the policy's refusals their code.
+func refused(err error) error {
 	var refusal *policy.Refusal
 	switch {
 	case errors.As(err, &refusal) && refusal.Unknown:
-		return profile, fail(launcherbus.NotFound, "%v", refusal)
+		return fail(launcherbus.NotFound, "%v", refusal)
 	case errors.As(err, &refusal):
-		return profile, fail(launcherbus.Refused, "%v", refusal)
+		return fail(launcherbus.Refused, "%v", refusal)
 	}
-	return profile, err
+	return err
 }
 
 func (l *Launcher) inGroup(ctx context.Context, account accounts.Account, name string) (bool, error) {

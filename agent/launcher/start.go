@@ -102,6 +102,9 @@ func (l *Launcher) prepare(ctx context.Context, in unit.Input, account accounts.
 	if err := home.ensure(); err != nil {
 		return err
 	}
+	if err := checkMounts(in.Mounts, account); err != nil {
+		return err
+	}
 	if err := l.ids.ensure(ctx, account, in.Policy.SubIDs); err != nil {
 		return err
 	}

@@ -144,6 +144,14 @@ func (c *Client) Images(ctx context.Context) (Images, error) {
 	return images, nil
 }
 
+// Usage gives what a member's files took when they were last measured. With measure
+// another measuring begins, unless one is under way; nothing waits for it.
+func (c *Client) Usage(ctx context.Context, user ident.User, measure bool) (Usage, error) {
+	var row UsageRow
+	err := c.call(ctx, "Usage", &row, user.String(), measure)
+	return row.usage(), err
+}
+
 func (c *Client) call(ctx context.Context, method string, reply any, args ...any) error {
 	var replies []any
 	if reply != nil {

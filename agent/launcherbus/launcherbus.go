@@ -88,6 +88,23 @@ type Kept struct {
 	Outdated bool
 }
 
+// Usage is what a member's files took when they were last measured.
+type Usage struct {
+	Measuring bool      // one measuring is under way
+	Measured  time.Time // zero: never
+	Storage   Tree      // the private container storage: changes in containers, and images that are the member's own
+	Home      Tree
+	HomePath  string
+}
+
+// Tree is one folder with all below it on the same file system. The numbers come from a
+// program that runs as the member, so they are as true as the member lets them be.
+type Tree struct {
+	Bytes  int64 // of blocks, each file once
+	Files  int64 // files and folders
+	Unread int64 // of them that could not be looked at
+}
+
 // Code says which rule an Error comes from; its text is the last part of the
 // D-Bus error name.
 type Code string
@@ -98,6 +115,7 @@ const (
 	NoAccount      Code = "NoAccount"      // no Unix account of that name
 	NoSubIDs       Code = "NoSubIDs"       // no subordinate ids, and none can be given
 	HomeNotCovered Code = "HomeNotCovered" // the home folder is not as the policy demands
+	MountRefused   Code = "MountRefused"   // the source of one of the policy's mounts is missing or cannot be trusted
 	AlreadyExists  Code = "AlreadyExists"  // the unit exists
 	NotFound       Code = "NotFound"       // no such unit or profile
 	StartFailed    Code = "StartFailed"    // systemd could not start the unit; its journal says why

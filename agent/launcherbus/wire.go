@@ -55,6 +55,31 @@ func (r KeptRow) kept() (Kept, error) {
 	return Kept{key, r.Profile, r.Outdated}, err
 }
 
+// UsageRow is a Usage on the bus, D-Bus type (bx(xxx)(xxx)s).
+type UsageRow struct {
+	Measuring     bool
+	Measured      int64 // seconds since 1970; 0 is never
+	Storage, Home Tree
+	HomePath      string
+}
+
+// Row gives the form in which u crosses the bus.
+func (u Usage) Row() UsageRow {
+	r := UsageRow{u.Measuring, 0, u.Storage, u.Home, u.HomePath}
+	if !u.Measured.IsZero() {
+		r.Measured = u.Measured.Unix()
+	}
+	return r
+}
+
+func (r UsageRow) usage() Usage {
+	u := Usage{r.Measuring, time.Time{}, r.Storage, r.Home, r.HomePath}
+	if r.Measured > 0 {
+		u.Measured = time.Unix(r.Measured, 0)
+	}
+	return u
+}
+
 // Row gives the form in which s crosses the bus.
 func (s Server) Row() ServerRow {
 	return ServerRow{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket,
@@ -130,6 +155,11 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
   <method name="Images">
    <arg name="servers" type="a(sss)" direction="out"/>
    <arg name="profiles" type="a(ss)" direction="out"/>
+  </method>
+  <method name="Usage">
+   <arg name="user" type="s" direction="in"/>
+   <arg name="measure" type="b" direction="in"/>
+   <arg name="usage" type="(bx(xxx)(xxx)s)" direction="out"/>
   </method>
   <signal name="` + ChangedSignal + `">
    <arg name="user" type="s"/>

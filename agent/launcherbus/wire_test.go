@@ -47,6 +47,16 @@ func TestRows(t *testing.T) {
 	if _, err := (KeptRow{User: "../x"}).kept(); err == nil {
 		t.Error("a hostile name of a kept container is accepted")
 	}
+	u := Usage{true, time.Unix(1700000000, 0), Tree{1, 2, 3}, Tree{4, 5, 6}, "/cluster/alice"}
+	if back := u.Row().usage(); back != u {
+		t.Errorf("the usage came back as %+v", back)
+	}
+	if back := (Usage{}).Row().usage(); back != (Usage{}) {
+		t.Errorf("what was never measured came back as %+v", back)
+	}
+	if sig := dbus.SignatureOf(UsageRow{}).String(); sig != "(bx(xxx)(xxx)s)" {
+		t.Errorf("Usage has signature %s", sig)
+	}
 	if _, err := (ServerRow{User: "../x"}).server(); err == nil {
 		t.Error("a hostile name is accepted")
 	}

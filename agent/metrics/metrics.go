@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/gifford-lab/gifford-hub/agent/disk"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
@@ -42,6 +43,8 @@ type Config struct {
 	Draining func() int
 	// CertificateExpiry gives when the certificate in use ends; nil without TLS.
 	CertificateExpiry func() time.Time
+	// Disks gives the file systems that are watched.
+	Disks func() []disk.Place
 	// Database is the path of the SQLite file, whose size is told.
 	Database string
 	// Log gets what cannot be read at a scrape.
@@ -49,8 +52,8 @@ type Config struct {
 }
 
 func (c Config) validate() error {
-	if c.Servers == nil || c.Users == nil || c.WebSockets == nil || c.Requests == nil || c.Draining == nil || c.Database == "" || c.Log == nil {
-		return errors.New("cannot make the metrics: Servers, Users, WebSockets, Requests, Draining, Database and Log must be set")
+	if c.Servers == nil || c.Users == nil || c.WebSockets == nil || c.Requests == nil || c.Draining == nil || c.Disks == nil || c.Database == "" || c.Log == nil {
+		return errors.New("cannot make the metrics: Servers, Users, WebSockets, Requests, Draining, Disks, Database and Log must be set")
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/gifford-lab/gifford-hub/agent/disk"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
@@ -35,6 +36,7 @@ func host(t *testing.T) Config {
 		},
 		Users:      func(context.Context) (Users, error) { return Users{Total: 9, Day: 2, Week: 5, Month: 7}, nil },
 		WebSockets: func() int { return 4 }, Requests: func() int { return 1 }, Draining: func() int { return 1 },
+		Disks:             func() []disk.Place { return []disk.Place{{Path: "/cluster", Free: 5, Total: 100}} },
 		CertificateExpiry: func() time.Time { return time.Unix(1_800_000_000, 0) },
 	}
 }

@@ -102,6 +102,8 @@ func launcherResult(err error) string {
 		return "no-account"
 	case launcherbus.NoSubIDs:
 		return "no-subids"
+	case launcherbus.MountRefused:
+		return "mount-refused"
 	case launcherbus.HomeNotCovered:
 		return "home-not-covered"
 	case launcherbus.AlreadyExists:

@@ -24,7 +24,7 @@ type scrape struct {
 
 	running, users, active                     *prometheus.Desc
 	servers, sockets, requests, draining, file *prometheus.Desc
-	certificate                                *prometheus.Desc
+	certificate, diskFree, diskTotal           *prometheus.Desc
 }
 
 func newScrape(cfg Config) *scrape {
@@ -41,13 +41,15 @@ func newScrape(cfg Config) *scrape {
 		requests:    desc("gifford_proxy_requests_in_flight", "HTTP requests that are being passed to servers, without WebSockets."),
 		draining:    desc("gifford_draining_processes", "Older processes of the hub that still serve what was open when a newer one took over."),
 		file:        desc("gifford_database_size_bytes", "Size of the hub's database on disk.", "file"),
+		diskFree:    desc("gifford_disk_free_bytes", "Space that members may still take on a file system that the hub watches.", "path"),
+		diskTotal:   desc("gifford_disk_total_bytes", "Size of a file system that the hub watches.", "path"),
 		certificate: desc("gifford_certificate_expiry_timestamp_seconds", "When the certificate in use ends, in seconds since 1970."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *scrape) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.running, s.users, s.active, s.servers, s.sockets, s.requests, s.draining, s.file, s.certificate} {
+	for _, d := range []*prometheus.Desc{s.running, s.users, s.active, s.servers, s.sockets, s.requests, s.draining, s.file, s.certificate, s.diskFree, s.diskTotal} {
 		ch <- d
 	}
 }
@@ -64,6 +66,10 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge(s.sockets, float64(s.cfg.WebSockets()))
 	gauge(s.requests, float64(s.cfg.Requests()))
 	gauge(s.draining, float64(s.cfg.Draining()))
+	for _, p := range s.cfg.Disks() {
+		gauge(s.diskFree, float64(p.Free), p.Path)
+		gauge(s.diskTotal, float64(p.Total), p.Path)
+	}
 	if s.cfg.CertificateExpiry != nil {
 		gauge(s.certificate, float64(s.cfg.CertificateExpiry().Unix()))
 	}

@@ -53,6 +53,8 @@ type Config struct {
 	Older func(ctx context.Context) func(s servers.Server) (older, known bool)
 	// Tokens makes tokens for people.
 	Tokens *tokens.Issuer
+	// Disk knows what members' files take.
+	Disk disks
 	// Draining counts older processes that still serve open connections.
 	Draining func() int
 	Log      *slog.Logger
@@ -83,6 +85,8 @@ func (o *Operator) Handler() http.Handler {
 		{"GET " + control.StatusPath, o.status},
 		{"GET " + control.BackupPath, o.backup},
 		{"POST " + control.TokenPath, o.token},
+		{"GET " + control.DiskPath, o.disk},
+		{"POST " + control.DiskPath, o.measure},
 	} {
 		mux.Handle(route.pattern, o.serve(route.handler))
 	}

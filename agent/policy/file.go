@@ -50,6 +50,9 @@ func Parse(file string, data []byte) (*Policy, error) {
 		return nil, explain(file, data, err)
 	}
 	p := f.policy()
+	if len(f.Defaults.Mount) > 0 {
+		return nil, Problems{{file, lineOf(data, "defaults.mount"), "defaults.mount", "mounts of every container are written as [[mount]]"}}
+	}
 	if problems := p.check(file, data); problems != nil {
 		return nil, problems
 	}
@@ -113,7 +116,7 @@ func (p *Policy) check(file string, data []byte) Problems {
 	}
 	p.checkHost(add)
 	p.checkProfiles(add)
-	return ps
+	return append(ps, p.checkAllMounts(file, data)...)
 }
 
 func (p *Policy) checkHost(add func(key, format string, args ...any)) {
@@ -128,11 +131,38 @@ func (p *Policy) checkHost(add func(key, format string, args ...any)) {
 	if uint64(p.SubIDs.First)+uint64(p.SubIDs.Count) > maxID {
 		add("subids", "first + count is beyond the last id %d", uint64(maxID))
 	}
-	for _, m := range p.Mounts {
-		if m.Source == "" || m.Target == "" {
-			add("mount", "each [[mount]] needs a source and a target")
+}
+
+// checkAllMounts wants each target once in what one server can have.
+func (p *Policy) checkAllMounts(file string, data []byte) (ps Problems) {
+	adder := func(section string) func(n int, format string, args ...any) {
+		return func(n int, format string, args ...any) {
+			ps = append(ps, Problem{file, lineOfSection(data, section, n), section, fmt.Sprintf(format, args...)})
 		}
 	}
+	p.checkMounts("mount", p.Mounts, nil, adder("mount"))
+	everyones := map[string]bool{}
+	for _, m := range p.Mounts {
+		everyones[m.Target] = true
+	}
+	for _, q := range p.Profiles {
+		section := "profile." + q.Name + ".mount"
+		p.checkMounts(section, q.Mounts, everyones, adder(section))
+	}
+	return ps
+}
+
+// lineOfSection gives the line of the n-th section of that name, from 0; 0 when there is none
+// that can be told, such as one that is written as an array.
+func lineOfSection(data []byte, section string, n int) int {
+	for i, text := range strings.Split(string(data), "\n") {
+		if name := strings.TrimSpace(text); strings.HasPrefix(name, "[[") && strings.Trim(name, "[] \t") == section {
+			if n--; n < 0 {
+				return i + 1
+			}
+		}
+	}
+	return lineOf(data, section)
 }
 
 func (p *Policy) checkProfiles(add func(key, format string, args ...any)) {

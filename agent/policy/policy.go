@@ -32,15 +32,16 @@ type Policy struct {
 
 // Host is what holds for every server on this host.
 type Host struct {
-	Cluster    string       // folder mounted read-only into every container; "" for none
-	Home       string       // template of the home folders, with {user}
-	CreateHome bool         // whether the launcher makes a home that is missing
-	HomeMode   fs.FileMode  // mode of a home that it makes
-	MinUID     uint32       // accounts below it are refused
-	DenyUsers  []ident.User // refused whatever else is true
-	UnixGroups []string     // one of them is needed by everyone; none set: no such rule
-	HubAPIPort uint16       // the one loopback port of the host that containers can reach
-	UMask      uint32       // of the container's processes
+	Cluster    string        // folder mounted read-only into every container; "" for none
+	Home       string        // template of the home folders, with {user}
+	CreateHome bool          // whether the launcher makes a home that is missing
+	HomeMode   fs.FileMode   // mode of a home that it makes
+	MinUID     uint32        // accounts below it are refused
+	DenyUsers  []ident.User  // refused whatever else is true
+	UnixGroups []string      // one of them is needed by everyone; none set: no such rule
+	HubAPIPort uint16        // the one loopback port of the host that containers can reach
+	UsageTime  time.Duration // how long one measuring of a member's files may take
+	UMask      uint32        // of the container's processes
 }
 
 // SubIDs is where accounts without subordinate ids get theirs from.
@@ -55,12 +56,6 @@ type Images struct {
 	Allow      []string // patterns (path.Match) of names that may be pulled besides those of profiles
 	KeepFormer int      // images that a name had before, kept for going back to
 	MinFree    uint64   // bytes; with fewer free nothing is pulled
-}
-
-// Mount is one more folder or file of the host that every container sees.
-type Mount struct {
-	Source, Target string
-	ReadOnly       bool
 }
 
 // Pull says what to do when the member's store lacks the image.
@@ -105,6 +100,7 @@ type Profile struct {
 	StopTimeout  time.Duration     // from SIGTERM to SIGKILL
 	Persistent   bool              // the container is kept at stop and started again, until it is reset
 	UnixGroups   []string          // one of them is needed to use the profile; none set: everyone may
+	Mounts       []Mount           // beside those that everyone gets
 	Default      bool
 }
 
@@ -141,7 +137,7 @@ func (p Profile) NotebookDirOf(u ident.User, home string) string {
 // Permit gives the profile of that name ("" is the default one) if the person may run
 // it. The error is a *Refusal, or what InGroup returned.
 func (p *Policy) Permit(who Person, profile string) (Profile, error) {
-	if err := p.admit(who); err != nil {
+	if err := p.Admit(who); err != nil {
 		return Profile{}, err
 	}
 	chosen, ok := p.find(profile)
@@ -154,7 +150,8 @@ func (p *Policy) Permit(who Person, profile string) (Profile, error) {
 	return chosen, nil
 }
 
-func (p *Policy) admit(who Person) error {
+// Admit tells whether the person may have a server at all. The error is as Permit's.
+func (p *Policy) Admit(who Person) error {
 	switch {
 	case who.UID < p.Host.MinUID:
 		return &Refusal{Reason: fmt.Sprintf("%s has uid %d; accounts below %d get no server (min_uid in %s)", who.User, who.UID, p.Host.MinUID, File)}
@@ -166,15 +163,8 @@ func (p *Policy) admit(who Person) error {
 
 // oneGroup wants the person in one of the groups, if there are any.
 func oneGroup(who Person, groups []string, to string) error {
-	if len(groups) == 0 {
-		return nil
-	}
-	for _, g := range groups {
-		if in, err := who.InGroup(g); err != nil {
-			return err
-		} else if in {
-			return nil
-		}
+	if in, err := anyGroup(who, groups); in || err != nil {
+		return err
 	}
 	return &Refusal{Reason: fmt.Sprintf("%s may not %s: not in the Unix group %s", who.User, to, strings.Join(groups, ", "))}
 }

@@ -141,6 +141,9 @@ func TestExpected(t *testing.T) {
 	for _, section := range []any{host{}, subIDs{}, mount{}, profile{}} {
 		for i := range reflect.TypeOf(section).NumField() {
 			key := reflect.TypeOf(section).Field(i).Tag.Get("toml")
+			if key == "mount" {
+				continue // sections of their own
+			}
 			if expected[key] == "" {
 				t.Errorf("%q has no words for what is expected", key)
 			}

@@ -3,6 +3,7 @@ package policy
 import (
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"time"
 
@@ -29,6 +30,7 @@ type host struct {
 	DenyUsers  []ident.User `toml:"deny_users"`
 	UnixGroups []group      `toml:"unix_groups"`
 	HubAPIPort uint16       `toml:"hub_api_port"`
+	UsageTime  duration     `toml:"usage_time"`
 	UMask      mode         `toml:"umask"`
 }
 
@@ -53,9 +55,11 @@ func (i images) images() Images {
 }
 
 type mount struct {
-	Source   optionalPath `toml:"source"`
-	Target   optionalPath `toml:"target"`
-	ReadOnly *bool        `toml:"read_only"`
+	Source     source  `toml:"source"`
+	Target     target  `toml:"target"`
+	ReadOnly   *bool   `toml:"read_only"`
+	Create     bool    `toml:"create"`
+	UnixGroups []group `toml:"unix_groups"`
 }
 
 type profile struct {
@@ -80,12 +84,13 @@ type profile struct {
 	StopTimeout  duration        `toml:"stop_timeout"`
 	Persistent   bool            `toml:"persistent"`
 	UnixGroups   []group         `toml:"unix_groups"`
+	Mount        []mount         `toml:"mount"`
 	Default      bool            `toml:"default"`
 }
 
 func newFile() file {
 	return file{
-		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700}, MinUID: 1000, HubAPIPort: 8081, UMask: mode{0o022}},
+		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700}, MinUID: 1000, HubAPIPort: 8081, UsageTime: duration{10 * time.Minute}, UMask: mode{0o022}},
 		// 524288 is where systemd's range for containers begins (systemd.io/UIDS-GIDS).
 		SubIDs:   subIDs{First: 524288, Count: 65536},
 		Images:   images{Share: true, KeepFormer: 2, MinFree: size{5 << 30}},
@@ -104,6 +109,7 @@ func builtIn() profile {
 
 // clone shares nothing with p: the decoder writes into lists and tables that it finds.
 func (p profile) clone() *profile {
+	p.Mount = nil // refused in [defaults]
 	p.Command, p.Args = slices.Clone(p.Command), slices.Clone(p.Args)
 	p.UnixGroups, p.Env = slices.Clone(p.UnixGroups), maps.Clone(p.Env)
 	return &p
@@ -111,11 +117,11 @@ func (p profile) clone() *profile {
 
 func (h host) host() Host {
 	return Host{h.Cluster.string, h.Home.string, h.CreateHome, fs.FileMode(h.HomeMode.uint32), h.MinUID, h.DenyUsers,
-		groups(h.UnixGroups), h.HubAPIPort, h.UMask.uint32}
+		groups(h.UnixGroups), h.HubAPIPort, h.UsageTime.Duration, h.UMask.uint32}
 }
 
 func (m mount) mount() Mount {
-	return Mount{m.Source.string, m.Target.string, m.ReadOnly == nil || *m.ReadOnly}
+	return Mount{m.Source.string, m.Target.string, m.ReadOnly == nil || *m.ReadOnly, path.Base(m.Source.string) == userPart, m.Create, groups(m.UnixGroups)}
 }
 
 func (p *profile) profile(name string) Profile {
@@ -130,6 +136,9 @@ func (p *profile) profile(name string) Profile {
 	}
 	for name, v := range p.Env {
 		q.Env[name] = v.string
+	}
+	for _, m := range p.Mount {
+		q.Mounts = append(q.Mounts, m.mount())
 	}
 	if q.DisplayName == "" {
 		q.DisplayName = name

@@ -19,6 +19,8 @@ type (
 	mapping      struct{ string }
 	optionalPath struct{ string }
 	optionalDir  struct{ string }
+	source       struct{ string }
+	target       struct{ string }
 	template     struct{ string }
 	urlPath      struct{ string }
 	mode         struct{ uint32 }
@@ -34,7 +36,9 @@ var expected = map[string]string{
 	"create_home": "true or false", "home_mode": "an octal mode in quotes, such as \"0700\"", "min_uid": "a whole number from 1",
 	"deny_users": "a list of user names", "unix_groups": "a list of Unix groups", "hub_api_port": "a port from 1 to 65535",
 	"umask": "an octal mask in quotes, such as \"0022\"", "first": "a whole number from 1 to 4294967294", "count": "a whole number from 2000 to 4294967294",
-	"source": "an absolute path without , \" or \\", "target": "an absolute path without , \" or \\", "read_only": "true or false",
+	"source": "an absolute path without , \" or \\, not in /dev, in which {user} may be the last part", "read_only": "true or false", "create": "true or false",
+	"target":       "an absolute path without , \" or \\ that is not the kernel's, Podman's or the hub's own in the container",
+	"usage_time":   "a time above zero, such as \"10m\"",
 	"display_name": "text", "description": "text", "image": "an image name, such as \"quay.io/jupyter/scipy-notebook:latest\"",
 	"archive": "an absolute path of a docker-archive or oci-archive", "pull": "\"missing\" or \"never\"",
 	"command": "a list of texts", "args": "a list of texts", "user_mapping": "\"image\" or \"host\"", "allow_sudo": "true or false",
@@ -126,9 +130,29 @@ func clean(s string) bool {
 
 func (p *optionalPath) UnmarshalText(b []byte) error {
 	if s := string(b); s != "" && !clean(s) {
-		return want("source", b)
+		return want("cluster", b)
 	}
 	p.string = string(b)
+	return nil
+}
+
+// UnmarshalText takes {user} as the last part only: what lies below a member's folder is the
+// member's to change. The launcher's own unit has another /dev than the host.
+func (p *source) UnmarshalText(b []byte) error {
+	s := string(b)
+	if !clean(s) || within(s, "/dev") || strings.Contains(path.Dir(s), userPart) || !wholeParts(s) || path.Dir(s) == "/" && path.Base(s) == userPart {
+		return want("source", b)
+	}
+	p.string = s
+	return nil
+}
+
+func (p *target) UnmarshalText(b []byte) error {
+	s := string(b)
+	if !clean(s) || !wholeParts(s) || !freeTarget(s) || path.Dir(s) == "/" && path.Base(s) == userPart {
+		return want("target", b)
+	}
+	p.string = s
 	return nil
 }
 

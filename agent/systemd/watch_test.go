@@ -57,6 +57,8 @@ func TestSignatures(t *testing.T) {
 		"UMask":             {uint32(1), "u"},
 		"Delegate":          {true, "b"},
 		"User":              {"x", "s"},
+		"Nice":              {int32(19), "i"},
+		"ReadWritePaths":    {[]string{"/x"}, "as"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func (in Input) mounts() []string {
 		args = append(args, "--mount", bind(in.Policy.Host.Cluster, in.Policy.Host.Cluster, true))
 	}
 	args = append(args, "--mount", bind(in.home(), in.home(), false), "--mount", bind(SocketDir(in.Key), socketDir, false))
-	for _, m := range in.Policy.Mounts {
+	for _, m := range in.Mounts {
 		args = append(args, "--mount", bind(m.Source, m.Target, m.ReadOnly))
 	}
 	return args

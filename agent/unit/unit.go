@@ -50,6 +50,7 @@ type Input struct {
 	UID, GID  uint32 // of the account
 	Profile   policy.Profile
 	Policy    *policy.Policy
+	Mounts    []policy.Mount // those of the policy that this member gets with this profile
 	Podman    Version
 	TokenHash string // SHA-256 of the server's token; "" when the hub gave none
 }

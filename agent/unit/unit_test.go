@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -53,6 +54,23 @@ env = { PRICE = "$5" }
 args = ["--x='y'"]
 `
 
+const mounted = `
+[profile.lab]
+image = "a"
+[[profile.lab.mount]]
+source = "/scratch/{user}"
+target = "/scratch/{user}"
+read_only = false
+create = true
+[[mount]]
+source = "/data"
+target = "/data"
+[[mount]]
+source = "/srv/others"
+target = "/srv/others"
+unix_groups = ["others"]
+`
+
 const own = "[profile.own]\nimage = \"quay.io/jupyter/base-notebook\"\ncommand = []\n"
 
 func input(t *testing.T, text, user, server string, v Version) Input {
@@ -65,7 +83,11 @@ func input(t *testing.T, text, user, server string, v Version) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Input{Key: key, UID: 5001, GID: 5000, Profile: p.Profiles[0], Policy: p, Podman: v, TokenHash: "00ff"}
+	mounts, err := p.MountsFor(policy.Person{User: key.User, UID: 5001, InGroup: func(string) (bool, error) { return false, nil }}, p.Profiles[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Input{Key: key, UID: 5001, GID: 5000, Profile: p.Profiles[0], Policy: p, Mounts: mounts, Podman: v, TokenHash: "00ff"}
 }
 
 // TestGolden shows whole units; -update writes them anew for a reader's eye.
@@ -79,6 +101,7 @@ func TestGolden(t *testing.T) {
 		"persistent-old-podman":  input(t, kept, "alice", "", Version{4, 3}),
 		"persistent-own-command": input(t, own+"persistent = true\n", "alice", "", Version{5, 4}),
 		"own-command":            input(t, own, "alice", "", Version{5, 4}),
+		"mounts":                 input(t, mounted, "alice", "", Version{5, 4}),
 	}
 	for name, in := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -96,6 +119,35 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUsageGolden shows the unit that measures.
+func TestUsageGolden(t *testing.T) {
+	in := input(t, strings.Replace(hostile, "umask", "usage_time = \"5m\"\numask", 1), "a.b-c_", "", Version{5, 0})
+	var b strings.Builder
+	spec := BuildUsage(UsageInput{User: in.Key.User, Policy: in.Policy, UIDs: []string{"70000:65536", "9:1"}, GIDs: []string{"80000:65536"}})
+	fmt.Fprintln(&b, spec.Name)
+	for _, p := range spec.Properties {
+		show(&b, p)
+	}
+	golden(t, filepath.Join("testdata", "usage.golden"), b.String())
+}
+
+// FuzzReadUsage checks that whatever a member writes gives a result in its bounds or none.
+func FuzzReadUsage(f *testing.F) {
+	f.Add(`{"ended":5,"storage":{"bytes":1,"files":2,"unread":3},"home":{"bytes":4,"files":5,"unread":6}}`)
+	now := time.Unix(1000, 0)
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := ReadUsage(strings.NewReader(text), now)
+		if err != nil {
+			return
+		}
+		for _, n := range []int64{u.Ended, u.Storage.Bytes, u.Storage.Files, u.Storage.Unread, u.Home.Bytes, u.Home.Files, u.Home.Unread} {
+			if n < 0 || n > maxCount || u.Ended > now.Unix()+1 {
+				t.Errorf("%q gives %+v", text, u)
+			}
+		}
+	})
 }
 
 func show(b *strings.Builder, p Property) {

@@ -34,6 +34,8 @@ type adminBody struct {
 	Add    addUsersForm
 	Groups bool // the page of groups is there for the person
 	Images bool // and that of images
+	Disk   bool // the table has columns for what files take
+	Low    []lowView
 }
 
 // addUsersForm makes users, as it was filled in when something is wrong.
@@ -68,6 +70,7 @@ type userView struct {
 	LastActivity time.Time
 	Groups       []string
 	Servers      []serverView
+	Usage        *usageView
 	MayMark      bool   // make and unmake an administrator
 	Delete       string // URL path of the page that asks; "" where it is not allowed
 }
@@ -84,7 +87,8 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 	if err != nil {
 		return err
 	}
-	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers), Add: add, Groups: m.scopes.Has(scopes.ListGroups), Images: m.Admin}
+	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers), Add: add, Groups: m.scopes.Has(scopes.ListGroups),
+		Images: m.Admin, Disk: s.cfg.Disk != nil, Low: s.low(m)}
 	for _, o := range sorts {
 		body.Sorts = append(body.Sorts, sortChoice{o.value, o.label, o.value == q.Sort})
 	}
@@ -180,7 +184,7 @@ func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.Us
 
 // userView shows a user, without what the person's scopes hide.
 func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []launcherbus.Profile, images launcherbus.Images, back string) (userView, error) {
-	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name)}
+	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name), Usage: s.usageOf(m, u.Name)}
 	if m.mayUser(u.Name, scopes.ReadUsersActivity) {
 		v.LastActivity = u.LastActivity
 	}

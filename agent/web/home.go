@@ -20,6 +20,8 @@ type homeBody struct {
 	Add      *addForm     // nil where there are none
 	Shared   []serverView // others' that one may open by a share
 	Services []serviceLink
+	Usage    *usageView // nil when nothing was measured
+	Low      []lowView
 }
 
 // serviceLink is a service with pages.
@@ -59,7 +61,8 @@ func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, statu
 	images := s.runningImages(r.Context())
 	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
 	kept := s.kept(r.Context())
-	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m)}
+	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m),
+		Usage: s.usage(m.User), Low: s.lowFor(m.User)}
 	body.Own.Older = older(srv, images, profiles)
 	named, titles, err := s.named(r.Context(), m.User)
 	if err != nil {

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 )
 
@@ -180,5 +178,3 @@ func shortID(id string) string {
 	}
 	return id[:min(12, len(id))]
 }
-
-func size(n int64) string { return humanize.Bytes(uint64(max(0, n))) }

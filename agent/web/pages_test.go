@@ -97,6 +97,7 @@ func newRich(t testing.TB) *hub {
 			return cull.Notice{At: now.Add(time.Hour), Reason: cull.ReasonIdle}, k == aliceKey
 		}
 		c.Keep = func(ident.Key) {}
+		c.Disk = fakeDisks{low: true}
 	})
 	must := func(_ any, err error) {
 		if err != nil {

@@ -136,6 +136,8 @@ type Config struct {
 	Cull func(key ident.Key) (cull.Notice, bool)
 	// Keep puts that off. Optional.
 	Keep func(key ident.Key)
+	// Disk knows what users' files take. Optional.
+	Disk disks
 	// PublicURL is where browsers find BaseURL, with a slash at the end. Optional: links that
 	// people are to send to others are then shown without the host.
 	PublicURL string

@@ -1,6 +1,6 @@
 // Command gifford-container prepares one notebook as its member, inside the member's
-// unit: it gets the image and, where podman cannot, attaches the network. It must never
-// need a privilege, and never print what the server's environment holds.
+// unit: it gets the image and, where podman cannot, attaches the network; and it measures
+// what a member's files take. It must never need a privilege, and never print what the server's environment holds.
 package main
 
 import (
@@ -21,6 +21,7 @@ const usage = `usage:
   gifford-container forget -- CONTAINER…
   gifford-container api --socket FILE --unit SERVER-UNIT
   gifford-container network --pidfile FILE --port PORT
+  gifford-container usage --result FILE --storage DIR --home DIR [--uids FIRST:COUNT]... [--gids FIRST:COUNT]...
   gifford-container --version
 `
 
@@ -59,6 +60,8 @@ func run(ctx context.Context, args []string) error {
 		return forget(ctx, args[1:])
 	case "network":
 		return network(ctx, args[1:])
+	case "usage":
+		return usageMode(ctx, args[1:])
 	case "--version":
 		fmt.Println("gifford-container", version)
 		return nil

@@ -41,6 +41,9 @@ func (h *instance) assemble() (err error) {
 	if err := h.manage(); err != nil {
 		return err
 	}
+	if err := h.watchDisks(); err != nil {
+		return err
+	}
 	if h.culler, err = h.culling(accounts.Directory{}); err != nil {
 		return err
 	}
@@ -55,6 +58,7 @@ func (h *instance) assemble() (err error) {
 	if h.culler != nil {
 		forPages.Cull, forPages.Keep = h.culler.Notice, h.culler.Keep
 	}
+	forPages.Disk = h.disk
 	if pages, err = web.New(forPages); err != nil {
 		return err
 	}
@@ -211,7 +215,7 @@ func (h *instance) operator() *operator.Operator {
 		}
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Draining: olderProcesses, Older: h.older, Log: h.log})
+		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, Draining: olderProcesses, Older: h.older, Log: h.log})
 }
 
 // audit writes down what somebody does with what is not their own.

@@ -9,15 +9,14 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
+	"github.com/gifford-lab/gifford-hub/agent/disk"
 	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 )
 
 // shortID is as much of an ID as people read, and as Podman prints.
 func shortID(id string) string { return id[:min(12, len(id))] }
 
-func size(n int64) string { return humanize.Bytes(uint64(max(0, n))) }
+func size(n int64) string { return disk.Size(n) }
 
 func pulled(at time.Time) string {
 	if at.IsZero() {
@@ -66,7 +65,7 @@ func (r imageRow) notes() string {
 	return orDash(strings.Join(all, "; "))
 }
 
-func writeImages(w io.Writer, list []imagekeeper.Image, disk imagekeeper.Disk) error {
+func writeImages(w io.Writer, list []imagekeeper.Image, store imagekeeper.Disk) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "NAME\tID\tSIZE\tPULLED\tIN USE\tNOTES")
 	for _, r := range imageRows(list) {
@@ -80,10 +79,10 @@ func writeImages(w io.Writer, list []imagekeeper.Image, disk imagekeeper.Disk) e
 		return err
 	}
 	low := ""
-	if disk.Low {
+	if store.Low {
 		low = ", which is LOW: gifford-hub images prune"
 	}
-	_, err := fmt.Fprintf(w, "%s in %s, %s of %s free%s\n", size(disk.Store), disk.Path, size(disk.Free), size(disk.Total), low)
+	_, err := fmt.Fprintf(w, "%s in %s, %s of %s free%s\n", size(store.Store), store.Path, size(store.Free), size(store.Total), low)
 	return err
 }
 

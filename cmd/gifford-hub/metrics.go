@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/api"
+	"github.com/gifford-lab/gifford-hub/agent/disk"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
@@ -37,6 +38,7 @@ func (h *instance) metricsConfig() metrics.Config {
 		WebSockets: func() int { return h.proxy.WebSockets() },
 		Requests:   func() int { return max(h.proxy.Open()-h.proxy.WebSockets(), 0) },
 		Draining:   olderProcesses,
+		Disks:      func() []disk.Place { return h.disk.Places() },
 	}
 	if h.cert != nil {
 		c.CertificateExpiry = func() time.Time {
@@ -134,6 +136,13 @@ func (l *timedLauncher) Stop(ctx context.Context, key ident.Key) error {
 		l.metrics.ServerStopped(metrics.StopFailure, time.Since(begun))
 	}
 	return err
+}
+
+func (l *timedLauncher) Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error) {
+	begun := time.Now()
+	u, err := l.Client.Usage(ctx, user, measure)
+	l.metrics.Launcher("usage", err, time.Since(begun))
+	return u, err
 }
 
 func (l *timedLauncher) List(ctx context.Context) ([]launcherbus.Server, error) {

@@ -40,6 +40,12 @@ func hub(ts *testscript.TestScript, _ bool, args []string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+control.ServersPath, answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab","since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service","image":"older"}]`))
 	mux.HandleFunc("GET "+control.StatusPath, answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public","address":"0.0.0.0:443"},{"name":"api","address":"127.0.0.1:9091"}],"uptime":61.5,"draining":1}`))
+	mux.HandleFunc("GET "+control.DiskPath, answer(`{"file_systems":[{"path":"/cluster","free":1100000000000,"total":40000000000000,"low":true},{"path":"/var","free":5,"total":9}],`+
+		`"users":[{"user":"alice","measured":"2020-01-01T00:00:00Z","home":{"bytes":12345678901,"unread":2},"storage":{"bytes":400000}}]}`))
+	mux.HandleFunc("POST "+control.DiskPath, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusConflict)
+		_ = json.NewEncoder(w).Encode(control.Failure{Message: "bob may not have a server"})
+	})
 	mux.HandleFunc("POST "+control.StartPath, start)
 	mux.HandleFunc("POST "+control.StopPath, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST "+control.ReloadPath, func(w http.ResponseWriter, r *http.Request) {

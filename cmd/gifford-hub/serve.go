@@ -16,7 +16,9 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/authority"
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/cull"
+	"github.com/gifford-lab/gifford-hub/agent/disk"
 	"github.com/gifford-lab/gifford-hub/agent/handover"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
@@ -52,6 +54,7 @@ type instance struct {
 	login     *login.Service
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
+	disk      *disk.Watch
 	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS
 	notify    notifier
@@ -192,6 +195,7 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 			h.log.Error("cannot feed the watchdog", "event", "watchdog-failed", "error", err.Error())
 		}
 	})
+	background.Go(func() { h.disk.Run(ctx) })
 	if h.culler != nil {
 		background.Go(func() { h.culler.Run(ctx) })
 	}
@@ -222,7 +226,7 @@ func (h *instance) manage() error {
 		return err
 	}
 	h.servers, err = servers.New(servers.Config{
-		Launcher: h.launcher, Router: h.proxy, Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
+		Launcher: h.launcher, Images: sharedImages{imagekeeper.New(imagekeeper.DefaultSocket), h.log}, Router: h.proxy, Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
 		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout, StopTimeout: h.cfg.Servers.StopTimeout,
 		Log: h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.metrics.Changed,
 	})

@@ -1,0 +1,55 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// Disk is what is known of the disks.
+type Disk struct {
+	FileSystems []FileSystem `json:"file_systems"`
+	Users       []DiskUser   `json:"users"`
+}
+
+// FileSystem is one that the hub watches, by one of the folders on it.
+type FileSystem struct {
+	Path  string `json:"path"`
+	Free  int64  `json:"free"`  // bytes that members may still take
+	Total int64  `json:"total"` // bytes
+	Low   bool   `json:"low"`   // fewer are free than disk.warn_free
+}
+
+// DiskUser is what a user's files took when they were last measured.
+type DiskUser struct {
+	User     ident.User `json:"user"`
+	Measured time.Time  `json:"measured"`
+	Home     DiskTree   `json:"home"`
+	Storage  DiskTree   `json:"storage"` // containers' changes, and images that are the user's own
+}
+
+// DiskTree is one folder with all below it on the same file system.
+type DiskTree struct {
+	Bytes  int64 `json:"bytes"`
+	Files  int64 `json:"files"`
+	Unread int64 `json:"unread"` // files and folders that could not be looked at
+}
+
+// DiskRequest asks that a user's files be measured now.
+type DiskRequest struct {
+	User ident.User `json:"user"`
+}
+
+// Disk tells what is known of the disks. An error is an *Error.
+func (c *Client) Disk(ctx context.Context) (Disk, error) {
+	var d Disk
+	return d, c.call(ctx, http.MethodGet, DiskPath, nil, &d)
+}
+
+// MeasureDisk has a user's files measured and waits for the result. An error is an *Error.
+func (c *Client) MeasureDisk(ctx context.Context, req DiskRequest) (DiskUser, error) {
+	var u DiskUser
+	return u, c.call(ctx, http.MethodPost, DiskPath, req, &u)
+}

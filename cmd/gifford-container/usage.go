@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/unit"
+)
+
+// usageArgs is what the mode "usage" is told.
+type usageArgs struct {
+	result, storage, home string
+	uids, gids            ranges
+	inside                string // "", insideWait or insideWalk
+}
+
+// ranges are "first:count" of subordinate ids; the flag may stand several times.
+type ranges []string
+
+func (r *ranges) String() string { return strings.Join(*r, " ") }
+
+// Set leaves the check to newuidmap, which believes nobody.
+func (r *ranges) Set(s string) error {
+	if first, count, ok := strings.Cut(s, ":"); !ok || !number(first) || !number(count) {
+		return errors.New("expected first:count")
+	}
+	*r = append(*r, s)
+	return nil
+}
+
+func number(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// usageMode measures what the member's files take and leaves the result in a file.
+func usageMode(ctx context.Context, args []string) error {
+	var a usageArgs
+	flags := flag.NewFlagSet("usage", flag.ContinueOnError)
+	flags.StringVar(&a.result, "result", "", "")
+	flags.StringVar(&a.storage, "storage", "", "")
+	flags.StringVar(&a.home, "home", "", "")
+	flags.Var(&a.uids, "uids", "")
+	flags.Var(&a.gids, "gids", "")
+	flags.StringVar(&a.inside, "inside", "", "")
+	if err := flags.Parse(args); err != nil || a.result == "" || a.storage == "" || a.home == "" || flags.NArg() != 0 {
+		return failf(unit.ExitUsage, "cannot read the arguments of usage\n%s", usage)
+	}
+	switch {
+	case a.inside == insideWait:
+		return waitForMap(args)
+	case a.inside == "" && len(a.uids) > 0 && len(a.gids) > 0:
+		err := a.mapped(ctx, args)
+		if err == nil || ctx.Err() != nil {
+			return inTime(ctx, err)
+		}
+		fmt.Fprintln(os.Stderr, "files of containers' other users cannot be looked at:", err)
+	}
+	return inTime(ctx, a.measure(ctx))
+}
+
+// inTime says what an end by systemd means.
+func inTime(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("it was ended before everything was measured\nhint: usage_time in %s", policy.File)
+	}
+	return err
+}
+
+func (a usageArgs) measure(ctx context.Context) error {
+	var u unit.Usage
+	var err error
+	if u.Storage, err = measureTree(ctx, a.storage); err != nil {
+		return err
+	}
+	if u.Home, err = measureTree(ctx, a.home); err != nil {
+		return err
+	}
+	u.Ended = time.Now().Unix()
+	return writeResult(a.result, u)
+}
+
+// writeResult replaces the file at once: its reader sees the old or the new one.
+func writeResult(name string, u unit.Usage) error {
+	data, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	temp := name + ".new"
+	_ = os.Remove(temp)
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("cannot leave the result: %w", err)
+	}
+	if err := os.Rename(temp, name); err != nil {
+		return fmt.Errorf("cannot leave the result: %w", err)
+	}
+	return nil
+}
+
+// inode names a file with several names.
+type inode struct{ dev, ino uint64 }
+
+// measureTree adds up the blocks of a folder and of all below it on the same file system.
+// Its error is that of ctx; what cannot be looked at is counted.
+func measureTree(ctx context.Context, root string) (unit.UsageTree, error) {
+	var t unit.UsageTree
+	var top unix.Stat_t
+	if err := unix.Lstat(root, &top); errors.Is(err, unix.ENOENT) {
+		return t, nil
+	} else if err != nil || top.Mode&unix.S_IFMT != unix.S_IFDIR {
+		t.Unread = 1
+		return t, nil
+	}
+	seen := map[inode]bool{}
+	return t, filepath.WalkDir(root, func(name string, d fs.DirEntry, failed error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var st unix.Stat_t
+		if failed == nil {
+			failed = unix.Lstat(name, &st)
+		}
+		if failed != nil {
+			if !errors.Is(failed, fs.ErrNotExist) { // it is gone meanwhile
+				t.Unread++
+			}
+			return nil
+		}
+		folder := st.Mode&unix.S_IFMT == unix.S_IFDIR
+		if st.Dev != top.Dev {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !folder && st.Nlink > 1 {
+			id := inode{st.Dev, st.Ino}
+			if seen[id] {
+				return nil
+			}
+			seen[id] = true
+		}
+		t.Files++
+		t.Bytes += st.Blocks * 512 // stat(2): whatever st_blksize is
+		return nil
+	})
+}

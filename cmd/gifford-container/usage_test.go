@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/unit"
+)
+
+// tree makes a folder with a file of 1 MiB that has two names, one with a hole of 1 GiB, a
+// link to a folder outside and a folder in a folder.
+func tree(t *testing.T) string {
+	t.Helper()
+	dir, outside := t.TempDir(), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	sparse, err := os.Create(at("sparse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(
+		sparse.Truncate(1<<30), sparse.Close(),
+		os.WriteFile(at("full"), make([]byte, 1<<20), 0o600), os.Link(at("full"), at("again")),
+		os.WriteFile(filepath.Join(outside, "big"), make([]byte, 8<<20), 0o600), os.Symlink(outside, at("link")),
+		os.MkdirAll(at("a/b"), 0o700), os.WriteFile(at("a/b/c"), make([]byte, 2<<20), 0o600),
+		unix.Mkfifo(at("fifo"), 0o600),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestMeasureTree(t *testing.T) {
+	got, err := measureTree(t.Context(), tree(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The folder, sparse, full, link, a, b, c, fifo: the second name of full is no file more.
+	if got.Files != 8 || got.Unread != 0 || got.Bytes < 3<<20 || got.Bytes > 4<<20 {
+		t.Errorf("got %+v, want 8 files of a little more than 3 MiB", got)
+	}
+	for name, tt := range map[string]struct {
+		root   string
+		unread int64
+	}{"missing": {"/no/such", 0}, "file": {"/etc/passwd", 1}, "link": {filepath.Join(tree(t), "link"), 1}} {
+		if got, err := measureTree(t.Context(), tt.root); err != nil || got != (unit.UsageTree{Unread: tt.unread}) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := measureTree(ctx, tree(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a walk that was ended says %v", err)
+	}
+	result := filepath.Join(t.TempDir(), "usage.json")
+	if err := usageMode(ctx, []string{"--result", result, "--storage", tree(t), "--home", "/no/such"}); err == nil || !strings.Contains(err.Error(), "hint: usage_time") {
+		t.Errorf("told %v", err)
+	}
+	if _, err := os.Stat(result); err == nil {
+		t.Error("half a walk leaves a result")
+	}
+}
+
+// TestUsageMode checks that the result is what the launcher takes, and the arguments.
+func TestUsageMode(t *testing.T) {
+	dir := tree(t)
+	result := filepath.Join(t.TempDir(), "usage.json")
+	if err := usageMode(t.Context(), []string{"--result", result, "--storage", dir, "--home", filepath.Join(dir, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	u, err := unit.ReadUsage(file, time.Now())
+	if err != nil || u.Storage.Files != 8 || u.Home.Files != 3 || u.Home.Bytes < 2<<20 {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	for name, args := range map[string][]string{
+		"nothing": {}, "no home": {"--result", "x", "--storage", "y"}, "range": {"--result", "x", "--storage", "y", "--home", "z", "--uids", "-1:5"},
+		"more": {"--result", "x", "--storage", "y", "--home", "z", "w"},
+	} {
+		var failed *failure
+		if err := usageMode(t.Context(), args); !errors.As(err, &failed) || failed.status != unit.ExitUsage {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}

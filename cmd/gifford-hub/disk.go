@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/disk"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/store"
+)
+
+func (a *app) diskCommand() *cobra.Command {
+	var asJSON bool
+	var refresh []string
+	cmd := &cobra.Command{
+		Use:   "disk",
+		Short: "Show what members' files take and what is free",
+		Long: `Shows how much is free on the file systems with members' homes and containers, and what each
+member's home and containers took when they were last measured. Each member is measured as that
+member, at the lowest priority, as often as disk.refresh says. Numbers count blocks on disk;
+a "+" stands behind what could not be read as a whole. Only root may do it.`,
+		Example: `  sudo gifford-hub disk
+  sudo gifford-hub disk --refresh alice
+  sudo gifford-hub disk --json | jq '.users | max_by(.home.bytes)'`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range refresh {
+				u, err := ident.ParseUser(name)
+				if err != nil {
+					return &usageError{err, cmd.CommandPath()}
+				}
+				if _, err := a.hub().MeasureDisk(cmd.Context(), control.DiskRequest{User: u}); err != nil {
+					return err
+				}
+			}
+			d, err := a.hub().Disk(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(a.stdout, d)
+			}
+			return writeDisk(a.stdout, d, time.Now())
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringSliceVar(&refresh, "refresh", nil, "measure these users' files first, and wait (alice,bob)")
+	return cmd
+}
+
+// writeDisk prints the file systems, and then what is on them.
+func writeDisk(w io.Writer, d control.Disk, now time.Time) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tw, "FILE SYSTEM OF\tFREE\tSIZE\t")
+	for _, f := range d.FileSystems {
+		low := ""
+		if f.Low {
+			low = "LOW"
+		}
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", f.Path, disk.Size(f.Free), disk.Size(f.Total), low)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(tw, "\nUSER\tHOME\tCONTAINERS\tMEASURED")
+	for _, u := range d.Users {
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s ago\n", u.User, treeSize(u.Home), treeSize(u.Storage), age(now.Sub(u.Measured)))
+	}
+	return tw.Flush()
+}
+
+func treeSize(t control.DiskTree) string {
+	if t.Unread > 0 {
+		return disk.Size(t.Bytes) + "+"
+	}
+	return disk.Size(t.Bytes)
+}
+
+// watchDisks makes what knows of the disks.
+func (h *instance) watchDisks() (err error) {
+	h.disk, err = disk.New(disk.Config{
+		Launcher: h.launcher, Refresh: h.cfg.Disk.Refresh, Paths: h.cfg.Disk.Paths, WarnFree: disk.Threshold(h.cfg.Disk.WarnFree), Log: h.log,
+		Users: h.everybody, Recent: h.recentlyServed,
+	})
+	return err
+}
+
+func (h *instance) everybody(ctx context.Context) ([]ident.User, error) {
+	known, _, err := h.store.FindUsers(ctx, store.UserQuery{Sort: "name"})
+	var all []ident.User
+	for _, u := range known {
+		all = append(all, u.Name)
+	}
+	return all, err
+}
+
+// recentlyServed gives the users with a server that runs, and those with one that was
+// started or used since then.
+func (h *instance) recentlyServed(ctx context.Context, since time.Time) ([]ident.User, error) {
+	running := map[ident.User]bool{}
+	for _, s := range h.servers.List() {
+		running[s.Key.User] = running[s.Key.User] || s.State.Active()
+	}
+	all, err := h.everybody(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var recent []ident.User
+	for _, u := range all {
+		used, err := h.store.ServersOf(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		if running[u] || slices.ContainsFunc(used, func(s store.Server) bool { return s.LastActivity.After(since) || s.Started.After(since) }) {
+			recent = append(recent, u)
+		}
+	}
+	return recent, nil
+}
