@@ -247,7 +247,7 @@ func (k *Keeper) room(rules *policy.Policy) error {
 	d, err := k.disk(rules)
 	if err == nil && d.Low {
 		return refuse("nothing is pulled or imported: %s has %s left, and the policy wants %s\nhint: gifford-hub images prune; or min_free in [images] of %s",
-			d.Path, bytes(uint64(d.Free)), bytes(rules.Images.MinFree), policy.File)
+			d.Path, inUnits(uint64(d.Free)), inUnits(rules.Images.MinFree), policy.File)
 	}
 	return err
 }
@@ -276,8 +276,8 @@ func (k *Keeper) Disk() (imagekeeper.Disk, error) {
 	return k.disk(rules)
 }
 
-// bytes writes a size as people do.
-func bytes(n uint64) string {
+// inUnits writes a size as people do.
+func inUnits(n uint64) string {
 	const units = "KMGTPE"
 	if n < 1024 {
 		return fmt.Sprintf("%d B", n)

@@ -13,7 +13,6 @@ const (
 	views       = "/run/gifford-launcher/views/"
 	storageOf   = "/var/lib/gifford-launcher/users/"
 	imageStore  = "/var/lib/gifford-images/storage"
-	policyFile  = "/etc/gifford-hub/launcher.toml"
 	ownPodman   = "export XDG_RUNTIME_DIR=/run/user/$(id -u) HOME=" + storageOf + "$(id -un) CONTAINERS_STORAGE_CONF=" + views + "$(id -un)/_/storage.conf DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null; cd /; "
 	aliceLayers = views + "alice/_/overlay"
 )
