@@ -194,6 +194,14 @@ func TestNewerImage(t *testing.T) {
 	const name, note = "localhost/test/lab:latest", "A newer version of this environment is there"
 	h := theHost(t)
 	h.forget(t, name)
+	// Profiles have the same archives: the images must have no other name here. Their next
+	// starts load them again.
+	h.run(t, "systemctl", "stop", "jupyter-*.service")
+	for _, other := range []string{"jupyterlab", "notebook6"} {
+		if _, there := h.image(t, "localhost/gifford/"+other+":latest"); there {
+			h.run(t, "gifford-hub", "images", "rm", "localhost/gifford/"+other+":latest")
+		}
+	}
 	h.run(t, "gifford-hub", "images", "import", name, "/srv/images/jupyterlab.tar")
 	first := h.id(t, name)
 	alice := member(t, h, "alice")
