@@ -28,7 +28,7 @@ func (k *Keeper) pullName(ctx context.Context, rules *policy.Policy, name string
 		j.add(imagekeeper.Progress{Image: name, Message: "pulling " + name})
 		var last time.Time
 		var where string
-		return k.cfg.Podman.pull(ctx, name, func(s layerStep) {
+		err := k.cfg.Podman.pull(ctx, name, func(s layerStep) {
 			// Many a second are of no use to anybody.
 			if at := s.Layer + s.Status; at == where && time.Since(last) < 200*time.Millisecond && s.Current < s.Total {
 				return
@@ -37,7 +37,21 @@ func (k *Keeper) pullName(ctx context.Context, rules *policy.Policy, name string
 			}
 			j.add(imagekeeper.Progress{Image: name, Layer: s.Layer, Message: s.Status, Current: s.Current, Total: s.Total})
 		})
+		return notPulled(name, err)
 	})
+}
+
+// notPulled says what was not pulled and, where a registry wants to know who asks, what to
+// do. Podman's API hands the registry's refusal (RFC 9110, 401) on as a text alone.
+func notPulled(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("image %s cannot be pulled: %w", name, err)
+	if strings.Contains(err.Error(), "unauthorized") || strings.Contains(err.Error(), "authentication required") {
+		err = fmt.Errorf("%w\nhint: a name and password in /etc/gifford-hub/secrets/registry-auth.json, as podman login --authfile writes it; then: systemctl restart gifford-images", err)
+	}
+	return err
 }
 
 // loadArchive loads a profile's archive, which must hold the name.

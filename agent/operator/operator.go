@@ -34,7 +34,7 @@ type manager interface {
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
 }
 
-// Config is what an Operator needs; all fields are required.
+// Config is what an Operator needs; all fields are required but where said.
 type Config struct {
 	Servers   manager
 	Version   string
@@ -48,6 +48,9 @@ type Config struct {
 	Reload func(ctx context.Context) error
 	// Backup writes a consistent copy of the database.
 	Backup func(ctx context.Context, w io.Writer) error
+	// Older tells whether a server runs on an older image than its next start would, and
+	// whether that is known. It is asked once a list; optional.
+	Older func(ctx context.Context) func(s servers.Server) (older, known bool)
 	// Tokens makes tokens for people.
 	Tokens *tokens.Issuer
 	// Disk knows what members' files take.
@@ -115,13 +118,31 @@ func answer(w http.ResponseWriter, status int, body any) {
 
 func (o *Operator) list(w http.ResponseWriter, r *http.Request) error {
 	all := []control.Server{}
+	age := func(servers.Server) string { return "" }
+	if o.cfg.Older != nil {
+		age = words(o.cfg.Older(r.Context()))
+	}
 	outdated := o.outdated(r.Context())
 	for _, s := range o.cfg.Servers.List() {
 		all = append(all, control.Server{User: s.Key.User, Server: s.Key.Server, State: string(s.State), Profile: s.Profile,
-			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity, Outdated: outdated(s)})
+			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity, Outdated: outdated(s), Image: age(s)})
 	}
 	answer(w, http.StatusOK, all)
 	return nil
+}
+
+// words says which image a server has.
+func words(older func(servers.Server) (older, known bool)) func(servers.Server) string {
+	return func(s servers.Server) string {
+		switch is, known := older(s); {
+		case !known:
+			return ""
+		case is:
+			return "older"
+		default:
+			return "current"
+		}
+	}
 }
 
 // maxBody bounds a request.

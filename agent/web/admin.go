@@ -33,6 +33,7 @@ type adminBody struct {
 	MayAdd bool
 	Add    addUsersForm
 	Groups bool // the page of groups is there for the person
+	Images bool // and that of images
 	Disk   bool // the table has columns for what files take
 	Low    []lowView
 }
@@ -87,7 +88,7 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 		return err
 	}
 	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers), Add: add, Groups: m.scopes.Has(scopes.ListGroups),
-		Disk: s.cfg.Disk != nil, Low: s.low(m)}
+		Images: m.Admin, Disk: s.cfg.Disk != nil, Low: s.low(m)}
 	for _, o := range sorts {
 		body.Sorts = append(body.Sorts, sortChoice{o.value, o.label, o.value == q.Sort})
 	}
@@ -101,9 +102,10 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 		body.After = s.adminURL(q.at(q.Page + 1))
 	}
 	profiles, _ := s.profiles(r.Context())
+	images := s.runningImages(r.Context())
 	kept := s.kept(r.Context())
 	for _, u := range found {
-		v, err := s.userView(r.Context(), m, u, profiles, body.Here)
+		v, err := s.userView(r.Context(), m, u, profiles, images, body.Here)
 		if err != nil {
 			return err
 		}
@@ -181,7 +183,7 @@ func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.Us
 }
 
 // userView shows a user, without what the person's scopes hide.
-func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []launcherbus.Profile, back string) (userView, error) {
+func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []launcherbus.Profile, images launcherbus.Images, back string) (userView, error) {
 	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name), Usage: s.usageOf(m, u.Name)}
 	if m.mayUser(u.Name, scopes.ReadUsersActivity) {
 		v.LastActivity = u.LastActivity
@@ -202,7 +204,7 @@ func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []l
 	for _, srv := range append([]servers.Server{s.cfg.Servers.Get(ident.Key{User: u.Name})}, named...) {
 		if m.mayServer(srv.Key, scopes.ReadServers) {
 			sv := s.view(m, srv, profiles)
-			sv.Title, sv.Back = orElse(titles[srv.Key], sv.Name), back
+			sv.Title, sv.Back, sv.Older = orElse(titles[srv.Key], sv.Name), back, older(srv, images, profiles)
 			v.Servers = append(v.Servers, sv)
 		}
 	}

@@ -58,17 +58,19 @@ func (s *Web) home(m member, w http.ResponseWriter, r *http.Request) error {
 
 func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, status int, add addForm) error {
 	profiles, warning := s.profiles(r.Context())
+	images := s.runningImages(r.Context())
 	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
 	kept := s.kept(r.Context())
 	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m),
 		Usage: s.usage(m.User), Low: s.lowFor(m.User)}
+	body.Own.Older = older(srv, images, profiles)
 	named, titles, err := s.named(r.Context(), m.User)
 	if err != nil {
 		return err
 	}
 	for _, srv := range named {
 		v := s.withKept(s.view(m, srv, profiles), kept)
-		v.Title = orElse(titles[srv.Key], v.Name)
+		v.Title, v.Older = orElse(titles[srv.Key], v.Name), older(srv, images, profiles)
 		body.Named = append(body.Named, v)
 	}
 	if s.cfg.NamedServers != 0 && body.Own.MayStart {

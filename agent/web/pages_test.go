@@ -16,6 +16,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/login"
 	"github.com/gifford-lab/gifford-hub/agent/oauth"
@@ -126,6 +127,10 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 	failing.login.fails = &httpx.Error{Status: http.StatusServiceUnavailable, Public: "the sign-in server cannot be reached", Hint: "try again in a minute"}
 	base := strings.TrimSuffix(h.cfg.BaseURL, "/")
 	rich := newRich(t)
+	keeper := &fakeKeeper{steps: make(chan imagekeeper.Progress, 2)}
+	images := newImages(t, keeper)
+	images.post("/hub/admin/images/pull", "dora", url.Values{"name": {latest}})
+	t.Cleanup(func() { close(keeper.steps) })
 	ask := func(target, user string) shown { return show(t, rich.do("GET", target, user)) }
 	form := func(target, user string, f url.Values) shown { return show(t, rich.post(target, user, f)) }
 	return map[string]shown{
@@ -176,6 +181,9 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		"delete a user?":          ask("/hub/admin/delete-user?user=gail", "dora"),
 		"delete a busy user?":     ask("/hub/admin/delete-user?user=alice", "dora"),
 		"delete a group?":         ask("/hub/admin/delete-group?"+url.Values{"group": {hostileName}}.Encode(), "dora"),
+		"images":                  show(t, images.do("GET", "/hub/admin/images", "dora")),
+		"images, no keeper":       ask("/hub/admin/images", "dora"),
+		"a pull":                  show(t, images.do("GET", "/hub/admin/images/pull?name="+latest, "dora")),
 		"request of others":       show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site", "cross-site")),
 	}
 }

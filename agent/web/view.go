@@ -40,6 +40,7 @@ type serverView struct {
 	Back     string // URL path to go to after a stop; "" is the home page
 	End      *endView
 	Failure  *failureView
+	Older    bool // it runs on an older image than its next start would
 }
 
 // endView is the announced end of a server.

@@ -1,6 +1,6 @@
 // Package web is what a member sees of the hub in a browser: signing in and out, the
 // home page, starting, stopping, sharing and opening servers, the pages that stand in for
-// a server that does not run, tokens, and users and groups for administrators. Its URLs are JupyterHub's, so that JupyterLab's menu and
+// a server that does not run, tokens, and users, groups and images for administrators. Its URLs are JupyterHub's, so that JupyterLab's menu and
 // people's bookmarks lead where they always led. It must never do anything for a
 // person whose right to it the table of routes and the handler have not both checked,
 // never send a browser to another site on the word of a request, and never put a
@@ -85,14 +85,15 @@ const (
 	DeleteGroup  Action = "group-delete"
 	AddMembers   Action = "group-add-members"
 	DropMembers  Action = "group-drop-members"
+	PullImage    Action = "image-pull"
 )
 
 // Deed is one use that somebody made of a right over others: of another person's server,
-// of a user's account or of a group.
+// of a user's account, of a group or of the images that all share.
 type Deed struct {
 	Action Action
 	By     ident.User
-	On     ident.Key // the server, or the user (its Server is then the default one); zero for a group
+	On     ident.Key // the server, or the user (its Server is then the default one); zero for a group or an image
 	Group  string    // "" for a server or user
 	Detail string    // what more there is to know, such as the members; may be empty
 	Err    error     // why it failed; nil when it did not
@@ -142,6 +143,15 @@ type Config struct {
 	PublicURL string
 	// Profiles gives the policy's choices.
 	Profiles func(ctx context.Context) ([]launcherbus.Profile, error)
+	// Images tells which images servers run on and profiles would start with. Optional: no
+	// page then says that there is a newer one.
+	Images func(ctx context.Context) (launcherbus.Images, error)
+	// Keeper owns the images that all servers share. Optional: the page of images then says
+	// that there is none.
+	Keeper imageKeeper
+	// Background runs what outlasts a request, in a goroutine of its own; the context ends
+	// with the hub, which waits. Required with a Keeper.
+	Background func(work func(ctx context.Context))
 	// Kept gives what persistent profiles keep of stopped and running servers. Optional.
 	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
 	// Audit is called for each Deed before it is answered.
@@ -159,6 +169,8 @@ type Web struct {
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	handler http.Handler
+	images  knownImages
+	pulls   pulls
 }
 
 // New checks cfg and makes the pages.
@@ -192,6 +204,9 @@ func (c Config) validate() error {
 	if c.Login == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" ||
 		c.Store == nil || c.Authority == nil || c.Tokens == nil || c.Services == nil {
 		errs = append(errs, errors.New("cannot make the pages: version, login, servers, store, authority, tokens, services, profiles, audit and log are required"))
+	}
+	if c.Keeper != nil && c.Background == nil {
+		errs = append(errs, errors.New("cannot make the pages: with an image keeper something must run its pulls"))
 	}
 	return errors.Join(errs...)
 }

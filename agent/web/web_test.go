@@ -333,6 +333,7 @@ func TestNewRefuses(t *testing.T) {
 		"no login":                    func(c *Config) { c.Login = nil },
 		"no store":                    func(c *Config) { c.Store = nil },
 		"no authority":                func(c *Config) { c.Authority = nil },
+		"nobody runs the pulls":       func(c *Config) { c.Keeper = &fakeKeeper{} },
 		"no audit":                    func(c *Config) { c.Audit = nil },
 		"no version":                  func(c *Config) { c.Version = "" },
 		"callback is a page's path":   func(c *Config) { c.Login = &fakeLogin{callback: "/hub/home"} },

@@ -13,6 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/login"
 	"github.com/gifford-lab/gifford-hub/agent/oauth"
 	"github.com/gifford-lab/gifford-hub/agent/operator"
@@ -52,6 +53,7 @@ func (h *instance) assemble() (err error) {
 		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
 		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Kept: h.launcher.Kept, Store: h.store, Authority: h.authority, Tokens: h.tokens,
 		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Audit: h.audit, Log: h.log,
+		Images: h.launcher.Images, Keeper: imagekeeper.New(imagekeeper.DefaultSocket), Background: h.long.run,
 	}
 	if h.culler != nil {
 		forPages.Cull, forPages.Keep = h.culler.Notice, h.culler.Keep
@@ -213,7 +215,7 @@ func (h *instance) operator() *operator.Operator {
 		}
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, Draining: olderProcesses, Log: h.log})
+		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, Draining: olderProcesses, Older: h.older, Log: h.log})
 }
 
 // audit writes down what somebody does with what is not their own.

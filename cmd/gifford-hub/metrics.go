@@ -159,6 +159,13 @@ func (l *timedLauncher) Profiles(ctx context.Context) ([]launcherbus.Profile, er
 	return profiles, err
 }
 
+func (l *timedLauncher) Images(ctx context.Context) (launcherbus.Images, error) {
+	begun := time.Now()
+	images, err := l.Client.Images(ctx)
+	l.metrics.Launcher("images", err, time.Since(begun))
+	return images, err
+}
+
 // timedProber observes how long servers take to say that they run.
 type timedProber struct {
 	probe.Prober

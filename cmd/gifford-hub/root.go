@@ -11,6 +11,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 )
 
 // Exit statuses, as gifford-hub(1) says.
@@ -26,6 +27,7 @@ type app struct {
 	lookup         func(string) (string, bool) // the environment
 	configFile     string                      // --config
 	socket         string                      // --socket
+	imagesSocket   string                      // --images-socket
 }
 
 func (a *app) load() (*config.Config, error) { return config.Load(config.Host(a.configFile, a.lookup)) }
@@ -86,6 +88,7 @@ func hintOf(err error) string {
 		usage      *usageError
 		own        *hinted
 		refused    *control.Error
+		keeper     *imagekeeper.Error
 		unreadable *config.Unreadable
 		problems   config.Problems
 	)
@@ -96,6 +99,8 @@ func hintOf(err error) string {
 		return own.hint
 	case errors.As(err, &refused):
 		return refused.Hint
+	case errors.As(err, &keeper):
+		return keeper.Hint
 	case errors.As(err, &unreadable):
 		return unreadable.Hint()
 	case errors.As(err, &problems):
@@ -125,8 +130,9 @@ that runs rootless Podman as that member. systemd starts the hub itself with
 	root.SetVersionTemplate("gifford-hub {{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile, "the hub's settings; hub.d and secrets are looked for beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", control.DefaultSocket, "the running hub's control socket")
-	root.AddCommand(a.serveCommand(), a.checkCommand(), a.configCommand(), a.serversCommand(), a.servicesCommand(), a.reloadCommand(),
-		a.statusCommand(), a.backupCommand(), a.diskCommand(), a.tokenCommand(), a.versionCommand(), a.docsCommand())
+	root.PersistentFlags().StringVar(&a.imagesSocket, "images-socket", imagekeeper.DefaultSocket, "the image keeper's control socket")
+	root.AddCommand(a.serveCommand(), a.checkCommand(), a.configCommand(), a.serversCommand(), a.imagesCommand(), a.servicesCommand(),
+		a.reloadCommand(), a.statusCommand(), a.backupCommand(), a.diskCommand(), a.tokenCommand(), a.versionCommand(), a.docsCommand())
 	return root
 }
 

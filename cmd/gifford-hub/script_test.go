@@ -26,7 +26,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"hub": hub,
+			"hub":    hub,
+			"keeper": keeper,
 		},
 	})
 }
@@ -37,7 +38,7 @@ func hub(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+control.ServersPath, answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab","since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service"}]`))
+	mux.HandleFunc("GET "+control.ServersPath, answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab","since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service","image":"older"}]`))
 	mux.HandleFunc("GET "+control.StatusPath, answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public","address":"0.0.0.0:443"},{"name":"api","address":"127.0.0.1:9091"}],"uptime":61.5,"draining":1}`))
 	mux.HandleFunc("GET "+control.DiskPath, answer(`{"file_systems":[{"path":"/cluster","free":1100000000000,"total":40000000000000,"low":true},{"path":"/var","free":5,"total":9}],`+
 		`"users":[{"user":"alice","measured":"2020-01-01T00:00:00Z","home":{"bytes":12345678901,"unread":2},"storage":{"bytes":400000}}]}`))

@@ -66,6 +66,7 @@ type instance struct {
 	tokens     *tokens.Issuer
 
 	end        context.CancelFunc // ends the process
+	long       longWork           // that a request began
 	handedOver chan struct{}      // closed when a newer process has taken over
 	reloading  sync.Mutex         // one reload at a time
 }
@@ -78,7 +79,7 @@ func serve(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	h := &instance{cfg: cfg, log: log, handedOver: make(chan struct{})}
+	h := &instance{cfg: cfg, log: log, handedOver: make(chan struct{}), long: newLongWork()}
 	ctx, cancel := context.WithCancel(ctx)
 	h.end = cancel
 	var background sync.WaitGroup
@@ -155,6 +156,7 @@ func (h *instance) open(ctx context.Context) (err error) {
 }
 
 func (h *instance) close() {
+	h.long.close()
 	if h.servers != nil {
 		h.servers.Close()
 	}

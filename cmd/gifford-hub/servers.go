@@ -45,7 +45,8 @@ func (a *app) listCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the servers that are not stopped",
 		Long: `Lists the servers that start, run, stop or have failed: whose they are, since when they are
-in that state, and when somebody last did something in them.`,
+in that state, whether their image is the current one of their profile or an older one, and
+when somebody last did something in them.`,
 		Example: `  sudo gifford-hub servers list
   sudo gifford-hub servers list --json | jq -r '.[].user'`,
 		Args: arguments(cobra.NoArgs),
@@ -66,14 +67,14 @@ in that state, and when somebody last did something in them.`,
 
 func writeServers(w io.Writer, list []control.Server, now time.Time) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "SERVER\tSTATE\tFOR\tPROFILE\tLAST ACTIVITY\tURL")
+	_, _ = fmt.Fprintln(tw, "SERVER\tSTATE\tFOR\tPROFILE\tIMAGE\tLAST ACTIVITY\tURL")
 	for _, s := range list {
 		activity := "-"
 		if !s.LastActivity.IsZero() {
 			activity = age(now.Sub(s.LastActivity)) + " ago"
 		}
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", ident.Key{User: s.User, Server: s.Server}, s.State,
-			age(now.Sub(s.Since)), orDash(s.Profile), activity, s.URL)
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", ident.Key{User: s.User, Server: s.Server}, s.State,
+			age(now.Sub(s.Since)), orDash(s.Profile), orDash(s.Image), activity, s.URL)
 	}
 	if err := tw.Flush(); err != nil {
 		return err

@@ -65,6 +65,9 @@ leave_the_kernel_alone() {
   done
 }
 
+# The tests start registries of their own.
+no_registry() { ln -sf /dev/null "$root/etc/systemd/system/docker-registry.service"; }
+
 # A new host must not share these with its siblings.
 forget_identity() {
   : >"$root/etc/machine-id"
@@ -80,6 +83,7 @@ people
 directory_account
 cluster
 leave_the_kernel_alone
+no_registry
 forget_identity
 tidy
 install -d -m 2755 "$root/var/log/journal"
