@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/control"
 	"github.com/gifford-lab/gifford-hub/agent/disk"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
@@ -44,10 +46,16 @@ a "+" stands behind what could not be read as a whole. Only root may do it.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return writeJSON(a.stdout, d)
+			all := diskReport{Disk: d}
+			if images, err := a.keeper().Disk(cmd.Context()); err == nil {
+				all.Images = &images
+			} else if !errors.Is(err, imagekeeper.ErrUnreachable) {
+				return err
 			}
-			return writeDisk(a.stdout, d, time.Now())
+			if asJSON {
+				return writeJSON(a.stdout, all)
+			}
+			return writeDisk(a.stdout, all, time.Now())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -55,8 +63,14 @@ a "+" stands behind what could not be read as a whole. Only root may do it.`,
 	return cmd
 }
 
+// diskReport is what the hub and the image keeper say.
+type diskReport struct {
+	control.Disk
+	Images *imagekeeper.Disk `json:"images,omitempty"` // nil when the keeper does not answer
+}
+
 // writeDisk prints the file systems, and then what is on them.
-func writeDisk(w io.Writer, d control.Disk, now time.Time) error {
+func writeDisk(w io.Writer, d diskReport, now time.Time) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "FILE SYSTEM OF\tFREE\tSIZE\t")
 	for _, f := range d.FileSystems {
@@ -68,6 +82,13 @@ func writeDisk(w io.Writer, d control.Disk, now time.Time) error {
 	}
 	if err := tw.Flush(); err != nil {
 		return err
+	}
+	if i := d.Images; i != nil {
+		low := ""
+		if i.Low {
+			low = ", LOW: nothing is pulled"
+		}
+		_, _ = fmt.Fprintf(w, "\nShared images take %s in %s; %s are free for more%s.\n", disk.Size(i.Store), i.Path, disk.Size(i.Free), low)
 	}
 	_, _ = fmt.Fprintln(tw, "\nUSER\tHOME\tCONTAINERS\tMEASURED")
 	for _, u := range d.Users {

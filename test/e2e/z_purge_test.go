@@ -12,6 +12,9 @@ import (
 func TestRemoveAndPurge(t *testing.T) {
 	h := theHost(t)
 	h.put(t, "/cluster/alice/kept.txt", "0644", "kept\n")
+	// A notebook that goes on must not keep its view of the images mounted.
+	v := member(t, h, "alice")
+	v.start("alice", "jupyterlab")
 	subuid := h.run(t, "cat", "/etc/subuid")
 	h.run(t, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "remove", "-y", "gifford-hub")
 	for _, unit := range []string{"gifford-hub.service", "gifford-hub.socket", "gifford-launcher.service"} {
@@ -19,6 +22,11 @@ func TestRemoveAndPurge(t *testing.T) {
 			t.Errorf("%s is %s after removal", unit, state)
 		}
 	}
+	if n := viewsMounted(t, h, ""); n != 0 {
+		t.Errorf("%d views are mounted after removal", n)
+	}
+	h.sh(t, "alice", "curl -sf --unix-socket /run/gifford-launcher/servers/alice/_/nb.sock http://x/user/alice/api")
+	h.run(t, "systemctl", "stop", "jupyter-alice.service")
 	out := h.run(t, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "purge", "-y", "gifford-hub")
 	if !strings.Contains(out, "/var/lib/gifford-launcher") {
 		t.Errorf("purge does not say what stays:\n%s", out)
@@ -29,7 +37,7 @@ func TestRemoveAndPurge(t *testing.T) {
 	if now := h.run(t, "cat", "/etc/subuid"); now != subuid {
 		t.Errorf("/etc/subuid was changed by purge:\n%s", now)
 	}
-	for _, path := range []string{"/etc/gifford-hub/hub.toml", "/var/lib/gifford-hub", "/usr/bin/gifford-hub"} {
+	for _, path := range []string{"/etc/gifford-hub/hub.toml", "/var/lib/gifford-hub", "/usr/bin/gifford-hub", "/var/lib/gifford-images", "/run/gifford-launcher/views"} {
 		h.fails(t, "test", "-e", path)
 	}
 }
