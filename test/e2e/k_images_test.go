@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestPullAndRollBack(t *testing.T) {
 		t.Errorf("a quiet pull says %q", out)
 	}
 	r.push(t, "silent", "test/app:latest")
-	h.run(t, "gifford-hub", "images", "pull", "--all") // a profile of the policy pulls it
+	h.run(t, "systemctl", "start", "gifford-images-pull.service") // what the timer starts: a profile of the policy pulls it
 	second := h.id(t, name)
 	if second == first {
 		t.Fatal("the newer image was not taken")
@@ -185,6 +186,53 @@ func TestImport(t *testing.T) {
 	}
 	if out := h.run(t, "find", "/var/lib/gifford-images/tmp", "-type", "f"); out != "" {
 		t.Errorf("archives were left behind:\n%s", out)
+	}
+}
+
+// TestFullDisk lets an import run out of space: the store is what it was, and of use.
+// Where little is free nothing is begun.
+func TestFullDisk(t *testing.T) {
+	const small, big, dir = "localhost/test/small:1", "localhost/test/big:1", "/var/lib/gifford-images"
+	h := theHost(t)
+	h.run(t, "systemctl", "stop", "gifford-images.service")
+	h.run(t, "mount", "-t", "tmpfs", "-o", "size=48M,mode=0700,uid="+strings.TrimSpace(h.run(t, "id", "-u", "gifford-images")), "tmpfs", dir)
+	policy := h.run(t, "cat", policyFile)
+	defer func() {
+		h.put(t, policyFile, "0644", policy)
+		if out, err := h.try(noEnd(t), "sh", "-c", "systemctl stop gifford-images.service; umount "+dir+"; rm -f /var/tmp/big.tar"); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}()
+	h.put(t, policyFile, "0644", strings.Replace(policy, "[images]\n", "[images]\nmin_free = \"1M\"\n", 1))
+	h.run(t, "sh", "-ec", "tar -C /usr/share/doc/podman -cf - . | gifford-hub images import "+small+" -")
+	id := h.id(t, small)
+	used := func() int {
+		kilobytes, err := strconv.Atoi(strings.TrimSpace(h.run(t, "sh", "-c", "df --output=used -k "+dir+" | tail -n 1")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kilobytes
+	}
+	before, list := used(), h.ids(t)
+	h.run(t, "sh", "-ec", "mkdir -p /var/tmp/big && head -c 80M /dev/urandom >/var/tmp/big/noise && tar -C /var/tmp/big -cf /var/tmp/big.tar . && rm -r /var/tmp/big")
+	if out := h.fails(t, "gifford-hub", "images", "import", big, "/var/tmp/big.tar"); !strings.Contains(out, "no space left") {
+		t.Errorf("the import does not say why it failed:\n%s", out)
+	}
+	if diff := cmp.Diff(list, h.ids(t)); diff != "" {
+		t.Errorf("the store has changed:\n%s", diff)
+	}
+	if now := used(); now > before+1024 {
+		t.Errorf("%d KiB were used before, %d are after", before, now)
+	}
+	if got := h.id(t, small); got != id {
+		t.Errorf("%s is now %s, was %s", small, got, id)
+	}
+	h.put(t, policyFile, "0644", strings.Replace(policy, "[images]\n", "[images]\nmin_free = \"1G\"\n", 1))
+	if out := h.fails(t, "gifford-hub", "images", "import", small, "/srv/images/exits.tar"); !strings.Contains(out, "left, and the policy wants 1.0 GB") {
+		t.Errorf("with little space: %s", out)
+	}
+	if out := h.run(t, "gifford-hub", "disk"); !strings.Contains(out, "LOW: nothing is pulled") {
+		t.Errorf("gifford-hub disk does not say that the store's disk is low:\n%s", out)
 	}
 }
 
