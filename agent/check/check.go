@@ -10,6 +10,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
@@ -39,6 +40,11 @@ type launcher interface {
 	Profiles(ctx context.Context) ([]launcherbus.Profile, error)
 }
 
+// keeper is the client of the image keeper, as much of it as is tested.
+type keeper interface {
+	Disk(ctx context.Context) (imagekeeper.Disk, error)
+}
+
 // Config is what Run needs.
 type Config struct {
 	// Host is the host under test; NewHost gives the real one. Required.
@@ -48,6 +54,8 @@ type Config struct {
 	Launcher launcher
 	// LauncherError is why Launcher is nil.
 	LauncherError error
+	// Keeper asks the image keeper. Required.
+	Keeper keeper
 	// LoadSettings reads hub.toml. Required.
 	LoadSettings func() (*config.Config, error)
 	// LoadPolicy reads launcher.toml. Required.

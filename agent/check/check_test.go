@@ -9,6 +9,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
@@ -113,6 +114,10 @@ func TestFindings(t *testing.T) {
 			rules.Images.Share = false
 			c.LoadPolicy = func() (*policy.Policy, error) { return rules, err }
 		}, "images", Warn, "share is false", "share = true"},
+		"no keeper": {func(_ *testing.T, _ *fake, c *Config) { c.Keeper = store{err: imagekeeper.ErrUnreachable} }, "images", Warn, "does not answer", "gifford-images.socket"},
+		"full store": {func(_ *testing.T, _ *fake, c *Config) {
+			c.Keeper = store{disk: imagekeeper.Disk{Path: "/var/lib/gifford-images", Free: 1 << 30, Low: true}}
+		}, "images", Warn, "only 1.1 GB are free at /var/lib/gifford-images", "images prune"},
 		"no idmapped mounts": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, viewer+" probe") }, "images", Warn, "slow", "ext4"},
 		"not enabled": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands[socketShow] = strings.Replace(h.commands[socketShow], "=active", "=inactive", 1)

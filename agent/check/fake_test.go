@@ -21,6 +21,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
@@ -85,6 +86,14 @@ type bus struct {
 
 func (b *bus) Profiles(context.Context) ([]launcherbus.Profile, error) { return b.profiles, b.err }
 
+// store is an image keeper.
+type store struct {
+	disk imagekeeper.Disk
+	err  error
+}
+
+func (s store) Disk(context.Context) (imagekeeper.Disk, error) { return s.disk, s.err }
+
 const (
 	socketShow = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub.socket"
 	apiShow    = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub-api.socket"
@@ -140,6 +149,7 @@ func goodConfig(t *testing.T, h *fake) Config {
 		Host: h, User: alice,
 		Launcher:     &bus{profiles: []launcherbus.Profile{{Name: "lab"}}},
 		LoadSettings: loader(t, ""),
+		Keeper:       store{},
 		LoadPolicy: func() (*policy.Policy, error) {
 			return &policy.Policy{Host: policy.Host{Cluster: "/cluster", Home: "/cluster/{user}", UnixGroups: []string{"cgs"}}, Images: policy.Images{Share: true}}, nil
 		},

@@ -2,8 +2,11 @@ package check
 
 import (
 	"context"
+	"errors"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/disk"
+	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
@@ -24,6 +27,15 @@ func images(ctx context.Context, r *run) []finding {
 	if _, err := r.Host.Run(ctx, viewer, "probe"); err != nil {
 		why := strings.TrimPrefix(err.Error(), "gifford-view: ")
 		return warn("put /var/lib/gifford-images on ext4, xfs or btrfs of this host", "members cannot share images and get copies, which makes first starts slow: %s", why)
+	}
+	d, err := r.Keeper.Disk(ctx)
+	switch {
+	case errors.Is(err, imagekeeper.ErrUnreachable):
+		return warn("systemctl start gifford-images.socket; systemctl status gifford-images", "the image keeper does not answer, so members get copies: %v", err)
+	case err != nil:
+		return warn("journalctl -u gifford-images", "the image keeper cannot tell about its disk: %v", err)
+	case d.Low:
+		return warn("gifford-hub images prune", "no image is pulled or imported: only %s are free at %s", disk.Size(d.Free), d.Path)
 	}
 	return ok("members share one store of images")
 }

@@ -14,7 +14,7 @@ import (
 
 // checkConfig wires the check to this host. done ends what it has opened.
 func (a *app) checkConfig(user ident.User) (cfg check.Config, done func()) {
-	cfg = check.Config{Host: check.NewHost(), LoadSettings: a.load, LoadPolicy: a.loadPolicy, User: user}
+	cfg = check.Config{Host: check.NewHost(), LoadSettings: a.load, LoadPolicy: a.loadPolicy, Keeper: a.keeper(), User: user}
 	client, err := launcherbus.New(launcherbus.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		cfg.LauncherError = err
