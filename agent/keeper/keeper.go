@@ -159,7 +159,7 @@ func (k *Keeper) Ensure(profile string) (*job, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	fresh, err := k.freshArchive(p, name)
+	fresh, err := k.freshArchive(p, name, id != "")
 	switch {
 	case err != nil && id == "":
 		return nil, err
@@ -188,8 +188,9 @@ func profileOf(rules *policy.Policy, name string) (policy.Profile, bool) {
 	return rules.Profiles[i], true
 }
 
-// freshArchive gives the profile's archive if it is not the one that was loaded last.
-func (k *Keeper) freshArchive(p policy.Profile, name string) (*archiveStamp, error) {
+// freshArchive gives the profile's archive if the image is not there or the archive is not
+// the one that was loaded last.
+func (k *Keeper) freshArchive(p policy.Profile, name string, there bool) (*archiveStamp, error) {
 	if p.Archive == "" {
 		return nil, nil
 	}
@@ -202,7 +203,7 @@ func (k *Keeper) freshArchive(p policy.Profile, name string) (*archiveStamp, err
 	if err != nil {
 		return nil, err
 	}
-	if last := h.of(name).Archive; h.of(name).Held || last != nil && *last == stamp {
+	if last := h.of(name).Archive; there && (h.of(name).Held || last != nil && *last == stamp) {
 		return nil, nil
 	}
 	return &stamp, nil

@@ -216,6 +216,13 @@ func TestArchive(t *testing.T) {
 		t.Errorf("an archive with another image: %+v", p)
 	}
 	r.want(t, "02 localhost/own:1", "01  localhost/own:1")
+	write("two", time.Unix(2000, 0))
+	if err := r.Remove(t.Context(), "localhost/own:1"); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = r.Ensure("own"); last(t, j, err).ID != id(2) {
+		t.Error("an image that was removed was not loaded again")
+	}
 	if err := os.Remove(archive); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
@@ -34,6 +35,9 @@ func (k *Keeper) Images(ctx context.Context) ([]imagekeeper.Image, error) {
 		for _, name := range image.Names {
 			image.Profiles = append(image.Profiles, profilesOf(rules, name)...)
 			image.Held = image.Held || h.of(name).Held
+			if _, digest, ok := strings.Cut(name, "@"); ok {
+				image.Digest = digest // an image may have come with another manifest before
+			}
 		}
 		for name, n := range h.Names {
 			if slices.ContainsFunc(n.Former, func(f imagekeeper.Former) bool { return f.ID == s.id }) {

@@ -23,6 +23,7 @@ var layerLine = regexp.MustCompile(`(?m)^[0-9a-f]{12} Download complete`)
 func TestPullAndRollBack(t *testing.T) {
 	h := theHost(t)
 	r := newRegistry(t, h, 5000, "")
+	h.unload(t, "exits", "silent")
 	name, _ := r.push(t, "exits", "test/app:latest")
 	h.forget(t, name)
 
@@ -102,6 +103,7 @@ func TestPullRefused(t *testing.T) {
 func TestPinned(t *testing.T) {
 	h := theHost(t)
 	r := newRegistry(t, h, 5000, "")
+	h.unload(t, "exits", "silent")
 	tag, digest := r.push(t, "exits", "test/pin:latest")
 	pinned := strings.TrimSuffix(tag, ":latest") + "@" + digest
 	h.forget(t, pinned)
@@ -242,14 +244,8 @@ func TestNewerImage(t *testing.T) {
 	const name, note = "localhost/test/lab:latest", "A newer version of this environment is there"
 	h := theHost(t)
 	h.forget(t, name)
-	// Profiles have the same archives: the images must have no other name here. Their next
-	// starts load them again.
 	h.run(t, "systemctl", "stop", "jupyter-*.service")
-	for _, other := range []string{"jupyterlab", "notebook6"} {
-		if _, there := h.image(t, "localhost/gifford/"+other+":latest"); there {
-			h.run(t, "gifford-hub", "images", "rm", "localhost/gifford/"+other+":latest")
-		}
-	}
+	h.unload(t, "jupyterlab", "notebook6")
 	h.run(t, "gifford-hub", "images", "import", name, "/srv/images/jupyterlab.tar")
 	first := h.id(t, name)
 	alice := member(t, h, "alice")

@@ -101,6 +101,19 @@ func (h host) ids(t *testing.T) []string {
 	return ids
 }
 
+// unload removes the images of profiles from the store, so that what a test pulls has no
+// other name here. The profiles' next starts load them again.
+func (h host) unload(t *testing.T, names ...string) {
+	t.Helper()
+	for _, n := range names {
+		name := "localhost/gifford/" + n + ":latest"
+		if _, there := h.image(t, name); there {
+			h.run(t, "gifford-hub", "images", "rm", name)
+		}
+	}
+	h.run(t, "gifford-hub", "images", "prune", "--keep-former", "0")
+}
+
 // forget takes a test's images away at its end.
 func (h host) forget(t *testing.T, names ...string) {
 	t.Helper()
