@@ -302,6 +302,7 @@ func TestNewerImage(t *testing.T) {
 func TestImagesPage(t *testing.T) {
 	h := theHost(t)
 	r := newRegistry(t, h, 5000, "")
+	h.unload(t, "exits", "silent")
 	name, _ := r.push(t, "exits", "test/app:latest")
 	h.forget(t, name)
 	dora := member(t, h, "dora")
