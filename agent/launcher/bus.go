@@ -72,9 +72,13 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the hub's account: %w\nhint: systemd-sysusers", err)
 	}
+	keeper, err := imagesGID(ctx, names)
+	if err != nil {
+		o.Log.Warn("cannot find the image keeper's account", "event", "no-keeper", "error", err)
+	}
 	var podman Podman
 	return New(Config{
-		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub,
+		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub, ImagesGID: keeper,
 		RunDir: unit.RunDir, StateDir: unit.StateDir, EtcDir: "/etc", Store: imagestore.Dir, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
 			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...); err != nil {
@@ -82,6 +86,16 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 			}
 		},
 	})
+}
+
+// imagesGID looks up the image keeper's group.
+func imagesGID(ctx context.Context, names accounts.Directory) (uint32, error) {
+	name, err := ident.ParseUser(imagestore.Account)
+	if err != nil {
+		return 0, err
+	}
+	account, err := names.Lookup(ctx, name)
+	return account.GID, err
 }
 
 // export puts the methods on the bus and then takes the name, so that no call comes

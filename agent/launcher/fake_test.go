@@ -62,7 +62,7 @@ func newHost(t *testing.T) *host {
 	h.text = fmt.Sprintf("[host]\nmin_uid = 1\nhome = %q\nunix_groups = [\"cgs\"]\n[profile.lab]\nimage = \"a\"\n", h.dir+"/cluster/{user}")
 	l, err := New(Config{
 		Policy:   func() (*policy.Policy, error) { return policy.Parse("launcher.toml", []byte(h.text)) },
-		Accounts: h, Manager: h, Units: h, Hub: accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
+		Accounts: h, Manager: h, Units: h, ImagesGID: uint32(os.Getgid()), Hub: accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
 		Podman: func(context.Context) (unit.Version, error) { return unit.Version{Major: 5, Minor: 4}, nil },
 		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"), EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
 		Log: slog.New(slog.DiscardHandler),

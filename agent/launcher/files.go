@@ -18,6 +18,7 @@ import (
 type files struct {
 	run, state *os.Root
 	hubGID     uint32
+	imagesGID  uint32 // the image keeper's group
 }
 
 // Modes: root's folders let everyone pass and nobody list or write.

@@ -59,11 +59,12 @@ func (f files) imageOf(key ident.Key) (string, bool) {
 }
 
 // openLock makes the file whose lock keeps images from being removed while a view of them
-// is made. It stays the same one.
+// is made. It stays the same one. Only root and the keeper may open it: whoever can may
+// hold up every start.
 func (f files) openLock() error {
-	lock, err := f.run.OpenFile("images/lock", os.O_CREATE|os.O_RDONLY, 0o644)
+	lock, err := f.run.OpenFile("images/lock", os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot make the lock of the images: %w", err)
 	}
-	return errors.Join(lock.Chmod(0o644), lock.Close())
+	return errors.Join(lock.Chown(0, int(f.imagesGID)), lock.Chmod(0o640), lock.Close())
 }

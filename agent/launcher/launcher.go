@@ -57,6 +57,9 @@ type Config struct {
 	// Hub is the account of the hub: who may call besides root, and the group of the
 	// folders with the servers' sockets.
 	Hub accounts.Account
+	// ImagesGID is the image keeper's group, which may lock the images; 0 where there is no
+	// keeper.
+	ImagesGID uint32
 	// Emit tells the hub of a change; it must not block.
 	Emit func(launcherbus.Event)
 	// RunDir, StateDir, EtcDir and Store are unit.RunDir, unit.StateDir, /etc and
@@ -99,7 +102,7 @@ func New(cfg Config) (*Launcher, error) {
 		roots[i] = root
 	}
 	l := &Launcher{
-		cfg: cfg, files: files{run: roots[0], state: roots[1], hubGID: cfg.Hub.GID},
+		cfg: cfg, files: files{run: roots[0], state: roots[1], hubGID: cfg.Hub.GID, imagesGID: cfg.ImagesGID},
 		ids: subIDs{etc: roots[2], state: roots[1]}, servers: map[ident.Key]*server{},
 	}
 	return l, l.files.layOut()

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -131,6 +132,12 @@ func removeIfThere(name string) error {
 	return nil
 }
 
+// How long a start waits while images are removed.
+const (
+	lockTime  = time.Minute
+	lockEvery = 50 * time.Millisecond
+)
+
 // unshared says why there is no view.
 type unshared struct{ err error }
 
@@ -142,11 +149,16 @@ func (h Host) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the images: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("cannot lock the images: %w", err)
+	for end := time.Now().Add(lockTime); ; time.Sleep(lockEvery) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			_ = f.Close()
+			return nil, fmt.Errorf("cannot lock the images: %w\nhint: is \"gifford-hub images prune\" or rm under way? journalctl -u gifford-images", err)
+		}
 	}
-	return func() { _ = f.Close() }, nil
 }
 
 // fresh makes the server's empty folder, after whatever an earlier view left. All of it is

@@ -78,7 +78,7 @@ for p in ["/etc/shadow", "/usr/bin/sudo", "/home/jovyan"]: print(os.stat(p).st_u
 	})
 	t.Run("outside", func(t *testing.T) {
 		for _, script := range []string{"ls " + aliceLayers, "touch " + aliceLayers + "/x", "touch " + views + "alice/_/x", "rm " + views + "alice/_/storage.conf",
-			"ls " + views + "bob/_/overlay", "ls " + imageStore, "ls /var/lib/gifford-images"} {
+			"ls " + views + "bob/_/overlay", "ls " + imageStore, "ls /var/lib/gifford-images", "flock -n /run/gifford-launcher/images/lock true"} {
 			h.fails(t, "runuser", "-u", "alice", "--", "sh", "-ec", script)
 		}
 	})
