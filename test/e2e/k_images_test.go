@@ -206,7 +206,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	}()
 	h.put(t, policyFile, "0644", strings.Replace(policy, "[images]\n", "[images]\nmin_free = \"1M\"\n", 1))
-	h.run(t, "sh", "-ec", "tar -C /usr/share/doc/podman -cf - . | gifford-hub images import "+small+" -")
+	h.run(t, "sh", "-ec", "tar -C /etc/systemd -cf - . | gifford-hub images import "+small+" -")
 	id := h.id(t, small)
 	used := func() int {
 		kilobytes, err := strconv.Atoi(strings.TrimSpace(h.run(t, "sh", "-c", "df --output=used -k "+dir+" | tail -n 1")))

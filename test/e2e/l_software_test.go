@@ -284,7 +284,7 @@ func TestShell(t *testing.T) {
 		}
 	})
 	t.Run("nothing left", func(t *testing.T) {
-		left := h.run(t, "sh", "-c", "systemctl list-units --all --plain --no-legend 'gifford-podman-*'; ls -d /run/gifford-podman-* 2>/dev/null || true; pgrep -af '[s]ystem service' || true")
+		left := h.run(t, "sh", "-c", "systemctl list-units --all --plain --no-legend 'gifford-podman-*'; ls -d /run/gifford-podman-* 2>/dev/null || true; pgrep -af '[s]ystem service .*/run/gifford-podman-' || true")
 		if strings.TrimSpace(left) != "" {
 			t.Errorf("left behind: %s", left)
 		}
