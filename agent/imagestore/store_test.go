@@ -114,6 +114,32 @@ func TestBrokenStores(t *testing.T) {
 	}
 }
 
+// TestOrphans: two layers on base belong to no image, of which one lies on the other.
+func TestOrphans(t *testing.T) {
+	left, child := strings.Repeat("d4", 32), strings.Repeat("e5", 32)
+	layers := strings.TrimSuffix(strings.TrimSpace(goodLayers), "]") + `,{"id":"` + left + `","parent":"` + base + `","diff-digest":"sha256:22","diff-size":3},{"id":"` + child + `","parent":"` + left + `","diff-digest":"sha256:33","diff-size":4}]`
+	s, err := Open(store(t, goodImages, layers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := [][]Layer{{{base, "sha256:00", 9}, {left, "sha256:22", 3}, {child, "sha256:33", 4}}}
+	if diff := cmp.Diff(want, s.Orphans()); diff != "" {
+		t.Errorf("orphans (-want +got):\n%s", diff)
+	}
+	if got := s.Size(); got != 16 {
+		t.Errorf("the store has %d bytes, want 16", got)
+	}
+	whole, err := Open(store(t, goodImages, goodLayers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close()
+	if got := whole.Orphans(); got != nil {
+		t.Errorf("orphans of a whole store: %v", got)
+	}
+}
+
 func TestNoStore(t *testing.T) {
 	s, err := Open(filepath.Join(t.TempDir(), "none"))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -55,6 +56,7 @@ func (s *Store) Size() int64 {
 
 // Layer is one layer of an image.
 type Layer struct {
+	ID     string
 	Digest string // of the unpacked layer
 	Size   int64  // bytes, unpacked
 }
@@ -63,8 +65,48 @@ type Layer struct {
 func (s *Store) LayersOf(img Image) []Layer {
 	var all []Layer
 	for i := len(img.Layers) - 1; i >= 0; i-- {
-		l := s.layers[img.Layers[i]]
-		all = append(all, Layer{l.text("diff-digest"), l.number("diff-size")})
+		all = append(all, s.layer(img.Layers[i]))
 	}
 	return all
+}
+
+func (s *Store) layer(id string) Layer {
+	l := s.layers[id]
+	return Layer{id, l.text("diff-digest"), l.number("diff-size")}
+}
+
+// chain gives the layers from one down, the lowest first.
+func (s *Store) chain(top string) []Layer {
+	var all []Layer
+	for id := top; id != "" && len(all) < maxDeep; id = s.layers[id].text("parent") {
+		if _, ok := s.layers[id]; !ok {
+			break
+		}
+		all = append(all, s.layer(id))
+	}
+	slices.Reverse(all)
+	return all
+}
+
+// Orphans gives the chains of layers of which the uppermost belongs to no image, as a
+// pull that failed half-way leaves them: each with the lowest first.
+func (s *Store) Orphans() [][]Layer {
+	known := map[string]bool{} // has an image, or another layer on top
+	for _, o := range s.images {
+		for _, top := range append(o.texts("mapped-layers"), o.text("layer")) {
+			for _, l := range s.chain(top) {
+				known[l.ID] = true
+			}
+		}
+	}
+	for _, l := range s.layers {
+		known[l.text("parent")] = true
+	}
+	var chains [][]Layer
+	for id := range s.layers {
+		if !known[id] {
+			chains = append(chains, s.chain(id))
+		}
+	}
+	return chains
 }

@@ -1,15 +1,12 @@
 package keeper
 
 import (
-	"archive/tar"
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,7 +46,7 @@ func notPulled(name string, err error) error {
 	}
 	err = fmt.Errorf("image %s cannot be pulled: %w", name, err)
 	if strings.Contains(err.Error(), "unauthorized") || strings.Contains(err.Error(), "authentication required") {
-		err = fmt.Errorf("%w\nhint: a name and password in /etc/gifford-hub/secrets/registry-auth.json, as podman login --authfile writes it; then: systemctl restart gifford-images", err)
+		err = fmt.Errorf("%w\nhint: a name and password in /etc/gifford-hub/registry-auth.json, as podman login --authfile writes it; then: systemctl restart gifford-images", err)
 	}
 	return err
 }
@@ -63,7 +60,12 @@ func (k *Keeper) loadArchive(ctx context.Context, rules *policy.Policy, name str
 	defer file.Close()
 	return k.renew(ctx, rules, name, &stamp, func() error {
 		j.add(imagekeeper.Progress{Image: name, Message: "loading the image from " + stamp.Path})
-		names, err := k.cfg.Podman.load(ctx, counted(file, name, stamp.Size, j))
+		image, in, err := saved(counted(file, name, stamp.Size, j))
+		if err != nil || !image {
+			return refuse("image %q cannot be loaded from %s: it is neither a docker-archive nor an oci-archive", name, stamp.Path)
+		}
+		defer in.Close()
+		names, err := k.cfg.Podman.load(ctx, in)
 		if err != nil {
 			return fmt.Errorf("image %q cannot be loaded from %s: %w", name, stamp.Path, err)
 		}
@@ -117,11 +119,11 @@ func (k *Keeper) Import(name string, archive io.Reader) (*job, error) {
 
 func (k *Keeper) importArchive(ctx context.Context, name string, archive io.Reader, j *job) error {
 	j.add(imagekeeper.Progress{Image: name, Message: "importing " + name})
-	in := bufio.NewReaderSize(counted(archive, name, 0, j), 1<<20)
-	image, err := holdsImage(in)
+	image, in, err := saved(counted(archive, name, 0, j))
 	if err != nil {
-		return refuse("this is no archive of an image and no tar of a root file system: %v", err)
+		return refuse("%v", err)
 	}
+	defer in.Close()
 	if !image {
 		return k.cfg.Podman.importRoot(ctx, name, in)
 	}
@@ -163,23 +165,6 @@ func (k *Keeper) rename(ctx context.Context, before []summary, loaded, name stri
 		return k.cfg.Podman.tag(ctx, before[i].id, repository, tag)
 	}
 	return k.cfg.Podman.untag(ctx, id, repository, tag)
-}
-
-// holdsImage looks at the head of a tar without reading on: docker-archives have a
-// manifest.json or blobs first, oci-archives an oci-layout, index.json or blobs.
-func holdsImage(in *bufio.Reader) (bool, error) {
-	head, err := in.Peek(512)
-	if err != nil {
-		return false, fmt.Errorf("it has %d bytes", len(head))
-	}
-	first, err := tar.NewReader(strings.NewReader(string(head) + strings.Repeat("\x00", 1024))).Next()
-	if err != nil {
-		return false, err
-	}
-	name := path.Clean(first.Name)
-	base := strings.TrimSuffix(strings.TrimSuffix(name, ".json"), ".tar")
-	return name == "manifest.json" || name == "index.json" || name == "oci-layout" || name == "repositories" || name == "blobs" ||
-		strings.HasPrefix(name, "blobs/") || imagestore.IsID(base) || imagestore.IsID(path.Dir(name)), nil
 }
 
 // renew lets bring give a name a new image, keeps the former one and notes what happened.
@@ -257,7 +242,7 @@ func (k *Keeper) restore(name, before string, known map[string]bool) error {
 			errs = append(errs, k.cfg.Podman.remove(ctx, s.id))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, k.removeOrphans(ctx))...)
 }
 
 // unhide takes away the hidden name of an image that is not a former one of the name.

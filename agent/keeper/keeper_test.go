@@ -195,11 +195,13 @@ func TestArchive(t *testing.T) {
 		t.Errorf("no archive: %v", err)
 	}
 	write := func(text string, at time.Time) {
-		if err := errors.Join(os.WriteFile(archive, []byte(text), 0o644), os.Chtimes(archive, at, at)); err != nil {
+		if err := errors.Join(os.WriteFile(archive, []byte(tarball(t, "manifest.json", text)), 0o644), os.Chtimes(archive, at, at)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.podman.archive = map[string]string{"one": "localhost/own:1 " + id(1), "two": "localhost/own:1 " + id(2), "other": "localhost/other:1 " + id(3)}
+	for text, held := range map[string]string{"one": "localhost/own:1 " + id(1), "two": "localhost/own:1 " + id(2), "other": "localhost/other:1 " + id(3)} {
+		r.podman.archive[strings.TrimSpace(tarball(t, "manifest.json", text))] = held
+	}
 	write("one", time.Unix(1000, 0))
 	j, err := r.Ensure("own")
 	if p := last(t, j, err); p.ID != id(1) {

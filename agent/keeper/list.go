@@ -90,7 +90,7 @@ func (k *Keeper) Image(ctx context.Context, name string) (imagekeeper.Detail, er
 		return imagekeeper.Detail{}, err
 	}
 	for _, l := range store.LayersOf(image) {
-		d.Layers = append(d.Layers, imagekeeper.Layer(l))
+		d.Layers = append(d.Layers, imagekeeper.Layer{Digest: l.Digest, Size: l.Size})
 	}
 	return d, nil
 }

@@ -71,7 +71,7 @@ func (p *Podman) credentials() error {
 		return fmt.Errorf("cannot read the credentials for registries: %w", err)
 	}
 	if !json.Valid(data) {
-		return errors.New("the credentials for registries are no JSON\nhint: /etc/gifford-hub/secrets/registry-auth.json is as \"podman login --authfile\" writes it")
+		return errors.New("the credentials for registries are no JSON\nhint: /etc/gifford-hub/registry-auth.json is as \"podman login --authfile\" writes it")
 	}
 	return os.WriteFile(filepath.Join(p.runDir, "containers", "auth.json"), data, 0o600)
 }

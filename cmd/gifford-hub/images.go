@@ -130,10 +130,10 @@ func (a *app) imagesImportCommand() *cobra.Command {
 		Short: "Put an image from an archive into the store",
 		Long: `Puts an image from a file, or from standard input, into the store under NAME, which must be
 one that the policy allows. It may be what "podman save" or "docker save" writes, an OCI
-archive, or a tar of a root file system, none of them compressed. It is for hosts without a
+archive, or a tar of a root file system, plain or compressed. It is for hosts without a
 way to a registry.`,
 		Example: `  sudo gifford-hub images import localhost/lab/notebook:1 notebook.tar
-  zcat rootfs.tar.gz | sudo gifford-hub images import localhost/lab/base:1 -
+  sudo gifford-hub images import localhost/lab/base:1 rootfs.tar.gz
   podman save localhost/lab/notebook:1 | sudo gifford-hub images import localhost/lab/notebook:1 -`,
 		Args: arguments(cobra.ExactArgs(2)),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {

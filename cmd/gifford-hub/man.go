@@ -84,7 +84,7 @@ func manCommands(w io.Writer, root *cobra.Command) error {
 	p.item(config.DefaultFile, "The settings, gifford-hub.toml(5).")
 	p.item(config.DefaultSecrets, "Secrets that systemd hands to the hub: `client-secret`, and `oauth.env`, a Docker env file with OAUTH_CALLBACK_URL, OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.")
 	p.item("/var/lib/gifford-hub", "The hub's database and keys.")
-	p.item("/etc/gifford-hub/secrets/registry-auth.json", "Passwords for private registries, containers-auth.json(5), which systemd hands to the image keeper.")
+	p.item("/etc/gifford-hub/registry-auth.json", "Passwords for private registries, containers-auth.json(5), which systemd hands to the image keeper.")
 	p.item("/var/lib/gifford-images/storage", "The host's one copy of every image.")
 	p.section("SEE ALSO")
 	p.text("gifford-hub.toml(5), launcher.toml(5), gifford-launcher(8), journalctl(1), podman(1)")

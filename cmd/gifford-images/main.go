@@ -87,6 +87,7 @@ func run(ctx context.Context, config string, log *slog.Logger) error {
 		StateDir: imagestore.StateDir, LauncherRun: launcherRun, LauncherState: launcherState, Log: log,
 	})
 	defer k.Wait()
+	k.Tidy()
 	return serve(ctx, listeners[0], k, hub)
 }
 

@@ -124,7 +124,7 @@ func TestPinned(t *testing.T) {
 
 // TestPrivateRegistry pulls with a password that root alone can read.
 func TestPrivateRegistry(t *testing.T) {
-	const secrets = "/etc/gifford-hub/secrets/registry-auth.json"
+	const secrets = "/etc/gifford-hub/registry-auth.json"
 	h := theHost(t)
 	r := newRegistry(t, h, 5001, "lab:a-long-password")
 	name, _ := r.push(t, "exits", "test/private:latest")

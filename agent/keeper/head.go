@@ -1,0 +1,57 @@
+package keeper
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/containers/image/v5/pkg/compression"
+)
+
+// headSize is how much of an archive is looked at. Its first name stands in the first
+// kilobyte; a compressed block may be larger.
+const headSize = 1 << 20
+
+// savedFirst are names with which the archives begin that "podman save" and "docker save"
+// write: the description, or a layer or configuration named by its digest.
+var savedFirst = regexp.MustCompile(`^(manifest\.json|repositories|oci-layout|index\.json|blobs/?$|blobs/sha256.*|[0-9a-f]{64}(\.tar|\.json|/.*)?)$`)
+
+// saved tells whether an archive, which may be compressed, is one that Podman loads; if
+// not, it is the root file system of an image. The reader it gives has all of it, plain:
+// Podman 4.3 cannot load a compressed docker-archive. Close it.
+func saved(archive io.Reader) (image bool, whole io.ReadCloser, err error) {
+	buffered := bufio.NewReaderSize(archive, headSize)
+	head, err := buffered.Peek(headSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, nil, fmt.Errorf("cannot read the archive: %w", err)
+	}
+	name, err := firstName(head)
+	if err != nil {
+		return false, nil, fmt.Errorf("this is no tar archive, neither plain nor compressed with gzip, xz, zstd or bzip2: %w", err)
+	}
+	whole, _, err = compression.AutoDecompress(buffered)
+	return savedFirst.MatchString(name), whole, err
+}
+
+func firstName(head []byte) (string, error) {
+	plain, _, err := compression.AutoDecompress(bytes.NewReader(head))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = plain.Close() }()
+	for entries := tar.NewReader(plain); ; {
+		h, err := entries.Next()
+		if err != nil {
+			return "", err
+		}
+		if name := strings.TrimPrefix(h.Name, "./"); name != "" {
+			return name, nil
+		}
+		// "./" is how "tar -C FOLDER ." begins; an archive of images may begin so too.
+	}
+}
