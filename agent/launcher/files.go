@@ -38,7 +38,7 @@ func (f files) layOut() error {
 		root *os.Root
 		name string
 		mode fs.FileMode
-	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.run, "images", listed}, {f.state, "users", passage}, {f.state, "images", listed}, {f.state, "kept", private}} {
+	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.run, "requests", private}, {f.run, "images", listed}, {f.state, "users", passage}, {f.state, "images", listed}, {f.state, "kept", private}} {
 		if err := ownFolder(dir.root, dir.name, dir.mode); err != nil {
 			return err
 		}
@@ -148,6 +148,7 @@ func (f files) removeCredential(key ident.Key) { _ = f.run.Remove(credentialName
 // gone. What cannot be removed now is removed before the next start.
 func (f files) clear(key ident.Key) {
 	f.removeCredential(key)
+	_ = f.run.Remove(unit.ViewRequestName(key))
 	parts := unit.SocketDirParts(key)
 	_ = f.run.RemoveAll(path.Join(parts[:]...))
 }

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
 // Images tells which images of the shared store servers run on and profiles would start
@@ -49,6 +51,15 @@ func (l *Launcher) Images(ctx context.Context) ([]launcherbus.ServerImage, []lau
 		}
 	}
 	return servers, profiles, nil
+}
+
+// writeViewRequest leaves what gifford-view needs to know of a server, for root alone.
+func (f files) writeViewRequest(in unit.Input) error {
+	data, err := json.Marshal(in.View())
+	if err != nil {
+		return err
+	}
+	return replace(f.run, unit.ViewRequestName(in.Key), string(data), 0o600)
 }
 
 // imageOf reads what gifford-view has noted of a unit.

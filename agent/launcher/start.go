@@ -117,6 +117,9 @@ func (l *Launcher) prepare(ctx context.Context, in unit.Input, account accounts.
 	if err := l.files.prepareServer(in.Key, account); err != nil {
 		return err
 	}
+	if err := l.files.writeViewRequest(in); err != nil {
+		return err
+	}
 	return l.files.writeCredential(in.Key, unit.EnvFile(in, env))
 }
 
@@ -130,6 +133,11 @@ func (l *Launcher) startFailed(ctx context.Context, in unit.Input, s *server, er
 		return err
 	}
 	l.files.removeCredential(in.Key)
+	if job.Result == "dependency" {
+		// The unit itself has never begun, so there is no news of its end.
+		l.leave(in.Key, s, systemd.Outcome{})
+		return fail(launcherbus.StartFailed, "unit %q could not start: its view of the images could not be made\nhint: journalctl -u %s", in.Key.Unit(), unit.ViewUnit(in.Key))
+	}
 	waitEnd(ctx, s)
 	l.mu.Lock()
 	outcome := s.outcome

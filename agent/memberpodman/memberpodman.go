@@ -96,7 +96,7 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 		{Name: "Description", Value: fmt.Sprintf("Podman's API of %s, for a shell of %s", key, who)},
 		{Name: "User", Value: key.User.String()},
 		{Name: "Type", Value: "exec"},
-		{Name: "ExecStartEx", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket", path.Join("/run", socketBelow(name))}}}},
+		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket", path.Join("/run", socketBelow(name))}}}},
 		{Name: "Environment", Value: environment},
 		{Name: "WorkingDirectory", Value: unit.UserDir(key.User)},
 		{Name: "RuntimeDirectory", Value: []string{folder(name)}},

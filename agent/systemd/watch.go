@@ -95,9 +95,9 @@ func (c *Conn) EnableLinger(ctx context.Context, uid uint32) error {
 // execCommand, credential and statuses are the D-Bus forms of the unit package's types.
 type (
 	execCommand struct {
-		Path  string
-		Args  []string
-		Flags []string
+		Path          string
+		Args          []string
+		IgnoreFailure bool
 	}
 	credential      struct{ Name, Path string }
 	environmentFile struct {
@@ -121,14 +121,7 @@ func value(v any) any {
 	case []unit.Command:
 		var all []execCommand
 		for _, c := range v {
-			flags := []string{}
-			if c.Root {
-				flags = append(flags, "privileged")
-			}
-			if c.Try {
-				flags = append(flags, "ignore-failure")
-			}
-			all = append(all, execCommand{c.Path, c.Args, flags})
+			all = append(all, execCommand(c))
 		}
 		return all
 	case []unit.Credential:

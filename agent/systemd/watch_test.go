@@ -48,7 +48,7 @@ func TestSignatures(t *testing.T) {
 		value any
 		want  string
 	}{
-		"Exec":              {[]unit.Command{{Path: "/x", Args: []string{"/x"}}}, "a(sasas)"},
+		"Exec":              {[]unit.Command{{Path: "/x", Args: []string{"/x"}}}, "a(sasb)"},
 		"EnvironmentFiles":  {[]unit.EnvironmentFile{{Path: "/x", Optional: true}}, "a(sb)"},
 		"LoadCredential":    {[]unit.Credential{{Name: "env", Path: "/x"}}, "a(ss)"},
 		"SuccessExitStatus": {unit.ExitStatuses{Codes: []int32{143}, Signals: []int32{}}, "(aiai)"},

@@ -93,7 +93,7 @@ func Reset(in Input, profiles []string) Spec {
 		{"Slice", Slice},
 		{"User", in.Key.User.String()},
 		{"Type", "oneshot"},
-		{"ExecStartEx", []Command{command(args...)}},
+		{"ExecStart", []Command{command(args...)}},
 		{"Environment", environment},
 		{"WorkingDirectory", UserDir(in.Key.User)},
 		{"UMask", in.Policy.Host.UMask},

@@ -17,22 +17,6 @@ const ResolvConf = RunDir + "/resolv.conf"
 // (link-local, as Podman 5 itself chooses it).
 const DNSForward = "169.254.1.1"
 
-// view is the first ExecStartPre: it makes the member's view of the shared images.
-func (in Input) view() Command {
-	args := []string{Viewer, "mount", "--user", in.Key.User.String(), "--server", in.Key.Server.String(),
-		"--uid", strconv.FormatUint(uint64(in.UID), 10), "--gid", strconv.FormatUint(uint64(in.GID), 10),
-		"--map", string(in.Profile.UserMapping), "--image", in.Profile.Image, "--share=" + strconv.FormatBool(in.Policy.Images.Share)}
-	if in.Profile.Persistent {
-		args = append(args, "--keep", in.Profile.Name)
-	}
-	return Command{Path: Viewer, Root: true, Args: escape(args)}
-}
-
-// unview is the last ExecStopPost.
-func (in Input) unview() Command {
-	return Command{Path: Viewer, Root: true, Args: []string{Viewer, "unmount", "--user", in.Key.User.String(), "--server", in.Key.Server.String()}}
-}
-
 // prepare is ExecStartPre: image and notebook folder, as the member.
 func (in Input) prepare() []string {
 	p := in.Profile

@@ -19,7 +19,6 @@ const (
 	StateDir = "/var/lib/gifford-launcher"
 	Podman   = "/usr/bin/podman"
 	Helper   = "/usr/libexec/gifford-hub/gifford-container"
-	Viewer   = "/usr/libexec/gifford-hub/gifford-view"
 	Slice    = "jupyter.slice"
 )
 
@@ -40,9 +39,11 @@ const (
 	envContainer = "GIFFORD_CONTAINER"
 )
 
-// EnvImage is the variable by which gifford-view tells the unit's other commands what
-// image to run: an ID of the shared store, or the profile's image by its name.
-const EnvImage = "GIFFORD_RUN_IMAGE"
+// Variables by which gifford-view tells the unit's commands what image to run.
+const (
+	EnvImage = "GIFFORD_RUN_IMAGE"  // an ID of the shared store, or the profile's image by its name
+	EnvSlow  = "GIFFORD_NOT_SHARED" // why it is no shared image; "" when it is
+)
 
 // Input is all that a unit is made of. Every field is required but where said.
 type Input struct {
@@ -63,13 +64,14 @@ type Property struct {
 	Value any
 }
 
-// Command is one entry of an "Ex" property, D-Bus type (sasas). '$' stands for itself
+// Command is one entry of an Exec property, D-Bus type (sasb). systemd 252 writes the
+// properties that end in "Ex" into the unit's file under that name, and cannot read it at
+// the next daemon-reload. '$' stands for itself
 // only when doubled; '%' stands for itself.
 type Command struct {
-	Path string
-	Args []string // Args[0] is the path again
-	Root bool     // run with full privileges, as "+" has it in systemd.service(5)
-	Try  bool     // a failure counts for nothing, as "-" has it
+	Path          string
+	Args          []string // Args[0] is the path again
+	IgnoreFailure bool
 }
 
 // Credential is one entry of LoadCredential, D-Bus type (ss).
@@ -99,6 +101,11 @@ func (in Input) service() []Property {
 	p := in.Profile
 	return append([]Property{
 		{"Description", "Jupyter server of " + in.Key.String() + " (profile " + p.Name + ")"},
+		// Root's part, before the first command of this unit and after the last.
+		{"Requires", []string{ViewUnit(in.Key)}},
+		{"After", []string{ViewUnit(in.Key)}},
+		{"OnSuccess", []string{UnviewUnit(in.Key)}},
+		{"OnFailure", []string{UnviewUnit(in.Key)}},
 		{"Slice", Slice},
 		{"User", in.Key.User.String()},
 		{"Type", "notify"},
@@ -115,7 +122,7 @@ func (in Input) service() []Property {
 		{"WorkingDirectory", UserDir(in.Key.User)},
 		{"LoadCredential", []Credential{{"env", CredentialPath(in.Key)}}},
 		{"Environment", in.environment(path.Join(ViewDir(in.Key), "storage.conf"))},
-		// Read anew for each command: gifford-view, the first, writes it.
+		// Read anew for each command; gifford-view writes it.
 		{"EnvironmentFiles", []EnvironmentFile{{ViewDir(in.Key) + "/image.env", true}}},
 		{"SyslogIdentifier", "jupyter-" + in.Key.User.String()},
 		{"TimeoutStartUSec", micros(p.StartTimeout)},
@@ -127,14 +134,13 @@ func (in Input) service() []Property {
 func (in Input) commands() []Property {
 	name := in.containerName()
 	props := []Property{
-		{"ExecStartPreEx", []Command{in.view(), command(in.prepare()...)}},
-		{"ExecStartEx", []Command{command(in.run()...)}},
-		{"ExecStopEx", []Command{command(Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), name)}},
-		// The view goes whether or not podman can remove the container now.
-		{"ExecStopPostEx", []Command{{Path: Podman, Args: in.afterEnd(), Try: true}, in.unview()}},
+		{"ExecStartPre", []Command{command(in.prepare()...)}},
+		{"ExecStart", []Command{command(in.run()...)}},
+		{"ExecStop", []Command{command(Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), name)}},
+		{"ExecStopPost", []Command{command(in.afterEnd()...)}},
 	}
 	if !in.Podman.hasPasta() {
-		props = append(props, Property{"ExecStartPostEx", []Command{command(Helper, "network",
+		props = append(props, Property{"ExecStartPost", []Command{command(Helper, "network",
 			"--pidfile", in.pidFile(), "--port", in.apiPort())}})
 	}
 	return props
@@ -181,6 +187,35 @@ func seconds(d time.Duration) string {
 
 // UserDir is the HOME of the user's podman, with the container storage below it.
 func UserDir(u ident.User) string { return path.Join(StateDir, "users", u.String()) }
+
+// ViewUnit is the package's unit that makes the server's view of the images; it runs anew
+// for each start. UnviewUnit takes the view away.
+func ViewUnit(k ident.Key) string   { return "gifford-view@" + k.String() + ".service" }
+func UnviewUnit(k ident.Key) string { return "gifford-unview@" + k.String() + ".service" }
+
+// ViewRequestName is where the launcher leaves the ViewRequest of a server below RunDir.
+func ViewRequestName(k ident.Key) string { return path.Join("requests", k.Unit()+".json") }
+
+// ViewRequest is what gifford-view is told of a server.
+type ViewRequest struct {
+	UID     uint32         `json:"uid"` // of the member
+	GID     uint32         `json:"gid"`
+	Mapping policy.Mapping `json:"mapping"`
+	Image   string         `json:"image"` // as the profile names it
+	Share   bool           `json:"share"` // false: the policy wants every member to have a copy
+	// Keep is the profile for which the server's container is kept: it goes on with the
+	// image that it was made from. "" for a container that ends with its unit.
+	Keep string `json:"keep,omitempty"`
+}
+
+// View gives the request for the input's server.
+func (in Input) View() ViewRequest {
+	r := ViewRequest{UID: in.UID, GID: in.GID, Mapping: in.Profile.UserMapping, Image: in.Profile.Image, Share: in.Policy.Images.Share}
+	if in.Profile.Persistent {
+		r.Keep = in.Profile.Name
+	}
+	return r
+}
 
 // ViewParts names the folder of the server's view of the images below RunDir.
 func ViewParts(k ident.Key) string {

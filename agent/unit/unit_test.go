@@ -157,14 +157,7 @@ func show(b *strings.Builder, p Property) {
 		return
 	}
 	for _, c := range commands {
-		root := ""
-		if c.Root {
-			root = " (as root)"
-		}
-		if c.Try {
-			root += " (may fail)"
-		}
-		fmt.Fprintf(b, "%s%s\n", p.Name, root)
+		fmt.Fprintf(b, "%s\n", p.Name)
 		for _, a := range c.Args {
 			fmt.Fprintf(b, "  %s\n", a)
 		}

@@ -45,7 +45,7 @@ func BuildUsage(in UsageInput) Spec {
 		{"User", in.User.String()},
 		{"Type", "oneshot"},
 		{"CollectMode", "inactive-or-failed"}, // a failed one must not stand in the way of the next
-		{"ExecStartEx", []Command{command(escape(args)...)}},
+		{"ExecStart", []Command{command(escape(args)...)}},
 		{"WorkingDirectory", dir},
 		{"Environment", []string{"HOME=" + dir, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}},
 		{"SyslogIdentifier", "gifford-usage"},

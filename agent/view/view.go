@@ -1,6 +1,8 @@
 package view
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,19 +21,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
-// Request names the server, its member and the image. Every field is required.
-type Request struct {
-	Key     ident.Key
-	UID     uint32 // of the member
-	GID     uint32
-	Mapping policy.Mapping
-	Image   string // as the profile names it
-	Share   bool   // false: the policy wants every member to have a copy
-	// Keep is the profile for which the server's container is kept: it goes on with the
-	// image that it was made from. "" for a container that ends with its unit. Optional.
-	Keep string
-}
-
 // Host is where things are; tests have another.
 type Host struct {
 	RunDir, StateDir, Store, EtcDir string
@@ -46,32 +35,35 @@ func Standard(warn io.Writer) Host {
 // Mount makes the view of a server's image and says by what name the unit is to run it.
 // Where it cannot be made, it says why and leaves a storage.conf without it: the image
 // then has to be in the member's own store.
-func (h Host) Mount(r Request) error {
+func (h Host) Mount(key ident.Key) error {
+	r, err := h.request(key)
+	if err != nil {
+		return err
+	}
 	unlock, err := h.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	dir, err := h.fresh(r.Key)
+	dir, err := h.fresh(key)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	image, err := h.share(dir, r)
+	image, err := h.share(dir, key, r)
 	var slow *unshared
 	if errors.As(err, &slow) {
-		_, _ = fmt.Fprintf(h.Warn, "the image is copied into %s's own storage: %v\n", r.Key.User, slow)
-		return h.settings(dir, r, r.Image, false)
+		return h.settings(dir, key, r, r.Image, slow.Error())
 	} else if err != nil {
 		return fmt.Errorf("cannot make the view of image %q: %w", r.Image, err)
 	}
-	if err := h.settings(dir, r, image, true); err != nil {
+	if err := h.settings(dir, key, r, image, ""); err != nil {
 		return err
 	}
-	if err := h.record(path.Join(h.RunDir, "images"), r.Key.Unit(), image); err != nil || r.Keep == "" {
+	if err := h.record(path.Join(h.RunDir, "images"), key.Unit(), image); err != nil || r.Keep == "" {
 		return err
 	}
-	return h.record(h.keptDir(r.Key), keptFile(r), image)
+	return h.record(h.keptDir(key), keptFile(key, r), image)
 }
 
 // keptDir and keptFile name the record of the image that a kept container needs.
@@ -79,12 +71,14 @@ func (h Host) keptDir(key ident.Key) string {
 	return path.Join(h.StateDir, "images", unit.SocketDirParts(key)[1])
 }
 
-func keptFile(r Request) string { return unit.SocketDirParts(r.Key)[2] + "." + r.Keep }
+func keptFile(key ident.Key, r unit.ViewRequest) string {
+	return unit.SocketDirParts(key)[2] + "." + r.Keep
+}
 
 // wanted is the image to look for: the one of the kept container, or the profile's.
-func (h Host) wanted(r Request, store *imagestore.Store) (imagestore.Image, error) {
+func (h Host) wanted(key ident.Key, r unit.ViewRequest, store *imagestore.Store) (imagestore.Image, error) {
 	if r.Keep != "" {
-		data, err := os.ReadFile(path.Join(h.keptDir(r.Key), keptFile(r)))
+		data, err := os.ReadFile(path.Join(h.keptDir(key), keptFile(key, r)))
 		if id := strings.TrimSpace(string(data)); err == nil && imagestore.IsID(id) {
 			image, err := store.Find(id)
 			if !errors.Is(err, imagestore.ErrNotFound) {
@@ -187,7 +181,7 @@ func (h Host) fresh(key ident.Key) (*os.Root, error) {
 
 // share makes metadata and mount and gives the image's ID. The error is an *unshared where
 // the slow way helps.
-func (h Host) share(dir *os.Root, r Request) (string, error) {
+func (h Host) share(dir *os.Root, key ident.Key, r unit.ViewRequest) (string, error) {
 	if !r.Share {
 		return "", &unshared{fmt.Errorf("share is false in [images] of %s", policy.File)}
 	}
@@ -196,11 +190,11 @@ func (h Host) share(dir *os.Root, r Request) (string, error) {
 		return "", slowly(err)
 	}
 	defer store.Close()
-	image, err := h.wanted(r, store)
+	image, err := h.wanted(key, r, store)
 	if err != nil {
 		return "", slowly(err)
 	}
-	uids, gids, err := h.mappings(r)
+	uids, gids, err := h.mappings(key, r)
 	if err != nil {
 		return "", err
 	}
@@ -226,7 +220,7 @@ func slowly(err error) error {
 }
 
 // mappings reads who has which ids.
-func (h Host) mappings(r Request) (uids, gids ids, err error) {
+func (h Host) mappings(key ident.Key, r unit.ViewRequest) (uids, gids ids, err error) {
 	info, err := os.Lstat(h.Store)
 	if err != nil {
 		return uids, gids, err
@@ -239,10 +233,10 @@ func (h Host) mappings(r Request) (uids, gids ids, err error) {
 	if r.Mapping == policy.MapHost {
 		keptUID, keptGID = r.UID, r.GID
 	}
-	if uids, err = h.mapping("subuid", owner.Uid, r.Key.User, r.UID, r.UID, keptUID); err != nil {
+	if uids, err = h.mapping("subuid", owner.Uid, key.User, r.UID, r.UID, keptUID); err != nil {
 		return uids, gids, err
 	}
-	gids, err = h.mapping("subgid", owner.Gid, r.Key.User, r.UID, r.GID, keptGID)
+	gids, err = h.mapping("subgid", owner.Gid, key.User, r.UID, r.GID, keptGID)
 	return uids, gids, err
 }
 
@@ -332,15 +326,50 @@ func openFolder(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// settings writes the unit's storage.conf(5) and the name of the image that it runs.
-func (h Host) settings(dir *os.Root, r Request, image string, shared bool) error {
-	own := path.Join(unit.UserDir(r.Key.User), "storage")
+// settings writes the unit's storage.conf(5), the name of the image that it runs and, if it
+// is not shared, why.
+func (h Host) settings(dir *os.Root, key ident.Key, r unit.ViewRequest, image, slow string) error {
+	own := path.Join(unit.UserDir(key.User), "storage")
 	conf := fmt.Sprintf("# made by gifford-view\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n"+
 		"# Rootless podman takes its place from here and its runroot from XDG_RUNTIME_DIR.\nrootless_storage_path = %q\n", own, unit.RunRoot(r.UID), own)
-	if shared {
-		conf += fmt.Sprintf("\n[storage.options]\nadditionalimagestores = [%q]\n", path.Join(h.RunDir, unit.ViewParts(r.Key)))
+	if slow == "" {
+		conf += fmt.Sprintf("\n[storage.options]\nadditionalimagestores = [%q]\n", path.Join(h.RunDir, unit.ViewParts(key)))
 	}
-	return errors.Join(write(dir, "storage.conf", []byte(conf)), write(dir, "image.env", []byte(unit.EnvImage+"="+image+"\n")))
+	return errors.Join(write(dir, "storage.conf", []byte(conf)), write(dir, "image.env", []byte(unit.EnvImage+"="+image+"\n"+unit.EnvSlow+"="+oneLine(slow)+"\n")))
+}
+
+// oneLine makes a text that systemd reads back from an environment file as it is
+// (systemd.exec(5), EnvironmentFile=).
+func oneLine(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune("\"'\\$`", r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return `"` + s + `"`
+}
+
+// request reads what the launcher has left for this server, in a folder of root's alone.
+func (h Host) request(key ident.Key) (unit.ViewRequest, error) {
+	data, err := os.ReadFile(path.Join(h.RunDir, unit.ViewRequestName(key)))
+	if err != nil {
+		return unit.ViewRequest{}, fmt.Errorf("nobody has asked for a view for server %s: %w\nhint: servers are started by the launcher", key, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var r unit.ViewRequest
+	if err := dec.Decode(&r); err != nil {
+		return r, fmt.Errorf("cannot read the request for server %s: %w", key, err)
+	}
+	if r.UID == 0 || r.UID == 1<<32-1 || r.GID == 0 || r.GID == 1<<32-1 || r.Image == "" || strings.ContainsAny(r.Keep, "/.") ||
+		r.Mapping != policy.MapImage && r.Mapping != policy.MapHost {
+		return r, fmt.Errorf("the request for server %s is not one that the launcher makes", key)
+	}
+	return r, nil
 }
 
 // record notes, for the keeper and the launcher, that an image is needed.

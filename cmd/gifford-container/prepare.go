@@ -20,7 +20,7 @@ import (
 // image says where a profile's image comes from.
 type image struct {
 	ref, archive, profile string
-	run                   string // what gifford-view has told the unit to run
+	run, slow             string // what gifford-view has told the unit to run, and why that is not shared
 	pull                  policy.Pull
 	timeout               time.Duration
 	podman                string    // the program; tests have another
@@ -29,7 +29,7 @@ type image struct {
 
 func prepare(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("prepare", flag.ContinueOnError)
-	img := image{podman: unit.Podman, out: os.Stderr, run: os.Getenv(unit.EnvImage)}
+	img := image{podman: unit.Podman, out: os.Stderr, run: os.Getenv(unit.EnvImage), slow: os.Getenv(unit.EnvSlow)}
 	flags.StringVar(&img.ref, "image", "", "")
 	flags.StringVar(&img.archive, "archive", "", "")
 	flags.StringVar(&img.profile, "profile", "", "")
@@ -50,6 +50,9 @@ func prepare(ctx context.Context, args []string) error {
 // get makes sure that podman has the image: in the member's view of the shared ones, or
 // in his own store.
 func (i image) get(ctx context.Context) error {
+	if i.slow != "" {
+		i.say("the image is copied into the member's own storage: " + i.slow)
+	}
 	shared := imagestore.IsID(i.run)
 	want := i.ref
 	if shared {

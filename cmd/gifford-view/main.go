@@ -1,23 +1,21 @@
 // Command gifford-view makes a member's view of the shared images before his server
-// starts, and takes it away after its end. systemd runs it as root for the unit, with
-// arguments that the launcher has written there.
+// starts, and takes it away after its end. systemd runs it as root, as
+// gifford-view@.service and gifford-unview@.service; the launcher has left what it needs
+// to know in a folder of root's.
 package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/view"
 )
 
-const usage = `gifford-view is run by the units of Jupyter servers, see gifford-launcher(8):
-  gifford-view mount --user NAME [--server NAME] --uid UID --gid GID --map image|host --image REF [--share=false] [--keep PROFILE]
-  gifford-view unmount --user NAME [--server NAME]
+const usage = `gifford-view is run by systemd for each Jupyter server, see gifford-launcher(8):
+  gifford-view mount USER[:SERVER]
+  gifford-view unmount USER[:SERVER]
   gifford-view probe
 `
 
@@ -40,37 +38,22 @@ func main() {
 var errUsage = errors.New("cannot read the arguments")
 
 func run(args []string) error {
-	if len(args) == 0 {
+	host := view.Standard(os.Stderr)
+	if len(args) == 1 && args[0] == "probe" {
+		return host.Probe()
+	}
+	if len(args) != 2 {
 		return errUsage
 	}
-	if args[0] == "probe" && len(args) == 1 {
-		return view.Standard(os.Stderr).Probe()
-	}
-	flags := flag.NewFlagSet("gifford-view", flag.ContinueOnError)
-	flags.Usage = func() {}
-	var r view.Request
-	user, server, mapping := flags.String("user", "", ""), flags.String("server", "", ""), flags.String("map", "", "")
-	uid, gid := flags.Uint("uid", 0, ""), flags.Uint("gid", 0, "")
-	flags.StringVar(&r.Image, "image", "", "")
-	flags.StringVar(&r.Keep, "keep", "", "")
-	flags.BoolVar(&r.Share, "share", true, "")
-	if err := flags.Parse(args[1:]); err != nil || flags.NArg() != 0 {
-		return errUsage
-	}
-	key, err := ident.ParseKey(*user, *server)
+	key, err := ident.ParseUnit("jupyter-" + args[1] + ".service")
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	host := view.Standard(os.Stderr)
 	switch args[0] {
+	case "mount":
+		return host.Mount(key)
 	case "unmount":
 		return host.Unmount(key)
-	case "mount":
-		r.Key, r.UID, r.GID, r.Mapping = key, uint32(*uid), uint32(*gid), policy.Mapping(*mapping)
-		if *uid == 0 || *uid >= 1<<32-1 || *gid == 0 || *gid >= 1<<32-1 || r.Image == "" || strings.ContainsAny(r.Keep, "/.") || r.Mapping != policy.MapImage && r.Mapping != policy.MapHost {
-			return errUsage
-		}
-		return host.Mount(r)
 	}
 	return errUsage
 }
