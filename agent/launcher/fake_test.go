@@ -136,7 +136,13 @@ func (h *host) finish(ctx context.Context, name string) error {
 		h.change(ctx, name, systemd.Active)
 		return nil
 	}
-	h.change(ctx, name, systemd.Failed)
+	if result == "dependency" { // the unit itself has not begun, and systemd forgets it
+		h.mu.Lock()
+		delete(h.units, name)
+		h.mu.Unlock()
+	} else {
+		h.change(ctx, name, systemd.Failed)
+	}
 	return &systemd.JobError{What: "start " + name, Result: result}
 }
 

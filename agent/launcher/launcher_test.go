@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
 
 // call calls an exported method as the bus would, with arguments of the right types.
@@ -237,6 +240,39 @@ func TestStartFails(t *testing.T) {
 				t.Errorf("the next start: %v", err)
 			}
 		})
+	}
+}
+
+// TestNoView checks a start whose view of the images could not be made, and what the view
+// is told.
+func TestNoView(t *testing.T) {
+	h := newHost(t)
+	h.result = "dependency"
+	err := start(h, h.key("bob", ""))
+	if codeOf(err) != launcherbus.StartFailed || !strings.HasSuffix(err.Error(), "\nhint: journalctl -u gifford-view@bob.service") {
+		t.Errorf("error is %v", err)
+	}
+	h.l.wg.Wait()
+	if left := leftIn(t, h.dir); left != "" {
+		t.Errorf("left: %s", left)
+	}
+	h.result = ""
+	if err := start(h, h.key("bob", "")); err != nil {
+		t.Fatalf("the next start: %v", err)
+	}
+	name := filepath.Join(h.dir, "run", unit.ViewRequestName(h.key("bob", "")))
+	info, err := os.Stat(name)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("the request: %v, %v", info, err)
+	}
+	var got unit.ViewRequest
+	data, _ := os.ReadFile(name)
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := unit.ViewRequest{UID: h.uid, GID: uint32(os.Getgid()), Mapping: policy.MapImage, Image: "a", Share: true}
+	if got != want {
+		t.Errorf("the request says %+v, want %+v", got, want)
 	}
 }
 

@@ -43,6 +43,11 @@ func TestUnit(t *testing.T) {
 	if payload := h.run(t, "sh", "-c", "cat $(find /sys/fs/cgroup"+cgroup+" -name cgroup.procs) | sort -u | xargs -n1 -I{} cat /proc/{}/cmdline | tr '\\0' ' '"); !strings.Contains(payload, "jupyterhub-singleuser") {
 		t.Errorf("the payload is not in the unit's cgroup: %s", payload)
 	}
+	// systemd must be able to read back what it wrote of the unit: packages reload it.
+	h.run(t, "systemctl", "daemon-reload")
+	if state := h.property(t, unit, "LoadState"); state != "loaded" {
+		t.Errorf("after a daemon-reload the unit is %s", state)
+	}
 	t.Run("secrets", func(t *testing.T) { noSecrets(t, h, v, since) })
 	t.Run("log once", func(t *testing.T) {
 		log := h.journal(t, "jupyter-alice", since)
