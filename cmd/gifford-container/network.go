@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/unit"
 )
@@ -30,15 +31,30 @@ func network(ctx context.Context, args []string) error {
 	if err != nil {
 		return failf(unit.ExitNetwork, "the container has no process: %w", err)
 	}
-	out, err := exec.CommandContext(ctx, pasta, pastaArgs(pid, *port)...).CombinedOutput()
-	if err != nil && gone(pid) {
-		// The container has ended meanwhile: its own exit status says more than ours.
-		return nil
-	} else if err != nil {
-		return failf(unit.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return nil
+	return attach(ctx, pasta, pid, pastaArgs(pid, *port))
 }
+
+// attach runs pasta, again for a while if it fails: a process that is about to become
+// another program may not be looked at for a moment (ptrace(2), PTRACE_MODE_READ).
+func attach(ctx context.Context, program string, pid int, args []string) error {
+	for end := time.Now().Add(attachTime); ; time.Sleep(attachEvery) {
+		out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+		switch {
+		case err == nil:
+			return nil
+		case gone(pid):
+			// The container has ended meanwhile: its own exit status says more than ours.
+			return nil
+		case ctx.Err() != nil, time.Now().After(end):
+			return failf(unit.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err, bytes.TrimSpace(out))
+		}
+	}
+}
+
+const (
+	attachTime  = 5 * time.Second
+	attachEvery = 50 * time.Millisecond
+)
 
 // pastaArgs forwards nothing into the container and, out of it, the one port; without
 // "--no-map-gw" the gateway's address would open every loopback port of the host.

@@ -90,7 +90,13 @@ func TestCheck(t *testing.T) {
 	})
 	t.Run("provider is down", func(t *testing.T) {
 		h.run(t, "systemctl", "stop", "demo-idp.service")
-		defer h.run(t, "systemctl", "start", "demo-idp.service")
+		defer func() {
+			h.run(t, "systemctl", "start", "demo-idp.service")
+			eventually(t, "the provider answers", time.Minute, func() bool {
+				_, err := h.try(noEnd(t), "curl", "-sf", "-o", "/dev/null", "http://"+h.ip+":9000/.well-known/openid-configuration")
+				return err == nil
+			})
+		}()
 		if out := h.fails(t, "gifford-hub", "check"); !strings.Contains(out, ":9000") {
 			t.Errorf("the check does not name the provider:\n%s", out)
 		}
