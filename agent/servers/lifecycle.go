@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,7 @@ func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token stri
 	m.mu.Lock()
 	var explain func()
 	if m.answeredStart(key, progress) {
-		explain = m.markFailed(key, startFailed, err.Error(), since)
+		explain = m.markFailed(key, startFailed, err.Error(), since, lerr != nil && lerr.Code == launcherbus.StartFailed)
 	}
 	m.mu.Unlock()
 	if explain != nil {
@@ -270,7 +271,7 @@ func (m *Manager) answered(key ident.Key) {
 // fail ends a start with its reason and the end of the unit's journal.
 func (m *Manager) fail(key ident.Key, reason string, since time.Time) {
 	m.mu.Lock()
-	explain := m.markFailed(key, startFailed, reason, since)
+	explain := m.markFailed(key, startFailed, reason, since, false)
 	m.mu.Unlock()
 	if explain != nil {
 		explain()
@@ -290,8 +291,9 @@ func (m *Manager) giveUp(key ident.Key, reason string, since time.Time) {
 // markFailed makes a server failed at once, so that no later event can take it for
 // stopped, and gives the function that reads the log and tells those who wait. It gives
 // nil where there is nothing to do: a stop was asked for meanwhile and takes care of the
-// unit, or the failure is known. m.mu is held.
-func (m *Manager) markFailed(key ident.Key, e event, reason string, since time.Time) func() {
+// unit, or the failure is known. failed says that it is systemd who calls the unit failed.
+// m.mu is held.
+func (m *Manager) markFailed(key ident.Key, e event, reason string, since time.Time, failed bool) func() {
 	s := m.entry(key)
 	if s.State == Stopping || s.State == Stopped || s.State == Failed {
 		return nil
@@ -305,7 +307,7 @@ func (m *Manager) markFailed(key ident.Key, e event, reason string, since time.T
 	m.cfg.Log.Error("server failed", "event", "server-failure", "user", key.User.String(),
 		"server", key.Server.String(), "unit", key.Unit(), "error", reason)
 	return func() {
-		lines := m.tail(key, since)
+		lines := m.tail(key, since, failed)
 		m.mu.Lock()
 		if s.Failure == failure { // not started anew meanwhile
 			s.Failure = &Failure{Message: failure.Message, Lines: lines, At: failure.At}
@@ -320,17 +322,36 @@ func firstLine(s string) string {
 	return line
 }
 
-// tail reads the end of the unit's journal, bounded in time.
-func (m *Manager) tail(key ident.Key, since time.Time) []string {
+// How long the journal may lag behind the news of a unit's end.
+const (
+	tailTime  = 2 * time.Second
+	tailEvery = 100 * time.Millisecond
+	// tailEnd is what systemd writes at last of a unit that has failed.
+	tailEnd = "Failed with result"
+)
+
+// tail reads the end of the unit's journal, bounded in time. Of a unit that has failed by
+// itself it waits for systemd's last words, which the journal may not have yet.
+func (m *Manager) tail(key ident.Key, since time.Time, failed bool) []string {
 	ctx, cancel := context.WithTimeout(m.ctx, 5*time.Second)
 	defer cancel()
-	// journalctl counts from whole seconds that may begin before the hub's own clock reading.
-	lines, err := m.cfg.Journal.Tail(ctx, key.Unit(), since.Add(-time.Second), tailLines)
-	if err != nil {
-		m.cfg.Log.Warn("cannot read the journal of a failed server", "event", "journal-unreadable",
-			"user", key.User.String(), "unit", key.Unit(), "error", err.Error())
+	for end := time.Now().Add(tailTime); ; {
+		// journalctl counts from whole seconds that may begin before the hub's own clock reading.
+		lines, err := m.cfg.Journal.Tail(ctx, key.Unit(), since.Add(-time.Second), tailLines)
+		if err != nil {
+			m.cfg.Log.Warn("cannot read the journal of a failed server", "event", "journal-unreadable",
+				"user", key.User.String(), "unit", key.Unit(), "error", err.Error())
+		}
+		whole := slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, tailEnd) })
+		if err != nil || !failed || whole || time.Now().After(end) {
+			return lines
+		}
+		select {
+		case <-ctx.Done():
+			return lines
+		case <-time.After(tailEvery):
+		}
 	}
-	return lines
 }
 
 // stopUnit asks the launcher to stop a unit that the table gives up.
@@ -449,7 +470,7 @@ func (m *Manager) ended(e launcherbus.Event) {
 		m.mu.Unlock()
 		return
 	}
-	explain := m.markFailed(e.Key, unitEnded, endReason(e), since)
+	explain := m.markFailed(e.Key, unitEnded, endReason(e), since, e.State == launcherbus.Failed)
 	m.mu.Unlock()
 	if explain != nil {
 		m.wg.Go(explain)

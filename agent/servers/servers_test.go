@@ -29,6 +29,7 @@ type world struct {
 	startFor time.Duration // how long Start takes
 	answers  bool          // whether servers answer HTTP
 	lines    []string
+	lag      int // how often the journal is read before the lines are there
 	onStop   func(launcherbus.Event)
 	resets   []string
 	resetErr error
@@ -121,7 +122,17 @@ func (w *world) Follow(ctx context.Context, _ string, _ time.Time, line func(str
 	return nil
 }
 
-func (w *world) Tail(context.Context, string, time.Time, int) ([]string, error) { return w.lines, nil }
+const lastWords = "jupyter-alice.service: Failed with result 'exit-code'."
+
+func (w *world) Tail(context.Context, string, time.Time, int) ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lag > 0 {
+		w.lag--
+		return nil, nil
+	}
+	return w.lines, nil
+}
 
 func (w *world) route(key ident.Key) string {
 	w.mu.Lock()
@@ -149,7 +160,7 @@ func (w *world) deactivate(m *Manager, key ident.Key) {
 func newWorld(t *testing.T) (*world, *Manager) {
 	t.Helper()
 	w := &world{units: map[ident.Key]launcherbus.Server{}, routes: map[ident.Key]string{}, answers: true,
-		startFor: 200 * time.Millisecond, lines: []string{"last words"}}
+		startFor: 200 * time.Millisecond, lines: []string{lastWords}}
 	m, err := New(Config{Launcher: w, Images: w, Router: w, Prober: w, Journal: w,
 		Env:          EnvConfig{BaseURL: "/", APIURL: "http://127.0.0.1:8081/hub/api"},
 		StartTimeout: time.Minute, HTTPTimeout: 30 * time.Second, StopTimeout: 10 * time.Second,
@@ -303,7 +314,7 @@ func TestFailures(t *testing.T) {
 				if got.State != Failed || got.Failure == nil || !strings.Contains(got.Failure.Message, tt.want) {
 					t.Fatalf("server is %s with failure %+v, want failed with %q", got.State, got.Failure, tt.want)
 				}
-				if diff := cmp.Diff([]string{"last words"}, got.Failure.Lines); diff != "" {
+				if diff := cmp.Diff([]string{lastWords}, got.Failure.Lines); diff != "" {
 					t.Errorf("lines (-want +got):\n%s", diff)
 				}
 				if units, _ := w.List(t.Context()); len(units) != 0 || w.route(alice) != "" {
@@ -343,6 +354,25 @@ func TestEndBesideTheAnswer(t *testing.T) {
 			follow(t, m, alice)
 			if got := m.Get(alice); got.State != Failed || !strings.Contains(got.Failure.Message, "no such image") {
 				t.Fatalf("server is %s with failure %+v, want the launcher's reason", got.State, got.Failure)
+			}
+		})
+	}
+}
+
+// TestJournalLags checks that what systemd says at last of a failed unit is waited for.
+func TestJournalLags(t *testing.T) {
+	for lag, want := range map[int][]string{5: {lastWords}, 1000: nil} {
+		synctest.Test(t, func(t *testing.T) {
+			w, m := newWorld(t)
+			defer m.Close()
+			alice := key(t, "alice")
+			w.lag, w.startErr = lag, &launcherbus.Error{Code: launcherbus.StartFailed, Message: "exit status 125"}
+			if err := m.Start(alice, ""); err != nil {
+				t.Fatal(err)
+			}
+			follow(t, m, alice)
+			if diff := cmp.Diff(want, m.Get(alice).Failure.Lines); diff != "" {
+				t.Errorf("lines after %d readings (-want +got):\n%s", lag, diff)
 			}
 		})
 	}
