@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	jupyterImage   = "localhost/gifford/jupyterlab:latest"
+	jupyterArchive = "/srv/images/jupyterlab.tar"
+	filesProfile   = "bench-files"
+	fileRounds     = 15
+)
+
+// workload is a Python program that runs inside a container and prints how long its work
+// took and what it came to; that must be the same on both sides. The page cache is warm:
+// emptying it would touch the machine below the host.
+type workload struct{ name, program string }
+
+const imports = "import jupyterlab.labapp, jupyter_server.serverapp, jupyterhub.singleuser.app, IPython, ipykernel.kernelapp, nbconvert, sys; done = len(sys.modules)"
+
+var workloads = []workload{
+	// No compiled file is read or written: every module is looked for, read and compiled.
+	{"import-cold-pycache", "sys.dont_write_bytecode, sys.pycache_prefix = True, '/proc/nowhere'\n" + imports},
+	{"import", "sys.dont_write_bytecode = True\n" + imports},
+	{"stat-walk", `import os
+done, device = 0, os.lstat("/").st_dev
+folders = ["/"]
+while folders:
+    with os.scandir(folders.pop()) as entries:
+        for entry in entries:
+            info = entry.stat(follow_symlinks=False)
+            if info.st_dev != device: continue
+            done += 1
+            if entry.is_dir(follow_symlinks=False): folders.append(entry.path)`},
+	{"open-read-walk", `import os
+done = 0
+for folder, _, names in os.walk("/usr/lib/python3"):
+    for name in names:
+        try:
+            with open(os.path.join(folder, name), "rb") as f: done += len(f.read(4096))
+        except FileNotFoundError: pass`},
+}
+
+// idle is what both containers run meanwhile.
+var idle = []string{"sh", "-c", "exec sleep infinity"}
+
+// result is what a workload prints.
+type result struct {
+	Seconds float64
+	Done    int
+}
+
+// fileSystem compares an image seen through a view with the peer's own copy of it in
+// native overlayfs.
+func fileSystem(ctx context.Context, b *bench) error {
+	h := b.host
+	progress("starting containers of the JupyterLab image")
+	err := h.addProfile(ctx, fmt.Sprintf("[profile.%s]\nimage = %q\narchive = %q\ncommand = [%q, %q, %q]\n",
+		filesProfile, jupyterImage, jupyterArchive, idle[0], idle[1], idle[2]), filesProfile)
+	if err != nil {
+		return err
+	}
+	who, err := h.member(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := h.start(ctx, who, filesProfile); err != nil {
+		return err
+	}
+	p, err := h.newPlain(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := p.start(ctx, h, jupyterArchive, jupyterImage, idle); err != nil {
+		return err
+	}
+	for _, w := range workloads {
+		if err := compare(ctx, b, w, "jupyter-"+who.name+".service", p.name); err != nil {
+			return err
+		}
+	}
+	return errors.Join(h.stop(ctx, who), p.end(ctx, h))
+}
+
+func compare(ctx context.Context, b *bench, w workload, ourUnit, peerUnit string) error {
+	var ours, peer []float64
+	for round := range fileRounds + 1 {
+		a, err := inContainer(ctx, b.host, ourUnit, w)
+		if err != nil {
+			return err
+		}
+		c, err := inContainer(ctx, b.host, peerUnit, w)
+		if err != nil {
+			return err
+		}
+		if diff := a.Done - c.Done; diff > 50 || diff < -50 {
+			return fmt.Errorf("%s is %d in our container and %d in the peer's: they do not do the same", w.name, a.Done, c.Done)
+		}
+		if round > 0 { // the first one fills the page cache
+			ours, peer = append(ours, a.Seconds), append(peer, c.Seconds)
+		}
+	}
+	return b.figures.add("files-"+w.name, "s", peerName, ours, peer)
+}
+
+// inContainer runs a workload as the notebook user in the container of a unit, and outside
+// the unit's limits, which the peer's does not have.
+func inContainer(ctx context.Context, h *host, unit string, w workload) (result, error) {
+	const enter = `
+		read -r pid <"$(echo /sys/fs/cgroup$(systemctl show --value -p ControlGroup "$1")/libpod-payload-*/cgroup.procs)"
+		exec nsenter -t $pid -m -u -i -n -p -U -r -w --setuid 1000 --setgid 100 python3 -c "$2"`
+	program := "import json, sys, time\nbegun = time.perf_counter()\n" + w.program + "\nprint(json.dumps({'Seconds': time.perf_counter() - begun, 'Done': done}))"
+	out, err := h.run(ctx, enter, unit, program)
+	if err != nil {
+		return result{}, err
+	}
+	var r result
+	last := out[strings.LastIndex(out, "\n")+1:]
+	if err := json.Unmarshal([]byte(last), &r); err != nil {
+		return r, fmt.Errorf("%s printed %q: %w", w.name, out, err)
+	}
+	return r, nil
+}
