@@ -44,6 +44,9 @@ func theHost() (*host, error) {
 		return nil, fmt.Errorf("%s root %s: %w", h.lab, h.name, err)
 	}
 	h.root = strings.TrimSpace(string(out))
+	if err := os.MkdirAll(h.path(workDir), 0o755); err != nil {
+		return nil, err
+	}
 	dial := func(ctx context.Context) (*dbus.Conn, error) {
 		return dbus.Connect("unix:path="+h.path("/run/dbus/system_bus_socket"), dbus.WithContext(ctx))
 	}
