@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -83,74 +84,102 @@ func prepareImage(ctx context.Context, h *host, img testImage) error {
 	return nil
 }
 
-// firstStart alternates one new member of ours and one of the peer's.
-func firstStart(ctx context.Context, b *bench, img testImage) error {
-	var ours, peer, oursDisk, peerDisk []float64
-	for round := range roundsFor(img.size) {
-		took, disk, err := ourFirstStart(ctx, b.host, img.profile)
-		if err != nil {
-			return err
-		}
-		ours, oursDisk = append(ours, took.Seconds()), append(oursDisk, disk/1e6)
-		theirs, theirDisk, err := peerFirstStart(ctx, b.host, img)
-		if err != nil {
-			return err
-		}
-		peer, peerDisk = append(peer, theirs.Seconds()), append(peerDisk, theirDisk/1e6)
-		progress("%g GB, round %d: ours %.3f s, %.3f MB; %s %.1f s, %.0f MB", img.size, round+1, took.Seconds(), disk/1e6, peerName, theirs.Seconds(), theirDisk/1e6)
-	}
-	name := fmt.Sprintf("first-start-%gGB", img.size)
-	if err := b.figures.add(name+"-active", "s", peerName, ours, peer); err != nil {
-		return err
-	}
-	return b.figures.add(name+"-disk", "MB", peerName, oursDisk, peerDisk)
+// cost is what one first start took.
+type cost struct {
+	active float64 // seconds from the request to the active unit
+	disk   float64 // MB
+	cpu    float64 // CPU seconds of the whole host meanwhile
 }
 
-// ourFirstStart gives time and bytes of a new member's first start: his own storage and
-// what the shared store has grown.
-func ourFirstStart(ctx context.Context, h *host, profile string) (time.Duration, float64, error) {
+// firstStart alternates one new member of ours and one of the peer's.
+func firstStart(ctx context.Context, b *bench, img testImage) error {
+	var ours, peer []cost
+	for round := range roundsFor(img.size) {
+		o, err := ourFirstStart(ctx, b.host, img.profile)
+		if err != nil {
+			return err
+		}
+		p, err := peerFirstStart(ctx, b.host, img)
+		if err != nil {
+			return err
+		}
+		ours, peer = append(ours, o), append(peer, p)
+		progress("%g GB, round %d: ours %.3f s, %.3f MB, %.2f CPU seconds; %s %.1f s, %.0f MB, %.1f CPU seconds",
+			img.size, round+1, o.active, o.disk, o.cpu, peerName, p.active, p.disk, p.cpu)
+	}
+	for _, f := range []struct {
+		name, unit string
+		of         func(cost) float64
+	}{
+		{"active", "s", func(c cost) float64 { return c.active }},
+		{"disk", "MB", func(c cost) float64 { return c.disk }},
+		{"cpu", "s", func(c cost) float64 { return c.cpu }},
+	} {
+		if err := b.figures.add(fmt.Sprintf("first-start-%gGB-%s", img.size, f.name), f.unit, peerName, each(ours, f.of), each(peer, f.of)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func each(costs []cost, of func(cost) float64) []float64 {
+	list := make([]float64, len(costs))
+	for i, c := range costs {
+		list[i] = of(c)
+	}
+	return list
+}
+
+// timed gives the time that a start says it took, and the host's CPU time meanwhile.
+func (h *host) timed(start func() (time.Duration, error)) (cost, error) {
+	if err := h.settle(); err != nil {
+		return cost{}, err
+	}
+	before, err := h.cpuSeconds()
+	if err != nil {
+		return cost{}, err
+	}
+	took, err := start()
+	if err != nil {
+		return cost{}, err
+	}
+	after, err := h.cpuSeconds()
+	return cost{active: took.Seconds(), cpu: after - before}, err
+}
+
+// ourFirstStart is a new member's first start; on disk it costs his own storage and what
+// the shared store has grown.
+func ourFirstStart(ctx context.Context, h *host, profile string) (cost, error) {
 	who, err := h.member(ctx)
 	if err != nil {
-		return 0, 0, err
+		return cost{}, err
 	}
 	before, err := h.diskUse(ctx, imagestore.Dir)
 	if err != nil {
-		return 0, 0, err
+		return cost{}, err
 	}
-	if err := h.settle(); err != nil {
-		return 0, 0, err
-	}
-	took, err := h.start(ctx, who, profile)
+	c, err := h.timed(func() (time.Duration, error) { return h.start(ctx, who, profile) })
 	if err != nil {
-		return 0, 0, err
+		return cost{}, err
 	}
-	after, err := h.diskUse(ctx, imagestore.Dir)
-	if err != nil {
-		return 0, 0, err
-	}
-	own, err := h.diskUse(ctx, path.Join(usersDir, who.name))
-	if err != nil {
-		return 0, 0, err
-	}
-	return took, own + after - before, h.stop(ctx, who)
+	after, err := h.diskUse(ctx, imagestore.Dir, path.Join(usersDir, who.name))
+	c.disk = (after - before) / 1e6
+	return c, errors.Join(err, h.stop(ctx, who))
 }
 
-// peerFirstStart gives the same of plain rootless Podman.
-func peerFirstStart(ctx context.Context, h *host, img testImage) (time.Duration, float64, error) {
+// peerFirstStart is the same with plain rootless Podman.
+func peerFirstStart(ctx context.Context, h *host, img testImage) (cost, error) {
 	p, err := h.newPlain(ctx)
 	if err != nil {
-		return 0, 0, err
+		return cost{}, err
 	}
-	if err := h.settle(); err != nil {
-		return 0, 0, err
-	}
-	took, err := p.start(ctx, h, img.archive, img.name, []string{"jupyterhub-singleuser"})
+	c, err := h.timed(func() (time.Duration, error) {
+		return p.start(ctx, h, img.archive, img.name, []string{"jupyterhub-singleuser"})
+	})
 	if err != nil {
-		return 0, 0, err
+		return cost{}, err
 	}
-	own, err := h.diskUse(ctx, p.home)
-	if err != nil {
-		return 0, 0, err
-	}
-	return took, own, p.end(ctx, h)
+	used, err := h.diskUse(ctx, p.home)
+	c.disk = used / 1e6
+	return c, errors.Join(err, p.end(ctx, h))
 }
