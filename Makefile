@@ -18,7 +18,7 @@ COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view gifford-
 ARCHES := amd64 arm64
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build docs deb rpm apt-repo check fuzz conformance test e2e demo demo-stop clean programs package-docs
+.PHONY: help build docs deb rpm apt-repo check fuzz conformance test e2e bench demo demo-stop clean programs package-docs
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -58,13 +58,16 @@ fuzz: ## each fuzz test, for 5000 inputs
 	done
 
 # The throwaway hosts are of this machine's kind.
-e2e conformance demo: ARCHES := $(shell go env GOARCH)
+e2e conformance bench demo: ARCHES := $(shell go env GOARCH)
 
 e2e: apt-repo ## end-to-end tests on throwaway hosts, Debian 13 and 12 (root)
 	test/e2e/run
 
 conformance: apt-repo ## JupyterHub's API, asked of the hub and of the real JupyterHub (root)
 	test/conformance/run
+
+bench: apt-repo ## figures on a throwaway host beside plain rootless Podman, in dist/bench.json (root)
+	test/bench/run
 
 test: check fuzz e2e conformance ## all tests: check, fuzz, e2e, conformance
 
