@@ -29,13 +29,13 @@ type gate func(from dbus.Sender, work func(ctx context.Context) error) *dbus.Err
 func operations() map[string]operation {
 	return map[string]operation{
 		"Start": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender, user, server, profile string, env map[string]string) *dbus.Error {
+			return func(from dbus.Sender, user, server, profile string, withoutGPUs bool, env map[string]string) *dbus.Error {
 				return through(from, func(ctx context.Context) error {
 					key, err := parseKey(user, server)
 					if err != nil {
 						return err
 					}
-					return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, Env: env})
+					return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, WithoutGPUs: withoutGPUs, Env: env})
 				})
 			}
 		}},

@@ -60,7 +60,7 @@ func (c *Client) Start(ctx context.Context, r StartRequest) error {
 	if env == nil {
 		env = map[string]string{}
 	}
-	return c.call(ctx, "Start", nil, r.Key.User.String(), r.Key.Server.String(), r.Profile, env)
+	return c.call(ctx, "Start", nil, r.Key.User.String(), r.Key.Server.String(), r.Profile, r.WithoutGPUs, env)
 }
 
 // Stop stops a server and returns when its unit has ended. A server that does not run
@@ -142,6 +142,15 @@ func (c *Client) Images(ctx context.Context) (Images, error) {
 		images.Profiles[p.Profile] = p.ID
 	}
 	return images, nil
+}
+
+// GPUs gives the devices of the host that can be lent, and who holds them.
+func (c *Client) GPUs(ctx context.Context) (GPUs, error) {
+	var row GPUsRow
+	if err := c.call(ctx, "GPUs", &row); err != nil {
+		return GPUs{}, err
+	}
+	return row.gpus()
 }
 
 // Usage gives what a member's files took when they were last measured. With measure

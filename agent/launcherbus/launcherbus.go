@@ -41,6 +41,8 @@ type Server struct {
 	// JUPYTERHUB_API_TOKEN. It stands in the unit so that a hub that has lost its
 	// database still knows the servers that run.
 	TokenHash string
+	// Devices are the qualified CDI names of the devices that it holds.
+	Devices []string
 }
 
 // Event tells that a unit has changed its state.
@@ -61,6 +63,8 @@ type StartRequest struct {
 	// control characters. It reaches the container through a credential, never
 	// through the unit's Environment or a command line.
 	Env map[string]string
+	// WithoutGPUs asks for a server with none of the devices that the profile would lend.
+	WithoutGPUs bool
 }
 
 // Profile is one of the policy's choices, as much of it as people are shown.
@@ -70,6 +74,7 @@ type Profile struct {
 	Description string
 	Image       string
 	Default     bool
+	GPUs        int32 // devices that a server of it holds; AllGPUs: all that are open to all
 }
 
 // Images tells which images of the shared store are in use and which would be. An ID is
@@ -118,6 +123,8 @@ const (
 	MountRefused   Code = "MountRefused"   // the source of one of the policy's mounts is missing or cannot be trusted
 	AlreadyExists  Code = "AlreadyExists"  // the unit exists
 	NotFound       Code = "NotFound"       // no such unit or profile
+	DevicesTaken   Code = "DevicesTaken"   // the devices that the profile needs are held by others now; a later request may succeed
+	DevicesMissing Code = "DevicesMissing" // this host has too few devices of the kind that the profile needs, whoever holds them
 	StartFailed    Code = "StartFailed"    // systemd could not start the unit; its journal says why
 	Internal       Code = "Internal"       // anything else; the launcher's journal says why
 )

@@ -18,19 +18,21 @@ const ChangedSignal = "Changed"
 // errorPrefix and a Code make a D-Bus error name.
 const errorPrefix = Interface + ".Error."
 
-// ServerRow is a Server on the bus, D-Bus type (ssssusts).
+// ServerRow is a Server on the bus, D-Bus type (ssssustsas).
 type ServerRow struct {
 	User, Server, Profile, State string
 	UID                          uint32
 	Socket                       string
 	Started                      uint64 // microseconds since 1970
 	TokenHash                    string
+	Devices                      []string
 }
 
-// ProfileRow is a Profile on the bus, D-Bus type (ssssb).
+// ProfileRow is a Profile on the bus, D-Bus type (ssssbi).
 type ProfileRow struct {
 	Name, DisplayName, Description, Image string
 	Default                               bool
+	GPUs                                  int32
 }
 
 // ServerImage is an entry of Images.Servers on the bus, D-Bus type (sss).
@@ -83,12 +85,12 @@ func (r UsageRow) usage() Usage {
 // Row gives the form in which s crosses the bus.
 func (s Server) Row() ServerRow {
 	return ServerRow{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket,
-		uint64(max(0, s.Started.UnixMicro())), s.TokenHash}
+		uint64(max(0, s.Started.UnixMicro())), s.TokenHash, s.Devices}
 }
 
 func (r ServerRow) server() (Server, error) {
 	key, err := ident.ParseKey(r.User, r.Server)
-	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.UnixMicro(int64(r.Started)), r.TokenHash}, err
+	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.UnixMicro(int64(r.Started)), r.TokenHash, r.Devices}, err
 }
 
 // Body gives the signal's arguments.
@@ -133,6 +135,7 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
    <arg name="user" type="s" direction="in"/>
    <arg name="server" type="s" direction="in"/>
    <arg name="profile" type="s" direction="in"/>
+   <arg name="without_gpus" type="b" direction="in"/>
    <arg name="env" type="a{ss}" direction="in"/>
   </method>
   <method name="Stop">
@@ -147,14 +150,17 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
    <arg name="kept" type="a(sssb)" direction="out"/>
   </method>
   <method name="List">
-   <arg name="servers" type="a(ssssusts)" direction="out"/>
+   <arg name="servers" type="a(ssssustsas)" direction="out"/>
   </method>
   <method name="Profiles">
-   <arg name="profiles" type="a(ssssb)" direction="out"/>
+   <arg name="profiles" type="a(ssssbi)" direction="out"/>
   </method>
   <method name="Images">
    <arg name="servers" type="a(sss)" direction="out"/>
    <arg name="profiles" type="a(ss)" direction="out"/>
+  </method>
+  <method name="GPUs">
+   <arg name="gpus" type="(a(ssstsua(ssst)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" direction="out"/>
   </method>
   <method name="Usage">
    <arg name="user" type="s" direction="in"/>

@@ -23,7 +23,7 @@ func key(t *testing.T, user, server string) ident.Key {
 
 // TestRows checks that what crosses the bus comes back, with the documented signatures.
 func TestRows(t *testing.T) {
-	s := Server{key(t, "alice", "gpu"), "lab", Running, 5001, "/run/x", time.UnixMicro(1700000000000001), "00ff"}
+	s := Server{key(t, "alice", "gpu"), "lab", Running, 5001, "/run/x", time.UnixMicro(1700000000000001), "00ff", []string{"nvidia.com/gpu=0"}}
 	got, err := s.Row().server()
 	if err != nil {
 		t.Fatal(err)
@@ -31,10 +31,10 @@ func TestRows(t *testing.T) {
 	if diff := cmp.Diff(s, got, cmpopts.EquateComparable(ident.Key{})); diff != "" {
 		t.Error(diff)
 	}
-	if sig := dbus.SignatureOf([]ServerRow{}).String(); sig != "a(ssssusts)" {
+	if sig := dbus.SignatureOf([]ServerRow{}).String(); sig != "a(ssssustsas)" {
 		t.Errorf("List has signature %s", sig)
 	}
-	if sig := dbus.SignatureOf([]ProfileRow{}).String(); sig != "a(ssssb)" {
+	if sig := dbus.SignatureOf([]ProfileRow{}).String(); sig != "a(ssssbi)" {
 		t.Errorf("Profiles has signature %s", sig)
 	}
 	if sig := dbus.SignatureOf([]KeptRow{}).String(); sig != "a(sssb)" {
@@ -96,5 +96,54 @@ func TestErrors(t *testing.T) {
 	plain := errors.New("context ended")
 	if err := fromBus(plain); !errors.Is(err, plain) {
 		t.Errorf("a plain error came back as %v", err)
+	}
+}
+
+// TestGPUs checks that the devices come back from the bus, with the documented signature.
+func TestGPUs(t *testing.T) {
+	load := Load{true, 0.5, 1 << 30}
+	full := GPUs{Measured: time.UnixMicro(1700000000000001), ToolError: "no answer", Broken: []BrokenSpec{{"/etc/cdi/x.yaml", "bad"}},
+		Devices: []GPU{{Name: "nvidia.com/gpu=0", Model: "H100", Memory: 80 << 30, Health: "lost", Sharing: Shared, Places: 2,
+			Holders: []Holder{{key(t, "alice", "x"), "lab", time.UnixMicro(1700000000000002)}}, Now: load, Hour: load, Busiest: load,
+			Profiles: []string{"lab"}, Strangers: []GPUProcess{{7, 5001, "python", "a.service", 9}}}}}
+	got, err := full.Row().gpus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(full, got, cmpopts.EquateComparable(ident.Key{})); diff != "" {
+		t.Error(diff)
+	}
+	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssst)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" {
+		t.Errorf("GPUs has signature %s", sig)
+	}
+	if held := got.Held(key(t, "alice", "x")); len(held) != 1 || held[0] != "nvidia.com/gpu=0" {
+		t.Errorf("alice:x holds %v", held)
+	}
+	if got.Held(key(t, "alice", "")) != nil {
+		t.Error("alice holds what alice:x does")
+	}
+	bad := GPUsRow{Devices: []GPURow{{Holders: []HolderRow{{User: "../x"}}}}}
+	if _, err := bad.gpus(); err == nil {
+		t.Error("a hostile name of a holder is accepted")
+	}
+}
+
+// TestFree checks when one more server may hold a device.
+func TestFree(t *testing.T) {
+	one := []Holder{{}}
+	tests := map[string]struct {
+		gpu  GPU
+		want bool
+	}{
+		"nobody":       {GPU{Places: 1}, true},
+		"taken":        {GPU{Places: 1, Holders: one}, false},
+		"a place left": {GPU{Places: 2, Holders: one}, true},
+		"open":         {GPU{Holders: one}, true},
+		"broken":       {GPU{Places: 1, Health: "it has fallen off the bus"}, false},
+	}
+	for name, tt := range tests {
+		if got := tt.gpu.Free(); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
