@@ -1,0 +1,65 @@
+// Package gpu knows the host's devices: those that CDI specifications describe, and what
+// the vendor's tool told gifford-gpus about them. It reads files and nothing else, and
+// must never open a device, run a program or decide who gets what.
+package gpu
+
+import "time"
+
+// Device is a device that can be lent.
+type Device struct {
+	Name    string   // qualified CDI name, such as "nvidia.com/gpu=0": the shortest of those of the same hardware
+	Kind    string   // "nvidia.com/gpu"
+	Aliases []string // the other qualified names of the same hardware
+	Nodes   []string // device nodes of its own on the host, sorted; the vendor's control nodes are not among them
+}
+
+// Broken is a CDI specification that cannot be used, or a folder of them.
+type Broken struct{ File, Reason string }
+
+// Inventory is what the CDI specifications of a host say.
+type Inventory struct {
+	Devices []Device // by kind and the natural order of their names
+	Broken  []Broken // by file
+}
+
+// State is what gifford-gpus knows of the devices, its file's content.
+type State struct {
+	Measured time.Time `json:"measured"`
+	Tools    []Tool    `json:"tools"`
+	Devices  []Facts   `json:"devices"`
+}
+
+// Tool is a vendor's program.
+type Tool struct {
+	Name  string `json:"name"`            // "nvidia-smi"
+	Error string `json:"error,omitempty"` // why it told nothing, for people
+}
+
+// Facts is what the vendor's tool says of one device.
+type Facts struct {
+	Node      string    `json:"node"` // device node, by which a Device is found: "/dev/nvidia0"
+	UUID      string    `json:"uuid,omitempty"`
+	Model     string    `json:"model"`
+	Health    string    `json:"health,omitempty"` // what is wrong with it, for people; "" when nothing is known to be
+	Memory    uint64    `json:"memory"`           // bytes
+	Now       Load      `json:"now"`
+	Hour      Load      `json:"hour"`    // the average over the last hour
+	Busiest   Load      `json:"busiest"` // the highest of the last hour
+	Processes []Process `json:"processes,omitempty"`
+}
+
+// Load is how much of a device is in use.
+type Load struct {
+	Known  bool    `json:"known"`
+	Busy   float64 `json:"busy"`   // share of time in which it computed, 0 to 1
+	Memory uint64  `json:"memory"` // bytes in use
+}
+
+// Process is a process that has a device open.
+type Process struct {
+	PID     uint32 `json:"pid"`
+	UID     uint32 `json:"uid"`
+	Command string `json:"command"`
+	Unit    string `json:"unit,omitempty"` // the system unit whose control group it is in
+	Memory  uint64 `json:"memory"`         // bytes on the device
+}
