@@ -31,8 +31,9 @@ func gpus(ctx context.Context, r *run) []finding {
 		found = append(found, fail("nvidia-ctk cdi list, or the tool that wrote it; then write it anew, or remove it",
 			"%s cannot be used: %s", b.File, b.Reason)...)
 	}
-	for _, d := range inv.Devices {
-		found = append(found, r.nodes(ctx, d)...)
+	for _, s := range inv.Specs {
+		found = append(found, r.format(ctx, s)...)
+		found = append(found, r.nodes(ctx, s)...)
 	}
 	if len(inv.Devices) > 0 {
 		found = append(found, r.measured()...)
@@ -59,6 +60,22 @@ func (r *run) unnamed(inv gpu.Inventory) []finding {
 		}
 	}
 	return found
+}
+
+// formats are the newest versions of the format that releases of Podman know, by release:
+// those that were tried (docs/gpus.md). Of others it is not known.
+var formats = map[version]version{{4, 3}: {0, 5}, {5, 4}: {0, 8}}
+
+// format tells whether Podman knows the version of a specification's format.
+func (r *run) format(ctx context.Context, s gpu.Spec) []finding {
+	podman, err := r.podmanVersion(ctx)
+	newest, tried := formats[podman]
+	is := parseVersion(s.Version)
+	if err != nil || !tried || !newest.less(is.major, is.minor) {
+		return nil
+	}
+	return fail(fmt.Sprintf("write cdiVersion \"%s.0\" in %s, unless it uses what is newer", newest, s.File),
+		"%s has the format %s, of which Podman %s knows those up to %s.0: servers with its devices do not start", s.File, s.Version, podman, newest)
 }
 
 // generate is the command that writes the specifications of a kind.

@@ -35,6 +35,11 @@ func goodRig(t *testing.T) *rig {
 		{Name: "nvidia.com/gpu=0", Kind: "nvidia.com/gpu", Nodes: []string{"/dev/nvidia0"}},
 		{Name: "nvidia.com/gpu=1", Kind: "nvidia.com/gpu", Nodes: []string{"/dev/nvidia1"}},
 	}
+	r.inv.Specs = []gpu.Spec{
+		{File: "/etc/cdi/amd.json", Kind: "amd.com/gpu", Version: "0.5.0", Nodes: []string{"/dev/dri/renderD128", "/dev/kfd"}},
+		{File: "/etc/cdi/nvidia.yaml", Kind: "nvidia.com/gpu", Version: "0.8.0", Nodes: []string{"/dev/dri/card1", "/dev/nvidia0", "/dev/nvidia1"}},
+	}
+	r.stats["/dev/dri/card1"] = File{Mode: 0o660 | fs.ModeDevice, Owner: "root", Group: "video"} // not needed for computing
 	r.bus.profiles = []launcherbus.Profile{{Name: "plain"}, {Name: "two", GPUs: 2}, {Name: "every", GPUs: launcherbus.AllGPUs}}
 	for _, d := range r.inv.Devices {
 		r.bus.gpus.Devices = append(r.bus.gpus.Devices, launcherbus.GPU{Name: d.Name, Profiles: []string{"two"}})
@@ -72,13 +77,13 @@ func TestGPUs(t *testing.T) {
 		"only a broken spec": {func(r *rig) { r.bare(); r.inv.Broken = []gpu.Broken{{File: "/etc/cdi/x.yaml", Reason: "no kind"}} },
 			Fail, "/etc/cdi/x.yaml cannot be used", "remove"},
 		"wants too many": {func(r *rig) { r.bus.profiles[1].GPUs = 4 }, Fail, `profile "two" wants 4 devices of this host, which has 3 such`, "gifford-hub gpus"},
-		"node missing":   {func(r *rig) { delete(r.stats, "/dev/nvidia1") }, Fail, "nvidia.com/gpu=1 has the device node /dev/nvidia1, which is not there", "nvidia-ctk cdi generate"},
-		"other node":     {func(r *rig) { r.inv.Devices[0].Kind = "lab.example/x"; delete(r.stats, "/dev/dri/renderD128") }, Fail, "not there", "load the driver of lab.example/x"},
-		"no node":        {func(r *rig) { r.stats["/dev/nvidia1"] = File{Mode: 0o666} }, Fail, "which is none", "nvidia-ctk"},
+		"node missing":   {func(r *rig) { delete(r.stats, "/dev/nvidia1") }, Fail, "/etc/cdi/nvidia.yaml names the device node /dev/nvidia1, which is not there", "nvidia-ctk cdi generate"},
+		"other node":     {func(r *rig) { r.inv.Specs[0].Kind = "lab.example/x"; delete(r.stats, "/dev/dri/renderD128") }, Fail, "not there", "load the driver of lab.example/x"},
+		"no node":        {func(r *rig) { r.stats["/dev/nvidia1"] = File{Mode: 0o666} }, Fail, "names /dev/nvidia1 as a device node, which it is not", "nvidia-ctk"},
 		"closed node": {func(r *rig) {
 			r.stats["/dev/nvidia1"] = File{Mode: 0o600 | fs.ModeDevice, Owner: "root", Group: "root"}
 		},
-			Fail, "/dev/nvidia1 of nvidia.com/gpu=1 is closed to members (mode 0600, root:root)", "NVreg_DeviceFileMode=0666"},
+			Fail, "/dev/nvidia1 of nvidia.com/gpu is closed to members (mode 0600, root:root)", "NVreg_DeviceFileMode=0666"},
 		"readable node": {func(r *rig) {
 			r.stats["/dev/nvidia1"] = File{Mode: 0o664 | fs.ModeDevice, Owner: "root", Group: "root"}
 		},
@@ -86,6 +91,12 @@ func TestGPUs(t *testing.T) {
 		"not in its group": {func(r *rig) { r.commands[groupsOfAlice] = "alice cgs" }, Fail, "alice cannot open /dev/dri/renderD128", "usermod -aG render alice"},
 		"group unknown":    {func(r *rig) { delete(r.commands, groupsOfAlice) }, Unknown, "groups of alice", "id alice"},
 		"for a group":      {func(r *rig) { r.config.User = ident.User{} }, Warn, "members of the group render only", `KERNEL=="renderD128", MODE="0666"`},
+		"new format":       {func(r *rig) { r.inv.Specs[1].Version = "1.0.0" }, Fail, "has the format 1.0.0, of which Podman 5.4 knows those up to 0.8.0", `cdiVersion "0.8.0" in /etc/cdi/nvidia.yaml`},
+		"old Podman":       {func(r *rig) { r.commands["podman --version"] = "podman version 4.3.1" }, Fail, "has the format 0.8.0, of which Podman 4.3 knows those up to 0.5.0", `"0.5.0"`},
+		"other Podman": {func(r *rig) {
+			r.commands["podman --version"] = "podman version 6.0.0"
+			r.inv.Specs[1].Version = "1.0.0"
+		}, OK, "3 devices", ""},
 		"daemon's file": {func(r *rig) {
 			r.config.GPUState = func() (gpu.State, error) { return gpu.State{}, errors.New("bad file") }
 		}, Warn, "bad file", "gifford-gpus"},
