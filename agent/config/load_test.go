@@ -80,7 +80,7 @@ func TestProblems(t *testing.T) {
 		"cull": {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nidle = 5\nmax_age = \"x\"\nbusy_cpu = -1\nfoo = 1\n[cull.group]\nstaff = 1\n"}, []string{
 			"hub.d/1.toml:3: cull.idle: expected a time, such as", "hub.d/1.toml:4: cull.max_age: expected a time", "hub.d/1.toml:5: cull.busy_cpu: expected a whole number of percent, such as 5, or 0; -1 is out of range",
 			"hub.d/1.toml:6: cull.foo: unknown key", "hub.d/1.toml:8: cull.group.staff: expected a section, found a whole number"}},
-		"cull group's key":   {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.staff]\nidle = \"2h\"\nidel = 1\n"}, []string{"hub.d/1.toml:3: cull.group.staff.idel: unknown key; a group has idle, max_age and exempt"}},
+		"cull group's key":   {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.staff]\nidle = \"2h\"\nidel = 1\n"}, []string{"hub.d/1.toml:3: cull.group.staff.idel: unknown key; a group has idle, max_age, gpu_idle and exempt"}},
 		"cull group's value": {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.\"domain users\"]\nexempt = \"yes\"\n"}, []string{`hub.d/1.toml:2: cull.group."domain users".exempt: expected true or false, found text`}},
 		"cull group's name":  {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.\"a,b\"]\n"}, []string{`hub.d/1.toml:1: cull.group."a,b": "a,b" cannot be a group's name`}},
 		"cull notice":        {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nnotice = \"1h\"\n"}, []string{"hub.d/1.toml:3: cull.notice: not shorter than idle, so"}},

@@ -77,8 +77,9 @@ func rules() []rule {
 			return when(c.Cull.Enabled && idle > 0 && c.Cull.Notice >= idle, "not shorter than idle"+who+", so that the end would always be announced")
 		}},
 		{"cull.enabled", func(c *Config) string {
-			return when(c.Cull.Enabled && c.neverCulls(), "has no effect while idle and max_age are 0s")
+			return when(c.Cull.Enabled && c.neverCulls(), "has no effect while idle, max_age and gpu_idle are 0s")
 		}},
+		{"cull.gpu_idle", (*Config).gpuIdleTrouble},
 		{"access.max_stale", func(c *Config) string {
 			return when(c.Access.MaxStale < c.Access.Recheck, "shorter than access.recheck, so that every session would end before it is looked up again")
 		}},
