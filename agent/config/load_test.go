@@ -86,6 +86,12 @@ func TestProblems(t *testing.T) {
 		"cull notice":        {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nnotice = \"1h\"\n"}, []string{"hub.d/1.toml:3: cull.notice: not shorter than idle, so"}},
 		"cull group notice":  {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\ngroup = { x = { idle = \"5m\" } }\n"}, []string{"hub.toml: cull.notice: not shorter than idle of group x"}},
 		"cull never":         {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nidle = \"0s\"\n"}, []string{"hub.d/1.toml:2: cull.enabled: has no effect"}},
+		"cull gpu alone":     {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nidle = \"0s\"\ngpu_idle = \"2h\"\n"}, nil},
+		"cull gpu unseen":    {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\ngpu_idle = \"2h\"\ngpu_busy = 0\n"}, []string{"hub.d/1.toml:3: cull.gpu_idle: contradicts gpu_busy = 0"}},
+		"cull gpu notice":    {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\ngpu_idle = \"10m\"\n"}, []string{"hub.d/1.toml:3: cull.gpu_idle: not longer than notice, so"}},
+		"cull gpu at once":   {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nenabled = true\nnotice = \"0s\"\ngroup = { x = { gpu_idle = \"1s\" } }\n"}, []string{"hub.toml: cull.gpu_idle: shorter than 1m of group x"}},
+		"cull gpu action":    {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\ngpu_action = \"kill\"\n"}, []string{`hub.d/1.toml:2: cull.gpu_action: expected "restart" or "stop"`}},
+		"cull gpu above all": {map[string]string{"hub.toml": good, "hub.d/1.toml": "cull.gpu_busy = 101\n"}, []string{"hub.d/1.toml:1: cull.gpu_busy: above 100 percent"}},
 		"cull is off":        {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull]\nidle = \"0s\"\nnotice = \"9h\"\n"}, nil},
 		"old file":           {map[string]string{"hub.toml": good, "secrets/oauth.env": "A=1\n=x\nB C=1\n"}, []string{"secrets/oauth.env:2: there is no name", "secrets/oauth.env:3: there is a blank"}},
 	}
