@@ -96,7 +96,7 @@ func newRich(t testing.TB) *hub {
 		c.Cull = func(k ident.Key) (cull.Notice, bool) {
 			return cull.Notice{At: now.Add(time.Hour), Reason: cull.ReasonIdle}, k == aliceKey
 		}
-		c.Keep = func(ident.Key) {}
+		c.Keep = func(ident.Key) error { return nil }
 		c.Disk = fakeDisks{low: true}
 	})
 	must := func(_ any, err error) {

@@ -64,13 +64,13 @@ func TestCullRules(t *testing.T) {
 			}
 			return nil, nil
 		}
-		r := &cullRules{unix: d, groups: hub, known: map[ident.User]knownPolicy{}, policies: cullPolicies(config.Cull{Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true,
-			Groups: map[string]config.CullGroup{"staff": {Idle: &eight}, "gpu": {Exempt: true}}})}
+		r := &cullRules{unix: d, groups: hub, known: map[ident.User]knownPolicy{}, policies: cullPolicies(config.Cull{Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: 2 * time.Hour, GPUAction: "restart",
+			Groups: map[string]config.CullGroup{"staff": {Idle: &eight, GPUIdle: &eight}, "gpu": {Exempt: true}}})}
 		for name, want := range map[string]cull.Policy{
-			"alice": {Idle: eight, Notice: time.Minute, MaxAgeBusy: true},
-			"dora":  {Idle: eight, Notice: time.Minute, MaxAgeBusy: true},
-			"bob":   {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, Exempt: true},
-			"carol": {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true},
+			"alice": {Idle: eight, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: eight, GPURestart: true},
+			"dora":  {Idle: eight, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: eight, GPURestart: true},
+			"bob":   {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, Exempt: true, GPUIdle: 2 * time.Hour, GPURestart: true},
+			"carol": {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: 2 * time.Hour, GPURestart: true},
 		} {
 			user, err := ident.ParseUser(name)
 			if err != nil {
