@@ -3,6 +3,9 @@ package check
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +39,7 @@ func gpus(ctx context.Context, r *run) []finding {
 		found = append(found, r.nodes(ctx, s)...)
 	}
 	if len(inv.Devices) > 0 {
+		found = append(found, r.rules(ctx, inv.Devices)...)
 		found = append(found, r.measured()...)
 	}
 	found = append(found, r.lent(ctx, len(inv.Devices) > 0)...)
@@ -86,6 +90,42 @@ func generate(kind string) string {
 		}
 	}
 	return "load the driver of " + kind + ", or write its specification in /etc/cdi anew with the vendor's tool"
+}
+
+// rules looks for names in the policy's [gpus] that mean nothing on this host.
+func (r *run) rules(ctx context.Context, devices []gpu.Device) []finding {
+	if r.policy == nil {
+		return nil // another check says so
+	}
+	var found []finding
+	const fix = "gifford-hub gpus; sudoedit " + policy.File
+	groups := map[string]bool{}
+	for _, rule := range r.policy.GPUs.Devices {
+		for _, pattern := range rule.Match {
+			if !slices.ContainsFunc(devices, func(d gpu.Device) bool { return named(d, pattern) }) {
+				found = append(found, warn(fix, "no device of this host is called %q, as [[gpus.device]] says", pattern)...)
+			}
+		}
+		for _, g := range rule.UnixGroups {
+			groups[g] = true
+		}
+	}
+	for _, g := range r.policy.GPUs.Groups {
+		groups[g.Name] = true
+	}
+	for _, g := range slices.Sorted(maps.Keys(groups)) {
+		if _, err := r.Host.Run(ctx, "getent", "group", g); err != nil {
+			found = append(found, warn("getent group "+g+"; sudoedit "+policy.File, "the Unix group %q of [gpus] is unknown on this host", g)...)
+		}
+	}
+	return found
+}
+
+func named(d gpu.Device, pattern string) bool {
+	return slices.ContainsFunc(append([]string{d.Name}, d.Aliases...), func(name string) bool {
+		ok, _ := path.Match(pattern, name) // the policy's patterns have been checked
+		return ok
+	})
 }
 
 // measured tells whether gifford-gpus runs and what the vendor's tools say.

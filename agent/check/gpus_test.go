@@ -10,6 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
 // rig is a host with two GPUs of NVIDIA and one of AMD, and a profile for each kind.
@@ -19,6 +20,7 @@ type rig struct {
 	inv    gpu.Inventory
 	state  gpu.State
 	bus    bus
+	policy *policy.Policy
 }
 
 const groupsOfAlice = "id -nG -- alice"
@@ -45,6 +47,10 @@ func goodRig(t *testing.T) *rig {
 		r.bus.gpus.Devices = append(r.bus.gpus.Devices, launcherbus.GPU{Name: d.Name, Profiles: []string{"two"}})
 	}
 	r.config.Launcher = &r.bus
+	r.policy, _ = r.config.LoadPolicy()
+	r.policy.GPUs = policy.GPUs{Devices: []policy.GPURule{{Match: []string{"nvidia.com/gpu=0"}, UnixGroups: []string{"cgs"}}}, Groups: []policy.GPUGroup{{Name: "students", Max: 1}}}
+	r.commands["getent group students"] = "students:x:2:"
+	r.config.LoadPolicy = func() (*policy.Policy, error) { return r.policy, nil }
 	r.config.GPUs = func() gpu.Inventory { return r.inv }
 	r.config.GPUState = func() (gpu.State, error) { return r.state, nil }
 	return r
@@ -97,6 +103,8 @@ func TestGPUs(t *testing.T) {
 			r.commands["podman --version"] = "podman version 6.0.0"
 			r.inv.Specs[1].Version = "1.0.0"
 		}, OK, "3 devices", ""},
+		"unknown device": {func(r *rig) { r.policy.GPUs.Devices[0].Match = []string{"nvidia.com/gpu=*", "intel.com/gpu=*"} }, Warn, `"intel.com/gpu=*"`, "gifford-hub gpus"},
+		"unknown group":  {func(r *rig) { delete(r.commands, "getent group students") }, Warn, `Unix group "students" of [gpus] is unknown`, "getent group students"},
 		"daemon's file": {func(r *rig) {
 			r.config.GPUState = func() (gpu.State, error) { return gpu.State{}, errors.New("bad file") }
 		}, Warn, "bad file", "gifford-gpus"},
