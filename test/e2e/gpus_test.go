@@ -18,11 +18,11 @@ import (
 // What test/gpus puts into a host: the devices, and the nodes that a container gets with
 // one, as "ls -l" shows their numbers.
 const (
-	gpu0    = "lab.example/gpu=0"
-	gpu1    = "lab.example/gpu=1"
-	card    = "lab.example/card=a"
-	idle    = "0 0 4 81559\n1 0 4 81559\n" // what nvidia-smi says while nothing runs
-	gpuTool = "gifford-gpus.service"
+	gpu0     = "lab.example/gpu=0"
+	gpu1     = "lab.example/gpu=1"
+	card     = "lab.example/card=a"
+	spare    = "lab.example/spare=0"
+	gpusWork = "0 50 400 81559\n1 50 400 81559\n2 0 4 40960\n" // nvidia-smi: the spare one does nothing
 )
 
 var nodesOf = map[string][]string{
@@ -47,7 +47,7 @@ func withGPUs(t *testing.T, h host) {
 	t.Helper()
 	h.fixture(t, "", "up")
 	t.Cleanup(func() {
-		for _, user := range []string{"alice", "bob", "dora", "erin"} {
+		for _, user := range []string{"alice", "bob", "dora", "erin", "gail"} {
 			_, _ = h.try(noEnd(t), "gifford-hub", "servers", "stop", user)
 		}
 		h.fixture(t, "", "down")
@@ -62,6 +62,38 @@ func withGPUs(t *testing.T, h host) {
 		out, err := h.try(t.Context(), "gifford-hub", "gpus")
 		return err == nil && strings.Contains(out, "Lab H100")
 	})
+}
+
+// gpus is what "gifford-hub gpus" tells.
+type gpus struct {
+	Devices []struct {
+		Name    string
+		Holders []struct{ User string }
+	}
+}
+
+// gpus asks once what the launcher knows by now: the hub remembers an answer for a while.
+func (h host) gpus(t *testing.T) gpus {
+	t.Helper()
+	var g gpus
+	if err := json.Unmarshal([]byte(h.run(t, "gifford-hub", "gpus", "--json")), &g); err != nil {
+		t.Fatalf("gifford-hub gpus --json: %v", err)
+	}
+	return g
+}
+
+// holders gives the users who hold each device, by its name.
+func (g gpus) holders() map[string]string {
+	all := map[string]string{}
+	for _, d := range g.Devices {
+		var users []string
+		for _, h := range d.Holders {
+			users = append(users, h.User)
+		}
+		slices.Sort(users)
+		all[d.Name] = strings.Join(users, " ")
+	}
+	return all
 }
 
 // lease gives the devices that the unit of a user's server holds, as it tells itself.
