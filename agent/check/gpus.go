@@ -134,7 +134,8 @@ func (r *run) measured() []finding {
 	state, err := r.GPUState()
 	switch {
 	case err != nil:
-		return warn(fix, "names, memory and use of the devices are not known: %v", err)
+		message, _, _ := strings.Cut(err.Error(), "\nhint: ")
+		return warn(fix, "names, memory and use of the devices are not known: %s", message)
 	case state.Measured.IsZero():
 		return warn(fix, "names, memory and use of the devices are not known: gifford-gpus does not run")
 	case time.Since(state.Measured) > measuredWithin:
@@ -166,7 +167,8 @@ func (r *run) lent(ctx context.Context, have bool) []finding {
 	}
 	all, err := r.Launcher.GPUs(ctx)
 	if err != nil {
-		return unknown("journalctl -u gifford-launcher", "the launcher cannot tell about devices: %v", err)
+		message, _, _ := strings.Cut(err.Error(), "\nhint: ")
+		return unknown("journalctl -u gifford-launcher", "the launcher cannot tell about devices: %s", message)
 	}
 	var found []finding
 	for _, p := range profiles {

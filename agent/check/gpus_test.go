@@ -115,7 +115,7 @@ func TestGPUs(t *testing.T) {
 		"stranger": {func(r *rig) {
 			r.bus.gpus.Devices[1].Strangers = []launcherbus.GPUProcess{{PID: 77, UID: 5001, Command: "python"}}
 		}, Warn, "process 77 (python, user 5001) is on nvidia.com/gpu=0", "kill 77"},
-		"launcher cannot tell": {func(r *rig) { r.bus.gpusErr = errors.New("no method") }, Unknown, "no method", "journalctl"},
+		"launcher cannot tell": {func(r *rig) { r.bus.gpusErr = errors.New("no method\nhint: x") }, Unknown, "no method", "journalctl"},
 		"SELinux":              {func(r *rig) { r.files["/sys/fs/selinux/enforce"] = "1" }, OK, "container_use_devices does not matter", ""},
 	}
 	for name, tt := range tests {
@@ -132,7 +132,7 @@ func TestGPUs(t *testing.T) {
 			for _, f := range found {
 				if f.Level == tt.level && strings.Contains(f.What, tt.what) && strings.Contains(f.Fix, tt.fix) {
 					seen++
-				} else if f.Level != OK {
+				} else if f.Level != OK || strings.Contains(f.What, "\n") {
 					t.Errorf("also found %+v", f)
 				}
 			}
