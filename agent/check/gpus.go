@@ -54,13 +54,14 @@ func gpus(ctx context.Context, r *run) []finding {
 
 // unnamed looks for a driver whose devices no specification describes.
 func (r *run) unnamed(inv gpu.Inventory) []finding {
-	if len(inv.Devices)+len(inv.Broken) > 0 {
-		return nil
+	if len(inv.Broken) > 0 {
+		return nil // it may be the one
 	}
 	var found []finding
 	for _, d := range drivers {
-		if _, err := r.Host.Stat(d.node); err == nil {
-			found = append(found, warn(d.generate, "%s is there, but no CDI specification: notebooks cannot get that GPU", d.node)...)
+		_, err := r.Host.Stat(d.node)
+		if err == nil && !slices.ContainsFunc(inv.Specs, func(s gpu.Spec) bool { return slices.Contains(s.Nodes, d.node) }) {
+			found = append(found, warn(d.generate, "%s is there, but in no CDI specification: notebooks cannot get that GPU", d.node)...)
 		}
 	}
 	return found
