@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -87,36 +86,6 @@ func (w GPUWish) Suits(kind string, names []string, memory uint64, model string)
 		return false
 	}
 	return memory >= w.Memory
-}
-
-func (w GPUWish) String() string {
-	words := []string{fmt.Sprint(w.Count)}
-	if w.Count == AllGPUs {
-		words[0] = "all"
-	}
-	if w.Kind != "" {
-		words = append(words, "of kind "+w.Kind)
-	}
-	if w.Model != "" {
-		words = append(words, "of model "+w.Model)
-	}
-	if w.Memory != 0 {
-		words = append(words, fmt.Sprintf("with at least %s of memory", gib(w.Memory)))
-	}
-	return strings.Join(words, " ")
-}
-
-// gib writes a size as the policy's file does.
-func gib(n uint64) string {
-	for _, u := range []struct {
-		bytes uint64
-		word  string
-	}{{1 << 40, "T"}, {1 << 30, "G"}, {1 << 20, "M"}, {1 << 10, "K"}} {
-		if n >= u.bytes && n%u.bytes == 0 {
-			return fmt.Sprintf("%d%s", n/u.bytes, u.word)
-		}
-	}
-	return fmt.Sprint(n)
 }
 
 // plain makes models comparable: case does not count, and "/" is no separator in them.
