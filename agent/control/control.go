@@ -24,6 +24,7 @@ const (
 	StatusPath  = "/status"        // GET: Status
 	BackupPath  = "/backup"        // GET: the database, a consistent copy
 	DiskPath    = "/disk"          // GET: Disk; POST DiskRequest: DiskUser, when it is measured
+	UsagePath   = "/usage"         // GET ?month=2026-11&user=alice, each optional: []Usage
 	TokenPath   = "/token"         // POST TokenRequest: TokenAnswer
 )
 

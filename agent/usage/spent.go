@@ -50,8 +50,11 @@ func next(last store.Reading, known bool, o observation) (*store.Reading, []stor
 	return &r, split(whole, last.At, o.at)
 }
 
+// MonthForm is how a month is written, in package time's form.
+const MonthForm = "2006-01"
+
 // month is the calendar month of a moment, UTC.
-func month(t time.Time) string { return t.UTC().Format("2006-01") }
+func month(t time.Time) string { return t.UTC().Format(MonthForm) }
 
 // split gives each month between two moments its share of what was used in that time.
 func split(whole store.Spent, from, to time.Time) []store.Spent {
