@@ -203,6 +203,9 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 			m["cull"] = announcedEnd(n) // ours; JupyterHub's clients overlook it
 		}
 	}
+	if held := a.devices(ctx, s); len(held) > 0 {
+		m["gpus"] = held // ours as well
+	}
 	return m, nil
 }
 
@@ -216,6 +219,14 @@ func announcedEnd(n cull.Notice) map[string]any {
 		}
 	}
 	return end
+}
+
+// devices gives the devices that a server holds.
+func (a *API) devices(ctx context.Context, s servers.Server) []string {
+	if a.cfg.Devices == nil || !s.State.Active() {
+		return nil
+	}
+	return a.cfg.Devices(ctx, s.Key)
 }
 
 // options gives what the server was, or will be, started with.
