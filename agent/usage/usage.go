@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -171,12 +172,12 @@ func (a *Accountant) turn(ctx context.Context) {
 	a.trouble(ctx, err)
 }
 
-// ask gives what runs, and who holds which device: nil where nobody knows, since servers
-// are accounted for with the devices that they held before.
+// ask gives what runs, and who holds which device: nil where nobody knows or none is held.
+// Servers are then accounted for with the devices that they held before.
 func (a *Accountant) ask(ctx context.Context) ([]launcherbus.Server, *launcherbus.GPUs, error) {
 	list, err := a.cfg.Launcher.List(ctx)
-	if err != nil || len(list) == 0 {
-		return nil, nil, err
+	if err != nil || !slices.ContainsFunc(list, func(s launcherbus.Server) bool { return len(s.Devices) > 0 }) {
+		return list, nil, err
 	}
 	if gpus, err := a.cfg.Launcher.GPUs(ctx); err == nil {
 		return list, &gpus, nil
@@ -189,7 +190,10 @@ func (a *Accountant) account(ctx context.Context, s launcherbus.Server, gpus *la
 		return nil
 	}
 	o := observation{key: s.Key, started: s.Started, at: now, gpus: -1, counters: c}
-	if gpus != nil {
+	switch {
+	case len(s.Devices) == 0:
+		o.gpus = 0
+	case gpus != nil:
 		o.gpus = leased(*gpus, s.Key)
 	}
 	return a.save(ctx, o)

@@ -97,7 +97,7 @@ func newLab(t *testing.T, sharing launcherbus.Sharing, places uint32) (*lab, ide
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	l := &lab{now: t0, cores: 2, db: db, list: []launcherbus.Server{{Key: alice, State: launcherbus.Running, Started: t0}},
+	l := &lab{now: t0, cores: 2, db: db, list: []launcherbus.Server{{Key: alice, State: launcherbus.Running, Started: t0, Devices: []string{"a"}}},
 		devices: []launcherbus.GPU{{Name: "a", Sharing: sharing, Places: places, Holders: []launcherbus.Holder{{Key: alice}, {Key: key(t, "bob", "")}}}, {Name: "b", Sharing: launcherbus.Exclusive}}}
 	l.hub(t)
 	return l, alice
@@ -185,6 +185,18 @@ func TestAccounts(t *testing.T) {
 					t.Errorf("said %d times:\n%s", n, &l.log)
 				}
 			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
+		"holds nothing, and who holds what is not known": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				l.list[0].Devices, l.gpusErr = nil, errors.New("no answer")
+				l.turns(t, time.Hour)
+			}, want: hours{Oct: Hours{CPU: 2, Memory: 1, Server: 1}}},
+		"who holds what is known late": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				l.gpusErr = errors.New("no answer")
+				l.turns(t, 30*time.Minute)
+				l.gpusErr = nil
+				l.turns(t, 30*time.Minute)
+			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: -1, Server: 1}}},
 		"no control group": {sharing: launcherbus.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.hidden = true

@@ -13,6 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/usage"
 )
 
 func TestProcessorUse(t *testing.T) {
@@ -37,6 +38,33 @@ func TestProcessorUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got, ok := processorUse(tt.files)(t.Context(), alice); got != tt.want || ok != tt.ok {
 				t.Errorf("%v, %v; want %v, %v", got, ok, tt.want, tt.ok)
+			}
+		})
+	}
+}
+
+func TestCounters(t *testing.T) {
+	const dir = "jupyter.slice/jupyter-alice.service"
+	cpu := &fstest.MapFile{Data: []byte("usage_usec 2000000\n")}
+	tests := map[string]struct {
+		files fstest.MapFS
+		want  usage.Counters
+		ok    bool
+	}{
+		"as the kernel writes them": {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("4096\n")}}, usage.Counters{CPU: 2 * time.Second, Memory: 4096}, true},
+		"no such unit":              {fstest.MapFS{}, usage.Counters{}, false},
+		"no memory":                 {fstest.MapFS{dir + "/cpu.stat": cpu}, usage.Counters{CPU: 2 * time.Second}, false},
+		"no number":                 {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("max\n")}}, usage.Counters{CPU: 2 * time.Second}, false},
+	}
+	alice, err := ident.ParseKey("alice", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, ok := counters(tt.files)(t.Context(), alice)
+			if diff := cmp.Diff(tt.want, got); diff != "" || ok != tt.ok {
+				t.Errorf("ok %v, counters (-want +got):\n%s", ok, diff)
 			}
 		})
 	}
