@@ -20,8 +20,11 @@ import (
 
 const (
 	fresh = 2 * time.Second // how long an answer is good for, a failure too
-	wait  = 2 * time.Second // how long anybody waits for one
+	wait  = 2 * time.Second // how long the launcher has for one
+	slack = time.Second     // how much longer anybody waits, such as for a bus that hangs
 )
+
+var errSilent = errors.New("the launcher does not answer")
 
 // launcher knows the devices and who holds them.
 type launcher interface {
@@ -65,38 +68,46 @@ func New(cfg Config) (*Desk, error) {
 // GPUs gives what the launcher last said, at most two seconds ago. The answer is shared:
 // nobody may change it. After an error it is empty.
 func (d *Desk) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
-	if g, err, ok := d.known(); ok {
+	if g, ok, err := d.known(); ok {
 		return g, err
 	}
 	ask := context.WithoutCancel(ctx) // others wait for the answer too
-	answer := d.flight.DoChan("", func() (any, error) { return nil, d.ask(ask) })
+	answer := d.flight.DoChan("", func() (any, error) { d.ask(ask); return nil, nil })
+	patience := time.NewTimer(wait + slack)
+	defer patience.Stop()
 	select {
 	case <-answer:
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return d.last, d.err
+	case <-patience.C:
+		d.note(launcherbus.GPUs{}, errSilent)
 	case <-ctx.Done():
 		return launcherbus.GPUs{}, ctx.Err()
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last, d.err
 }
 
-func (d *Desk) known() (launcherbus.GPUs, error, bool) { //nolint:revive // the error is the answer, not the reason of none
+// known gives the last answer, and whether it is fresh.
+func (d *Desk) known() (g launcherbus.GPUs, ok bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	age := d.cfg.Now().Sub(d.at)
-	return d.last, d.err, !d.at.IsZero() && age >= 0 && age < fresh
+	return d.last, !d.at.IsZero() && age >= 0 && age < fresh, d.err
 }
 
-func (d *Desk) ask(ctx context.Context) error {
-	if _, _, ok := d.known(); ok {
-		return nil // somebody else's question ended between ours and now
+func (d *Desk) ask(ctx context.Context) {
+	if _, ok, _ := d.known(); ok {
+		return // somebody else's question ended between ours and now
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	g, err := d.cfg.Launcher.GPUs(ctx)
+	d.note(d.cfg.Launcher.GPUs(ctx))
+}
+
+// note keeps an answer. A launcher that stays silent is told of once, not at each page.
+func (d *Desk) note(g launcherbus.GPUs, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	// A launcher that stays silent is told of once, not at each page.
 	if err != nil && (d.err == nil || d.err.Error() != err.Error()) {
 		d.cfg.Log.Warn("cannot tell who holds which GPU", "event", "gpus-unknown", "error", err.Error())
 	}
@@ -105,7 +116,6 @@ func (d *Desk) ask(ctx context.Context) error {
 		d.last = harmless(g)
 		d.any = len(g.Devices)+len(g.Broken) > 0
 	}
-	return nil
 }
 
 // Any tells whether the host had devices, or specifications of some that are broken, when

@@ -126,16 +126,30 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestSilentLauncher checks that nobody waits for ever.
+// TestSilentLauncher checks that nobody waits for ever, not even for a launcher that
+// overlooks that its time is over.
 func TestSilentLauncher(t *testing.T) {
-	a := &asked{answer: func(ctx context.Context, _ int) (launcherbus.GPUs, error) {
-		<-ctx.Done()
-		return launcherbus.GPUs{}, ctx.Err()
-	}}
-	begun := time.Now()
-	_, err := newDesk(t, Config{Launcher: a}).GPUs(t.Context())
-	if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took > wait+5*time.Second {
-		t.Errorf("after %v: %v", took, err)
+	for name, want := range map[string]error{"obedient": context.DeadlineExceeded, "deaf": errSilent} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			end := t.Context() // over when the test is
+			a := &asked{answer: func(ctx context.Context, _ int) (launcherbus.GPUs, error) {
+				if name == "deaf" {
+					ctx = end
+				}
+				<-ctx.Done()
+				return launcherbus.GPUs{}, ctx.Err()
+			}}
+			d := newDesk(t, Config{Launcher: a})
+			begun := time.Now()
+			if _, err := d.GPUs(t.Context()); !errors.Is(err, want) || time.Since(begun) > wait+slack+5*time.Second {
+				t.Errorf("after %v: %v", time.Since(begun), err)
+			}
+			begun = time.Now()
+			if _, err := d.GPUs(t.Context()); !errors.Is(err, want) || time.Since(begun) > wait/2 {
+				t.Errorf("the second one, after %v: %v", time.Since(begun), err)
+			}
+		})
 	}
 }
 

@@ -122,7 +122,7 @@ func TestGPUsPage(t *testing.T) {
 		t.Errorf("processes, -want +got:\n%s", diff)
 	}
 	text := textOf(p.root)
-	for _, want := range []string{"Measured 2 minutes ago", "not known: rocm-smi: " + strange, "/etc/cdi/" + strange, "line 3: " + strange} {
+	for _, want := range []string{"Measured 2 minutes ago", "use are known: rocm-smi: " + strange, "/etc/cdi/" + strange, "line 3: " + strange} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

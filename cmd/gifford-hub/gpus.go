@@ -102,7 +102,7 @@ func gpuTroubles(g control.GPUs) []string {
 		lines = append(lines, fmt.Sprintf("%s: this CDI specification cannot be used: %s", b.File, b.Error))
 	}
 	if g.ToolError != "" {
-		lines = append(lines, "models, memory and use are not known: "+g.ToolError)
+		lines = append(lines, "not all models, memory and use are known: "+g.ToolError)
 	}
 	return lines
 }
