@@ -99,7 +99,7 @@ func exactNodes(t *testing.T, h host, c crew) {
 	if got := lease(t, h, "gail"); got != spare {
 		t.Errorf("gail, who wants 20 GiB of an H100, holds %q", got)
 	}
-	if got := h.must(t, "", "alice", "--", "sh", "-c", "echo $LAB_DRIVER; test -s /usr/share/lab-driver && echo mounted"); got != "1\nmounted\n" {
+	if got := h.must(t, "", "alice", "--", "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep -x LAB_DRIVER=1; test -s /usr/share/lab-driver && echo mounted"); got != "LAB_DRIVER=1\nmounted\n" {
 		t.Errorf("environment and mounts of the specification: %q", got)
 	}
 	c["dora"].stop("dora")
