@@ -162,11 +162,12 @@ func (a allocation) isOpen(h gpu.Device) bool {
 	return a.rules.Rule(names(h)...).Sharing == policy.Open
 }
 
-// sort puts first what is to be lent first: what the fewest hold, then what has the least
-// memory, so that the largest are left for those who need them.
+// sort puts first what is to be lent first: a device that is not everybody's, then what the
+// fewest hold, then what has the least memory, so that the largest are left for those who
+// need them.
 func (a allocation) sort(list []Device) {
 	slices.SortStableFunc(list, func(d, e Device) int {
-		return cmp.Or(cmp.Compare(len(a.holders(d)), len(a.holders(e))), cmp.Compare(d.Facts.Memory, e.Facts.Memory))
+		return cmp.Or(cmp.Compare(cost(e), cost(d)), cmp.Compare(len(a.holders(d)), len(a.holders(e))), cmp.Compare(d.Facts.Memory, e.Facts.Memory))
 	})
 }
 

@@ -84,7 +84,8 @@ func TestChoose(t *testing.T) {
 		want  string // devices, or the code and part of the message
 	}{
 		"nothing":             {want: ""},
-		"least memory":        {wish: any1, want: "a.org/open=0"},
+		"least memory":        {wish: any1, want: "a.org/gpu=1"},
+		"open is left":        {wish: policy.GPUWish{Count: 1, Kind: "a.org/*"}, held: "bob a.org/gpu=0,a.org/gpu=1,a.org/gpu=2,a.org/gpu=3; bob:x a.org/shared=0; carol a.org/shared=0", want: "a.org/open=0"},
 		"least of kind":       {wish: gpu1, want: "a.org/gpu=1"},
 		"next":                {wish: gpu1, held: "bob a.org/gpu=1", want: "a.org/gpu=2"},
 		"enough memory":       {wish: policy.GPUWish{Count: 1, Memory: 41 << 30}, want: "a.org/gpu=0"},
