@@ -36,7 +36,8 @@ type memory interface {
 
 // gpuUse is what the devices of the host tell of one server.
 type gpuUse struct {
-	holds  bool // at least one that others cannot have meanwhile
+	none   bool // it holds no device
+	holds  bool // it holds one that others cannot have meanwhile
 	leased Busy // use of these
 	any    Busy // use of all that it holds
 }
@@ -44,14 +45,14 @@ type gpuUse struct {
 // useOf tells how a server uses the devices that it holds. share is from which load on a
 // device is in use.
 func useOf(g launcherbus.GPUs, key ident.Key, share float64) gpuUse {
-	u := gpuUse{leased: No, any: No}
+	u := gpuUse{none: true, leased: No, any: No}
 	for _, d := range g.Devices {
 		i := slices.IndexFunc(d.Holders, func(h launcherbus.Holder) bool { return h.Key == key })
 		if i < 0 {
 			continue
 		}
 		busy := uses(d, d.Holders[i], share)
-		u.any = busier(u.any, busy)
+		u.none, u.any = false, busier(u.any, busy)
 		if d.Sharing != launcherbus.Open {
 			u.holds, u.leased = true, busier(u.leased, busy)
 		}
@@ -115,15 +116,13 @@ func (g gpuWatch) take(now time.Time, u gpuUse) gpuWatch {
 	return g
 }
 
-// miss takes that a look failed.
+// miss takes that a look failed. A server that held no device holds none: what it holds
+// does not change in a run.
 func (g gpuWatch) miss(now time.Time) gpuWatch {
-	if !g.seen.IsZero() && now.Sub(g.seen) < gpuStale {
+	if g.now.none || !g.seen.IsZero() && now.Sub(g.seen) < gpuStale {
 		return g
 	}
-	g.now.any, g.now.leased = Unknown, Unknown
-	if g.seen.IsZero() || g.now.holds {
-		g.used = now
-	}
+	g.now.any, g.now.leased, g.used = Unknown, Unknown, now
 	return g
 }
 

@@ -31,28 +31,28 @@ func TestUses(t *testing.T) {
 		devices []launcherbus.GPU
 		want    gpuUse
 	}{
-		"none":             {nil, gpuUse{false, No, No}},
-		"another's":        {[]launcherbus.GPU{{Sharing: one, Now: load(1), Holders: both(0, 1)[1:]}}, gpuUse{false, No, No}},
-		"at rest":          {[]launcherbus.GPU{{Sharing: one, Now: load(0.049), Holders: both(1, 0)[:1]}}, gpuUse{true, No, No}},
-		"in use":           {[]launcherbus.GPU{{Sharing: one, Now: load(0.05), Holders: both(0, 0)[:1]}}, gpuUse{true, Yes, Yes}},
-		"unknown":          {[]launcherbus.GPU{{Sharing: one, Holders: both(3, 0)[:1]}}, gpuUse{true, Unknown, Unknown}},
-		"one of two":       {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}, {Sharing: one, Now: load(1), Holders: both(0, 0)[:1]}}, gpuUse{true, Yes, Yes}},
-		"one is unknown":   {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}, {Sharing: one, Holders: both(0, 0)[:1]}}, gpuUse{true, Unknown, Unknown}},
-		"shared, by this":  {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 0)}}, gpuUse{true, Yes, Yes}},
-		"shared, by other": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2)}}, gpuUse{true, No, No}},
-		"shared, by both":  {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 2)}}, gpuUse{true, Yes, Yes}},
-		"shared, at rest":  {[]launcherbus.GPU{{Sharing: shared, Now: load(0), Holders: both(1, 2)}}, gpuUse{true, No, No}},
+		"none":             {nil, gpuUse{true, false, No, No}},
+		"another's":        {[]launcherbus.GPU{{Sharing: one, Now: load(1), Holders: both(0, 1)[1:]}}, gpuUse{true, false, No, No}},
+		"at rest":          {[]launcherbus.GPU{{Sharing: one, Now: load(0.049), Holders: both(1, 0)[:1]}}, gpuUse{false, true, No, No}},
+		"in use":           {[]launcherbus.GPU{{Sharing: one, Now: load(0.05), Holders: both(0, 0)[:1]}}, gpuUse{false, true, Yes, Yes}},
+		"unknown":          {[]launcherbus.GPU{{Sharing: one, Holders: both(3, 0)[:1]}}, gpuUse{false, true, Unknown, Unknown}},
+		"one of two":       {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}, {Sharing: one, Now: load(1), Holders: both(0, 0)[:1]}}, gpuUse{false, true, Yes, Yes}},
+		"one is unknown":   {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}, {Sharing: one, Holders: both(0, 0)[:1]}}, gpuUse{false, true, Unknown, Unknown}},
+		"shared, by this":  {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 0)}}, gpuUse{false, true, Yes, Yes}},
+		"shared, by other": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2)}}, gpuUse{false, true, No, No}},
+		"shared, by both":  {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 2)}}, gpuUse{false, true, Yes, Yes}},
+		"shared, at rest":  {[]launcherbus.GPU{{Sharing: shared, Now: load(0), Holders: both(1, 2)}}, gpuUse{false, true, No, No}},
 		"shared, nobody knows by whom": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 0)}},
-			gpuUse{true, Unknown, Unknown}},
+			gpuUse{false, true, Unknown, Unknown}},
 		"shared, by a process of no known unit": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2), Strangers: strange("")}},
-			gpuUse{true, Unknown, Unknown}},
+			gpuUse{false, true, Unknown, Unknown}},
 		"shared, by a stranger": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 0), Strangers: strange("x.service")}},
-			gpuUse{true, No, No}},
-		"open, in use": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(1, 0)}}, gpuUse{false, No, Yes}},
+			gpuUse{false, true, No, No}},
+		"open, in use": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(1, 0)}}, gpuUse{false, false, No, Yes}},
 		"open, by another, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(0, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
-			gpuUse{true, No, No}},
+			gpuUse{false, true, No, No}},
 		"open, in use, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(1, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
-			gpuUse{true, No, Yes}},
+			gpuUse{false, true, No, Yes}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -175,6 +175,11 @@ func TestGPULives(t *testing.T) {
 		"open to all":                      {prepare: func(_ *host, _ *Config, c *card) { c.sharing = launcherbus.Open }},
 		"load unknown":                     {prepare: func(h *host, _ *Config, c *card) { c.load.Known, h.policy.Idle = false, time.Hour }},
 		"launcher down":                    {prepare: func(h *host, _ *Config, c *card) { c.fails, h.policy.Idle = errors.New("no answer"), time.Hour }},
+		"launcher down, but holds none": {prepare: func(h *host, _ *Config, c *card) { c.gone, h.policy.Idle = true, time.Hour },
+			live: func(_ *testing.T, _ *host, _ *Culler, d *card) {
+				time.Sleep(10 * time.Minute)
+				d.set(func(c *card) { c.fails = errors.New("no answer") })
+			}, want: time.Hour},
 		"launcher down for a moment": {live: func(_ *testing.T, _ *host, _ *Culler, d *card) {
 			time.Sleep(90*time.Minute + time.Second)
 			d.set(func(c *card) { c.fails = errors.New("no answer") })

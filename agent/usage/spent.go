@@ -10,7 +10,7 @@ import (
 // Counters is what a server's control group says at a moment.
 type Counters struct {
 	CPU    time.Duration // of processor time since the server's start
-	Memory int64         // bytes in use
+	Memory int64         // bytes in use; below 0 where that is not known
 }
 
 // observation is what is known of a server that runs at a moment.
@@ -39,7 +39,10 @@ func next(last store.Reading, known bool, o observation) (*store.Reading, []stor
 	r := store.Reading{Key: o.key, Started: o.started, At: o.at, GPUs: o.gpus, CPU: last.CPU, Memory: last.Memory}
 	cpu := 0.0
 	if o.counters != nil {
-		r.CPU, r.Memory = o.counters.CPU.Seconds(), o.counters.Memory
+		r.CPU = o.counters.CPU.Seconds()
+		if o.counters.Memory >= 0 {
+			r.Memory = o.counters.Memory
+		}
 		cpu = r.CPU - last.CPU
 		if cpu < 0 {
 			cpu = r.CPU // it counts anew

@@ -52,6 +52,8 @@ func TestNext(t *testing.T) {
 			&store.Reading{At: after(11 * time.Minute), GPUs: 0.5, CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 30, 0, 1000*60, 60)}},
 		"counters gone": {&last, observation{at: after(11 * time.Minute), gpus: 1},
 			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 60, 0, 1000*60, 60)}},
+		"memory unknown": {&last, observation{at: after(11 * time.Minute), gpus: 1, counters: &Counters{130 * time.Second, -1}},
+			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 130, Memory: 1000}, []store.Spent{spent(oct, 60, 30, 1000*60, 60)}},
 		"holders unknown": {&last, observation{at: after(11 * time.Minute), gpus: -1},
 			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 60, 0, 1000*60, 60)}},
 		"holders never known": {nil, observation{at: after(11 * time.Minute), gpus: -1, counters: &Counters{time.Second, 1}}, nil, nil},

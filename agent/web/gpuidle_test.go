@@ -54,3 +54,12 @@ func TestUnusedGPU(t *testing.T) {
 		})
 	}
 }
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "less than a minute", 59 * time.Minute: "59 minutes", time.Hour + 59*time.Second: "1 hour", 110 * time.Minute: "1 hour 50 minutes",
+		121 * time.Minute: "2 hours 1 minute", 25*time.Hour + time.Minute: "1 day", 72 * time.Hour: "3 days"} {
+		if got := span(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

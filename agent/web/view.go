@@ -60,7 +60,7 @@ type endView struct {
 func (e endView) Left() string { return age(e.In) }
 
 // NotUsed says for how long a GPU was not used, for people.
-func (e endView) NotUsed() string { return age(e.Unused) }
+func (e endView) NotUsed() string { return span(e.Unused) }
 
 // failureView is why a server failed. Nothing in it is trusted: it comes from the
 // member's own programs.
@@ -212,6 +212,15 @@ func age(d time.Duration) string {
 		}
 	}
 	return "less than a minute"
+}
+
+// span writes a time that has passed to the minute, unless it is of days.
+func span(d time.Duration) string {
+	d = d.Truncate(time.Minute)
+	if hours := d.Truncate(time.Hour); hours > 0 && hours < d && d < 24*time.Hour {
+		return age(hours) + " " + age(d-hours)
+	}
+	return age(d)
 }
 
 // escapes are the terminal's control sequences (ECMA-48), which programs print in

@@ -53,8 +53,8 @@ func TestCounters(t *testing.T) {
 	}{
 		"as the kernel writes them": {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("4096\n")}}, usage.Counters{CPU: 2 * time.Second, Memory: 4096}, true},
 		"no such unit":              {fstest.MapFS{}, usage.Counters{}, false},
-		"no memory":                 {fstest.MapFS{dir + "/cpu.stat": cpu}, usage.Counters{CPU: 2 * time.Second}, false},
-		"no number":                 {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("max\n")}}, usage.Counters{CPU: 2 * time.Second}, false},
+		"no memory":                 {fstest.MapFS{dir + "/cpu.stat": cpu}, usage.Counters{CPU: 2 * time.Second, Memory: -1}, true},
+		"no number":                 {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("max\n")}}, usage.Counters{CPU: 2 * time.Second, Memory: -1}, true},
 	}
 	alice, err := ident.ParseKey("alice", "")
 	if err != nil {

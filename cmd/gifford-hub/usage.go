@@ -117,7 +117,8 @@ func (h *instance) accounting() (err error) {
 }
 
 // counters reads the counters of units below the cgroup file system (cgroup-v2: cpu.stat
-// and memory.current, which everybody may read).
+// and memory.current, which everybody may read). Without the memory controller, as on a
+// host with the hybrid hierarchy of cgroup-v1, there is no memory.current.
 func counters(cgroups fs.FS) func(context.Context, ident.Key) (usage.Counters, bool) {
 	processor := processorUse(cgroups)
 	return func(ctx context.Context, key ident.Key) (usage.Counters, bool) {
@@ -126,7 +127,10 @@ func counters(cgroups fs.FS) func(context.Context, ident.Key) (usage.Counters, b
 			return usage.Counters{}, false
 		}
 		memory, err := firstNumber(cgroups, path.Join(slice, key.Unit(), "memory.current"))
-		return usage.Counters{CPU: cpu, Memory: memory}, err == nil
+		if err != nil {
+			memory = -1
+		}
+		return usage.Counters{CPU: cpu, Memory: memory}, true
 	}
 }
 
