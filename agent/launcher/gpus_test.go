@@ -295,3 +295,21 @@ func TestGPUs(t *testing.T) {
 		t.Errorf("profiles: %s", diff)
 	}
 }
+
+// TestHolds checks in which states a unit has its devices.
+func TestHolds(t *testing.T) {
+	tests := map[string]struct {
+		unit systemd.Unit
+		want bool
+	}{
+		"queued": {systemd.Unit{State: systemd.Inactive, Queued: true}, true}, "never began": {systemd.Unit{State: systemd.Inactive}, false},
+		"starts": {systemd.Unit{State: systemd.Activating}, true}, "runs": {systemd.Unit{State: systemd.Active}, true},
+		"ends": {systemd.Unit{State: systemd.Deactivating}, true}, "failed": {systemd.Unit{State: systemd.Failed}, false},
+		"unknown": {systemd.Unit{State: "refreshing"}, true}, "failed, stop queued": {systemd.Unit{State: systemd.Failed, Queued: true}, false},
+	}
+	for name, tt := range tests {
+		if got := holds(tt.unit); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
