@@ -326,6 +326,8 @@ func firstLine(s string) string {
 const (
 	tailTime  = 2 * time.Second
 	tailEvery = 100 * time.Millisecond
+	// tailAge bounds what is read of a server that ran for days.
+	tailAge = time.Hour
 	// tailEnd is what systemd writes at last of a unit that has failed.
 	tailEnd = "Failed with result"
 )
@@ -335,6 +337,9 @@ const (
 func (m *Manager) tail(key ident.Key, since time.Time, failed bool) []string {
 	ctx, cancel := context.WithTimeout(m.ctx, 5*time.Second)
 	defer cancel()
+	if oldest := time.Now().Add(-tailAge); since.Before(oldest) {
+		since = oldest
+	}
 	for end := time.Now().Add(tailTime); ; {
 		// journalctl counts from whole seconds that may begin before the hub's own clock reading.
 		lines, err := m.cfg.Journal.Tail(ctx, key.Unit(), since.Add(-time.Second), tailLines)

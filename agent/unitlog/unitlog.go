@@ -31,18 +31,31 @@ func args(unit string, since time.Time) []string {
 		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
 }
 
-// Tail gives the last n lines of the unit written since the given time.
+// Tail gives the last n lines of the unit written since the given time. It reads all of
+// them: with --lines systemd 252's journalctl looks from the end, and may leave out the
+// newest entries of a unit whose entries are in two files, the system's and the member's.
 func (r Reader) Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error) {
-	cmd := exec.CommandContext(ctx, r.Command, append(args(unit, since), fmt.Sprintf("--lines=%d", n))...)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends journalctl when its output cannot be read
+	cmd := exec.CommandContext(ctx, r.Command, args(unit, since)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, fmt.Errorf("journal of %s: %w: %s", unit, err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("journal of %s: %w", unit, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("journal of %s: %w", unit, err)
 	}
 	var lines []string
-	for line := range strings.Lines(string(out)) {
-		lines = append(lines, clean(line))
+	readErr := eachLine(out, func(line string) {
+		lines = append(lines[max(0, len(lines)+1-n):], line)
+	})
+	if readErr != nil {
+		cancel()
+	}
+	if err := errors.Join(readErr, cmd.Wait()); err != nil {
+		return nil, fmt.Errorf("journal of %s: %w: %s", unit, err, strings.TrimSpace(stderr.String()))
 	}
 	return lines, nil
 }

@@ -33,13 +33,24 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// TestTailIsTheEnd checks that the newest lines are given, also of a long log.
+func TestTailIsTheEnd(t *testing.T) {
+	lines, err := command(t, `seq 1 20000`).Tail(t.Context(), "jupyter-alice.service", time.Unix(1700000000, 0), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"19998", "19999", "20000"}, lines); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
 func TestTailAsksForTheUnit(t *testing.T) {
 	r := command(t, `echo "$@"`)
 	lines, err := r.Tail(t.Context(), "jupyter-alice.service", time.Unix(1700000000, 0), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"--quiet --no-pager --output=cat --all --unit=jupyter-alice.service --since=@1700000000.000000 --lines=3"}
+	want := []string{"--quiet --no-pager --output=cat --all --unit=jupyter-alice.service --since=@1700000000.000000"}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}
