@@ -348,10 +348,22 @@ func (m *Manager) putBack(key ident.Key, progress *broadcast) {
 	m.note(m.transition(s, noDevice))
 }
 
+// inLine tells whether somebody waits, or is about to take what he has waited for.
+func (m *Manager) inLine() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.servers {
+		if !s.asked.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // mustWait tells whether somebody in the line wants the devices that a new start would
 // take.
 func (m *Manager) mustWait(ctx context.Context, key ident.Key, profile string) bool {
-	if m.cfg.Devices == nil || m.Waiting() == 0 {
+	if m.cfg.Devices == nil || !m.inLine() {
 		return false
 	}
 	gpus, err := m.cfg.Devices.GPUs(ctx)
@@ -360,7 +372,8 @@ func (m *Manager) mustWait(ctx context.Context, key ident.Key, profile string) b
 	if err != nil || profilesErr != nil || !ok || p.GPUs <= 0 {
 		return false // the launcher decides
 	}
-	line, _, _ := m.entries(profiles, sight(gpus.Devices))
-	own := entry{key: key, profile: p.Name}
-	return slices.ContainsFunc(line, func(e entry) bool { return !e.limited && e.competes(own, gpus.Devices) })
+	line, called, _ := m.entries(profiles, sight(gpus.Devices))
+	have, own := holders(gpus.Devices), entry{key: key, profile: p.Name}
+	return slices.ContainsFunc(line, func(e entry) bool { return !e.limited && e.competes(own, gpus.Devices) }) ||
+		slices.ContainsFunc(called, func(e entry) bool { return !have[e.key] && e.competes(own, gpus.Devices) })
 }
