@@ -62,6 +62,21 @@ func (d Directory) Lookup(ctx context.Context, user ident.User) (Account, error)
 	return account, err
 }
 
+// UserName gives the name of the account with that uid. The error wraps ErrNotFound when
+// there is none.
+func (d Directory) UserName(ctx context.Context, uid uint32) (string, error) {
+	id := strconv.FormatUint(uint64(uid), 10)
+	line, err := d.get(ctx, "passwd", id)
+	if err != nil {
+		return "", fmt.Errorf("account of uid %s: %w", id, err)
+	}
+	f := strings.Split(line, ":")
+	if len(f) != 7 || f[0] == "" || f[2] != id { // an account whose name is that number
+		return "", fmt.Errorf("cannot read the name service's answer for uid %s: %.80q", id, line)
+	}
+	return f[0], nil
+}
+
 // Group gives the group of that name. The error wraps ErrNotFound when there is none.
 func (d Directory) Group(ctx context.Context, name string) (Group, error) {
 	if !validGroup(name) {

@@ -19,6 +19,8 @@ import (
 const fakeGetent = `#!/bin/sh
 case "$1 $2" in
 "passwd alice") echo "alice:x:5001:5001:Alice,,,:/cluster/alice:/bin/bash" ;;
+"passwd 5001") echo "alice:x:5001:5001:Alice,,,:/cluster/alice:/bin/bash" ;;
+"passwd 77") echo "77:x:5003:5003::/:/bin/sh" ;;
 "initgroups alice") echo "alice                 6001 6002 5001" ;;
 "passwd lone") echo "lone:x:5002:100::/home/lone:/bin/sh" ;;
 "initgroups lone") echo "lone                 " ;;
@@ -103,6 +105,16 @@ func TestLookup(t *testing.T) {
 }
 
 // TestSlow checks that a name service that hangs does not hold up the caller.
+func TestUserName(t *testing.T) {
+	d := directory(t)
+	for uid, want := range map[uint32]string{5001: "alice", 77: "", 5: ""} {
+		got, err := d.UserName(t.Context(), uid)
+		if got != want || (err == nil) != (want != "") || uid == 5 && !errors.Is(err, ErrNotFound) {
+			t.Errorf("uid %d: %q, %v", uid, got, err)
+		}
+	}
+}
+
 func TestSlow(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

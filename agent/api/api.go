@@ -94,6 +94,8 @@ type Config struct {
 	Shutdown func()
 	// Cull gives the announced end of a server that nobody uses. Optional.
 	Cull func(key ident.Key) (cull.Notice, bool)
+	// Devices gives the devices that a server holds, by their qualified CDI names. Optional.
+	Devices func(ctx context.Context, key ident.Key) []string
 	// Authorize and Token are the OAuth provider's end points.
 	Authorize, Token httpx.Handler
 	// Page answers an error of Authorize, which a person sees.

@@ -150,7 +150,7 @@ func build(t testing.TB) (*API, *fleet) {
 		t.Fatal(err)
 	}
 	a := New(Config{BaseURL: "/", PublicURL: "https://hub.example.org/", Version: "5.5.1", Program: "1.0", Servers: f, Services: known, Records: db,
-		Authority: auth, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1, Cull: announced, Log: log,
+		Authority: auth, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1, Cull: announced, Devices: lent, Log: log,
 		EndSessions: func(context.Context, ident.User) error { return nil },
 		Client:      func(string) (Client, bool) { return Client{}, false },
 		Routes: func() map[string]Route {

@@ -202,7 +202,18 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 			m["cull"] = map[string]any{"at": stamp(n.At), "reason": n.Reason} // ours; JupyterHub's clients overlook it
 		}
 	}
+	if held := a.devices(ctx, s); len(held) > 0 {
+		m["gpus"] = held // ours as well
+	}
 	return m, nil
+}
+
+// devices gives the devices that a server holds.
+func (a *API) devices(ctx context.Context, s servers.Server) []string {
+	if a.cfg.Devices == nil || !s.State.Active() {
+		return nil
+	}
+	return a.cfg.Devices(ctx, s.Key)
 }
 
 // options gives what the server was, or will be, started with.

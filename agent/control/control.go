@@ -24,6 +24,7 @@ const (
 	StatusPath  = "/status"        // GET: Status
 	BackupPath  = "/backup"        // GET: the database, a consistent copy
 	DiskPath    = "/disk"          // GET: Disk; POST DiskRequest: DiskUser, when it is measured
+	GPUsPath    = "/gpus"          // GET: GPUs
 	TokenPath   = "/token"         // POST TokenRequest: TokenAnswer
 )
 

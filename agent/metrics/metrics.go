@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/gifford-lab/gifford-hub/agent/disk"
+	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
@@ -45,6 +46,8 @@ type Config struct {
 	CertificateExpiry func() time.Time
 	// Disks gives the file systems that are watched.
 	Disks func() []disk.Place
+	// GPUs gives the host's devices and who holds them. Optional.
+	GPUs func(ctx context.Context) (launcherbus.GPUs, error)
 	// Database is the path of the SQLite file, whose size is told.
 	Database string
 	// Log gets what cannot be read at a scrape.
@@ -74,7 +77,7 @@ func New(cfg Config) (*Metrics, error) {
 	}
 	m := &Metrics{cfg: cfg, registry: prometheus.NewRegistry(), jupyter: newJupyter(), own: newOwn(), spans: newSpans()}
 	all := append(m.jupyter.all(), m.own.all()...)
-	all = append(all, newScrape(cfg), buildInfo(cfg),
+	all = append(all, newScrape(cfg), newDevices(cfg), buildInfo(cfg),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, c := range all {
 		if err := m.registry.Register(c); err != nil {

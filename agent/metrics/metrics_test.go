@@ -38,6 +38,7 @@ func host(t *testing.T) Config {
 		WebSockets: func() int { return 4 }, Requests: func() int { return 1 }, Draining: func() int { return 1 },
 		Disks:             func() []disk.Place { return []disk.Place{{Path: "/cluster", Free: 5, Total: 100}} },
 		CertificateExpiry: func() time.Time { return time.Unix(1_800_000_000, 0) },
+		GPUs:              func(context.Context) (launcherbus.GPUs, error) { return twoGPUs, nil },
 	}
 }
 
@@ -175,6 +176,8 @@ func TestLauncherResult(t *testing.T) {
 		"a refusal":          {&launcherbus.Error{Code: launcherbus.Refused}, "refused"},
 		"a code of tomorrow": {&launcherbus.Error{Code: "Tomorrow"}, "other"},
 		"no bus":             {errors.New("dial unix: connection refused"), "unreachable"},
+		"devices taken":      {&launcherbus.Error{Code: launcherbus.DevicesTaken}, "devices-taken"},
+		"devices missing":    {&launcherbus.Error{Code: launcherbus.DevicesMissing}, "devices-missing"},
 		"cancelled":          {context.Canceled, "cancelled"},
 		"timed out":          {context.DeadlineExceeded, "timeout"},
 	} {

@@ -110,6 +110,10 @@ func launcherResult(err error) string {
 		return "already-exists"
 	case launcherbus.NotFound:
 		return "not-found"
+	case launcherbus.DevicesTaken:
+		return "devices-taken"
+	case launcherbus.DevicesMissing:
+		return "devices-missing"
 	case launcherbus.StartFailed:
 		return "start-failed"
 	case launcherbus.Internal:

@@ -22,6 +22,7 @@ type homeBody struct {
 	Services []serviceLink
 	Usage    *usageView // nil when nothing was measured
 	Low      []lowView
+	GPUs     *gpusView // nil where there is none
 }
 
 // serviceLink is a service with pages.
@@ -64,13 +65,16 @@ func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, statu
 	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m),
 		Usage: s.usage(m.User), Low: s.lowFor(m.User)}
 	body.Own.Older = older(srv, images, profiles)
+	var holds func(ident.Key) []string
+	body.GPUs, holds = s.gpusFor(r.Context(), m, profiles)
+	body.Own.GPUs = holds(srv.Key)
 	named, titles, err := s.named(r.Context(), m.User)
 	if err != nil {
 		return err
 	}
 	for _, srv := range named {
 		v := s.withKept(s.view(m, srv, profiles), kept)
-		v.Title, v.Older = orElse(titles[srv.Key], v.Name), older(srv, images, profiles)
+		v.Title, v.Older, v.GPUs = orElse(titles[srv.Key], v.Name), older(srv, images, profiles), holds(srv.Key)
 		body.Named = append(body.Named, v)
 	}
 	if s.cfg.NamedServers != 0 && body.Own.MayStart {

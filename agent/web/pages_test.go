@@ -133,7 +133,10 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 	t.Cleanup(func() { close(keeper.steps) })
 	ask := func(target, user string) shown { return show(t, rich.do("GET", target, user)) }
 	form := func(target, user string, f url.Values) shown { return show(t, rich.post(target, user, f)) }
+	devices := newHub(t, withGPUs(t, &fakeLauncher{known: fourGPUs()}))
 	return map[string]shown{
+		"gpus":             show(t, devices.do("GET", "/hub/admin/gpus", "dora")),
+		"home, gpus":       show(t, devices.do("GET", "/hub/home", "alice")),
 		"sign in":          get(base+"/hub/login?next=/user/alice/lab", ""),
 		"signed out":       get(base+"/hub/login?notice=signed-out", ""),
 		"expired":          get(base+"/hub/login?notice=expired", ""),

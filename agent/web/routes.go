@@ -60,6 +60,7 @@ func routes() []route {
 		{"POST", "hub/admin/members", AdminOnly, (*Web).changeMembers},
 		{"GET", "hub/admin/delete-group", AdminOnly, (*Web).deleteGroupPage},
 		{"POST", "hub/admin/delete-group", AdminOnly, (*Web).deleteGroup},
+		{"GET", "hub/admin/gpus", AdminOnly, (*Web).gpusPage},
 		{"GET", "hub/admin/images", AdminOnly, (*Web).imagesPage},
 		{"POST", "hub/admin/images/pull", AdminOnly, (*Web).pullImage},
 		{"GET", "hub/admin/images/pull", AdminOnly, (*Web).pullPage},

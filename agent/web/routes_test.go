@@ -68,6 +68,7 @@ func TestRoutes(t *testing.T) {
 		"POST hub/admin/members":                {"/hub/admin/members", want{expired, none, none, none}},
 		"GET hub/admin/delete-group":            {"/hub/admin/delete-group?group=x", want{toLogin("/hub/admin/delete-group?group=x"), none, none, none}},
 		"POST hub/admin/delete-group":           {"/hub/admin/delete-group", want{expired, none, none, none}},
+		"GET hub/admin/gpus":                    {"/hub/admin/gpus", want{toLogin("/hub/admin/gpus"), none, none, none}},
 		"GET hub/admin/images":                  {"/hub/admin/images", want{toLogin("/hub/admin/images"), none, none, "Service Unavailable"}},
 		"POST hub/admin/images/pull":            {"/hub/admin/images/pull", want{expired, none, none, "Service Unavailable"}},
 		"GET hub/admin/images/pull":             {"/hub/admin/images/pull?name=x", want{toLogin("/hub/admin/images/pull?name=x"), none, none, none}},

@@ -40,7 +40,8 @@ type serverView struct {
 	Back     string // URL path to go to after a stop; "" is the home page
 	End      *endView
 	Failure  *failureView
-	Older    bool // it runs on an older image than its next start would
+	Older    bool     // it runs on an older image than its next start would
+	GPUs     []string // qualified CDI names of the devices that it holds
 }
 
 // endView is the announced end of a server.

@@ -138,6 +138,8 @@ type Config struct {
 	Keep func(key ident.Key)
 	// Disk knows what users' files take. Optional.
 	Disk disks
+	// GPUs knows the host's GPUs. Optional.
+	GPUs devices
 	// PublicURL is where browsers find BaseURL, with a slash at the end. Optional: links that
 	// people are to send to others are then shown without the host.
 	PublicURL string

@@ -44,6 +44,9 @@ func (h *instance) assemble() (err error) {
 	if err := h.watchDisks(); err != nil {
 		return err
 	}
+	if err := h.watchGPUs(); err != nil {
+		return err
+	}
 	if h.culler, err = h.culling(accounts.Directory{}); err != nil {
 		return err
 	}
@@ -58,7 +61,7 @@ func (h *instance) assemble() (err error) {
 	if h.culler != nil {
 		forPages.Cull, forPages.Keep = h.culler.Notice, h.culler.Keep
 	}
-	forPages.Disk = h.disk
+	forPages.Disk, forPages.GPUs = h.disk, h.gpus
 	if pages, err = web.New(forPages); err != nil {
 		return err
 	}
@@ -112,7 +115,7 @@ func (h *instance) api(pages *web.Web) *api.API {
 			return api.Client{Server: c.Server, Service: c.Service}, ok
 		},
 		Routes: h.routes, Resync: h.servers.Sync, Shutdown: h.end,
-		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Log: h.log,
+		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Devices: h.gpus.Held, Log: h.log,
 	})
 }
 
@@ -215,7 +218,7 @@ func (h *instance) operator() *operator.Operator {
 		}
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, Draining: olderProcesses, Older: h.older, Log: h.log})
+		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, GPUs: h.gpus, Draining: olderProcesses, Older: h.older, Log: h.log})
 }
 
 // audit writes down what somebody does with what is not their own.

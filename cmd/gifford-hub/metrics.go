@@ -39,6 +39,7 @@ func (h *instance) metricsConfig() metrics.Config {
 		Requests:   func() int { return max(h.proxy.Open()-h.proxy.WebSockets(), 0) },
 		Draining:   olderProcesses,
 		Disks:      func() []disk.Place { return h.disk.Places() },
+		GPUs:       func(ctx context.Context) (launcherbus.GPUs, error) { return h.gpus.GPUs(ctx) },
 	}
 	if h.cert != nil {
 		c.CertificateExpiry = func() time.Time {
@@ -164,6 +165,13 @@ func (l *timedLauncher) Images(ctx context.Context) (launcherbus.Images, error) 
 	images, err := l.Client.Images(ctx)
 	l.metrics.Launcher("images", err, time.Since(begun))
 	return images, err
+}
+
+func (l *timedLauncher) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
+	begun := time.Now()
+	g, err := l.Client.GPUs(ctx)
+	l.metrics.Launcher("gpus", err, time.Since(begun))
+	return g, err
 }
 
 // timedProber observes how long servers take to say that they run.

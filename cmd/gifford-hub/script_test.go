@@ -32,8 +32,19 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// hub starts a hub that knows alice's server and says so on the socket named. It stands
-// for the real one, whose own tests cover what it does; here the commands are tested.
+// someGPUs is what the hub in the tests says of its host where it is told to have GPUs.
+const someGPUs = `{"devices":[
+{"name":"nvidia.com/gpu=0","model":"NVIDIA H100 80GB HBM3","memory":80000000000,"sharing":"exclusive","places":1,"lent":"one server","profiles":["gpu"],
+ "holders":[{"user":"alice","server":"","profile":"gpu","since":"2020-01-01T00:00:00Z"}],
+ "now":{"busy":0.97,"memory":60000000000},"hour":{"busy":0.001,"memory":0},"busiest":{"busy":1,"memory":79000000000},
+ "strangers":[{"pid":4711,"uid":5002,"user":"bob","command":"python","unit":"session-3.scope","memory":2000000000}]},
+{"name":"nvidia.com/gpu=1","health":"it fell off the bus","sharing":"shared","places":4,"lent":"0 of 4 places taken","profiles":[],"holders":[],
+ "strangers":[{"pid":4712,"uid":9,"user":"uid 9","command":""}]}],
+"broken":[{"file":"/etc/cdi/amd.yaml","error":"line 3: no kind"}],"measured":"2020-01-01T00:00:00Z","tool_error":"rocm-smi ended with exit status 9"}`
+
+// hub starts a hub that knows alice's server and says so on the socket named, and has GPUs
+// when the second word says so. It stands for the real one, whose own tests cover what it
+// does; here the commands are tested.
 func hub(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -46,6 +57,11 @@ func hub(ts *testscript.TestScript, _ bool, args []string) {
 		w.WriteHeader(http.StatusConflict)
 		_ = json.NewEncoder(w).Encode(control.Failure{Message: "bob may not have a server"})
 	})
+	gpus := answer(`{"devices":[],"broken":[]}`)
+	if len(args) > 1 && args[1] == "gpus" {
+		gpus = answer(someGPUs)
+	}
+	mux.HandleFunc("GET "+control.GPUsPath, gpus)
 	mux.HandleFunc("POST "+control.StartPath, start)
 	mux.HandleFunc("POST "+control.StopPath, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST "+control.ReloadPath, func(w http.ResponseWriter, r *http.Request) {

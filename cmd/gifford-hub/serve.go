@@ -17,6 +17,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/disk"
+	"github.com/gifford-lab/gifford-hub/agent/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/handover"
 	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
@@ -55,6 +56,7 @@ type instance struct {
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
 	disk      *disk.Watch
+	gpus      *gpus.Desk
 	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS
 	notify    notifier
