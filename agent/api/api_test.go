@@ -65,7 +65,7 @@ func (f *fleet) List() []servers.Server {
 	return all
 }
 
-func (f *fleet) Start(key ident.Key, profile string) error {
+func (f *fleet) Start(key ident.Key, profile string, _ servers.Options) error {
 	f.started = append(f.started, key.String()+" "+profile)
 	f.states[key.String()] = servers.Ready
 	return nil

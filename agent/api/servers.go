@@ -187,7 +187,7 @@ func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.remember(r.Context(), rec, body); err != nil {
 		return err
 	}
-	if err := a.cfg.Servers.Start(key, profile); err != nil && !errors.Is(err, servers.ErrActive) {
+	if err := a.cfg.Servers.Start(key, profile, servers.Options{}); err != nil && !errors.Is(err, servers.ErrActive) {
 		return err
 	}
 	return a.awaitStart(w, r, key)

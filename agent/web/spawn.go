@@ -129,7 +129,7 @@ func (s *Web) start(m member, w http.ResponseWriter, r *http.Request, key ident.
 	if err := s.remember(r.Context(), key, "", profile); err != nil {
 		return err
 	}
-	err := s.cfg.Servers.Start(key, profile)
+	err := s.cfg.Servers.Start(key, profile, servers.Options{})
 	if errors.Is(err, servers.ErrActive) {
 		err = nil // it is there or on its way already, which is what was wanted
 	}

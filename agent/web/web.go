@@ -61,7 +61,7 @@ type manager interface {
 	Get(key ident.Key) servers.Server
 	List() []servers.Server
 	Of(user ident.User) []servers.Server
-	Start(key ident.Key, profile string) error
+	Start(key ident.Key, profile string, o servers.Options) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
 }

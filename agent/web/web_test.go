@@ -133,7 +133,7 @@ func (f *fakeServers) Of(u ident.User) []servers.Server {
 	return slices.DeleteFunc(f.List(), func(s servers.Server) bool { return s.Key.User != u })
 }
 
-func (f *fakeServers) Start(k ident.Key, profile string) error {
+func (f *fakeServers) Start(k ident.Key, profile string, _ servers.Options) error {
 	if f.Get(k).State.Active() {
 		return servers.ErrActive
 	}
