@@ -201,7 +201,8 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 		}
 	})
 	background.Go(func() { h.disk.Run(ctx) })
-	background.Go(func() { h.usage.Run@@JOIN@@servers.Advance(ctx) })
+	background.Go(func() { h.usage.Run(ctx) })
+	background.Go(func() { h.servers.Advance(ctx) })
 	if h.culler != nil {
 		background.Go(func() { h.culler.Run(ctx) })
 	}
