@@ -38,6 +38,7 @@ type manager interface {
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
 	TokenOwner(token string) (ident.Key, bool)
 	Touch(key ident.Key, t time.Time)
+	Waits(key ident.Key) (servers.Wait, bool)
 }
 
 // registry is the services of the settings and those that were added through the API.

@@ -167,7 +167,7 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	key := ident.Key{User: req.User, Server: req.Server}
-	err := o.cfg.Servers.Start(key, req.Profile, servers.Options{})
+	err := o.cfg.Servers.Start(key, req.Profile, servers.Options{WithoutGPUs: req.WithoutGPUs})
 	if errors.Is(err, servers.ErrActive) && o.cfg.Servers.Get(key).State.Pending() {
 		err = nil // follow the start that is under way
 	}

@@ -181,8 +181,8 @@ func untilEnd(h launcherbus.Holder, usual time.Duration, ends map[ident.Key]time
 	return left, known
 }
 
-// ordinal writes a place in the line: 1st, 2nd, 11th.
-func ordinal(n int) string {
+// Ordinal writes a place in the line for people: 1st, 2nd, 11th.
+func Ordinal(n int) string {
 	suffix := "th"
 	if n%100 < 11 || n%100 > 13 {
 		switch n % 10 {

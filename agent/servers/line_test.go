@@ -211,15 +211,15 @@ func TestPlace(t *testing.T) {
 	var got []string
 	for i, e := range line {
 		n, of := place(line, i, devices)
-		got = append(got, fmt.Sprintf("%s %s of %d", e.key, ordinal(n), of))
+		got = append(got, fmt.Sprintf("%s %s of %d", e.key, Ordinal(n), of))
 	}
 	want := []string{"alice 1st of 2", "bob 1st of 2", "erin 2nd of 2", "frank 2nd of 2"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for n, want := range map[int]string{1: "1st", 2: "2nd", 3: "3rd", 4: "4th", 11: "11th", 12: "12th", 13: "13th", 21: "21st", 111: "111th"} {
-		if ordinal(n) != want {
-			t.Errorf("%d is the %s", n, ordinal(n))
+		if Ordinal(n) != want {
+			t.Errorf("%d is the %s", n, Ordinal(n))
 		}
 	}
 }

@@ -104,6 +104,7 @@ type Progress struct {
 	Message string
 	Ready   bool
 	Failed  bool
+	Queued  bool // it waits in the line for devices
 }
 
 // Manager owns the servers. Make it with New, call Sync before the first request is

@@ -35,9 +35,9 @@ type LinePlace struct {
 	Asked   time.Time
 }
 
-// Wait is how a start in the line stands.
+// Wait is how a start stands in the line.
 type Wait struct {
-	Asked    time.Time
+	Asked    time.Time         // when it joined the line
 	Place    int               // 1 is the next; 0 when that is not known yet
 	Of       int               // how many wait for the same devices
 	Estimate time.Duration     // until its turn; 0 when nobody can tell
@@ -308,7 +308,7 @@ func (m *Manager) setWait(key ident.Key, w Wait) {
 		return
 	}
 	if w.Place != s.wait.Place || w.Of != s.wait.Of {
-		s.progress.add(Progress{Percent: 5, Message: fmt.Sprintf("Waiting for a GPU: %s of %d in line", ordinal(w.Place), w.Of)})
+		s.progress.add(Progress{Percent: 5, Queued: true, Message: fmt.Sprintf("Waiting for a GPU: %s of %d in line", Ordinal(w.Place), w.Of)})
 	}
 	s.wait = w
 }
@@ -337,7 +337,7 @@ func (m *Manager) putBack(key ident.Key, progress *broadcast) {
 	}
 	if s.asked.IsZero() {
 		s.asked, s.wait = time.Now(), Wait{}
-		progress.add(Progress{Percent: 5, Message: "Waiting for a GPU: all are in use"})
+		progress.add(Progress{Percent: 5, Queued: true, Message: "Waiting for a GPU: all are in use"})
 	}
 	s.tokenHash, s.Started = "", time.Time{}
 	// It may take hours until there is something to read.
