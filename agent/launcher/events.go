@@ -54,9 +54,14 @@ func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	waits := map[ident.Key]bool{} // its start is queued: Changed takes it over when it begins
 	for _, u := range found {
 		meta, ours := unit.ReadMetadata(u.Name, u.Environment)
-		if !ours || u.State == systemd.Inactive {
+		if !ours {
+			continue
+		}
+		if u.State == systemd.Inactive {
+			waits[meta.Key] = u.Queued
 			continue
 		}
 		l.enter(meta.Key)
@@ -65,7 +70,7 @@ func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Unit, error) {
 		}
 	}
 	for _, key := range l.files.leftovers() {
-		if l.server(key) == nil {
+		if l.server(key) == nil && !waits[key] {
 			l.files.clear(key)
 		}
 	}

@@ -181,6 +181,9 @@ func TestLendQueued(t *testing.T) {
 	if err := h.startWith("gpu", h.key("bob", "")); codeOf(err) != launcherbus.DevicesTaken {
 		t.Errorf("the device of a queued unit: %v", err)
 	}
+	if left := leftIn(t, h.dir); !strings.Contains(left, "run/credentials/jupyter-alice.service.env") || !strings.Contains(left, "run/servers/alice/_") {
+		t.Errorf("what it needs to start is gone; there is only %s", left)
+	}
 	h.change(t.Context(), "jupyter-alice.service", systemd.Activating)
 	h.change(t.Context(), "jupyter-alice.service", systemd.Active)
 	if got := h.states(); got != "alice starting, alice running" {

@@ -164,7 +164,11 @@ func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman un
 	if err != nil {
 		return false // who is gone starts nothing
 	}
-	in := unit.Input{Key: key, UID: account.UID, Profile: rules.Profiles[i], Policy: rules, Podman: podman}
+	mounts, err := l.chooseMounts(ctx, rules, account, rules.Profiles[i])
+	if err != nil {
+		return false // a start would be refused
+	}
+	in := unit.Input{Key: key, UID: account.UID, Profile: rules.Profiles[i], Policy: rules, Mounts: mounts, Podman: podman}
 	return in.Settings() != k.settings
 }
 
