@@ -37,7 +37,8 @@ type Tool struct {
 
 // Facts is what the vendor's tool says of one device.
 type Facts struct {
-	Node      string    `json:"node"` // device node, by which a Device is found: "/dev/nvidia0"
+	Node      string    `json:"node"`           // device node, by which a Device is found: "/dev/nvidia0"
+	Part      string    `json:"part,omitempty"` // of a partitioned device: "0:1" is the instance 1 of the GPU 0
 	UUID      string    `json:"uuid,omitempty"`
 	Model     string    `json:"model"`
 	Health    string    `json:"health,omitempty"` // what is wrong with it, for people; "" when nothing is known to be

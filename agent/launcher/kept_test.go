@@ -170,7 +170,7 @@ func TestResetWhileStarting(t *testing.T) {
 	h := keepingHost(t)
 	h.units["jupyter-alice.service"] = systemd.Active
 	h.l.enter(h.key("alice", ""))
-	if err := h.l.files.noteKept(h.key("alice", ""), keptContainer{"lab", "00"}); err != nil {
+	if err := h.l.files.noteKept(h.key("alice", ""), keptContainer{"lab", "00", nil}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.l.Reset(t.Context(), h.key("alice", "")); codeOf(err) != launcherbus.AlreadyExists {

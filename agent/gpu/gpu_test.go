@@ -1,0 +1,197 @@
+package gpu
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// spec writes a specification with devices of the form "name:node,node".
+func spec(kind string, devices ...string) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "cdiVersion: 0.5.0\nkind: %s\ndevices:\n", kind)
+	for _, d := range devices {
+		name, nodes, _ := strings.Cut(d, "|")
+		fmt.Fprintf(&s, "- name: %q\n  containerEdits:\n    env: [\"X=1\"]\n", name)
+		if nodes != "" {
+			s.WriteString("    deviceNodes:\n")
+			for _, n := range strings.Fields(nodes) {
+				fmt.Fprintf(&s, "    - path: %s\n", n)
+			}
+		}
+	}
+	s.WriteString("containerEdits:\n  deviceNodes:\n  - path: /dev/nvidiactl\n")
+	return s.String()
+}
+
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// show is a device in one line.
+func show(d Device) string {
+	return strings.TrimSpace(strings.Join(append([]string{d.Name}, d.Aliases...), " = ") + " " + strings.Join(d.Nodes, " "))
+}
+
+func TestRead(t *testing.T) {
+	const gpus = "nvidia.com/gpu"
+	tests := map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"nothing": {nil, nil},
+		"natural order": {map[string]string{"a.yaml": spec(gpus, "10|/dev/nvidia10", "2|/dev/nvidia2", "1|/dev/nvidia1 /dev/nvidiactl")},
+			[]string{"nvidia.com/gpu=1 /dev/nvidia1", "nvidia.com/gpu=2 /dev/nvidia2", "nvidia.com/gpu=10 /dev/nvidia10"}},
+		"names of the same, and a group": {map[string]string{"a.yaml": spec(gpus, "all|/dev/nvidia0 /dev/nvidia1", "GPU-aa|/dev/nvidia0", "0|/dev/nvidia0", "1|/dev/nvidia1")},
+			[]string{"nvidia.com/gpu=0 = nvidia.com/gpu=GPU-aa /dev/nvidia0", "nvidia.com/gpu=1 /dev/nvidia1"}},
+		"all is one": {map[string]string{"a.yaml": spec(gpus, "all|/dev/nvidia0", "GPU-aaaa|/dev/nvidia0")},
+			[]string{"nvidia.com/gpu=GPU-aaaa = nvidia.com/gpu=all /dev/nvidia0"}},
+		"instances": {map[string]string{"a.yaml": spec(gpus, "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3", "0:1|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap4",
+			"all|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia-caps/nvidia-cap4")},
+			[]string{"nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0", "nvidia.com/gpu=0:1 /dev/nvidia-caps/nvidia-cap4 /dev/nvidia0"}},
+		"instance and its GPU": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3")},
+			[]string{"nvidia.com/gpu=0 /dev/nvidia0", "nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0"}},
+		"other vendor, JSON": {map[string]string{"a.json": `{"cdiVersion":"0.6.0","kind":"amd.com/gpu","devices":[{"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/kfd"},{"path":"/dev/dri/x","hostPath":"/dev/dri/renderD128"}]}}]}`},
+			[]string{"amd.com/gpu=0 /dev/dri/renderD128"}},
+		"no nodes": {map[string]string{"a.yaml": spec("lab.example/licence", "a", "b")}, []string{"lab.example/licence=a", "lab.example/licence=b"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			inv := Read(folder(t, tt.files))
+			var got []string
+			for _, d := range inv.Devices {
+				got = append(got, show(d))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" || len(inv.Broken) > 0 {
+				t.Errorf("broken %v; devices (-want +got):\n%s", inv.Broken, diff)
+			}
+		})
+	}
+}
+
+// TestBroken checks that one specification that cannot be used is named and the other counts.
+func TestBroken(t *testing.T) {
+	good := spec("nvidia.com/gpu", "0|/dev/nvidia0")
+	tests := map[string]struct{ file, text string }{
+		"not YAML":     {"bad.yaml", "{{{"},
+		"no version":   {"bad.yaml", "kind: a.com/bee\ndevices: [{name: x, containerEdits: {env: [A=1]}}]"},
+		"later":        {"bad.json", `{"cdiVersion":"99.0.0","kind":"a.com/bee","devices":[{"name":"x","containerEdits":{"env":["A=1"]}}]}`},
+		"bad kind":     {"bad.yaml", spec("no kind at all", "0|/dev/x")},
+		"bad name":     {"bad.yaml", spec("a.com/bee", "a b\\n|/dev/x")},
+		"unknown key":  {"bad.yaml", spec("a.com/bee", "0|/dev/x") + "wrong: 1\n"},
+		"name twice":   {"bad.yaml", spec("a.com/bee", "0|/dev/x", "0|/dev/y")},
+		"empty":        {"bad.yaml", ""},
+		"a bare list":  {"bad.json", "[1,2]"},
+		"one letter":   {"bad.yaml", spec("a/b", "0|/dev/x")}, // the library panics
+		"null devices": {"bad.json", `{"cdiVersion":"0.5.0","kind":"a.com/bee","devices":[null]}`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"good.yaml": good, tt.file: tt.text})
+			inv := Read(dir)
+			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, tt.file) || inv.Broken[0].Reason == "" || strings.ContainsAny(inv.Broken[0].Reason, "\n\r\t") {
+				t.Errorf("broken: %q", inv.Broken)
+			}
+			if len(inv.Devices) != 1 || inv.Devices[0].Name != "nvidia.com/gpu=0" {
+				t.Errorf("devices: %v", inv.Devices)
+			}
+		})
+	}
+}
+
+// TestFolders checks which folder counts, and those that cannot be read.
+func TestFolders(t *testing.T) {
+	etc := folder(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/old")})
+	run := folder(t, map[string]string{"b.yaml": spec("nvidia.com/gpu", "0|/dev/new")})
+	inv := Read(etc, run, "/no/such/folder")
+	if len(inv.Broken) != 0 || len(inv.Devices) != 1 || show(inv.Devices[0]) != "nvidia.com/gpu=0 /dev/new" {
+		t.Errorf("two folders: %+v", inv)
+	}
+	same := folder(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/a"), "b.yaml": spec("nvidia.com/gpu", "0|/dev/b", "1|/dev/c")})
+	inv = Read(same)
+	if len(inv.Broken) == 0 || !strings.Contains(inv.Broken[0].Reason, "nvidia.com/gpu=0") || len(inv.Devices) != 1 || inv.Devices[0].Name != "nvidia.com/gpu=1" {
+		t.Errorf("a name in two files of a folder: %+v", inv)
+	}
+	large := folder(t, map[string]string{"a.yaml": strings.Repeat("#", maxSpec+1)})
+	inv = Read(etc, large)
+	if len(inv.Broken) != 1 || inv.Broken[0].File != filepath.Join(large, "a.yaml") || len(inv.Devices) != 1 {
+		t.Errorf("a file that is too large: %+v", inv)
+	}
+	if inv := Read(); len(inv.Devices)+len(inv.Broken) != 0 {
+		t.Errorf("no folder: %+v", inv)
+	}
+}
+
+func TestOverlaps(t *testing.T) {
+	device := func(nodes ...string) Device { return Device{Name: "x/y=" + strings.Join(nodes, ""), Nodes: nodes} }
+	const gpu, one, two = "/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap1", "/dev/nvidia-caps/nvidia-cap2"
+	tests := map[string]struct {
+		a, b Device
+		want bool
+	}{
+		"same name":        {Device{Name: "a"}, Device{Name: "a"}, true},
+		"no nodes":         {Device{Name: "a"}, Device{Name: "b"}, false},
+		"other":            {device("/dev/a"), device("/dev/b"), false},
+		"one in common":    {device("/dev/a", "/dev/b"), device("/dev/b", "/dev/c"), true},
+		"instances":        {device(one, gpu), device(two, gpu), false},
+		"same instance":    {device(one, gpu), device(gpu, one, two), true},
+		"GPU and instance": {device(gpu), device(two, gpu), true},
+	}
+	for name, tt := range tests {
+		if tt.a.Overlaps(tt.b) != tt.want || tt.b.Overlaps(tt.a) != tt.want {
+			t.Errorf("%s: not %v", name, tt.want)
+		}
+	}
+}
+
+func TestReadState(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "state.json")
+	if s, err := ReadState(file); err != nil || len(s.Devices) != 0 {
+		t.Errorf("no file: %v, %v", s, err)
+	}
+	write := func(measured time.Time) {
+		text := fmt.Sprintf(`{"measured":%q,"tools":[{"name":"nvidia-smi"}],"devices":[
+			{"node":"/dev/nvidia0","uuid":"GPU-aa","model":"H100","memory":85899345920,"now":{"known":true,"busy":0.5,"memory":1},"processes":[{"pid":1}]},
+			{"node":"/dev/nvidia1","model":"A100"},{"node":"/dev/nvidia1","part":"1:0","model":"A100 1g"}]}`, measured.Format(time.RFC3339Nano))
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(time.Now())
+	s, err := ReadState(file)
+	if err != nil || !s.Devices[0].Now.Known || len(s.Devices[0].Processes) != 1 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for device, want := range map[string]string{"GPU-aa|": "H100", "0|/dev/nvidia0": "H100", "1|/dev/nvidia1": "A100", "1:0|/dev/nvidia-caps/nvidia-cap1 /dev/nvidia1": "A100 1g",
+		"1:1|/dev/nvidia-caps/nvidia-cap2 /dev/nvidia1": "", "2|/dev/nvidia2": ""} {
+		name, nodes, _ := strings.Cut(device, "|")
+		if f, ok := s.Of(Device{Name: "nvidia.com/gpu=" + name, Nodes: strings.Fields(nodes)}); f.Model != want || ok != (want != "") {
+			t.Errorf("%s is %+v", device, f)
+		}
+	}
+	write(time.Now().Add(-time.Hour))
+	if s, err := ReadState(file); err != nil || s.Devices[0].Now.Known || s.Devices[0].Processes != nil || s.Devices[0].Model != "H100" || !s.Measured.IsZero() {
+		t.Errorf("an old file: %+v, %v", s, err)
+	}
+	for name, text := range map[string]string{"no JSON": "x", "too large": strings.Repeat(" ", maxState+1), "another shape": `{"devices":{}}`} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadState(file); err == nil || !strings.Contains(err.Error(), "cannot read what the GPUs do") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package gpu
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+)
+
+// DefaultDirs are where CDI specifications are, those of the later folder counting before
+// those of the former (Container Device Interface Specification, "File Location").
+func DefaultDirs() []string { return []string{"/etc/cdi", "/var/run/cdi"} }
+
+// maxSpec is more than any vendor's generator writes: some 100 KB for 16 GPUs.
+const maxSpec = 4 << 20
+
+// Read reads the specifications in the folders. A folder that is missing is none; a
+// specification that cannot be used is named in Broken, and the others count. Nothing is
+// asked of the devices themselves.
+func Read(dirs ...string) Inventory {
+	var inv Inventory
+	found := map[string]entry{}
+	for priority, dir := range dirs {
+		inv.Broken = append(inv.Broken, readFolder(dir, priority, found)...)
+	}
+	var all []Device
+	for name, e := range found {
+		if e.device != nil {
+			all = append(all, newDevice(name, e.device))
+		}
+	}
+	slices.SortFunc(inv.Broken, func(a, b Broken) int {
+		return cmp.Or(strings.Compare(a.File, b.File), strings.Compare(a.Reason, b.Reason))
+	})
+	inv.Devices = leasable(all)
+	return inv
+}
+
+// entry is a device of a name, or nil when two files of the same folder describe it.
+type entry struct {
+	device   *cdi.Device
+	file     string
+	priority int
+}
+
+// readFolder adds the devices of a folder, which replace those of folders before.
+func readFolder(dir string, priority int, found map[string]entry) (bad []Broken) {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return []Broken{{dir, "cannot be read: " + oneLine(err)}}
+	}
+	for _, f := range files {
+		file := filepath.Join(dir, f.Name())
+		if ext := filepath.Ext(file); f.IsDir() || ext != ".json" && ext != ".yaml" {
+			continue
+		}
+		spec, err := readSpec(file, priority)
+		if err != nil {
+			bad = append(bad, Broken{file, oneLine(err)})
+			continue
+		}
+		bad = append(bad, enter(spec, file, priority, found)...)
+	}
+	return bad
+}
+
+// enter adds the devices of one specification.
+func enter(spec *cdi.Spec, file string, priority int, found map[string]entry) (bad []Broken) {
+	for i := range spec.Devices {
+		d := spec.GetDevice(spec.Devices[i].Name)
+		if d == nil {
+			continue
+		}
+		name := d.GetQualifiedName()
+		if other, ok := found[name]; ok && other.priority == priority && other.file != file {
+			bad = append(bad, Broken{file, fmt.Sprintf("it describes %s, and so does %s: neither counts", name, other.file)})
+			d = nil
+		}
+		found[name] = entry{d, file, priority}
+	}
+	return bad
+}
+
+// readSpec reads one specification. The library panics at some of those that it should
+// refuse, such as a class of one letter (v1.0.1).
+func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
+	defer func() {
+		if recover() != nil {
+			spec, err = nil, errors.New("it is no valid specification: a vendor or class of one letter, or what nobody has thought of")
+		}
+	}()
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxSpec {
+		return nil, fmt.Errorf("it is no file of up to %d bytes", maxSpec)
+	}
+	spec, err = cdi.ReadSpec(file, priority)
+	if err == nil && spec == nil {
+		err = errors.New("it is gone")
+	}
+	return spec, err
+}
+
+// oneLine is an error for a line of a page or table.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+}
+
+func newDevice(name string, d *cdi.Device) Device {
+	kind, _, _ := strings.Cut(name, "=")
+	nodes := map[string]bool{}
+	for _, n := range d.ContainerEdits.DeviceNodes {
+		if n == nil {
+			continue
+		}
+		if path := cmp.Or(n.HostPath, n.Path); !controls(path) {
+			nodes[path] = true
+		}
+	}
+	return Device{Name: name, Kind: kind, Nodes: slices.Sorted(maps.Keys(nodes))}
+}
+
+// controls tells whether a node belongs to the vendor's driver as a whole, so that all of
+// its devices may name it.
+func controls(node string) bool {
+	switch node {
+	case "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/kfd", "/dev/dxg":
+		return true
+	}
+	return false
+}
+
+// leasable leaves out groups, such as "all", and brings the names of the same hardware
+// together.
+func leasable(all []Device) []Device {
+	slices.SortFunc(all, func(a, b Device) int { return preferred(a.Name, b.Name) })
+	var list []Device
+	for _, d := range all {
+		if slices.ContainsFunc(all, func(e Device) bool { return groups(d, e) }) {
+			continue
+		}
+		same := slices.IndexFunc(list, func(e Device) bool { return len(d.Nodes) > 0 && slices.Equal(d.Nodes, e.Nodes) })
+		if same >= 0 {
+			list[same].Aliases = append(list[same].Aliases, d.Name)
+			continue
+		}
+		list = append(list, d)
+	}
+	slices.SortFunc(list, func(a, b Device) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), naturally(a.Name, b.Name)) })
+	return list
+}
+
+// preferred orders the names of one device: "all" is the name of no single one, and the
+// shortest is what people type.
+func preferred(a, b string) int {
+	all := func(name string) int {
+		if strings.HasSuffix(name, "=all") {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(all(a), all(b)), cmp.Compare(len(a), len(b)), naturally(a, b))
+}
+
+// groups tells whether d is made of e and others.
+func groups(d, e Device) bool {
+	if len(e.Nodes) == 0 || len(d.Nodes) <= len(e.Nodes) || !includes(d.Nodes, e.Nodes) {
+		return false
+	}
+	_, whole := parts(d)
+	return !slices.Equal(whole, e.Nodes) // else d is an instance of the GPU e
+}
+
+func includes(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+// capabilities is where the nodes of the instances of a partitioned GPU are (NVIDIA
+// Multi-Instance GPU User Guide, "Device Nodes and Capabilities").
+const capabilities = "/dev/nvidia-caps/"
+
+// parts separates the nodes of an instance from those of the GPU that it is part of.
+func parts(d Device) (own, whole []string) {
+	for _, n := range d.Nodes {
+		if strings.HasPrefix(n, capabilities) {
+			own = append(own, n)
+		} else {
+			whole = append(whole, n)
+		}
+	}
+	return own, whole
+}
+
+// Overlaps tells whether two devices share hardware, so that not each can be lent by
+// itself. Instances of a GPU share its node and nothing else.
+func (d Device) Overlaps(e Device) bool {
+	if d.Name == e.Name {
+		return true
+	}
+	ours, theirs := d.Nodes, e.Nodes
+	if a, _ := parts(d); len(a) > 0 {
+		if b, _ := parts(e); len(b) > 0 {
+			ours, theirs = a, b
+		}
+	}
+	return slices.ContainsFunc(ours, func(n string) bool { return slices.Contains(theirs, n) })
+}
+
+// naturally orders names with numbers as people do: 2 before 10.
+func naturally(a, b string) int {
+	for a != "" && b != "" {
+		restA, restB := strings.TrimLeft(a, digits), strings.TrimLeft(b, digits)
+		numA, numB := strings.TrimLeft(a[:len(a)-len(restA)], "0"), strings.TrimLeft(b[:len(b)-len(restB)], "0")
+		if c := cmp.Or(cmp.Compare(len(numA), len(numB)), strings.Compare(numA, numB)); c != 0 {
+			return c
+		}
+		if a, b = restA, restB; a == "" || b == "" || a[0] != b[0] {
+			break
+		}
+		a, b = a[1:], b[1:]
+	}
+	return strings.Compare(a, b)
+}
+
+const digits = "0123456789"
