@@ -174,6 +174,7 @@ func TestRun(t *testing.T) {
 		ready := 0
 		go func() { ended <- w.Run(t.Context(), func() { ready++ }) }()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		read := func() gpu.State {
 			t.Helper()
 			s, err := gpu.ReadState(w.cfg.File)
@@ -190,11 +191,13 @@ func TestRun(t *testing.T) {
 		}
 		fails = errors.New("it hangs")
 		time.Sleep(5 * Every)
+		synctest.Wait()
 		if s := read(); len(s.Devices) != 0 || s.Tools[0].Error != "it hangs" {
 			t.Errorf("a tool that fails: %+v", s)
 		}
 		fails = nil
 		time.Sleep(2 * Every)
+		synctest.Wait()
 		if n := strings.Count(log.String(), "tells nothing"); n != 1 || !strings.Contains(log.String(), "works again") {
 			t.Errorf("the log:\n%s", log)
 		}
