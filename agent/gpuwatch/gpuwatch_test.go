@@ -198,14 +198,14 @@ func TestRun(t *testing.T) {
 		fails = nil
 		time.Sleep(2 * Every)
 		synctest.Wait()
-		if n := strings.Count(log.String(), "tells nothing"); n != 1 || !strings.Contains(log.String(), "works again") {
-			t.Errorf("the log:\n%s", log)
-		}
 		if err := os.Remove(spec); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "tells nothing"); n != 1 || !strings.Contains(log.String(), "works again") {
+			t.Errorf("the log:\n%s", log)
 		}
 		if _, err := os.Stat(w.cfg.File); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the file after the end: %v", err)
