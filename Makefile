@@ -14,7 +14,7 @@ export GOFLAGS := -tags=remote,containers_image_openpgp,exclude_graphdriver_btrf
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view gifford-shell gifford-images
+COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view gifford-shell gifford-images gifford-gpus
 ARCHES := amd64 arm64
 LDFLAGS := -s -w -X main.version=$(VERSION)
 

@@ -41,6 +41,7 @@ func TestLinks(t *testing.T) {
 			"github.com/coreos/go-oidc/v3/oidc", "github.com/spf13/cobra", podman},
 		"gifford-shell":     {"html/template", "database/sql", module + "agent/launcher", module + "agent/store", module + "agent/login", module + "agent/web"},
 		"gifford-view":      {"net/http", "database/sql", module + "agent/launcher", module + "agent/systemd", podman},
+		"gifford-gpus":      {"net/http", "html/template", "database/sql", module + "agent/launcher", module + "agent/systemd", module + "agent/store", module + "agent/policy"},
 		"gifford-images":    {"html/template", "database/sql", module + "agent/launcher", module + "agent/systemd", module + "agent/store", module + "agent/login", module + "agent/web"},
 		"gifford-container": {"net/http", "html/template", "database/sql", module + "agent/launcher", module + "agent/systemd"},
 	}
