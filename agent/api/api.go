@@ -32,12 +32,13 @@ type manager interface {
 	Get(key ident.Key) servers.Server
 	Of(user ident.User) []servers.Server
 	List() []servers.Server
-	Start(key ident.Key, profile string) error
+	Start(key ident.Key, profile string, o servers.Options) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
 	TokenOwner(token string) (ident.Key, bool)
 	Touch(key ident.Key, t time.Time)
+	Waits(key ident.Key) (servers.Wait, bool)
 }
 
 // registry is the services of the settings and those that were added through the API.

@@ -32,6 +32,8 @@ type fleet struct {
 	started []string
 	resets  []string
 	steps   []servers.Progress
+	wait    servers.Wait
+	options []servers.Options
 }
 
 func (f *fleet) Get(key ident.Key) servers.Server {
@@ -65,7 +67,10 @@ func (f *fleet) List() []servers.Server {
 	return all
 }
 
-func (f *fleet) Start(key ident.Key, profile string) error {
+func (f *fleet) Waits(ident.Key) (servers.Wait, bool) { return f.wait, f.wait.Place > 0 }
+
+func (f *fleet) Start(key ident.Key, profile string, o servers.Options) error {
+	f.options = append(f.options, o)
 	f.started = append(f.started, key.String()+" "+profile)
 	f.states[key.String()] = servers.Ready
 	return nil
@@ -360,6 +365,38 @@ func TestTokenEndsWithItsSession(t *testing.T) {
 		}
 		if status, body, _ := ask(t, srv, "GET", "/hub/api/user", "", "Authorization", "token "+session); status != want {
 			t.Errorf("token of %s: status %d, want %d: %s", session, status, want, body)
+		}
+	}
+}
+
+// TestWithoutGPUs starts servers without the devices of their profile, also one that waits
+// for them, and reads how one waits.
+func TestWithoutGPUs(t *testing.T) {
+	srv, f, _ := serve(t)
+	for _, tt := range []struct {
+		state  servers.State
+		body   string
+		status int
+		want   []servers.Options
+	}{
+		{servers.Stopped, `{"profile":"gpu","without_gpus":true}`, 201, []servers.Options{{WithoutGPUs: true}}},
+		{servers.Stopped, `{"profile":"gpu"}`, 201, []servers.Options{{}}},
+		{servers.Stopped, `{"without_gpus":"yes"}`, 400, nil},
+		{servers.Queued, `{"profile":"gpu","without_gpus":true}`, 201, []servers.Options{{WithoutGPUs: true}}},
+		{servers.Queued, `{"profile":"gpu"}`, 202, nil},
+		{servers.Queued, ``, 202, nil},
+	} {
+		f.states, f.options = map[string]servers.State{"alice": tt.state}, nil
+		status, text, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", tt.body, "X-Test-User", "alice")
+		if diff := cmp.Diff(tt.want, f.options); status != tt.status || diff != "" {
+			t.Errorf("%s, body %s: status %d %s, options (-want +got):\n%s", tt.state, tt.body, status, text, diff)
+		}
+	}
+	f.states, f.wait = map[string]servers.State{"alice": servers.Queued}, servers.Wait{Asked: time.Unix(1700000000, 0), Place: 2, Of: 3, Estimate: time.Minute}
+	_, text, _ := ask(t, srv, "GET", "/hub/api/users/alice", "", "X-Test-User", "alice")
+	for _, want := range []string{`"pending":"spawn"`, `"ready":false`, `"line":{"estimate_seconds":60,"of":3,"place":2,"since":"2023-11-14T22:13:20.000000Z"}`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the model lacks %s:\n%s", want, text)
 		}
 	}
 }

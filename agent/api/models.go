@@ -192,10 +192,17 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 	}
 	if c.allowsServer("admin:server_state", s.Key) {
 		state := map[string]any{}
-		if s.State.Active() {
+		if s.State.Active() && s.State != servers.Queued {
 			state["unit"] = s.Key.Unit()
 		}
 		m["state"] = state
+	}
+	if wait, ok := a.cfg.Servers.Waits(s.Key); ok {
+		line := map[string]any{"place": wait.Place, "of": wait.Of, "since": stamp(wait.Asked), "estimate_seconds": nil}
+		if wait.Estimate > 0 {
+			line["estimate_seconds"] = int(wait.Estimate.Seconds())
+		}
+		m["line"] = line
 	}
 	if a.cfg.Cull != nil {
 		if n, ok := a.cfg.Cull(s.Key); ok {

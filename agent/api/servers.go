@@ -150,6 +150,21 @@ func profileOf(options map[string]any) (string, error) {
 	return s, nil
 }
 
+// withoutGPUs is the option of a start that asks for none of the profile's devices.
+const withoutGPUs = "without_gpus"
+
+func withoutOf(options map[string]any) (bool, error) {
+	v, there := options[withoutGPUs]
+	if !there || v == nil {
+		return false, nil
+	}
+	b, ok := v.(bool)
+	if !ok {
+		return false, httpx.Fail(http.StatusBadRequest, "user_options.%s must be true or false", withoutGPUs)
+	}
+	return b, nil
+}
+
 // start answers POST on a server. Without a body the last options are used again; an empty
 // object clears them.
 func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
@@ -169,6 +184,7 @@ func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
 		return httpx.Fail(http.StatusBadRequest, "%s is already running", fullName(key))
 	case state == servers.Stopping:
 		return httpx.Fail(http.StatusBadRequest, "%s is pending stop", fullName(key))
+	case state == servers.Queued && body.options != nil && body.options[withoutGPUs] == true: // goes on without
 	case state.Pending():
 		return a.written(w, http.StatusAccepted)
 	}
@@ -184,10 +200,14 @@ func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	without, err := withoutOf(options)
+	if err != nil {
+		return err
+	}
 	if _, err := a.remember(r.Context(), rec, body); err != nil {
 		return err
 	}
-	if err := a.cfg.Servers.Start(key, profile); err != nil && !errors.Is(err, servers.ErrActive) {
+	if err := a.cfg.Servers.Start(key, profile, servers.Options{WithoutGPUs: without}); err != nil && !errors.Is(err, servers.ErrActive) {
 		return err
 	}
 	return a.awaitStart(w, r, key)
@@ -388,6 +408,7 @@ type progressEvent struct {
 	HTMLMessage string `json:"html_message,omitempty"`
 	Ready       bool   `json:"ready,omitempty"`
 	Failed      bool   `json:"failed,omitempty"`
+	Queued      bool   `json:"queued,omitempty"` // our own: it waits for a device
 	URL         string `json:"url,omitempty"`
 }
 
@@ -461,7 +482,7 @@ func (a *API) stream(ctx context.Context, key ident.Key, over bool, write func(s
 }
 
 func (a *API) event(key ident.Key, p servers.Progress) progressEvent {
-	e := progressEvent{Progress: p.Percent, Message: p.Message, Ready: p.Ready, Failed: p.Failed}
+	e := progressEvent{Progress: p.Percent, Message: p.Message, Ready: p.Ready, Failed: p.Failed, Queued: p.Queued}
 	if p.Ready {
 		e.URL = a.cfg.BaseURL + key.Path()[1:]
 		link := html.EscapeString(e.URL)

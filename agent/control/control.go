@@ -49,6 +49,8 @@ type StartRequest struct {
 	User    ident.User   `json:"user"`
 	Server  ident.Server `json:"server"`
 	Profile string       `json:"profile,omitempty"` // "" is the policy's default profile
+	// WithoutGPUs asks for none of the devices that the profile would get.
+	WithoutGPUs bool `json:"without_gpus,omitempty"`
 }
 
 // StopRequest ends a server.

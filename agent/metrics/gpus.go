@@ -4,13 +4,15 @@ import (
 	"context"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
 // devices is the gauges of the host's GPUs. A host without any has none of them.
 type devices struct {
 	cfg Config
 
-	busy, used, memory, holders, healthy, strangers *prometheus.Desc
+	busy, used, memory, holders, healthy, strangers, waiting *prometheus.Desc
 }
 
 func newDevices(cfg Config) *devices {
@@ -25,12 +27,13 @@ func newDevices(cfg Config) *devices {
 		holders:   desc("holders", "Servers that hold a GPU."),
 		healthy:   desc("healthy", "1 for a GPU with which nothing is known to be wrong, else 0."),
 		strangers: desc("strangers", "Processes on a GPU outside the servers that hold it."),
+		waiting:   prometheus.NewDesc("gifford_gpu_waiting", "Starts of servers that wait in the line for GPUs.", nil, nil),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *devices) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.busy, s.used, s.memory, s.holders, s.healthy, s.strangers} {
+	for _, d := range []*prometheus.Desc{s.busy, s.used, s.memory, s.holders, s.healthy, s.strangers, s.waiting} {
 		ch <- d
 	}
 }
@@ -44,9 +47,10 @@ func (s *devices) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	known, err := s.cfg.GPUs(ctx)
-	if err != nil {
+	if err != nil || len(known.Devices) == 0 {
 		return
 	}
+	ch <- prometheus.MustNewConstMetric(s.waiting, prometheus.GaugeValue, float64(s.waits()))
 	for _, g := range known.Devices {
 		gauge := func(d *prometheus.Desc, v float64) {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, g.Name, g.Model)
@@ -66,4 +70,14 @@ func (s *devices) Collect(ch chan<- prometheus.Metric) {
 		gauge(s.holders, float64(len(g.Holders)))
 		gauge(s.strangers, float64(len(g.Strangers)))
 	}
+}
+
+// waits counts the starts in the line.
+func (s *devices) waits() (n int) {
+	for _, v := range s.cfg.Servers() {
+		if v.State == servers.Queued {
+			n++
+		}
+	}
+	return n
 }

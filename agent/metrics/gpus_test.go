@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/servers"
 )
 
 // twoGPUs has a device of which all is known and one of which nothing is.
@@ -26,7 +27,7 @@ func TestGPUs(t *testing.T) {
 	}{
 		"two": {func(context.Context) (launcherbus.GPUs, error) { return twoGPUs, nil }, []string{
 			"busy_ratio" + first + " 0.25", "healthy" + first + " 1", "healthy" + second + " 0", "holders" + first + " 2", "holders" + second + " 0",
-			"memory_bytes" + first + " 8e+10", "memory_used_bytes" + first + " 2e+09", "strangers" + first + " 3", "strangers" + second + " 0"}},
+			"memory_bytes" + first + " 8e+10", "memory_used_bytes" + first + " 2e+09", "strangers" + first + " 3", "strangers" + second + " 0", "waiting 1"}},
 		"none":      {func(context.Context) (launcherbus.GPUs, error) { return launcherbus.GPUs{}, nil }, nil},
 		"not known": {func(context.Context) (launcherbus.GPUs, error) { return launcherbus.GPUs{}, errors.New("no launcher") }, nil},
 		"not asked": {nil, nil},
@@ -34,6 +35,8 @@ func TestGPUs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := host(t)
 			cfg.GPUs = tt.gpus
+			others := cfg.Servers
+			cfg.Servers = func() []servers.Server { return append(others(), servers.Server{State: servers.Queued}) }
 			var got []string
 			for line := range strings.Lines(scraped(t, newTest(t, cfg))) {
 				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "gifford_gpu_"); ok {

@@ -16,7 +16,7 @@ import (
 const scrapeTimeout = 3 * time.Second
 
 // states are the values of the label state; a server that is stopped is in no list.
-var states = [...]servers.State{servers.Starting, servers.Waiting, servers.Ready, servers.Stopping, servers.Failed} // read only
+var states = [...]servers.State{servers.Queued, servers.Starting, servers.Waiting, servers.Ready, servers.Stopping, servers.Failed} // read only
 
 // scrape is the gauges, read when they are asked for.
 type scrape struct {

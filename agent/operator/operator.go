@@ -28,7 +28,7 @@ import (
 type manager interface {
 	Get(key ident.Key) servers.Server
 	List() []servers.Server
-	Start(key ident.Key, profile string) error
+	Start(key ident.Key, profile string, o servers.Options) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
@@ -164,7 +164,7 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	key := ident.Key{User: req.User, Server: req.Server}
-	err := o.cfg.Servers.Start(key, req.Profile)
+	err := o.cfg.Servers.Start(key, req.Profile, servers.Options{WithoutGPUs: req.WithoutGPUs})
 	if errors.Is(err, servers.ErrActive) && o.cfg.Servers.Get(key).State.Pending() {
 		err = nil // follow the start that is under way
 	}

@@ -23,44 +23,69 @@ var ErrNotActive = errors.New("the server does not run")
 // tailLines is how much of a unit's journal is shown for a failed start.
 const tailLines = 20
 
+// Options is how a server is started.
+type Options struct {
+	// WithoutGPUs asks for none of the devices that the profile would get. A start that
+	// waits in the line for them goes on without.
+	WithoutGPUs bool
+}
+
 // Start begins to start a server and returns at once; Follow tells how it goes. It
 // fails with ErrActive where there is nothing to start.
-func (m *Manager) Start(key ident.Key, profile string) error {
+func (m *Manager) Start(key ident.Key, profile string, o Options) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ctx.Err() != nil {
 		return fmt.Errorf("server %s: cannot start it: the hub is stopping", key)
 	}
 	s := m.entry(key)
+	if s.State == Queued && o.WithoutGPUs {
+		m.note(m.transition(s, turnCame))
+		s.WithoutGPUs, s.asked = true, time.Time{}
+		m.begin(s)
+		return nil
+	}
 	if s.State.Active() {
 		return fmt.Errorf("server %s is %s: %w", key, s.State, ErrActive)
 	}
 	if err := m.transition(s, startAsked); err != nil {
 		return err
 	}
-	s.reason, s.end = "", nil
-	token := newToken()
-	s.Profile, s.Started, s.tokenHash, s.progress = profile, time.Now(), ident.HashToken(token), newBroadcast()
+	s.Profile, s.WithoutGPUs, s.progress = profile, o.WithoutGPUs, newBroadcast()
 	s.progress.add(Progress{Message: "Server requested"})
+	m.begin(s)
+	return nil
+}
+
+// begin launches a server that is Starting, for the first time or from the line. m.mu is
+// held.
+func (m *Manager) begin(s *server) {
+	token := newToken()
+	s.reason, s.end, s.Started, s.tokenHash = "", nil, time.Now(), ident.HashToken(token)
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StartTimeout)
 	s.cancel, s.launching = cancel, true
-	progress := s.progress
+	req := launcherbus.StartRequest{Key: s.Key, Profile: s.Profile, WithoutGPUs: s.WithoutGPUs, Env: m.cfg.Env.Env(s.Key, token)}
+	progress, waited := s.progress, !s.asked.IsZero()
 	m.wg.Go(func() {
 		defer cancel()
-		m.launch(ctx, key, profile, token, progress)
+		m.launch(ctx, req, waited, progress)
 	})
 	m.readJournal(s, s.Started)
-	return nil
 }
 
 // launch asks the launcher for the unit, with the unit's journal as progress. The start
 // that it belongs to is known by its progress: another may have begun meanwhile.
-func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token string, progress *broadcast) {
-	since := time.Now()
+// waited tells that it has been in the line, whose order then holds for it no more.
+func (m *Manager) launch(ctx context.Context, req launcherbus.StartRequest, waited bool, progress *broadcast) {
+	key, since := req.Key, time.Now()
 	m.step(key, 10, "Preparing "+key.Unit())
-	err := m.getImage(ctx, key, profile)
+	err := m.getImage(ctx, key, req.Profile)
+	if err == nil && !waited && !req.WithoutGPUs && m.mustWait(ctx, key, req.Profile) {
+		m.putBack(key, progress)
+		return
+	}
 	if err == nil {
-		err = m.cfg.Launcher.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, Env: m.cfg.Env.Env(key, token)})
+		err = m.cfg.Launcher.Start(ctx, req)
 	}
 	if err == nil {
 		m.launched(key, progress)
@@ -71,6 +96,9 @@ func (m *Manager) launch(ctx context.Context, key ident.Key, profile, token stri
 	}
 	var lerr *launcherbus.Error
 	switch {
+	case errors.As(err, &lerr) && lerr.Code == launcherbus.DevicesTaken && m.cfg.Devices != nil:
+		m.putBack(key, progress)
+		return
 	case errors.As(err, &lerr):
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("%s was not active within %s", key.Unit(), m.cfg.StartTimeout)
@@ -132,6 +160,7 @@ func (m *Manager) readJournal(s *server, since time.Time) {
 		return
 	}
 	ctx, stop := context.WithCancel(m.ctx)
+	s.unfollow = stop
 	m.wg.Go(func() {
 		defer stop()
 		err := m.cfg.Journal.Follow(ctx, key.Unit(), since, func(line string) { m.step(key, 30, line) })
@@ -180,7 +209,7 @@ func (m *Manager) adopt(u launcherbus.Server) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.entry(u.Key)
-	s.socket, s.uid, s.tokenHash, s.Profile, s.Started = u.Socket, u.UID, u.TokenHash, u.Profile, u.Started
+	s.take(u)
 	switch u.State {
 	case launcherbus.Starting:
 		if !s.State.Active() {
@@ -203,6 +232,11 @@ func (m *Manager) adopt(u launcherbus.Server) {
 			m.note(m.transition(s, stopAsked))
 		}
 	}
+}
+
+// take notes what a unit says of itself. m.mu is held.
+func (s *server) take(u launcherbus.Server) {
+	s.socket, s.uid, s.tokenHash, s.Profile, s.Started, s.Devices = u.Socket, u.UID, u.TokenHash, u.Profile, u.Started, u.Devices
 }
 
 // note logs a transition that must not happen; the state stays as it was.
@@ -381,6 +415,11 @@ func (m *Manager) Stop(ctx context.Context, key ident.Key) error {
 		m.mu.Unlock()
 		return fmt.Errorf("server %s: %w", key, ErrNotActive)
 	}
+	if s.State == Queued {
+		m.note(m.transition(s, stopAsked))
+		m.mu.Unlock()
+		return nil
+	}
 	if s.State != Stopping {
 		m.note(m.transition(s, stopAsked))
 		s.progress.add(Progress{Percent: 100, Failed: true, Message: "Server stopped"})
@@ -448,7 +487,7 @@ func (m *Manager) resync(key ident.Key) {
 func (m *Manager) ended(e launcherbus.Event) {
 	m.mu.Lock()
 	s, ok := m.servers[e.Key]
-	if !ok || !s.State.Active() {
+	if !ok || !s.State.Active() || s.State == Queued {
 		m.mu.Unlock()
 		return
 	}
@@ -519,7 +558,7 @@ func (m *Manager) Sync(ctx context.Context) error {
 	m.mu.Lock()
 	var gone []ident.Key
 	for key, s := range m.servers {
-		if s.State.Active() && !s.launching && !seen[key] {
+		if s.State.Active() && s.State != Queued && !s.launching && !seen[key] {
 			gone = append(gone, key)
 		}
 	}
@@ -542,7 +581,7 @@ func (m *Manager) adoptReady(ctx context.Context, u launcherbus.Server) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			s := m.entry(u.Key)
-			s.socket, s.uid, s.tokenHash, s.Profile, s.Started = u.Socket, u.UID, u.TokenHash, u.Profile, u.Started
+			s.take(u)
 			m.note(m.transition(s, unitActive))
 			m.note(m.transition(s, answered))
 			s.progress = newBroadcast()

@@ -57,6 +57,13 @@ func (b *broadcast) readOnce() bool {
 	return !was
 }
 
+// readAgain lets the journal be read once more, for a later start of the same request.
+func (b *broadcast) readAgain() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = false
+}
+
 // since gives the steps from number n on, the number after them, whether the last
 // has come, and what to wait for.
 func (b *broadcast) since(n int) ([]Progress, int, bool, <-chan struct{}) {

@@ -55,8 +55,14 @@ type unitLog interface {
 
 // Config is what a Manager needs. All fields are required but where said.
 type Config struct {
-	Launcher     launcher
-	Images       images // optional; without it the launcher does what is needed
+	Launcher launcher
+	Images   images // optional; without it the launcher does what is needed
+	// Devices knows the devices that profiles need. Without it a start whose devices others
+	// hold waits for ever; optional where no profile needs any.
+	Devices devices
+	Memory  memory // optional; without it a restart of the hub forgets who waits
+	// Ends gives the end of a server that was announced; optional.
+	Ends         func(ident.Key) (time.Time, bool)
 	Router       router
 	Prober       prober
 	Journal      unitLog
@@ -77,6 +83,8 @@ type Server struct {
 	Key          ident.Key
 	State        State
 	Profile      string    // the profile asked for; "" is the policy's default
+	WithoutGPUs  bool      // it was asked for without the devices of its profile
+	Devices      []string  // qualified CDI names of the devices that it holds
 	Since        time.Time // when State was entered
 	Started      time.Time // when the unit was asked for; zero when stopped
 	LastActivity time.Time // zero when nothing was reported yet
@@ -96,6 +104,7 @@ type Progress struct {
 	Message string
 	Ready   bool
 	Failed  bool
+	Queued  bool // it waits in the line for devices
 }
 
 // Manager owns the servers. Make it with New, call Sync before the first request is
@@ -106,8 +115,11 @@ type Manager struct {
 	ctx    context.Context // ends with Close; the life of starts and stops, which outlast requests
 	cancel context.CancelFunc
 
+	wake chan struct{} // the line is to be looked at
+
 	mu      sync.Mutex // guards all below
 	servers map[ident.Key]*server
+	leases  []lease // that have ended and are not written down yet
 }
 
 // server is one entry of the table. Manager.mu guards it.
@@ -121,6 +133,10 @@ type server struct {
 	cancel    context.CancelFunc // ends the start under way; nil when there is none
 	reason    string             // why the hub gave the unit up, while it ends
 	progress  *broadcast
+	unfollow  context.CancelFunc // ends the reading of the unit's journal for progress
+	asked     time.Time          // when it joined the line; zero when it has not, or runs
+	tried     string             // what was seen of the devices when its turn came last
+	wait      Wait               // how it stands, while it is Queued
 }
 
 // New makes a Manager that knows no servers yet.
@@ -132,7 +148,7 @@ func New(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("cannot make the server manager: every time-out must be above zero")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Manager{cfg: cfg, ctx: ctx, cancel: cancel, servers: map[ident.Key]*server{}}, nil
+	return &Manager{cfg: cfg, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), servers: map[ident.Key]*server{}}, nil
 }
 
 // Close ends what the manager does and waits for it. Units are left alone.
@@ -226,8 +242,13 @@ func (m *Manager) transition(s *server, e event) error {
 		m.cfg.Router.DeleteRoute(s.Key)
 	}
 	if !to.Active() {
-		s.tokenHash, s.Started = "", time.Time{}
+		m.noteLeases(s)
+		s.tokenHash, s.Started, s.WithoutGPUs = "", time.Time{}, false
 	}
+	if to != Starting && to != Queued {
+		s.asked, s.tried = time.Time{}, ""
+	}
+	m.look() // a device may be free, or somebody have left the line
 	if to != Failed {
 		s.Failure = nil
 	}
@@ -245,11 +266,11 @@ func (m *Manager) transition(s *server, e event) error {
 	return nil
 }
 
-// active counts servers whose unit exists. m.mu is held.
+// active counts servers whose unit exists or is being made. m.mu is held.
 func (m *Manager) active() int {
 	n := 0
 	for _, s := range m.servers {
-		if s.State.Active() {
+		if s.State.Active() && s.State != Queued {
 			n++
 		}
 	}

@@ -197,10 +197,10 @@ func TestStartBecomesReady(t *testing.T) {
 		w, m := newWorld(t)
 		defer m.Close()
 		alice := key(t, "alice")
-		if err := m.Start(alice, "big"); err != nil {
+		if err := m.Start(alice, "big", Options{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Start(alice, "big"); !errors.Is(err, ErrActive) {
+		if err := m.Start(alice, "big", Options{}); !errors.Is(err, ErrActive) {
 			t.Errorf("a second start gave %v, want ErrActive", err)
 		}
 		if p := follow(t, m, alice); !p.Ready || p.Percent != 100 {
@@ -302,7 +302,7 @@ func TestFailures(t *testing.T) {
 				defer m.Close()
 				tt.prepare(w)
 				alice := key(t, "alice")
-				if err := m.Start(alice, ""); err != nil {
+				if err := m.Start(alice, "", Options{}); err != nil {
 					t.Fatal(err)
 				}
 				if tt.during != nil {
@@ -321,7 +321,7 @@ func TestFailures(t *testing.T) {
 					t.Errorf("left behind: units %v, route %q", units, w.route(alice))
 				}
 				w.startErr, w.imageErr, w.startFor, w.answers = nil, nil, 0, true
-				if err := m.Start(alice, ""); err != nil {
+				if err := m.Start(alice, "", Options{}); err != nil {
 					t.Fatalf("start after a failure: %v", err)
 				}
 				if p := follow(t, m, alice); !p.Ready {
@@ -348,7 +348,7 @@ func TestEndBesideTheAnswer(t *testing.T) {
 					}
 				}()
 			}
-			if err := m.Start(alice, ""); err != nil {
+			if err := m.Start(alice, "", Options{}); err != nil {
 				t.Fatal(err)
 			}
 			follow(t, m, alice)
@@ -367,7 +367,7 @@ func TestJournalLags(t *testing.T) {
 			defer m.Close()
 			alice := key(t, "alice")
 			w.lag, w.startErr = lag, &launcherbus.Error{Code: launcherbus.StartFailed, Message: "exit status 125"}
-			if err := m.Start(alice, ""); err != nil {
+			if err := m.Start(alice, "", Options{}); err != nil {
 				t.Fatal(err)
 			}
 			follow(t, m, alice)
@@ -386,7 +386,7 @@ func TestEndBeforeTheAnswer(t *testing.T) {
 		w.onStart = func(req launcherbus.StartRequest) {
 			m.Handle(launcherbus.Event{Key: req.Key, State: launcherbus.Failed, Result: "exit-code", Exit: 3})
 		}
-		if err := m.Start(alice, ""); err != nil {
+		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		follow(t, m, alice)
@@ -402,7 +402,7 @@ func TestStopCancelsStart(t *testing.T) {
 		defer m.Close()
 		w.startFor = 30 * time.Second
 		alice := key(t, "alice")
-		if err := m.Start(alice, ""); err != nil {
+		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := m.Stop(t.Context(), alice); err != nil {
@@ -420,7 +420,7 @@ func TestShutDownFromWithinIsNoFailure(t *testing.T) {
 		w, m := newWorld(t)
 		defer m.Close()
 		alice := key(t, "alice")
-		if err := m.Start(alice, ""); err != nil {
+		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		follow(t, m, alice)

@@ -9,6 +9,7 @@ type State string
 // answered by a new start.
 const (
 	Stopped  State = "stopped"
+	Queued   State = "queued"   // it waits for devices that others hold; there is no unit
 	Starting State = "starting" // the launcher prepares and starts the unit
 	Waiting  State = "waiting"  // the unit is active, its HTTP server does not answer yet
 	Ready    State = "ready"    // it answers; the proxy has its route
@@ -17,9 +18,9 @@ const (
 )
 
 // Pending tells whether the server is on its way to Ready.
-func (s State) Pending() bool { return s == Starting || s == Waiting }
+func (s State) Pending() bool { return s == Queued || s == Starting || s == Waiting }
 
-// Active tells whether a unit exists, or is being made, for the server.
+// Active tells whether a unit exists, is being made, or waits to be.
 func (s State) Active() bool { return s.Pending() || s == Ready || s == Stopping }
 
 // event is what can happen to a server.
@@ -27,6 +28,8 @@ type event string
 
 const (
 	startAsked  event = "start asked"
+	noDevice    event = "no device free"
+	turnCame    event = "turn came"
 	stopAsked   event = "stop asked"
 	unitActive  event = "unit active"
 	answered    event = "answered"
@@ -42,13 +45,24 @@ func next(s State, e event) (State, error) {
 		if s == Stopped || s == Failed {
 			return Starting, nil
 		}
+	case noDevice:
+		if s == Starting {
+			return Queued, nil
+		}
+	case turnCame:
+		if s == Queued {
+			return Starting, nil
+		}
 	case stopAsked:
-		if s.Pending() || s == Ready {
+		switch s {
+		case Queued: // there is nothing to stop
+			return Stopped, nil
+		case Starting, Waiting, Ready:
 			return Stopping, nil
 		}
 	case unitActive:
 		switch s {
-		case Stopped, Failed, Starting: // a unit that somebody else started is one of ours too
+		case Stopped, Failed, Queued, Starting: // a unit that somebody else started is one of ours too
 			return Waiting, nil
 		case Waiting, Ready, Stopping: // already known: the answer to our own start
 			return s, nil

@@ -4,11 +4,13 @@ import "testing"
 
 // TestNext is the full table: what is not listed must be refused and change nothing.
 func TestNext(t *testing.T) {
-	states := []State{Stopped, Starting, Waiting, Ready, Stopping, Failed}
+	states := []State{Stopped, Queued, Starting, Waiting, Ready, Stopping, Failed}
 	want := map[event]map[State]State{
 		startAsked:  {Stopped: Starting, Failed: Starting},
-		stopAsked:   {Starting: Stopping, Waiting: Stopping, Ready: Stopping},
-		unitActive:  {Stopped: Waiting, Failed: Waiting, Starting: Waiting, Waiting: Waiting, Ready: Ready, Stopping: Stopping},
+		noDevice:    {Starting: Queued},
+		turnCame:    {Queued: Starting},
+		stopAsked:   {Queued: Stopped, Starting: Stopping, Waiting: Stopping, Ready: Stopping},
+		unitActive:  {Stopped: Waiting, Queued: Waiting, Failed: Waiting, Starting: Waiting, Waiting: Waiting, Ready: Ready, Stopping: Stopping},
 		answered:    {Waiting: Ready},
 		unitEnded:   {Starting: Failed, Waiting: Failed, Ready: Failed, Stopping: Stopped, Stopped: Stopped, Failed: Failed},
 		startFailed: {Starting: Failed, Waiting: Failed, Stopping: Stopped, Stopped: Stopped, Failed: Failed},

@@ -25,7 +25,7 @@ func TestOnTransition(t *testing.T) {
 			}
 		}
 		alice := key(t, "alice")
-		if err := m.Start(alice, ""); err != nil {
+		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		follow(t, m, alice)

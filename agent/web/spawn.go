@@ -57,7 +57,7 @@ func (s *Web) spawnPage(m member, w http.ResponseWriter, r *http.Request) error 
 	}
 	profiles, warning := s.profiles(r.Context())
 	if len(profiles) == 1 && srv.State == servers.Stopped && is && deliberate(r) {
-		return s.start(m, w, r, key, profiles[0].Name, next)
+		return s.start(m, w, r, key, profiles[0].Name, next, servers.Options{})
 	}
 	if wanted == "" {
 		wanted = srv.Profile
@@ -82,7 +82,7 @@ func whose(m member, key ident.Key) string {
 // capital begins a heading.
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
-// spawn is POST hub/spawn: the fields profile and next.
+// spawn is POST hub/spawn: the fields profile, next and without_gpus.
 func (s *Web) spawn(m member, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.target(m, r, scopes.StartServers)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Web) spawn(m member, w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkProfile(r.Context(), profile); err != nil {
 		return err
 	}
-	return s.start(m, w, r, key, profile, safeNext(r.PostFormValue("next")))
+	return s.start(m, w, r, key, profile, safeNext(r.PostFormValue("next")), servers.Options{WithoutGPUs: r.PostFormValue("without_gpus") != ""})
 }
 
 // readForm reads the form of a POST, which is bounded.
@@ -125,11 +125,11 @@ func (s *Web) checkProfile(ctx context.Context, name string) error {
 	return &httpx.Error{Status: http.StatusBadRequest, Public: "there is no profile of that name any more", Hint: "go to the home page and choose another"}
 }
 
-func (s *Web) start(m member, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string) error {
+func (s *Web) start(m member, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string, o servers.Options) error {
 	if err := s.remember(r.Context(), key, "", profile); err != nil {
 		return err
 	}
-	err := s.cfg.Servers.Start(key, profile)
+	err := s.cfg.Servers.Start(key, profile, o)
 	if errors.Is(err, servers.ErrActive) {
 		err = nil // it is there or on its way already, which is what was wanted
 	}
@@ -204,6 +204,8 @@ func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
 	}
 	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome, NoJS: body.Progress != "", Body: body}, http.StatusOK
 	switch srv.State {
+	case servers.Queued:
+		p.Name, p.Title, p.Refresh, p.NoJS, p.Wide = "queued", capital(whose(m, key))+" waits for a GPU", refreshLine, false, true
 	case servers.Stopping:
 		p.Name, p.Title, p.NoJS = "stopping", "Stopping "+whose(m, key), false
 	case servers.Failed:

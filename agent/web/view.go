@@ -40,8 +40,9 @@ type serverView struct {
 	Back     string // URL path to go to after a stop; "" is the home page
 	End      *endView
 	Failure  *failureView
-	Older    bool     // it runs on an older image than its next start would
-	GPUs     []string // qualified CDI names of the devices that it holds
+	Line     *lineView // nil for one that does not wait in it
+	Older    bool      // it runs on an older image than its next start would
+	GPUs     []string  // qualified CDI names of the devices that it holds
 }
 
 // endView is the announced end of a server.
@@ -81,6 +82,7 @@ func (s *Web) view(m member, srv servers.Server, profiles []launcherbus.Profile)
 	if v.Own && m.mayServer(key, scopes.Shares) {
 		v.Share = s.act("share", key)
 	}
+	v.Line = s.line(m, key, profiles)
 	v.End, v.Keep = s.end(key, srv.State, v.MayStart)
 	return v
 }
@@ -147,6 +149,8 @@ func displayName(p launcherbus.Profile) string {
 // Words is the server's state for people.
 func (v serverView) Words() string {
 	switch v.State {
+	case servers.Queued:
+		return "Waiting for a GPU"
 	case servers.Starting, servers.Waiting:
 		return "Starting"
 	case servers.Ready:

@@ -61,9 +61,10 @@ type manager interface {
 	Get(key ident.Key) servers.Server
 	List() []servers.Server
 	Of(user ident.User) []servers.Server
-	Start(key ident.Key, profile string) error
+	Start(key ident.Key, profile string, o servers.Options) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
+	Waits(key ident.Key) (servers.Wait, bool)
 }
 
 // Action is what somebody does with what is not their own.

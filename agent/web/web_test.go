@@ -105,6 +105,8 @@ func (f *fakeLogin) Ready(context.Context) error         { return f.fails }
 type fakeServers struct {
 	table    map[ident.Key]servers.Server
 	started  []string
+	options  []servers.Options
+	waits    map[ident.Key]servers.Wait
 	stopped  []string
 	stopErr  error
 	resets   []string
@@ -133,7 +135,13 @@ func (f *fakeServers) Of(u ident.User) []servers.Server {
 	return slices.DeleteFunc(f.List(), func(s servers.Server) bool { return s.Key.User != u })
 }
 
-func (f *fakeServers) Start(k ident.Key, profile string) error {
+func (f *fakeServers) Waits(k ident.Key) (servers.Wait, bool) {
+	w, ok := f.waits[k]
+	return w, ok
+}
+
+func (f *fakeServers) Start(k ident.Key, profile string, o servers.Options) error {
+	f.options = append(f.options, o)
 	if f.Get(k).State.Active() {
 		return servers.ErrActive
 	}

@@ -154,6 +154,7 @@ func (h *instance) open(ctx context.Context) (err error) {
 	}
 	h.metrics.ServersFound(time.Since(begun))
 	h.remember(ctx)
+	h.restoreLine(ctx)
 	return nil
 }
 
@@ -198,6 +199,7 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 		}
 	})
 	background.Go(func() { h.disk.Run(ctx) })
+	background.Go(func() { h.servers.Advance(ctx) })
 	if h.culler != nil {
 		background.Go(func() { h.culler.Run(ctx) })
 	}
@@ -229,6 +231,7 @@ func (h *instance) manage() error {
 	}
 	h.servers, err = servers.New(servers.Config{
 		Launcher: h.launcher, Images: sharedImages{imagekeeper.New(imagekeeper.DefaultSocket), h.log}, Router: h.proxy, Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
+		Devices: h.launcher, Memory: lineMemory{h.store}, Ends: h.announcedEnd,
 		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout, StopTimeout: h.cfg.Servers.StopTimeout,
 		Log: h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.metrics.Changed,
 	})

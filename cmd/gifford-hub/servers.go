@@ -110,14 +110,19 @@ func orDash(s string) string {
 }
 
 func (a *app) startCommand() *cobra.Command {
-	var profile string
+	var (
+		profile string
+		without bool
+	)
 	cmd := &cobra.Command{
 		Use:   "start USER",
 		Short: "Start a member's server and wait until it is ready",
 		Long: `Starts a member's server as the hub would for them, prints each step, and ends when the
-server is ready or has failed.`,
+server is ready or has failed. Where others hold the GPUs that the profile needs, it waits
+in the line with everybody else; an interrupted command leaves the server there.`,
 		Example: `  sudo gifford-hub servers start alice
-  sudo gifford-hub servers start alice --profile jupyterlab`,
+  sudo gifford-hub servers start alice --profile jupyterlab
+  sudo gifford-hub servers start alice --profile gpu --without-gpus`,
 		Args:              arguments(cobra.ExactArgs(1)),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -125,7 +130,7 @@ server is ready or has failed.`,
 			if err != nil {
 				return err
 			}
-			return a.hub().Start(cmd.Context(), control.StartRequest{User: k.User, Server: k.Server, Profile: profile},
+			return a.hub().Start(cmd.Context(), control.StartRequest{User: k.User, Server: k.Server, Profile: profile, WithoutGPUs: without},
 				func(p control.Progress) {
 					if !p.Failed {
 						_, _ = fmt.Fprintf(a.stdout, "%3d%% %s\n", p.Progress, p.Message)
@@ -133,6 +138,7 @@ server is ready or has failed.`,
 				})
 		},
 	}
+	cmd.Flags().BoolVar(&without, "without-gpus", false, "start it with none of the GPUs that the profile would get")
 	cmd.Flags().StringVar(&profile, "profile", "", "the policy's profile to start (default: the policy's default)")
 	return cmd
 }

@@ -9,6 +9,7 @@
   const steps = document.getElementById("steps");
   const maxLines = 500;
   let shown = "";
+  let queued = 0;
 
   // Colours and other control characters of terminals, and those that turn the direction
   // of writing.
@@ -43,7 +44,10 @@
     const text = String(event.message).replace(noise, "");
     bar.value = Math.max(bar.value, event.progress); // log lines may come late
     add(text);
-    if (event.ready) {
+    clearTimeout(queued); // something came after it: its turn has come since
+    if (event.queued) {
+      queued = setTimeout(() => location.reload(), 500); // the page of the line says more
+    } else if (event.ready) {
       stream.close();
       step.textContent = "Ready. Opening it …";
       location.replace(card.dataset.next);

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// LinePlace is a start that waits for devices that others hold.
+type LinePlace struct {
+	Key     ident.Key
+	Profile string // as it was asked for
+	Asked   time.Time
+}
+
+// SaveLine replaces all of the line.
+func (s *Store) SaveLine(ctx context.Context, line []LinePlace) error {
+	return s.tx(ctx, "save who waits for a device", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM line`); err != nil {
+			return err
+		}
+		for _, p := range line {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO line (user, server, profile, asked) VALUES (?, ?, ?, ?)`,
+				p.Key.User.String(), p.Key.Server.String(), p.Profile, micros(p.Asked)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Line gives those who wait, in the order in which they asked.
+func (s *Store) Line(ctx context.Context) ([]LinePlace, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT user, server, profile, asked FROM line ORDER BY asked, user, server`)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list who waits for a device in the database: %w", err)
+	}
+	return collect(rows, func(p *LinePlace) []any {
+		return []any{userCol{&p.Key.User}, serverCol{&p.Key.Server}, &p.Profile, timeCol{&p.Asked}}
+	})
+}
+
+// keptLeases is how many leases of a kind are kept, and fewLeases how many tell too little.
+const (
+	keptLeases = 50
+	fewLeases  = 3
+)
+
+// AddLease notes how long a device of a kind was held.
+func (s *Store) AddLease(ctx context.Context, kind string, held time.Duration, ended time.Time) error {
+	return s.tx(ctx, "note how long a device was held", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (kind, held, ended) VALUES (?, ?, ?)`, kind, held.Microseconds(), micros(ended)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE kind = ?1 AND id NOT IN
+			(SELECT id FROM leases WHERE kind = ?1 ORDER BY id DESC LIMIT ?2)`, kind, keptLeases)
+		return err
+	})
+}
+
+// TypicalLease gives the median of the last leases of a kind; 0 when there were too few.
+func (s *Store) TypicalLease(ctx context.Context, kind string) (time.Duration, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT held FROM leases WHERE kind = ?`, kind)
+	if err != nil {
+		return 0, fmt.Errorf("cannot list in the database how long devices were held: %w", err)
+	}
+	held, err := collect(rows, func(v *int64) []any { return []any{v} })
+	if err != nil || len(held) < fewLeases {
+		return 0, err
+	}
+	slices.Sort(held)
+	return time.Duration(held[len(held)/2]) * time.Microsecond, nil
+}
