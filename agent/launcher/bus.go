@@ -9,6 +9,7 @@ import (
 	"github.com/godbus/dbus/v5/introspect"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
@@ -79,7 +80,7 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	var podman Podman
 	return New(Config{
 		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub, ImagesGID: keeper,
-		RunDir: unit.RunDir, StateDir: unit.StateDir, EtcDir: "/etc", Store: imagestore.Dir, Log: o.Log,
+		RunDir: unit.RunDir, StateDir: unit.StateDir, EtcDir: "/etc", Store: imagestore.Dir, CDI: gpu.DefaultDirs(), GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
 			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...); err != nil {
 				o.Log.Warn("cannot tell the hub", "event", "signal-lost", "unit", e.Key.Unit(), "error", err)

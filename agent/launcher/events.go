@@ -41,7 +41,7 @@ func (l *Launcher) List(ctx context.Context) ([]launcherbus.ServerRow, error) {
 			continue
 		}
 		rows = append(rows, launcherbus.Server{Key: meta.Key, Profile: meta.Profile, State: state, UID: meta.UID,
-			Socket: unit.SocketPath(meta.Key), Started: u.Since, TokenHash: meta.TokenHash}.Row())
+			Socket: unit.SocketPath(meta.Key), Started: u.Since, TokenHash: meta.TokenHash, Devices: deviceNames(meta.Devices)}.Row())
 	}
 	return rows, nil
 }
@@ -54,9 +54,14 @@ func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	waits := map[ident.Key]bool{} // its start is queued: Changed takes it over when it begins
 	for _, u := range found {
 		meta, ours := unit.ReadMetadata(u.Name, u.Environment)
-		if !ours || u.State == systemd.Inactive {
+		if !ours {
+			continue
+		}
+		if u.State == systemd.Inactive {
+			waits[meta.Key] = u.Queued
 			continue
 		}
 		l.enter(meta.Key)
@@ -65,7 +70,7 @@ func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Unit, error) {
 		}
 	}
 	for _, key := range l.files.leftovers() {
-		if l.server(key) == nil {
+		if l.server(key) == nil && !waits[key] {
 			l.files.clear(key)
 		}
 	}
@@ -78,6 +83,9 @@ func (l *Launcher) Changed(ctx context.Context, c systemd.Change) {
 	key, err := ident.ParseUnit(c.Name)
 	s := l.server(key)
 	state, ok := inOurWords(c.State)
+	if s == nil && err == nil && (state == launcherbus.Starting || state == launcherbus.Running) {
+		s = l.begunBefore(ctx, key)
+	}
 	if err != nil || s == nil || !ok {
 		return // a unit of another's making
 	}
@@ -101,6 +109,19 @@ func (l *Launcher) Changed(ctx context.Context, c systemd.Change) {
 	if state == launcherbus.Stopped || state == launcherbus.Failed {
 		l.leave(key, s, outcome)
 	}
+}
+
+// begunBefore takes over a unit whose start an earlier launcher had queued and that had to
+// wait for another unit then; nil if it is not the launcher's.
+func (l *Launcher) begunBefore(ctx context.Context, key ident.Key) *server {
+	u, err := l.cfg.Units.Get(ctx, key.Unit())
+	if err != nil || !holds(u) {
+		return nil
+	}
+	if _, ours := unit.ReadMetadata(u.Name, u.Environment); !ours {
+		return nil
+	}
+	return l.enter(key)
 }
 
 // failure reads why a unit failed and lets systemd forget it.

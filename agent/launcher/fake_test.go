@@ -37,12 +37,17 @@ type host struct {
 	events []launcherbus.Event
 	reset  []string
 	wait   chan struct{} // if set, start jobs wait for it
+	// For random lives: results of single units' start jobs, instead of result; those whose
+	// start stays in the queue; and what is called for each event.
+	results map[string]string
+	queued  map[string]bool
+	told    func(launcherbus.Event)
 }
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{}, env: map[string][]string{}}
-	for _, d := range []string{"run", "state", "etc", "cluster"} {
+	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{}, env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{}}
+	for _, d := range []string{"run", "state", "etc", "cluster", "cdi"} {
 		if err := os.Mkdir(filepath.Join(h.dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -60,24 +65,34 @@ func newHost(t *testing.T) *host {
 		}
 	}
 	h.text = fmt.Sprintf("[host]\nmin_uid = 1\nhome = %q\nunix_groups = [\"cgs\"]\n[profile.lab]\nimage = \"a\"\n", h.dir+"/cluster/{user}")
+	h.launch()
+	t.Cleanup(func() { h.l.Close() })
+	return h
+}
+
+// launch starts a launcher on the host as it is.
+func (h *host) launch() {
+	h.t.Helper()
 	l, err := New(Config{
 		Policy:   func() (*policy.Policy, error) { return policy.Parse("launcher.toml", []byte(h.text)) },
 		Accounts: h, Manager: h, Units: h, ImagesGID: uint32(os.Getgid()), Hub: accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
 		Podman: func(context.Context) (unit.Version, error) { return unit.Version{Major: 5, Minor: 4}, nil },
 		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"), EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
+		CDI: []string{filepath.Join(h.dir, "cdi")}, GPUState: filepath.Join(h.dir, "gpus.json"),
 		Log: slog.New(slog.DiscardHandler),
 		Emit: func(e launcherbus.Event) {
+			if h.told != nil {
+				h.told(e)
+			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.events = append(h.events, e)
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	h.l = l
-	t.Cleanup(l.Close)
-	return h
 }
 
 // Lookup knows everybody but "nosuch" and "root"; all have the uid of the test, so that
@@ -111,7 +126,13 @@ func (h *host) StartTransient(_ context.Context, spec unit.Spec) (systemd.Wait, 
 	if h.units[spec.Name] != "" {
 		return nil, fmt.Errorf("unit exists")
 	}
+	if h.results[spec.Name] == "no job" {
+		return nil, fmt.Errorf("no answer")
+	}
 	h.units[spec.Name] = systemd.Activating
+	if h.results[spec.Name] == "queued" {
+		h.units[spec.Name], h.queued[spec.Name] = systemd.Inactive, true
+	}
 	for _, p := range spec.Properties {
 		if env, ok := p.Value.([]string); ok && p.Name == "Environment" {
 			h.env[spec.Name] = env
@@ -131,7 +152,14 @@ func (h *host) finish(ctx context.Context, name string) error {
 	}
 	h.mu.Lock()
 	result := h.result
+	if r, ok := h.results[name]; ok {
+		result = r
+	}
 	h.mu.Unlock()
+	if result == "queued" {
+		<-ctx.Done() // the launcher ends before the job does
+		return ctx.Err()
+	}
 	if result == "" {
 		h.change(ctx, name, systemd.Active)
 		return nil
@@ -149,6 +177,7 @@ func (h *host) finish(ctx context.Context, name string) error {
 func (h *host) change(ctx context.Context, name string, s systemd.State) {
 	h.mu.Lock()
 	h.units[name] = s
+	delete(h.queued, name)
 	if s == systemd.Inactive {
 		delete(h.units, name)
 	}
@@ -177,7 +206,7 @@ func (h *host) Get(_ context.Context, name string) (systemd.Unit, error) {
 	if h.units[name] == "" {
 		return systemd.Unit{}, systemd.ErrNotLoaded
 	}
-	return systemd.Unit{Name: name, State: h.units[name], Environment: h.env[name]}, nil
+	return systemd.Unit{Name: name, State: h.units[name], Environment: h.env[name], Queued: h.queued[name]}, nil
 }
 
 func (h *host) List(ctx context.Context, _ string) ([]systemd.Unit, error) {

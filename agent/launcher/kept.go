@@ -17,8 +17,21 @@ import (
 )
 
 // keptContainer is one line of a record: which profile keeps a container of a server, and
-// the hash of what the container was made from.
-type keptContainer struct{ profile, settings string }
+// the hash of what the container was made from, and the devices that are in it.
+type keptContainer struct {
+	profile, settings string
+	devices           []string
+}
+
+// keptDevices begins the third word of a record's line, which is there if there are devices.
+const keptDevices = "devices="
+
+func deviceNames(devices []unit.Device) (names []string) {
+	for _, d := range devices {
+		names = append(names, d.Name)
+	}
+	return names
+}
 
 // keptName is the record of one server below the state folder: "kept", the user, and the
 // server or "_". Only root reads and writes it.
@@ -45,10 +58,15 @@ func (f files) kept(key ident.Key) ([]keptContainer, error) {
 	var all []keptContainer
 	for line := range strings.Lines(string(data)) {
 		words := strings.Fields(line)
+		var devices []string
+		if len(words) == 3 && strings.HasPrefix(words[2], keptDevices) {
+			devices = strings.Split(words[2][len(keptDevices):], ",")
+			words = words[:2]
+		}
 		if len(words) != 2 {
 			return nil, fmt.Errorf("cannot read what is kept of server %s: line %.80q", key, line)
 		}
-		all = append(all, keptContainer{words[0], words[1]})
+		all = append(all, keptContainer{words[0], words[1], devices})
 	}
 	return all, nil
 }
@@ -68,7 +86,11 @@ func (f files) noteKept(key ident.Key, c keptContainer) error {
 	}
 	var b strings.Builder
 	for _, k := range append(all, c) {
-		fmt.Fprintf(&b, "%s %s\n", k.profile, k.settings)
+		fmt.Fprintf(&b, "%s %s", k.profile, k.settings)
+		if len(k.devices) > 0 {
+			fmt.Fprintf(&b, " %s%s", keptDevices, strings.Join(k.devices, ","))
+		}
+		b.WriteByte('\n')
 	}
 	return replace(f.state, keptName(key), b.String(), 0o600)
 }
@@ -142,7 +164,11 @@ func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman un
 	if err != nil {
 		return false // who is gone starts nothing
 	}
-	in := unit.Input{Key: key, UID: account.UID, Profile: rules.Profiles[i], Policy: rules, Podman: podman}
+	mounts, err := l.chooseMounts(ctx, rules, account, rules.Profiles[i])
+	if err != nil {
+		return false // a start would be refused
+	}
+	in := unit.Input{Key: key, UID: account.UID, Profile: rules.Profiles[i], Policy: rules, Mounts: mounts, Podman: podman}
 	return in.Settings() != k.settings
 }
 

@@ -62,6 +62,13 @@ func TestKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after a reset", row("alice", "gpu", true), row("bob", "", true))
+	h.text += "[[mount]]\nsource = \"/usr\"\ntarget = \"/shared\"\n"
+	life(t, h, "alice", "")
+	check("made with a mount", row("alice", "", false), row("alice", "gpu", true), row("bob", "", true))
+	delete(h.units, "gifford-reset-alice.service")
+	if err := h.l.Reset(t.Context(), h.key("alice", "")); err != nil {
+		t.Fatal(err)
+	}
 	h.text = strings.Replace(h.text, "persistent = true", "persistent = false", 1)
 	life(t, h, "alice", "")
 	check("nothing is kept of a profile that is not persistent", row("alice", "gpu", true), row("bob", "", true))
@@ -170,7 +177,7 @@ func TestResetWhileStarting(t *testing.T) {
 	h := keepingHost(t)
 	h.units["jupyter-alice.service"] = systemd.Active
 	h.l.enter(h.key("alice", ""))
-	if err := h.l.files.noteKept(h.key("alice", ""), keptContainer{"lab", "00"}); err != nil {
+	if err := h.l.files.noteKept(h.key("alice", ""), keptContainer{"lab", "00", nil}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.l.Reset(t.Context(), h.key("alice", "")); codeOf(err) != launcherbus.AlreadyExists {

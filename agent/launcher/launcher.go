@@ -16,6 +16,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/lease"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/unit"
@@ -65,17 +66,22 @@ type Config struct {
 	// RunDir, StateDir, EtcDir and Store are unit.RunDir, unit.StateDir, /etc and
 	// imagestore.Dir; tests have others.
 	RunDir, StateDir, EtcDir, Store string
+	// CDI are the folders with the specifications of devices, gpu.DefaultDirs(); GPUState is
+	// what gifford-gpus knows of them, gpu.StateFile. Tests have others.
+	CDI      []string
+	GPUState string
 	// Log gets what an operator acts on.
 	Log *slog.Logger
 }
 
 // Launcher does the operations. Make it with New, then Adopt, then serve.
 type Launcher struct {
-	cfg   Config
-	files files
-	ids   subIDs
-	users userLocks
-	wg    sync.WaitGroup // cleaning up after units
+	cfg     Config
+	files   files
+	ids     subIDs
+	users   userLocks
+	lending lending
+	wg      sync.WaitGroup // cleaning up after units
 
 	mu      sync.Mutex // guards servers
 	servers map[ident.Key]*server
@@ -103,7 +109,7 @@ func New(cfg Config) (*Launcher, error) {
 	}
 	l := &Launcher{
 		cfg: cfg, files: files{run: roots[0], state: roots[1], hubGID: cfg.Hub.GID, imagesGID: cfg.ImagesGID},
-		ids: subIDs{etc: roots[2], state: roots[1]}, servers: map[ident.Key]*server{},
+		ids: subIDs{etc: roots[2], state: roots[1]}, servers: map[ident.Key]*server{}, lending: lending{lent: map[ident.Key]lease.Lease{}},
 	}
 	return l, l.files.layOut()
 }

@@ -122,7 +122,7 @@ func TestHostileArguments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			methods := h.l.Methods(t.Context(), func(context.Context, string) (uint32, error) { return hubUID, nil })
-			err := call(t, methods["Start"], tt.user, tt.server, tt.profile, tt.env)
+			err := call(t, methods["Start"], tt.user, tt.server, tt.profile, false, tt.env)
 			if err == nil || err.Name != launcherbus.Interface+".Error."+string(tt.code) {
 				t.Fatalf("answer is %v, want %s", err, tt.code)
 			}

@@ -97,6 +97,16 @@ func operations() map[string]operation {
 				return servers, profiles, failed
 			}
 		}},
+		"GPUs": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
+			return func(from dbus.Sender) (row launcherbus.GPUsRow, failed *dbus.Error) {
+				failed = through(from, func(ctx context.Context) error {
+					answer, err := l.GPUs(ctx)
+					row = answer.Row()
+					return err
+				})
+				return row, failed
+			}
+		}},
 		"Usage": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
 			return func(from dbus.Sender, user string, measure bool) (row launcherbus.UsageRow, failed *dbus.Error) {
 				failed = through(from, func(ctx context.Context) error {

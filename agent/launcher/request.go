@@ -64,7 +64,7 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest) (unit
 	if err != nil {
 		return unit.Input{}, account, err
 	}
-	in := unit.Input{Key: r.Key, UID: account.UID, GID: account.GID, Profile: profile, Policy: rules, Mounts: mounts, Podman: podman}
+	in := unit.Input{Key: r.Key, UID: account.UID, GID: account.GID, Profile: profile, Policy: rules, Mounts: mounts, Podman: podman, WithoutGPUs: r.WithoutGPUs}
 	if token := r.Env["JUPYTERHUB_API_TOKEN"]; token != "" {
 		in.TokenHash = ident.HashToken(token)
 	}
@@ -142,7 +142,7 @@ func (l *Launcher) Profiles() ([]launcherbus.ProfileRow, error) {
 	}
 	rows := []launcherbus.ProfileRow{}
 	for _, p := range rules.Profiles {
-		rows = append(rows, launcherbus.ProfileRow{Name: p.Name, DisplayName: p.DisplayName, Description: p.Description, Image: p.Image, Default: p.Default})
+		rows = append(rows, launcherbus.ProfileRow{Name: p.Name, DisplayName: p.DisplayName, Description: p.Description, Image: p.Image, Default: p.Default, GPUs: int32(p.GPUs.Count)})
 	}
 	return rows, nil
 }

@@ -54,12 +54,18 @@ func (l *Launcher) begin(ctx context.Context, r launcherbus.StartRequest) (unit.
 	if err := l.makeRoom(ctx, r.Key); err != nil {
 		return in, nil, nil, err
 	}
+	release, err := l.lend(ctx, &in, account)
+	if err != nil {
+		return in, nil, nil, err
+	}
+	// Once systemd has answered, the unit says itself what it holds, or there is none.
+	defer release()
 	if err := l.prepare(ctx, in, account, r.Env); err != nil {
 		return in, nil, nil, err
 	}
 	if in.Profile.Persistent {
 		// What is kept must be known before it is made, or nothing could ever remove it.
-		if err := l.files.noteKept(in.Key, keptContainer{in.Profile.Name, in.Settings()}); err != nil {
+		if err := l.files.noteKept(in.Key, keptContainer{in.Profile.Name, in.Settings(), deviceNames(in.Devices)}); err != nil {
 			return in, nil, nil, err
 		}
 	}

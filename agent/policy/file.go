@@ -53,7 +53,7 @@ func Parse(file string, data []byte) (*Policy, error) {
 	if len(f.Defaults.Mount) > 0 {
 		return nil, Problems{{file, lineOf(data, "defaults.mount"), "defaults.mount", "mounts of every container are written as [[mount]]"}}
 	}
-	if problems := p.check(file, data); problems != nil {
+	if problems := append(p.check(file, data), f.checkWishes(p, file, data)...); problems != nil {
 		return nil, problems
 	}
 	return p, nil
@@ -87,7 +87,7 @@ func decode(data []byte) (file, error) {
 }
 
 func (f file) policy() *Policy {
-	p := &Policy{Host: f.Host.host(), SubIDs: SubIDs{f.SubIDs.First, f.SubIDs.Count}, Images: f.Images.images()}
+	p := &Policy{Host: f.Host.host(), SubIDs: SubIDs{f.SubIDs.First, f.SubIDs.Count}, Images: f.Images.images(), GPUs: f.GPUs.gpus()}
 	for _, m := range f.Mount {
 		p.Mounts = append(p.Mounts, m.mount())
 	}
@@ -116,6 +116,9 @@ func (p *Policy) check(file string, data []byte) Problems {
 	}
 	p.checkHost(add)
 	p.checkProfiles(add)
+	p.checkGPUs(add, func(n int, format string, args ...any) {
+		ps = append(ps, Problem{file, lineOfSection(data, "gpus.device", n), "gpus.device", fmt.Sprintf(format, args...)})
+	})
 	return append(ps, p.checkAllMounts(file, data)...)
 }
 

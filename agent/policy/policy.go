@@ -26,6 +26,7 @@ type Policy struct {
 	Host     Host
 	SubIDs   SubIDs
 	Images   Images
+	GPUs     GPUs
 	Mounts   []Mount
 	Profiles []Profile // the default first, then by name; never empty
 }
@@ -99,6 +100,7 @@ type Profile struct {
 	ImageTimeout time.Duration     // for loading or pulling the image
 	StopTimeout  time.Duration     // from SIGTERM to SIGKILL
 	Persistent   bool              // the container is kept at stop and started again, until it is reset
+	GPUs         GPUWish           // devices that its servers hold
 	UnixGroups   []string          // one of them is needed to use the profile; none set: everyone may
 	Mounts       []Mount           // beside those that everyone gets
 	Default      bool

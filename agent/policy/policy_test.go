@@ -138,7 +138,7 @@ func TestShipped(t *testing.T) {
 
 // TestExpected checks that every key of the file has words for what it expects.
 func TestExpected(t *testing.T) {
-	for _, section := range []any{host{}, subIDs{}, mount{}, profile{}} {
+	for _, section := range []any{host{}, subIDs{}, mount{}, profile{}, images{}, gpuRule{}, gpuGroup{}} {
 		for i := range reflect.TypeOf(section).NumField() {
 			key := reflect.TypeOf(section).Field(i).Tag.Get("toml")
 			if key == "mount" {

@@ -16,6 +16,7 @@ type file struct {
 	Host     host                `toml:"host"`
 	SubIDs   subIDs              `toml:"subids"`
 	Images   images              `toml:"images"`
+	GPUs     gpus                `toml:"gpus"`
 	Defaults profile             `toml:"defaults"`
 	Profile  map[string]*profile `toml:"profile"`
 	Mount    []mount             `toml:"mount"`
@@ -54,6 +55,24 @@ func (i images) images() Images {
 	return all
 }
 
+type gpus struct {
+	MaxPerUser number               `toml:"max_per_user"`
+	Device     []gpuRule            `toml:"device"`
+	Group      map[string]*gpuGroup `toml:"group"`
+}
+
+type gpuRule struct {
+	Match      []gpuPattern `toml:"match"`
+	Sharing    sharing      `toml:"sharing"`
+	Places     uint32       `toml:"places"`
+	UnixGroups []group      `toml:"unix_groups"`
+}
+
+type gpuGroup struct {
+	MaxPerUser number `toml:"max_per_user"`
+	Max        number `toml:"max"`
+}
+
 type mount struct {
 	Source     source  `toml:"source"`
 	Target     target  `toml:"target"`
@@ -83,6 +102,10 @@ type profile struct {
 	ImageTimeout duration        `toml:"image_timeout"`
 	StopTimeout  duration        `toml:"stop_timeout"`
 	Persistent   bool            `toml:"persistent"`
+	GPUs         devices         `toml:"gpus"`
+	GPUKind      gpuPattern      `toml:"gpu_kind"`
+	GPUMemory    size            `toml:"gpu_memory"`
+	GPUModel     gpuModel        `toml:"gpu_model"`
 	UnixGroups   []group         `toml:"unix_groups"`
 	Mount        []mount         `toml:"mount"`
 	Default      bool            `toml:"default"`
@@ -94,6 +117,7 @@ func newFile() file {
 		// 524288 is where systemd's range for containers begins (systemd.io/UIDS-GIDS).
 		SubIDs:   subIDs{First: 524288, Count: 65536},
 		Images:   images{Share: true, KeepFormer: 2, MinFree: size{5 << 30}},
+		GPUs:     gpus{MaxPerUser: number{Infinity}},
 		Defaults: builtIn(),
 	}
 }
@@ -132,6 +156,7 @@ func (p *profile) profile(name string) Profile {
 		Env: map[string]string{}, NotebookDir: p.NotebookDir.string, DefaultURL: p.DefaultURL.string,
 		MemoryMax: p.MemoryMax.uint64, MemoryHigh: p.MemoryHigh.uint64, CPUQuota: p.CPUQuota.uint64, TasksMax: p.TasksMax.uint64,
 		StartTimeout: p.StartTimeout.Duration, ImageTimeout: p.ImageTimeout.Duration, StopTimeout: p.StopTimeout.Duration,
+		GPUs:       GPUWish{p.GPUs.int, p.GPUKind.string, p.GPUMemory.uint64, p.GPUModel.string},
 		Persistent: p.Persistent, UnixGroups: groups(p.UnixGroups), Default: p.Default,
 	}
 	for name, v := range p.Env {

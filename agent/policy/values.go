@@ -15,6 +15,10 @@ type (
 	group        struct{ string }
 	image        struct{ string }
 	pattern      struct{ string }
+	gpuPattern   struct{ string }
+	gpuModel     struct{ string }
+	sharing      struct{ string }
+	devices      struct{ int }
 	pull         struct{ string }
 	mapping      struct{ string }
 	optionalPath struct{ string }
@@ -48,6 +52,12 @@ var expected = map[string]string{
 	"start_timeout": "a time above zero, such as \"2m\"", "image_timeout": "a time above zero, such as \"15m\"", "stop_timeout": "a time above zero, such as \"20s\"",
 	"default": "true or false", "persistent": "true or false", "share": "true or false",
 	"allow": "a list of image names, in which * stands for anything but /, such as \"quay.io/jupyter/*\"", "keep_former": "a whole number", "min_free": "a size such as \"5G\"",
+	"max_per_user": "a whole number from 1, or \"infinity\"", "max": "a whole number from 1, or \"infinity\"",
+	"match":   "a list of qualified CDI names, in which * stands for anything but /, such as \"nvidia.com/gpu=*\"",
+	"sharing": "\"exclusive\", \"shared\" or \"open\"", "places": "a whole number from 1",
+	"gpus": "a whole number up to 64, or \"all\"", "gpu_memory": "a size such as \"40G\"",
+	"gpu_kind":  "a kind such as \"nvidia.com/gpu\", or a pattern of qualified CDI names such as \"nvidia.com/gpu=0:*\"",
+	"gpu_model": "a pattern of the vendor's name of a device, such as \"*H100*\"",
 }
 
 func control(s string) bool {
@@ -103,6 +113,44 @@ func (p *pattern) UnmarshalText(b []byte) error {
 		return want("allow", b)
 	}
 	p.string = string(b)
+	return nil
+}
+
+// UnmarshalText wants a pattern of what can be "vendor/class=name" or "vendor/class".
+func (p *gpuPattern) UnmarshalText(b []byte) error {
+	if _, err := path.Match(string(b), ""); err != nil || strings.Count(string(b), "/") != 1 || strings.ContainsAny(string(b), ", ") || control(string(b)) {
+		return want("gpu_kind", b)
+	}
+	p.string = string(b)
+	return nil
+}
+
+func (m *gpuModel) UnmarshalText(b []byte) error {
+	if _, err := path.Match(string(b), ""); err != nil || len(b) == 0 || control(string(b)) {
+		return want("gpu_model", b)
+	}
+	m.string = string(b)
+	return nil
+}
+
+func (s *sharing) UnmarshalText(b []byte) error {
+	if v := Sharing(b); v != Exclusive && v != Shared && v != Open {
+		return want("sharing", b)
+	}
+	s.string = string(b)
+	return nil
+}
+
+func (d *devices) UnmarshalText(b []byte) error {
+	if string(b) == "all" {
+		d.int = AllGPUs
+		return nil
+	}
+	n, err := strconv.ParseUint(string(b), 10, 32)
+	if err != nil || n > 64 {
+		return want("gpus", b)
+	}
+	d.int = int(n)
 	return nil
 }
 

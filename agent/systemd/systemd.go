@@ -33,7 +33,8 @@ type Unit struct {
 	Name        string
 	State       State
 	Environment []string
-	Since       time.Time // when it was last started
+	Since       time.Time // when it was last started; 1970 for one that never was
+	Queued      bool      // a job for it waits or runs, such as the start of one that is still inactive
 }
 
 // Outcome is how a unit ended or why it could not start.
@@ -214,6 +215,11 @@ func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
 	u.Environment, _ = props["Environment"].([]string)
 	since, _ := props["InactiveExitTimestamp"].(uint64)
 	u.Since = time.UnixMicro(int64(since))
+	// D-Bus type (uo): the job's number, 0 for none.
+	if job, _ := props["Job"].([]any); len(job) == 2 {
+		number, _ := job[0].(uint32)
+		u.Queued = number != 0
+	}
 	return u, nil
 }
 

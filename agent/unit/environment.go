@@ -50,6 +50,7 @@ type Metadata struct {
 	TokenHash string
 	UID       uint32
 	Container string // its name in the member's store
+	Devices   []Device
 }
 
 // ReadMetadata reads back what Build wrote into a unit. It is false for a unit that the
@@ -68,7 +69,7 @@ func ReadMetadata(name string, environment []string) (Metadata, bool) {
 	if err != nil || values[envProfile] == "" {
 		return Metadata{}, false
 	}
-	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid), values[envContainer]}, true
+	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid), values[envContainer], readDevices(values[envDevices], values[envNodes])}, true
 }
 
 // Version is Podman's.

@@ -3,6 +3,7 @@ package unit
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -106,9 +107,17 @@ func Reset(in Input, profiles []string) Spec {
 // Settings is a hash of what a kept container was made from, to tell when the profile
 // says something else by now: such a change counts after a reset. Limits are the unit's
 // and the server's variables are read at each start: those count at once.
+//
+// Which devices it holds is the record's to say; here counts what the profile asks for.
 func (in Input) Settings() string {
-	parts := append(in.container(), in.Profile.Image, "--")
-	sum := sha256.Sum256([]byte(strings.Join(append(parts, in.payload()...), "\x00")))
+	without := in
+	without.Devices = nil
+	parts := append(without.container(), in.Profile.Image, "--")
+	parts = append(parts, in.payload()...)
+	if w := in.Profile.GPUs; w.Count != 0 && !in.WithoutGPUs {
+		parts = append(parts, fmt.Sprintf("gpus %d %q %d %q", w.Count, w.Kind, w.Memory, w.Model))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -65,6 +65,7 @@ func TestSettings(t *testing.T) {
 		"sudo":        {kept + "allow_sudo = false\n", true},
 		"mapping":     {kept + "user_mapping = \"host\"\n", true},
 		"command":     {kept + "command = [\"x\"]\n", true},
+		"devices":     {kept + "gpus = 1\n", true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +73,25 @@ func TestSettings(t *testing.T) {
 				t.Errorf("another hash: %v, want %v", got != base, tt.other)
 			}
 		})
+	}
+}
+
+// TestSettingsDevices checks that a kept container is told to be of older settings when the
+// profile asks for other devices by now, and not when it holds others than a new one would.
+func TestSettingsDevices(t *testing.T) {
+	with := func(text string) Input { return input(t, kept+text, "alice", "", Version{5, 4}) }
+	one := with("gpus = 1\n")
+	if one.Settings() != holding(one).Settings() {
+		t.Error("which devices it holds counts")
+	}
+	for _, text := range []string{"", "gpus = 2\n", "gpus = 1\ngpu_model = \"*A100*\"\n", "gpus = \"all\"\n"} {
+		if with(text).Settings() == one.Settings() {
+			t.Errorf("%q is the same as one device", text)
+		}
+	}
+	one.WithoutGPUs = true
+	if one.Settings() != with("").Settings() {
+		t.Error("a container that was made without devices is of the profile's settings")
 	}
 }
 

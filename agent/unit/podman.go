@@ -53,6 +53,9 @@ func (in Input) container() []string {
 		"--group-add", "keep-groups",
 		// Files of a shared file system cannot be relabelled for SELinux.
 		"--security-opt", "label=disable"}
+	for _, d := range in.Devices {
+		args = append(args, "--device", d.Name)
+	}
 	args = append(args, in.mapping()...)
 	if !in.Profile.AllowSudo {
 		args = append(args, "--security-opt", "no-new-privileges")

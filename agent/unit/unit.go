@@ -37,6 +37,8 @@ const (
 	envTokenHash = "GIFFORD_TOKEN_SHA256"
 	envUID       = "GIFFORD_UID"
 	envContainer = "GIFFORD_CONTAINER"
+	envDevices   = "GIFFORD_DEVICES"
+	envNodes     = "GIFFORD_DEVICE_NODES"
 )
 
 // Variables by which gifford-view tells the unit's commands what image to run.
@@ -52,8 +54,17 @@ type Input struct {
 	Profile   policy.Profile
 	Policy    *policy.Policy
 	Mounts    []policy.Mount // those of the policy that this member gets with this profile
+	Devices   []Device       // those that are lent to it, if any
 	Podman    Version
 	TokenHash string // SHA-256 of the server's token; "" when the hub gave none
+	// WithoutGPUs says that the server shall have none, whatever the profile asks for.
+	WithoutGPUs bool
+}
+
+// Device is a device of a CDI specification that a server holds.
+type Device struct {
+	Name  string   // qualified CDI name
+	Nodes []string // its device nodes on the host, by which it is known when it gets another name
 }
 
 // Property is one of the unit's properties as systemd's D-Bus interface names it. Value
@@ -169,6 +180,7 @@ func (in Input) environment(storageConf string) []string {
 		envContainer + "=" + in.containerName(),
 		envTokenHash + "=" + in.TokenHash,
 	}
+	env = append(env, deviceVariables(in.Devices)...)
 	if !in.Podman.hasPasta() {
 		// Podman 4.3 leaves the unit's cgroup for a scope of the user's manager where it sees
 		// cgroup v1 controllers. Without a bus it can't.

@@ -90,6 +90,12 @@ func input(t *testing.T, text, user, server string, v Version) Input {
 	return Input{Key: key, UID: 5001, GID: 5000, Profile: p.Profiles[0], Policy: p, Mounts: mounts, Podman: v, TokenHash: "00ff"}
 }
 
+// holding is an input with two devices.
+func holding(in Input) Input {
+	in.Devices = []Device{{"nvidia.com/gpu=0", []string{"/dev/dri/card0", "/dev/nvidia0"}}, {"nvidia.com/gpu=1:0", []string{"/dev/nvidia-caps/nvidia-cap12", "/dev/nvidia1"}}}
+	return in
+}
+
 // TestGolden shows whole units; -update writes them anew for a reader's eye.
 func TestGolden(t *testing.T) {
 	tests := map[string]Input{
@@ -102,6 +108,9 @@ func TestGolden(t *testing.T) {
 		"persistent-own-command": input(t, own+"persistent = true\n", "alice", "", Version{5, 4}),
 		"own-command":            input(t, own, "alice", "", Version{5, 4}),
 		"mounts":                 input(t, mounted, "alice", "", Version{5, 4}),
+		"devices":                holding(input(t, plain+"gpus = 2\n", "alice", "", Version{5, 4})),
+		"devices-old-podman":     holding(input(t, plain+"gpus = 2\n", "alice", "", Version{4, 3})),
+		"persistent-devices":     holding(input(t, kept+"gpus = 2\n", "alice", "", Version{5, 4})),
 	}
 	for name, in := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +191,7 @@ func golden(t *testing.T, file, got string) {
 
 // TestMetadata checks that what Build writes is read back, and that other units are none of ours.
 func TestMetadata(t *testing.T) {
-	in := input(t, plain, "alice", "gpu-2", Version{5, 4})
+	in := holding(input(t, plain, "alice", "gpu-2", Version{5, 4}))
 	var environment []string
 	for _, p := range Build(in).Properties {
 		if p.Name == "Environment" {
@@ -190,8 +199,9 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 	got, ok := ReadMetadata("jupyter-alice:gpu-2.service", environment)
-	if want := (Metadata{in.Key, "lab", "00ff", 5001, "jupyter-alice--gpu-2"}); !ok || got != want {
-		t.Errorf("got %v, %v; want %v", got, ok, want)
+	want := Metadata{in.Key, "lab", "00ff", 5001, "jupyter-alice--gpu-2", in.Devices}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(ident.User{}, ident.Server{})); !ok || diff != "" {
+		t.Errorf("%v: want(-) got(+):\n%s", ok, diff)
 	}
 	for name, env := range map[string][]string{
 		"jupyter-hub.service":   {"PATH=/bin"},
