@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,12 +164,20 @@ func newWatch(t *testing.T, run func(ctx context.Context, name string, args ...s
 // TestRun follows the file from the first specification to the last.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		output, fails := ampere, error(nil)
+		var mu sync.Mutex // guards fails
+		var fails error
+		set := func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			fails = err
+		}
 		w, spec, log := newWatch(t, func(_ context.Context, name string, _ ...string) ([]byte, error) {
 			if name != "nvidia-smi" {
 				return nil, errNoTool
 			}
-			return []byte(output), fails
+			mu.Lock()
+			defer mu.Unlock()
+			return []byte(ampere), fails
 		})
 		ended := make(chan error)
 		ready := 0
@@ -189,23 +198,23 @@ func TestRun(t *testing.T) {
 		if info, err := os.Stat(w.cfg.File); err != nil || info.Mode().Perm() != 0o644 {
 			t.Errorf("the file: %v, %v", info, err)
 		}
-		fails = errors.New("it hangs")
+		set(errors.New("it hangs"))
 		time.Sleep(5 * Every)
 		synctest.Wait()
 		if s := read(); len(s.Devices) != 0 || s.Tools[0].Error != "it hangs" {
 			t.Errorf("a tool that fails: %+v", s)
 		}
-		fails = nil
+		set(nil)
 		time.Sleep(2 * Every)
 		synctest.Wait()
-		if n := strings.Count(log.String(), "tells nothing"); n != 1 || !strings.Contains(log.String(), "works again") {
-			t.Errorf("the log:\n%s", log)
-		}
 		if err := os.Remove(spec); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "tells nothing"); n != 1 || !strings.Contains(log.String(), "works again") {
+			t.Errorf("the log:\n%s", log)
 		}
 		if _, err := os.Stat(w.cfg.File); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the file after the end: %v", err)
