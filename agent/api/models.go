@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/servers"
@@ -206,7 +207,7 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 	}
 	if a.cfg.Cull != nil {
 		if n, ok := a.cfg.Cull(s.Key); ok {
-			m["cull"] = map[string]any{"at": stamp(n.At), "reason": n.Reason} // ours; JupyterHub's clients overlook it
+			m["cull"] = announcedEnd(n) // ours; JupyterHub's clients overlook it
 		}
 	}
 	if held := a.devices(ctx, s); len(held) > 0 {
@@ -221,6 +222,18 @@ func (a *API) devices(ctx context.Context, s servers.Server) []string {
 		return nil
 	}
 	return a.cfg.Devices(ctx, s.Key)
+}
+
+// announcedEnd tells when a server will be stopped, or started again without its GPU.
+func announcedEnd(n cull.Notice) map[string]any {
+	end := map[string]any{"at": stamp(n.At), "reason": n.Reason}
+	if n.Reason == cull.ReasonGPU {
+		end["action"], end["unused_since"], end["may_keep"] = "stop", stamp(n.Unused), n.MayKeep()
+		if n.Restart {
+			end["action"] = "restart-without-gpu"
+		}
+	}
+	return end
 }
 
 // options gives what the server was, or will be, started with.

@@ -152,14 +152,18 @@ type Cull struct {
 	Notice     time.Duration
 	BusyCPU    int // percent of one core; 0: the processor is not looked at
 	Connected  bool
+	GPUIdle    time.Duration        // 0: never
+	GPUAction  string               // "restart", without GPU, or "stop"
+	BusyGPU    int                  // percent; 0: GPUs are not looked at
 	Groups     map[string]CullGroup // by the Unix group's name
 }
 
 // CullGroup is a section [cull.group.NAME]; nil is what [cull] has.
 type CullGroup struct {
-	Idle   *time.Duration
-	MaxAge *time.Duration
-	Exempt bool
+	Idle    *time.Duration
+	MaxAge  *time.Duration
+	GPUIdle *time.Duration
+	Exempt  bool
 }
 
 // Log is the section [log].

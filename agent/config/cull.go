@@ -62,11 +62,14 @@ func (g *CullGroup) set(key string, v any) (err error) {
 	case "max_age":
 		g.MaxAge, err = readOptional(durationOrZero, v)
 		return inGroup(expected, v, err)
+	case "gpu_idle":
+		g.GPUIdle, err = readOptional(durationOrZero, v)
+		return inGroup(expected, v, err)
 	case "exempt":
 		g.Exempt, err = readBool(v)
 		return inGroup(boolean.name, v, err)
 	}
-	return errors.New("unknown key; a group has idle, max_age and exempt")
+	return errors.New("unknown key; a group has idle, max_age, gpu_idle and exempt")
 }
 
 func readOptional[T any](k kind[T], v any) (*T, error) {
@@ -102,6 +105,7 @@ func (g CullGroup) show() string {
 	}
 	add("idle", g.Idle)
 	add("max_age", g.MaxAge)
+	add("gpu_idle", g.GPUIdle)
 	if g.Exempt {
 		shown = append(shown, "exempt = "+strconv.FormatBool(g.Exempt))
 	}
@@ -133,5 +137,48 @@ func (c *Config) neverCulls() bool {
 			return false
 		}
 	}
-	return true
+	return c.shortestGPUIdle().after == 0
 }
+
+// The values of cull.gpu_action.
+const (
+	GPURestart = "restart"
+	GPUStop    = "stop"
+)
+
+// limit is a time, and for whom it holds in words that follow the key: "" or " of group x".
+type limit struct {
+	after time.Duration
+	who   string
+}
+
+// shortestGPUIdle gives the shortest time of [cull] and its groups after which an unused
+// GPU is given back; 0 for never.
+func (c *Config) shortestGPUIdle() limit {
+	shortest := limit{after: c.Cull.GPUIdle}
+	for _, name := range slices.Sorted(maps.Keys(c.Cull.Groups)) {
+		if d := c.Cull.Groups[name].GPUIdle; d != nil && *d > 0 && (shortest.after == 0 || *d < shortest.after) {
+			shortest = limit{*d, " of group " + name}
+		}
+	}
+	return shortest
+}
+
+// gpuIdleTrouble says why servers would never give a GPU back, or at once.
+func (c *Config) gpuIdleTrouble() string {
+	shortest := c.shortestGPUIdle()
+	switch {
+	case shortest.after == 0 || !c.Cull.Enabled:
+		return ""
+	case c.Cull.BusyGPU == 0:
+		return "contradicts gpu_busy = 0, with which nobody looks whether a GPU is used"
+	case c.Cull.Notice >= shortest.after:
+		return "not longer than notice" + shortest.who + ", so that the end would always be announced"
+	case shortest.after < shortestGPUIdle:
+		return "shorter than 1m" + shortest.who + ", which is less than any pause in work"
+	}
+	return ""
+}
+
+// shortestGPUIdle bounds cull.gpu_idle: the use of a GPU is measured every 10 seconds.
+const shortestGPUIdle = time.Minute

@@ -14,9 +14,13 @@ func TestCull(t *testing.T) {
 enabled = true
 max_age = "48h"
 busy_cpu = 0
+gpu_idle = "2h"
+gpu_action = "stop"
+gpu_busy = 1
 [cull.group.staff]
 idle = "8h"
 max_age = "0s"
+gpu_idle = "0s"
 [cull.group."domain users"]
 exempt = true
 [cull.group.students]
@@ -26,8 +30,8 @@ exempt = true
 		t.Fatal(err)
 	}
 	eight, never := 8*time.Hour, time.Duration(0)
-	want := Cull{Enabled: true, Idle: time.Hour, MaxAge: 48 * time.Hour, Every: time.Minute, Notice: 10 * time.Minute,
-		Groups: map[string]CullGroup{"staff": {Idle: &eight, MaxAge: &never}, "domain users": {Exempt: true}, "students": {}}}
+	want := Cull{Enabled: true, Idle: time.Hour, MaxAge: 48 * time.Hour, Every: time.Minute, Notice: 10 * time.Minute, GPUIdle: 2 * time.Hour, GPUAction: "stop", BusyGPU: 1,
+		Groups: map[string]CullGroup{"staff": {Idle: &eight, MaxAge: &never, GPUIdle: &never}, "domain users": {Exempt: true}, "students": {}}}
 	if diff := cmp.Diff(want, c.Cull); diff != "" {
 		t.Errorf("cull (-want +got):\n%s", diff)
 	}
@@ -35,7 +39,7 @@ exempt = true
 	if err := c.Show(&shown); err != nil {
 		t.Fatal(err)
 	}
-	line := `group = { "domain users" = { exempt = true }, staff = { idle = "8h", max_age = "0s" }, students = {} }`
+	line := `group = { "domain users" = { exempt = true }, staff = { idle = "8h", max_age = "0s", gpu_idle = "0s" }, students = {} }`
 	if !strings.Contains(shown.String(), line) {
 		t.Errorf("the settings lack the line %s:\n%s", line, shown.String())
 	}
@@ -46,7 +50,7 @@ func TestCullIsOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Cull{Idle: time.Hour, Every: time.Minute, Notice: 10 * time.Minute, BusyCPU: 5}, c.Cull); diff != "" {
+	if diff := cmp.Diff(Cull{Idle: time.Hour, Every: time.Minute, Notice: 10 * time.Minute, BusyCPU: 5, GPUAction: "restart", BusyGPU: 5}, c.Cull); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
 	}
 }

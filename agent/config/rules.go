@@ -77,7 +77,11 @@ func rules() []rule {
 			return when(c.Cull.Enabled && idle > 0 && c.Cull.Notice >= idle, "not shorter than idle"+who+", so that the end would always be announced")
 		}},
 		{"cull.enabled", func(c *Config) string {
-			return when(c.Cull.Enabled && c.neverCulls(), "has no effect while idle and max_age are 0s")
+			return when(c.Cull.Enabled && c.neverCulls(), "has no effect while idle, max_age and gpu_idle are 0s")
+		}},
+		{"cull.gpu_idle", (*Config).gpuIdleTrouble},
+		{"cull.gpu_busy", func(c *Config) string {
+			return when(c.Cull.BusyGPU > 100, "above 100 percent, so that no GPU would ever be in use")
 		}},
 		{"access.max_stale", func(c *Config) string {
 			return when(c.Access.MaxStale < c.Access.Recheck, "shorter than access.recheck, so that every session would end before it is looked up again")

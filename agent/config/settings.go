@@ -179,8 +179,11 @@ func cullSettings() []Setting {
 		def("cull.every", duration, func(c *Config) *time.Duration { return &c.Cull.Every }, `"1m"`, "", "How often the servers are looked at."),
 		def("cull.busy_cpu", percent, func(c *Config) *int { return &c.Cull.BusyCPU }, `5`, "", "From this much of one core on a server counts as working, whatever its kernels say; 0 looks at the kernels alone."),
 		def("cull.connected", boolean, func(c *Config) *bool { return &c.Cull.Connected }, `false`, "", "A kernel that an open browser tab holds counts as working."),
+		def("cull.gpu_idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.GPUIdle }, `"0s"`, `"2h"`, "A server that holds a GPU and has not used it for so long gives it back. Its owner is told as of other ends and can keep it once. One with a kernel that works is left alone; `0s` means never."),
+		def("cull.gpu_action", oneOf(GPURestart, GPUStop), func(c *Config) *string { return &c.Cull.GPUAction }, `"restart"`, "", "What becomes of it then: `restart` starts it again with the same profile and without GPU, `stop` stops it."),
+		def("cull.gpu_busy", percent, func(c *Config) *int { return &c.Cull.BusyGPU }, `5`, "", "From this much of a GPU on it is in use, and its server works, whatever its kernels say; 0 does not look at GPUs."),
 		def("cull.group", cullGroups, func(c *Config) *map[string]CullGroup { return &c.Cull.Groups }, "", `{ staff = { idle = "8h", max_age = "0s" }, gpu = { exempt = true } }`,
-			"What members of a group of the hub or of a Unix group have instead: `idle`, `max_age`, or `exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several groups gets the most generous value of each."),
+			"What members of a group of the hub or of a Unix group have instead: `idle`, `max_age`, `gpu_idle`, or `exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several groups gets the most generous value of each."),
 	}
 }
 

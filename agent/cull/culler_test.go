@@ -83,6 +83,14 @@ func key(t *testing.T, user string) ident.Key {
 	return k
 }
 
+// wish presses Keep, which must be granted.
+func wish(t *testing.T, c *Culler, user string) {
+	t.Helper()
+	if err := c.Keep(key(t, user)); err != nil {
+		t.Errorf("keep: %v", err)
+	}
+}
+
 // run starts a Culler over a host with alice's server, which looks each minute.
 func run(t *testing.T, more func(*host, *Config)) (h *host, c *Culler, log *bytes.Buffer, end func()) {
 	t.Helper()
@@ -150,7 +158,7 @@ func TestLives(t *testing.T) {
 			if _, ok := c.Notice(key(t, "alice")); !ok {
 				t.Error("there is no notice")
 			}
-			c.Keep(key(t, "alice"))
+			wish(t, c, "alice")
 			if _, ok := c.Notice(key(t, "alice")); ok {
 				t.Error("the notice stands though the server is to be kept")
 			}
@@ -158,7 +166,7 @@ func TestLives(t *testing.T) {
 		"kept, but too old": {prepare: func(h *host, _ *Config) { h.policy = Policy{MaxAge: time.Hour, Notice: 10 * time.Minute} },
 			live: func(t *testing.T, _ *host, c *Culler) {
 				time.Sleep(55*time.Minute + time.Second)
-				c.Keep(key(t, "alice"))
+				wish(t, c, "alice")
 			}, want: time.Hour},
 		"traffic, never reported": {prepare: func(h *host, c *Config) {
 			c.Traffic = func(ident.Key) time.Time { return h.begin.Add(30 * time.Minute) }
@@ -216,7 +224,7 @@ func TestNotices(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Minute)
-		if diff := cmp.Diff(map[ident.Key]Notice{alice: {h.begin.Add(time.Hour), ReasonIdle}}, c.Notices(), cmp.AllowUnexported(ident.User{}, ident.Server{})); diff != "" {
+		if diff := cmp.Diff(map[ident.Key]Notice{alice: {At: h.begin.Add(time.Hour), Reason: ReasonIdle}}, c.Notices(), cmp.AllowUnexported(ident.User{}, ident.Server{})); diff != "" {
 			t.Errorf("notices (-want +got):\n%s", diff)
 		}
 		h.set(func(h *host) { h.stopErr = errors.New("the launcher is down") })
@@ -268,8 +276,8 @@ func TestTouch(t *testing.T) {
 			c.Touch = func(k ident.Key, at time.Time) { touched = append(touched, k.String()+time.Since(at).String()) }
 		})
 		defer end()
-		c.Keep(key(t, "alice"))
-		c.Keep(key(t, "bob")) // whose server does not run
+		wish(t, c, "alice")
+		wish(t, c, "bob") // whose server does not run
 		if diff := cmp.Diff([]string{"alice0s", "bob0s"}, touched); diff != "" {
 			t.Errorf("touched (-want +got):\n%s", diff)
 		}

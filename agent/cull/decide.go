@@ -1,7 +1,8 @@
 // Package cull stops servers that nobody uses: it looks at all of them again and again,
 // announces the end of one that has been idle or has run too long, and stops it when the
-// time that it announced has come. It must never stop a server for idleness while a
-// kernel works, nor one of which it cannot tell, nor one whose end it has not announced
+// time that it announced has come. One that holds a GPU and does not use it is started
+// again without, or stopped. It must never stop a server for idleness while a kernel or
+// its GPU works, nor one of which it cannot tell, nor one whose end it has not announced
 // for as long as the policy says.
 package cull
 
@@ -14,6 +15,9 @@ type Policy struct {
 	MaxAgeBusy bool          // MaxAge ends servers that work, too
 	Notice     time.Duration // how long an end is announced before
 	Exempt     bool          // never
+
+	GPUIdle    time.Duration // without use of the GPUs that it holds, until it gives them back; 0: never
+	GPURestart bool          // it is then started again without them; otherwise it is stopped
 }
 
 // Busy tells whether a server works.
@@ -32,6 +36,11 @@ type Observation struct {
 	LastActivity time.Time // zero, or before Started: none in this run
 	Busy         Busy
 	Announced    time.Time // the end that people were told; zero: none
+	Reason       string    // of that end
+
+	// HoldsGPU says that it holds devices that others cannot have meanwhile.
+	HoldsGPU bool
+	GPUUsed  time.Time // when these were last used, or may have been, or wanted; zero, or before Started: not in this run
 }
 
 // Act is what is to be done with a server.
@@ -42,19 +51,21 @@ const (
 	Keep Act = iota // and withdraw what was announced
 	Announce
 	Cull
+	Restart // without GPUs
 )
 
 // The reasons of an end.
 const (
 	ReasonIdle   = "idle"
 	ReasonMaxAge = "max-age"
+	ReasonGPU    = "gpu-idle"
 )
 
 // Decision is what is to be done with a server.
 type Decision struct {
 	Act    Act
 	At     time.Time // the end; zero for Keep
-	Reason string    // ReasonIdle or ReasonMaxAge; "" for Keep
+	Reason string    // one of the reasons; "" for Keep
 }
 
 // Decide says what is to be done with a server at the time now. It has no effects. An end
@@ -66,11 +77,15 @@ func Decide(now time.Time, p Policy, o Observation) Decision {
 		return Decision{}
 	}
 	told := o.Announced
-	if told.IsZero() {
-		told = now.Add(p.Notice)
+	if told.IsZero() || (reason == ReasonGPU) != (o.Reason == ReasonGPU) {
+		told = now.Add(p.Notice) // who was told of a restart was not told of a stop, nor the other way round
 	}
 	d := Decision{Act: Announce, At: later(end, told), Reason: reason}
-	if !now.Before(d.At) {
+	switch {
+	case now.Before(d.At):
+	case reason == ReasonGPU && p.GPURestart:
+		d.Act = Restart
+	default:
 		d.Act = Cull
 	}
 	return d
@@ -88,6 +103,11 @@ func (p Policy) end(o Observation) (end time.Time, reason string) {
 	if age := p.maxAge(o.Busy); age > 0 {
 		if old := o.Started.Add(age); reason == "" || old.Before(end) {
 			end, reason = old, ReasonMaxAge
+		}
+	}
+	if p.GPUIdle > 0 && o.HoldsGPU && o.Busy == No {
+		if back := later(o.Started, o.GPUUsed).Add(p.GPUIdle); reason == "" || back.Before(end) {
+			end, reason = back, ReasonGPU
 		}
 	}
 	return end, reason

@@ -16,6 +16,7 @@ func after(d time.Duration) time.Time { return t0.Add(d) }
 func TestDecide(t *testing.T) {
 	const h, m = time.Hour, time.Minute
 	idle := Policy{Idle: h, Notice: 10 * m}
+	gpu := Policy{GPUIdle: 2 * h, GPURestart: true, Notice: 10 * m}
 	aged := Policy{MaxAge: 24 * h, Notice: 10 * m}
 	tests := map[string]struct {
 		policy Policy
@@ -44,7 +45,26 @@ func TestDecide(t *testing.T) {
 		"old and unknown":          {aged, Observation{Announced: after(24 * h)}, after(47 * h), Decision{}},
 		"very old and unknown":     {aged, Observation{Announced: after(48 * h)}, after(48 * h), Decision{Cull, after(48 * h), ReasonMaxAge}},
 		"idle before old":          {Policy{Idle: h, MaxAge: 2 * h}, Observation{Busy: No}, after(h), Decision{Cull, after(h), ReasonIdle}},
-		"old before idle":          {Policy{Idle: 2 * h, MaxAge: h}, Observation{Busy: No}, after(h), Decision{Cull, after(h), ReasonMaxAge}},
+		"gpu, used":                {gpu, Observation{Busy: No, HoldsGPU: true, GPUUsed: after(h)}, after(2 * h), Decision{}},
+		"gpu, never used":          {gpu, Observation{Busy: No, HoldsGPU: true}, after(110 * m), Decision{Announce, after(2 * h), ReasonGPU}},
+		"gpu, long not used":       {gpu, Observation{Busy: No, HoldsGPU: true, GPUUsed: after(h)}, after(170 * m), Decision{Announce, after(3 * h), ReasonGPU}},
+		"gpu, its end":             {gpu, Observation{Busy: No, HoldsGPU: true, GPUUsed: after(h), Announced: after(3 * h), Reason: ReasonGPU}, after(3 * h), Decision{Restart, after(3 * h), ReasonGPU}},
+		"gpu, stopped":             {Policy{GPUIdle: 2 * h}, Observation{Busy: No, HoldsGPU: true}, after(2 * h), Decision{Cull, after(2 * h), ReasonGPU}},
+		"gpu, active in a browser": {gpu, Observation{Busy: No, HoldsGPU: true, LastActivity: after(2 * h)}, after(2 * h), Decision{Announce, after(2*h + 10*m), ReasonGPU}},
+		"gpu, of an older run":     {gpu, Observation{Busy: No, HoldsGPU: true, GPUUsed: after(-h)}, after(109 * m), Decision{}},
+		"gpu and a busy kernel":    {gpu, Observation{Busy: Yes, HoldsGPU: true, Announced: after(2 * h), Reason: ReasonGPU}, after(9 * h), Decision{}},
+		"gpu, unknown use":         {gpu, Observation{HoldsGPU: true, Announced: after(2 * h), Reason: ReasonGPU}, after(9 * h), Decision{}},
+		"gpu, none held":           {gpu, Observation{Busy: No}, after(9 * h), Decision{}},
+		"gpu, never":               {Policy{GPURestart: true}, Observation{Busy: No, HoldsGPU: true}, after(9 * h), Decision{}},
+		"gpu, exempt":              {Policy{GPUIdle: h, Exempt: true}, Observation{Busy: No, HoldsGPU: true}, after(9 * h), Decision{}},
+		"gpu after idle":           {Policy{Idle: h, GPUIdle: 2 * h}, Observation{Busy: No, HoldsGPU: true}, after(h), Decision{Cull, after(h), ReasonIdle}},
+		"gpu before idle":          {Policy{Idle: 2 * h, GPUIdle: h, GPURestart: true}, Observation{Busy: No, HoldsGPU: true}, after(h), Decision{Restart, after(h), ReasonGPU}},
+		"gpu and idle at once":     {Policy{Idle: h, GPUIdle: h}, Observation{Busy: No, HoldsGPU: true}, after(h), Decision{Cull, after(h), ReasonIdle}},
+		"told of gpu, now idle": {Policy{Idle: h, GPUIdle: h, GPURestart: true, Notice: 10 * m}, Observation{Busy: No, HoldsGPU: true, GPUUsed: after(h), Announced: after(h), Reason: ReasonGPU}, after(h),
+			Decision{Announce, after(70 * m), ReasonIdle}},
+		"told of idle, now gpu": {Policy{Idle: h, GPUIdle: h, GPURestart: true, Notice: 10 * m}, Observation{Busy: No, HoldsGPU: true, LastActivity: after(h), Announced: after(h), Reason: ReasonIdle}, after(h),
+			Decision{Announce, after(70 * m), ReasonGPU}},
+		"old before idle": {Policy{Idle: 2 * h, MaxAge: h}, Observation{Busy: No}, after(h), Decision{Cull, after(h), ReasonMaxAge}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -63,28 +83,33 @@ func TestDecideNever(t *testing.T) {
 	for seed := range uint64(4000) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		minutes := func(n int) time.Duration { return time.Duration(r.IntN(n)) * time.Minute }
-		p := Policy{Idle: minutes(90), MaxAge: minutes(400), MaxAgeBusy: r.IntN(2) == 0, Notice: minutes(30), Exempt: r.IntN(10) == 0}
-		o := Observation{Started: t0}
+		p := Policy{Idle: minutes(90), MaxAge: minutes(400), MaxAgeBusy: r.IntN(2) == 0, Notice: minutes(30), Exempt: r.IntN(10) == 0,
+			GPUIdle: minutes(90), GPURestart: r.IntN(2) == 0}
+		o := Observation{Started: t0, HoldsGPU: r.IntN(3) == 0}
 		var told, since time.Time // the end announced, and since when one stands
+		var reason string
 		for now := t0; now.Before(after(24 * time.Hour)); now = now.Add(minutes(5) + time.Second) {
 			if r.IntN(40) == 0 {
 				o.LastActivity = now.Add(-minutes(10))
 			}
-			o.Busy, o.Announced = Busy(r.IntN(3)), told
+			if r.IntN(40) == 0 {
+				o.GPUUsed = now.Add(-minutes(10))
+			}
+			o.Busy, o.Announced, o.Reason = Busy(r.IntN(3)), told, reason
 			if r.IntN(4) > 0 {
 				o.Busy = No
 			}
 			d := Decide(now, p, o)
 			switch {
 			case d.Act == Keep:
-				told, since = time.Time{}, time.Time{}
+				told, since, reason = time.Time{}, time.Time{}, ""
 				continue
-			case since.IsZero():
+			case since.IsZero(), (d.Reason == ReasonGPU) != (reason == ReasonGPU):
 				since = now
 			case d.At.Before(told):
 				t.Fatalf("seed %d: the end moved from %v to %v", seed, told, d.At)
 			}
-			told = d.At
+			told, reason = d.At, d.Reason
 			if d.Act == Announce {
 				continue
 			}
@@ -97,6 +122,10 @@ func TestDecideNever(t *testing.T) {
 				t.Fatalf("seed %d: a server in state %v was culled for idleness", seed, o.Busy)
 			case o.Busy == Yes && !p.MaxAgeBusy:
 				t.Fatalf("seed %d: a busy server was culled", seed)
+			case d.Reason == ReasonGPU && (working || !o.HoldsGPU || now.Sub(later(t0, o.GPUUsed)) < p.GPUIdle):
+				t.Fatalf("seed %d: a server in state %v gave back a device used %v ago", seed, o.Busy, now.Sub(o.GPUUsed))
+			case (d.Act == Restart) != (d.Reason == ReasonGPU && p.GPURestart):
+				t.Fatalf("seed %d: act %v for %s", seed, d.Act, d.Reason)
 			case d.Reason == ReasonIdle && now.Sub(later(t0, o.LastActivity)) < p.Idle:
 				t.Fatalf("seed %d: culled %v after activity", seed, now.Sub(o.LastActivity))
 			case now.Sub(since) < p.Notice && now.Sub(since) > 0, p.Notice > 0 && since.Equal(now):
@@ -105,7 +134,7 @@ func TestDecideNever(t *testing.T) {
 			break
 		}
 	}
-	if ends[ReasonIdle] < 100 || ends[ReasonMaxAge] < 100 {
+	if ends[ReasonIdle] < 100 || ends[ReasonMaxAge] < 100 || ends[ReasonGPU] < 100 {
 		t.Errorf("the lives end too seldom to tell anything: %v", ends)
 	}
 }
@@ -113,10 +142,10 @@ func TestDecideNever(t *testing.T) {
 func TestPolicies(t *testing.T) {
 	d := func(v time.Duration) *time.Duration { return &v }
 	ps := Policies{
-		Default: Policy{Idle: time.Hour, MaxAge: 24 * time.Hour, Notice: time.Minute},
+		Default: Policy{Idle: time.Hour, MaxAge: 24 * time.Hour, Notice: time.Minute, GPUIdle: 2 * time.Hour},
 		Groups: map[string]Override{
-			"students": {Idle: d(30 * time.Minute)},
-			"staff":    {Idle: d(8 * time.Hour), MaxAge: d(48 * time.Hour)},
+			"students": {Idle: d(30 * time.Minute), GPUIdle: d(time.Hour)},
+			"staff":    {Idle: d(8 * time.Hour), MaxAge: d(48 * time.Hour), GPUIdle: d(8 * time.Hour)},
 			"always":   {MaxAge: d(0)},
 			"gpu":      {Exempt: true},
 		},
@@ -127,11 +156,11 @@ func TestPolicies(t *testing.T) {
 	}{
 		"none":           {nil, ps.Default},
 		"unknown":        {[]string{"wheel"}, ps.Default},
-		"one":            {[]string{"students"}, Policy{Idle: 30 * time.Minute, MaxAge: 24 * time.Hour, Notice: time.Minute}},
-		"two":            {[]string{"students", "staff"}, Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour, Notice: time.Minute}},
-		"other way":      {[]string{"staff", "wheel", "students"}, Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour, Notice: time.Minute}},
-		"each by itself": {[]string{"students", "always"}, Policy{Idle: time.Hour, MaxAge: 0, Notice: time.Minute}},
-		"exempt":         {[]string{"gpu", "students"}, Policy{Idle: time.Hour, MaxAge: 24 * time.Hour, Notice: time.Minute, Exempt: true}},
+		"one":            {[]string{"students"}, Policy{Idle: 30 * time.Minute, MaxAge: 24 * time.Hour, Notice: time.Minute, GPUIdle: time.Hour}},
+		"two":            {[]string{"students", "staff"}, Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour, Notice: time.Minute, GPUIdle: 8 * time.Hour}},
+		"other way":      {[]string{"staff", "wheel", "students"}, Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour, Notice: time.Minute, GPUIdle: 8 * time.Hour}},
+		"each by itself": {[]string{"students", "always"}, Policy{Idle: time.Hour, MaxAge: 0, Notice: time.Minute, GPUIdle: 2 * time.Hour}},
+		"exempt":         {[]string{"gpu", "students"}, Policy{Idle: time.Hour, MaxAge: 24 * time.Hour, Notice: time.Minute, GPUIdle: 2 * time.Hour, Exempt: true}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

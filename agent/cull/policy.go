@@ -4,9 +4,10 @@ import "time"
 
 // Override is what a group's members have instead of the default; nil leaves it as it is.
 type Override struct {
-	Idle   *time.Duration
-	MaxAge *time.Duration
-	Exempt bool
+	Idle    *time.Duration
+	MaxAge  *time.Duration
+	GPUIdle *time.Duration
+	Exempt  bool
 }
 
 // Policies is the default and what groups have instead.
@@ -27,6 +28,7 @@ func (ps Policies) For(groups []string) Policy {
 		theirs := o.apply(ps.Default)
 		if found {
 			theirs.Idle, theirs.MaxAge = generous(p.Idle, theirs.Idle), generous(p.MaxAge, theirs.MaxAge)
+			theirs.GPUIdle = generous(p.GPUIdle, theirs.GPUIdle)
 			theirs.Exempt = p.Exempt || theirs.Exempt
 		}
 		p, found = theirs, true
@@ -40,6 +42,9 @@ func (o Override) apply(p Policy) Policy {
 	}
 	if o.MaxAge != nil {
 		p.MaxAge = *o.MaxAge
+	}
+	if o.GPUIdle != nil {
+		p.GPUIdle = *o.GPUIdle
 	}
 	p.Exempt = o.Exempt
 	return p

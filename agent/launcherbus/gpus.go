@@ -51,6 +51,9 @@ type Holder struct {
 	Key     ident.Key
 	Profile string
 	Since   time.Time
+	// Processes is how many processes of its unit have the device open, as far as the
+	// vendor's tool tells.
+	Processes uint32
 }
 
 // Load is how much of a device is in use.
@@ -91,7 +94,7 @@ func (g GPUs) Held(key ident.Key) []string {
 	return names
 }
 
-// GPUsRow is a GPUs on the bus, D-Bus type (a(ssstsua(ssst)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts).
+// GPUsRow is a GPUs on the bus, D-Bus type (a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts).
 type GPUsRow struct {
 	Devices   []GPURow
 	Broken    []BrokenSpec
@@ -116,6 +119,7 @@ type GPURow struct {
 type HolderRow struct {
 	User, Server, Profile string
 	Since                 uint64 // microseconds since 1970
+	Processes             uint32
 }
 
 // Row gives the form in which g crosses the bus.
@@ -127,7 +131,7 @@ func (g GPUs) Row() GPUsRow {
 	for _, d := range g.Devices {
 		row := GPURow{d.Name, d.Model, d.Health, d.Memory, string(d.Sharing), d.Places, []HolderRow{}, d.Now, d.Hour, d.Busiest, d.Profiles, d.Strangers}
 		for _, h := range d.Holders {
-			row.Holders = append(row.Holders, HolderRow{h.Key.User.String(), h.Key.Server.String(), h.Profile, uint64(max(0, h.Since.UnixMicro()))})
+			row.Holders = append(row.Holders, HolderRow{h.Key.User.String(), h.Key.Server.String(), h.Profile, uint64(max(0, h.Since.UnixMicro())), h.Processes})
 		}
 		r.Devices = append(r.Devices, row)
 	}
@@ -147,7 +151,7 @@ func (r GPUsRow) gpus() (GPUs, error) {
 			if err != nil {
 				return g, fmt.Errorf("cannot read the holder of %s: %w", row.Name, err)
 			}
-			d.Holders = append(d.Holders, Holder{key, h.Profile, time.UnixMicro(int64(h.Since))})
+			d.Holders = append(d.Holders, Holder{key, h.Profile, time.UnixMicro(int64(h.Since)), h.Processes})
 		}
 		g.Devices = append(g.Devices, d)
 	}

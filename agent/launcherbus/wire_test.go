@@ -104,7 +104,7 @@ func TestGPUs(t *testing.T) {
 	load := Load{true, 0.5, 1 << 30}
 	full := GPUs{Measured: time.UnixMicro(1700000000000001), ToolError: "no answer", Broken: []BrokenSpec{{"/etc/cdi/x.yaml", "bad"}},
 		Devices: []GPU{{Name: "nvidia.com/gpu=0", Model: "H100", Memory: 80 << 30, Health: "lost", Sharing: Shared, Places: 2,
-			Holders: []Holder{{key(t, "alice", "x"), "lab", time.UnixMicro(1700000000000002)}}, Now: load, Hour: load, Busiest: load,
+			Holders: []Holder{{key(t, "alice", "x"), "lab", time.UnixMicro(1700000000000002), 3}}, Now: load, Hour: load, Busiest: load,
 			Profiles: []string{"lab"}, Strangers: []GPUProcess{{7, 5001, "python", "a.service", 9}}}}}
 	got, err := full.Row().gpus()
 	if err != nil {
@@ -113,7 +113,7 @@ func TestGPUs(t *testing.T) {
 	if diff := cmp.Diff(full, got, cmpopts.EquateComparable(ident.Key{})); diff != "" {
 		t.Error(diff)
 	}
-	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssst)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" {
+	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" {
 		t.Errorf("GPUs has signature %s", sig)
 	}
 	if held := got.Held(key(t, "alice", "x")); len(held) != 1 || held[0] != "nvidia.com/gpu=0" {

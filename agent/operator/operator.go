@@ -57,6 +57,8 @@ type Config struct {
 	Disk disks
 	// GPUs knows the host's GPUs.
 	GPUs devices
+	// Usage gives what users used.
+	Usage func(ctx context.Context, q store.UsageQuery) ([]store.Spent, error)
 	// Draining counts older processes that still serve open connections.
 	Draining func() int
 	Log      *slog.Logger
@@ -90,6 +92,7 @@ func (o *Operator) Handler() http.Handler {
 		{"GET " + control.DiskPath, o.disk},
 		{"POST " + control.DiskPath, o.measure},
 		{"GET " + control.GPUsPath, o.gpus},
+		{"GET " + control.UsagePath, o.usage},
 	} {
 		mux.Handle(route.pattern, o.serve(route.handler))
 	}

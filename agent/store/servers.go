@@ -84,6 +84,7 @@ func (s *Store) DeleteServer(ctx context.Context, key ident.Key) error {
 			`DELETE FROM servers WHERE user = ? AND server = ?`,
 			`DELETE FROM shares WHERE owner = ? AND server = ?`,
 			`DELETE FROM share_codes WHERE owner = ? AND server = ?`,
+			`DELETE FROM gpu_uses WHERE user = ? AND server = ?`,
 		} {
 			if _, err := tx.ExecContext(ctx, q, key.User.String(), key.Server.String()); err != nil {
 				return err

@@ -88,6 +88,7 @@ func (s *Store) DeleteUser(ctx context.Context, name ident.User) error {
 			`DELETE FROM logins WHERE user = ?`,
 			`DELETE FROM servers WHERE user = ?`,
 			`DELETE FROM line WHERE user = ?`,
+			`DELETE FROM gpu_uses WHERE user = ?`,
 			`DELETE FROM memberships WHERE user = ?`,
 			`DELETE FROM shares WHERE ?1 IN (owner, user)`,
 			`DELETE FROM share_codes WHERE owner = ?`,

@@ -35,6 +35,7 @@ type adminBody struct {
 	Groups bool // the page of groups is there for the person
 	Images bool // and that of images
 	GPUs   bool // and that of GPUs
+	Hours  bool // and that of what users used
 	Disk   bool // the table has columns for what files take
 	Low    []lowView
 }
@@ -89,7 +90,7 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 		return err
 	}
 	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers), Add: add, Groups: m.scopes.Has(scopes.ListGroups),
-		Images: m.Admin, GPUs: m.Admin && s.anyGPUs(r.Context()), Disk: s.cfg.Disk != nil, Low: s.low(m)}
+		Images: m.Admin, GPUs: m.Admin && s.anyGPUs(r.Context()), Hours: m.Admin, Disk: s.cfg.Disk != nil, Low: s.low(m)}
 	for _, o := range sorts {
 		body.Sorts = append(body.Sorts, sortChoice{o.value, o.label, o.value == q.Sort})
 	}

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/scopes"
@@ -228,7 +229,8 @@ func (s *Web) forget(ctx context.Context, key ident.Key) error {
 	return s.cfg.Store.DeleteServer(ctx, key)
 }
 
-// keep is POST hub/keep/USER[/NAME]: an idle server is not stopped yet.
+// keep is POST hub/keep/USER[/NAME]: an idle server is not stopped yet, or an unused GPU
+// not given back yet.
 func (s *Web) keep(m member, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.StartServers)
 	if err != nil {
@@ -237,8 +239,13 @@ func (s *Web) keep(m member, w http.ResponseWriter, r *http.Request) error {
 	if s.cfg.Keep == nil || s.cfg.Servers.Get(key).State != servers.Ready {
 		return errNotFound()
 	}
-	s.cfg.Keep(key)
-	s.audit(r, m, KeepServer, key, nil)
+	err = s.cfg.Keep(key)
+	s.audit(r, m, KeepServer, key, err)
+	if errors.Is(err, cull.ErrKeptBefore) {
+		return httpx.Fail(http.StatusConflict, "an unused GPU can be kept once, and that was done already; use the GPU, or save your work")
+	} else if err != nil {
+		return err
+	}
 	redirect(w, http.StatusSeeOther, s.hub+"home")
 	return nil
 }

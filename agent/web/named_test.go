@@ -177,7 +177,7 @@ func TestDeleteServer(t *testing.T) {
 // TestKeep has who may put off the end of an idle server.
 func TestKeep(t *testing.T) {
 	var kept []string
-	h := newHub(t, func(c *Config) { c.Keep = func(k ident.Key) { kept = append(kept, k.String()) } })
+	h := newHub(t, func(c *Config) { c.Keep = func(k ident.Key) error { kept = append(kept, k.String()); return nil } })
 	for _, tt := range []struct{ user, target, want string }{
 		{"alice", "/hub/keep/alice", "See Other /hub/home"},
 		{"dora", "/hub/keep/alice", "See Other /hub/home"},

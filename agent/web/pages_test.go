@@ -96,7 +96,7 @@ func newRich(t testing.TB) *hub {
 		c.Cull = func(k ident.Key) (cull.Notice, bool) {
 			return cull.Notice{At: now.Add(time.Hour), Reason: cull.ReasonIdle}, k == aliceKey
 		}
-		c.Keep = func(ident.Key) {}
+		c.Keep = func(ident.Key) error { return nil }
 		c.Disk = fakeDisks{low: true}
 	})
 	must := func(_ any, err error) {
@@ -106,6 +106,7 @@ func newRich(t testing.TB) *hub {
 	}
 	ctx, alice := t.Context(), aliceKey.User
 	open := []string{"access:servers!server=alice/"}
+	must(nil, spend(ctx, h.db))
 	must(nil, h.db.CreateGroups(ctx, []store.Group{{Name: hostileName, Users: users("carol")}}))
 	must(h.db.GrantShare(ctx, store.Share{Key: aliceKey, User: key("carol").User, Scopes: open}))
 	must(h.db.GrantShare(ctx, store.Share{Key: aliceKey, Group: hostileName, Scopes: open}))
@@ -186,6 +187,9 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		"delete a group?":         ask("/hub/admin/delete-group?"+url.Values{"group": {hostileName}}.Encode(), "dora"),
 		"images":                  show(t, images.do("GET", "/hub/admin/images", "dora")),
 		"images, no keeper":       ask("/hub/admin/images", "dora"),
+		"usage":                   ask("/hub/admin/usage?month=2026-02", "dora"),
+		"usage of all months":     ask("/hub/admin/usage?month=all", "dora"),
+		"usage, nothing":          ask("/hub/admin/usage?month=1999-01", "dora"),
 		"a pull":                  show(t, images.do("GET", "/hub/admin/images/pull?name="+latest, "dora")),
 		"request of others":       show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site", "cross-site")),
 	}

@@ -65,6 +65,8 @@ func routes() []route {
 		{"POST", "hub/admin/images/pull", AdminOnly, (*Web).pullImage},
 		{"GET", "hub/admin/images/pull", AdminOnly, (*Web).pullPage},
 		{"GET", "hub/admin/images/progress", AdminOnly, (*Web).pullProgress},
+		{"GET", "hub/admin/usage", AdminOnly, (*Web).hoursPage},
+		{"GET", "hub/admin/usage.csv", AdminOnly, (*Web).hoursCSV},
 		{"GET", "hub/token", SignedIn, (*Web).tokensPage},
 		{"POST", "hub/token", SignedIn, (*Web).makeToken},
 		{"POST", "hub/token/revoke", SignedIn, (*Web).revokeToken},

@@ -69,6 +69,8 @@ func TestRoutes(t *testing.T) {
 		"GET hub/admin/delete-group":            {"/hub/admin/delete-group?group=x", want{toLogin("/hub/admin/delete-group?group=x"), none, none, none}},
 		"POST hub/admin/delete-group":           {"/hub/admin/delete-group", want{expired, none, none, none}},
 		"GET hub/admin/gpus":                    {"/hub/admin/gpus", want{toLogin("/hub/admin/gpus"), none, none, none}},
+		"GET hub/admin/usage":                   {"/hub/admin/usage", want{toLogin("/hub/admin/usage"), none, none, ok}},
+		"GET hub/admin/usage.csv":               {"/hub/admin/usage.csv?month=all", want{toLogin("/hub/admin/usage.csv?month=all"), none, none, ok}},
 		"GET hub/admin/images":                  {"/hub/admin/images", want{toLogin("/hub/admin/images"), none, none, "Service Unavailable"}},
 		"POST hub/admin/images/pull":            {"/hub/admin/images/pull", want{expired, none, none, "Service Unavailable"}},
 		"GET hub/admin/images/pull":             {"/hub/admin/images/pull?name=x", want{toLogin("/hub/admin/images/pull?name=x"), none, none, none}},

@@ -49,11 +49,19 @@ type serverView struct {
 type endView struct {
 	At   time.Time
 	In   time.Duration // until then
-	Idle bool          // because nobody uses it; otherwise it has run for too long
+	Idle bool          // because nobody uses it
+	GPU  bool          // because it holds a GPU that it does not use; otherwise, and not Idle, it has run for too long
+	// Of GPU alone:
+	Restart bool          // it is started again without its GPU
+	Unused  time.Duration // for how long it has not used it
+	Kept    bool          // that was put off once, and cannot be again
 }
 
 // Left says how long there is still, for people.
 func (e endView) Left() string { return age(e.In) }
+
+// NotUsed says for how long a GPU was not used, for people.
+func (e endView) NotUsed() string { return span(e.Unused) }
 
 // failureView is why a server failed. Nothing in it is trusted: it comes from the
 // member's own programs.
@@ -97,11 +105,14 @@ func (s *Web) end(key ident.Key, state servers.State, mayKeep bool) (end *endVie
 	if !ok {
 		return nil, ""
 	}
-	idle := n.Reason == cull.ReasonIdle
-	if s.cfg.Keep != nil && mayKeep && idle {
+	if s.cfg.Keep != nil && mayKeep && n.MayKeep() {
 		keep = s.act("keep", key)
 	}
-	return &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: idle}, keep
+	end = &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: n.Reason == cull.ReasonIdle, GPU: n.Reason == cull.ReasonGPU}
+	if end.GPU {
+		end.Restart, end.Unused, end.Kept = n.Restart, s.cfg.Now().Sub(n.Unused), n.Kept
+	}
+	return end, keep
 }
 
 // act is the URL path of something to do with a server: hub/VERB/USER[/NAME].
@@ -205,6 +216,15 @@ func age(d time.Duration) string {
 		}
 	}
 	return "less than a minute"
+}
+
+// span writes a time that has passed to the minute, unless it is of days.
+func span(d time.Duration) string {
+	d = d.Truncate(time.Minute)
+	if hours := d.Truncate(time.Hour); hours > 0 && hours < d && d < 24*time.Hour {
+		return age(hours) + " " + age(d-hours)
+	}
+	return age(d)
 }
 
 // escapes are the terminal's control sequences (ECMA-48), which programs print in

@@ -135,8 +135,9 @@ type Config struct {
 	NamedServers int
 	// Cull gives the announced end of a server that nobody uses. Optional.
 	Cull func(key ident.Key) (cull.Notice, bool)
-	// Keep puts that off. Optional.
-	Keep func(key ident.Key)
+	// Keep puts that off; it fails with cull.ErrKeptBefore where that was done before and
+	// cannot be again. Optional.
+	Keep func(key ident.Key) error
 	// Disk knows what users' files take. Optional.
 	Disk disks
 	// GPUs knows the host's GPUs. Optional.

@@ -19,6 +19,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/servers"
 	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
@@ -36,6 +37,10 @@ func (h *instance) culling(unix memberships) (*cull.Culler, error) {
 	return cull.New(cull.Config{
 		Servers: h.servers, Policy: rules.policy, OnCull: h.metrics.Culled, Every: c.Every, Log: h.log, Traffic: h.proxy.Activity, Touch: h.touch,
 		Usage: processorUse(os.DirFS("/sys/fs/cgroup")), BusyCPU: float64(c.BusyCPU) / 100,
+		GPUs: h.launcher.GPUs, BusyGPU: float64(c.BusyGPU) / 100, Memory: h.store,
+		StartWithoutGPUs: func(k ident.Key, profile string) error {
+			return h.servers.Start(k, profile, servers.Options{WithoutGPUs: true})
+		},
 		Ask: cull.Jupyter{Tokens: h.store, Dial: proxy.Dial, Prefix: env.Prefix, Connected: c.Connected,
 			Route: func(key ident.Key) (string, uint32, bool) {
 				r, ok := h.proxy.Lookup(key)
@@ -76,7 +81,8 @@ func (h *instance) know(ctx context.Context, u ident.User) error {
 
 // cullPolicies hands the settings on.
 func cullPolicies(c config.Cull) cull.Policies {
-	ps := cull.Policies{Default: cull.Policy{Idle: c.Idle, MaxAge: c.MaxAge, MaxAgeBusy: c.MaxAgeBusy, Notice: c.Notice}, Groups: map[string]cull.Override{}}
+	ps := cull.Policies{Default: cull.Policy{Idle: c.Idle, MaxAge: c.MaxAge, MaxAgeBusy: c.MaxAgeBusy, Notice: c.Notice,
+		GPUIdle: c.GPUIdle, GPURestart: c.GPUAction == config.GPURestart}, Groups: map[string]cull.Override{}}
 	for name, g := range c.Groups {
 		ps.Groups[name] = cull.Override(g)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/usage"
 )
 
 func TestProcessorUse(t *testing.T) {
@@ -42,6 +43,33 @@ func TestProcessorUse(t *testing.T) {
 	}
 }
 
+func TestCounters(t *testing.T) {
+	const dir = "jupyter.slice/jupyter-alice.service"
+	cpu := &fstest.MapFile{Data: []byte("usage_usec 2000000\n")}
+	tests := map[string]struct {
+		files fstest.MapFS
+		want  usage.Counters
+		ok    bool
+	}{
+		"as the kernel writes them": {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("4096\n")}}, usage.Counters{CPU: 2 * time.Second, Memory: 4096}, true},
+		"no such unit":              {fstest.MapFS{}, usage.Counters{}, false},
+		"no memory":                 {fstest.MapFS{dir + "/cpu.stat": cpu}, usage.Counters{CPU: 2 * time.Second, Memory: -1}, true},
+		"no number":                 {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("max\n")}}, usage.Counters{CPU: 2 * time.Second, Memory: -1}, true},
+	}
+	alice, err := ident.ParseKey("alice", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, ok := counters(tt.files)(t.Context(), alice)
+			if diff := cmp.Diff(tt.want, got); diff != "" || ok != tt.ok {
+				t.Errorf("ok %v, counters (-want +got):\n%s", ok, diff)
+			}
+		})
+	}
+}
+
 // directory knows who is in which group, until it is down.
 type directory struct {
 	groups map[string]string // of one member each
@@ -64,13 +92,13 @@ func TestCullRules(t *testing.T) {
 			}
 			return nil, nil
 		}
-		r := &cullRules{unix: d, groups: hub, known: map[ident.User]knownPolicy{}, policies: cullPolicies(config.Cull{Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true,
-			Groups: map[string]config.CullGroup{"staff": {Idle: &eight}, "gpu": {Exempt: true}}})}
+		r := &cullRules{unix: d, groups: hub, known: map[ident.User]knownPolicy{}, policies: cullPolicies(config.Cull{Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: 2 * time.Hour, GPUAction: "restart",
+			Groups: map[string]config.CullGroup{"staff": {Idle: &eight, GPUIdle: &eight}, "gpu": {Exempt: true}}})}
 		for name, want := range map[string]cull.Policy{
-			"alice": {Idle: eight, Notice: time.Minute, MaxAgeBusy: true},
-			"dora":  {Idle: eight, Notice: time.Minute, MaxAgeBusy: true},
-			"bob":   {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, Exempt: true},
-			"carol": {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true},
+			"alice": {Idle: eight, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: eight, GPURestart: true},
+			"dora":  {Idle: eight, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: eight, GPURestart: true},
+			"bob":   {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, Exempt: true, GPUIdle: 2 * time.Hour, GPURestart: true},
+			"carol": {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: 2 * time.Hour, GPURestart: true},
 		} {
 			user, err := ident.ParseUser(name)
 			if err != nil {

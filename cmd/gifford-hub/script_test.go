@@ -53,6 +53,14 @@ func hub(ts *testscript.TestScript, _ bool, args []string) {
 	mux.HandleFunc("GET "+control.StatusPath, answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public","address":"0.0.0.0:443"},{"name":"api","address":"127.0.0.1:9091"}],"uptime":61.5,"draining":1}`))
 	mux.HandleFunc("GET "+control.DiskPath, answer(`{"file_systems":[{"path":"/cluster","free":1100000000000,"total":40000000000000,"low":true},{"path":"/var","free":5,"total":9}],`+
 		`"users":[{"user":"alice","measured":"2020-01-01T00:00:00Z","home":{"bytes":12345678901,"unread":2},"storage":{"bytes":400000}}]}`))
+	mux.HandleFunc("GET "+control.UsagePath, func(w http.ResponseWriter, r *http.Request) {
+		if q := r.URL.RawQuery; q == "month=2026-11&user=alice" || q == "" {
+			_, _ = w.Write([]byte(`[{"user":"alice","month":"2026-11","gpu_hours":1.5,"cpu_hours":0.0004,"memory_gib_hours":3,"server_hours":1234.56},` +
+				`{"user":"bob","month":"2026-10","gpu_hours":0.25,"cpu_hours":2,"memory_gib_hours":1,"server_hours":1}]`))
+			return
+		}
+		_, _ = w.Write([]byte(`[]`))
+	})
 	mux.HandleFunc("POST "+control.DiskPath, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusConflict)
 		_ = json.NewEncoder(w).Encode(control.Failure{Message: "bob may not have a server"})

@@ -32,6 +32,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/tlscert"
 	"github.com/gifford-lab/gifford-hub/agent/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/unitlog"
+	"github.com/gifford-lab/gifford-hub/agent/usage"
 )
 
 // jupyterHubVersion is the version of JupyterHub whose contract the hub keeps.
@@ -57,6 +58,7 @@ type instance struct {
 	servers   *servers.Manager
 	disk      *disk.Watch
 	gpus      *gpus.Desk
+	usage     *usage.Accountant
 	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS
 	notify    notifier
@@ -200,12 +202,19 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 	})
 	background.Go(func() { h.disk.Run(ctx) })
 	background.Go(func() { h.servers.Advance(ctx) })
+	background.Go(func() { h.usage.Run(ctx) })
 	if h.culler != nil {
 		background.Go(func() { h.culler.Run(ctx) })
 	}
 	if h.cert != nil {
 		background.Go(func() { h.cert.Watch(ctx) })
 	}
+}
+
+// changed tells who counts of a server's change of state.
+func (h *instance) changed(s servers.Server, from servers.State) {
+	h.metrics.Changed(s, from)
+	h.usage.Changed(s, from)
 }
 
 // loginConfig hands the settings on.
@@ -233,7 +242,7 @@ func (h *instance) manage() error {
 		Launcher: h.launcher, Images: sharedImages{imagekeeper.New(imagekeeper.DefaultSocket), h.log}, Router: h.proxy, Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
 		Devices: h.launcher, Memory: lineMemory{h.store}, Ends: h.announcedEnd,
 		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout, StopTimeout: h.cfg.Servers.StopTimeout,
-		Log: h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.metrics.Changed,
+		Log: h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.changed,
 	})
 	return err
 }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/usage"
+)
+
+// everyMonth is the value of --month for all of them.
+const everyMonth = "all"
+
+func (a *app) usageCommand() *cobra.Command {
+	var asJSON, asCSV bool
+	var month, user string
+	cmd := &cobra.Command{
+		Use:   "usage",
+		Short: "Show what users used in a month: GPU, processor and memory hours",
+		Long: `Shows by user what servers used in a calendar month (UTC), this month unless --month says
+otherwise. GPU hours count the time in which a server held a device, used or not: one for several
+servers counts by its places, one that is open to all does not count. CPU hours are time of
+processors in use, memory hours GiB in use, server hours the time in which servers ran. A deleted
+user's hours stay under the name. Only root may do it.`,
+		Example: `  sudo gifford-hub usage
+  sudo gifford-hub usage --month 2026-11 --user alice
+  sudo gifford-hub usage --month all --csv >usage.csv`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			wanted, err := wantedMonth(month, time.Now())
+			if err != nil {
+				return &usageError{err, cmd.CommandPath()}
+			}
+			var u ident.User
+			if user != "" {
+				if u, err = ident.ParseUser(user); err != nil {
+					return &usageError{err, cmd.CommandPath()}
+				}
+			}
+			if asJSON && asCSV {
+				return &usageError{errors.New("--json and --csv exclude each other"), cmd.CommandPath()}
+			}
+			all, err := a.hub().Usage(cmd.Context(), wanted, u)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(a.stdout, all)
+			}
+			hours := make([]usage.Hours, 0, len(all))
+			for _, v := range all {
+				hours = append(hours, usage.Hours(v))
+			}
+			if asCSV {
+				return usage.WriteCSV(a.stdout, hours)
+			}
+			return writeUsage(a.stdout, hours)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asCSV, "csv", false, "print CSV")
+	cmd.Flags().StringVar(&month, "month", "", "the month, such as 2026-11, or all (default this month)")
+	cmd.Flags().StringVar(&user, "user", "", "this user alone")
+	return cmd
+}
+
+// wantedMonth gives the month that is asked for; "" for all.
+func wantedMonth(flag string, now time.Time) (string, error) {
+	switch flag {
+	case "":
+		return now.UTC().Format(usage.MonthForm), nil
+	case everyMonth:
+		return "", nil
+	}
+	if _, err := time.Parse(usage.MonthForm, flag); err != nil {
+		return "", fmt.Errorf("--month %q is no month such as 2026-11, and not %q", flag, everyMonth)
+	}
+	return flag, nil
+}
+
+// writeUsage prints a table, and the sum where there is more than one line.
+func writeUsage(w io.Writer, all []usage.Hours) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "Nothing was used.")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tw, "MONTH\tUSER\tGPU HOURS\tCPU HOURS\tMEMORY GIB HOURS\tSERVER HOURS")
+	line := func(month, user string, h usage.Hours) {
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%9.1f\t%9.1f\t%16.1f\t%12.1f\n", month, user, h.GPU, h.CPU, h.Memory, h.Server)
+	}
+	for _, h := range all {
+		line(h.Month, h.User, h)
+	}
+	if len(all) > 1 {
+		line("", "TOTAL", usage.Total(all))
+	}
+	return tw.Flush()
+}
+
+// accounting makes what accounts for the servers.
+func (h *instance) accounting() (err error) {
+	h.usage, err = usage.New(usage.Config{Launcher: h.launcher, Records: h.store, Counters: counters(os.DirFS("/sys/fs/cgroup")), Log: h.log})
+	return err
+}
+
+// counters reads the counters of units below the cgroup file system (cgroup-v2: cpu.stat
+// and memory.current, which everybody may read). Without the memory controller, as on a
+// host with the hybrid hierarchy of cgroup-v1, there is no memory.current.
+func counters(cgroups fs.FS) func(context.Context, ident.Key) (usage.Counters, bool) {
+	processor := processorUse(cgroups)
+	return func(ctx context.Context, key ident.Key) (usage.Counters, bool) {
+		cpu, ok := processor(ctx, key)
+		if !ok {
+			return usage.Counters{}, false
+		}
+		memory, err := firstNumber(cgroups, path.Join(slice, key.Unit(), "memory.current"))
+		if err != nil {
+			memory = -1
+		}
+		return usage.Counters{CPU: cpu, Memory: memory}, true
+	}
+}
+
+// firstNumber reads a file that holds a number.
+func firstNumber(cgroups fs.FS, name string) (int64, error) {
+	f, err := cgroups.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	text, err := bufio.NewReader(f).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+}
