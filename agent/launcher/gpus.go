@@ -203,7 +203,7 @@ func row(d lease.Device, held []lease.Lease, rules *policy.Policy) launcherbus.G
 		Now: launcherbus.Load(f.Now), Hour: launcherbus.Load(f.Hour), Busiest: launcherbus.Load(f.Busiest)}
 	for _, l := range held {
 		if l.Holds(d.Device) {
-			g.Holders = append(g.Holders, launcherbus.Holder{Key: l.Key, Profile: l.Profile, Since: l.Since})
+			g.Holders = append(g.Holders, launcherbus.Holder{Key: l.Key, Profile: l.Profile, Since: l.Since, Processes: processesOf(l.Key, f.Processes)})
 		}
 	}
 	for _, p := range rules.Profiles {
@@ -217,6 +217,16 @@ func row(d lease.Device, held []lease.Lease, rules *policy.Policy) launcherbus.G
 		}
 	}
 	return g
+}
+
+// processesOf counts those of a server's unit.
+func processesOf(key ident.Key, all []gpu.Process) (n uint32) {
+	for _, p := range all {
+		if p.Unit == key.Unit() {
+			n++
+		}
+	}
+	return n
 }
 
 // stranger tells whether a process on a device is one of a server that does not hold it, or

@@ -272,7 +272,7 @@ func TestGPUs(t *testing.T) {
 	want := launcherbus.GPUs{
 		Devices: []launcherbus.GPU{
 			{Name: "lab.example/gpu=0", Model: "Big", Memory: 80 << 30, Sharing: launcherbus.Exclusive, Places: 1, Now: launcherbus.Load(load),
-				Holders: []launcherbus.Holder{{Key: h.key("alice", ""), Profile: "gpu"}}, Profiles: []string{"big", "gpu", "keeps"},
+				Holders: []launcherbus.Holder{{Key: h.key("alice", ""), Profile: "gpu", Processes: 1}}, Profiles: []string{"big", "gpu", "keeps"},
 				Strangers: []launcherbus.GPUProcess{{PID: 3, UID: 7, Unit: "jupyter-bob.service"}, {PID: 4, UID: 0, Unit: "jupyter-hub.service"}}},
 			{Name: "lab.example/gpu=1", Model: "Small", Memory: 8 << 30, Health: "hot", Sharing: launcherbus.Shared, Places: 3, Profiles: []string{"gpu", "keeps"}},
 			{Name: "lab.example/screen=all", Sharing: launcherbus.Open, Profiles: []string{"gpu", "keeps", "screen"}},
