@@ -33,6 +33,7 @@ type fleet struct {
 	resets  []string
 	steps   []servers.Progress
 	wait    servers.Wait
+	queues  bool // a start waits in the line
 	options []servers.Options
 }
 
@@ -73,6 +74,9 @@ func (f *fleet) Start(key ident.Key, profile string, o servers.Options) error {
 	f.options = append(f.options, o)
 	f.started = append(f.started, key.String()+" "+profile)
 	f.states[key.String()] = servers.Ready
+	if f.queues {
+		f.states[key.String()] = servers.Queued
+	}
 	return nil
 }
 
@@ -89,11 +93,15 @@ func (f *fleet) Stop(_ context.Context, key ident.Key) error {
 	return nil
 }
 
-func (f *fleet) Follow(_ context.Context, _ ident.Key, step func(servers.Progress) error) (bool, error) {
+func (f *fleet) Follow(ctx context.Context, _ ident.Key, step func(servers.Progress) error) (bool, error) {
 	for _, p := range f.steps {
 		if err := step(p); err != nil {
 			return true, err
 		}
+	}
+	if f.queues {
+		<-ctx.Done() // nothing more happens
+		return true, ctx.Err()
 	}
 	return true, nil
 }
@@ -366,6 +374,18 @@ func TestTokenEndsWithItsSession(t *testing.T) {
 		if status, body, _ := ask(t, srv, "GET", "/hub/api/user", "", "Authorization", "token "+session); status != want {
 			t.Errorf("token of %s: status %d, want %d: %s", session, status, want, body)
 		}
+	}
+}
+
+// TestStartThatWaits checks that the answer does not wait with a start in the line.
+func TestStartThatWaits(t *testing.T) {
+	srv, f, _ := serve(t)
+	f.queues, f.states = true, map[string]servers.State{}
+	f.steps = []servers.Progress{{Message: "Server requested"}, {Percent: 5, Message: "1st of 1 in line", Queued: true}}
+	began := time.Now()
+	status, text, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", `{"profile":"gpu"}`, "X-Test-User", "alice")
+	if took := time.Since(began); status != 202 || took > slowSpawn/2 {
+		t.Errorf("status %d after %v: %s", status, took, text)
 	}
 }
 

@@ -216,14 +216,6 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 	return m, nil
 }
 
-// devices gives the devices that a server holds.
-func (a *API) devices(ctx context.Context, s servers.Server) []string {
-	if a.cfg.Devices == nil || !s.State.Active() {
-		return nil
-	}
-	return a.cfg.Devices(ctx, s.Key)
-}
-
 // announcedEnd tells when a server will be stopped, or started again without its GPU.
 func announcedEnd(n cull.Notice) map[string]any {
 	end := map[string]any{"at": stamp(n.At), "reason": n.Reason}
@@ -234,6 +226,14 @@ func announcedEnd(n cull.Notice) map[string]any {
 		}
 	}
 	return end
+}
+
+// devices gives the devices that a server holds.
+func (a *API) devices(ctx context.Context, s servers.Server) []string {
+	if a.cfg.Devices == nil || !s.State.Active() {
+		return nil
+	}
+	return a.cfg.Devices(ctx, s.Key)
 }
 
 // options gives what the server was, or will be, started with.

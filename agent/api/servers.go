@@ -340,12 +340,20 @@ func (a *API) rename(c Caller, w http.ResponseWriter, r *http.Request, rec store
 	return a.writeServer(c, w, r, http.StatusOK, key)
 }
 
+// errQueued ends the wait for a start that waits in the line: that takes longer.
+var errQueued = errors.New("in the line")
+
 // awaitStart answers 201 when the server gets ready soon, 202 when it takes longer and
 // 500 with the reason when it fails.
 func (a *API) awaitStart(w http.ResponseWriter, r *http.Request, key ident.Key) error {
 	ctx, cancel := context.WithTimeout(r.Context(), slowSpawn)
 	defer cancel()
-	_, _ = a.cfg.Servers.Follow(ctx, key, func(servers.Progress) error { return nil })
+	_, _ = a.cfg.Servers.Follow(ctx, key, func(p servers.Progress) error {
+		if p.Queued {
+			return errQueued
+		}
+		return nil
+	})
 	s := a.cfg.Servers.Get(key)
 	switch {
 	case s.State == servers.Ready:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
@@ -38,6 +39,7 @@ type Result struct {
 // launcher is the client of the launcher's D-Bus interface, as much of it as is tested.
 type launcher interface {
 	Profiles(ctx context.Context) ([]launcherbus.Profile, error)
+	GPUs(ctx context.Context) (launcherbus.GPUs, error)
 }
 
 // keeper is the client of the image keeper, as much of it as is tested.
@@ -56,6 +58,10 @@ type Config struct {
 	LauncherError error
 	// Keeper asks the image keeper. Required.
 	Keeper keeper
+	// GPUs reads the CDI specifications, and GPUState what gifford-gpus wrote of their
+	// devices. Required.
+	GPUs     func() gpu.Inventory
+	GPUState func() (gpu.State, error)
 	// LoadSettings reads hub.toml. Required.
 	LoadSettings func() (*config.Config, error)
 	// LoadPolicy reads launcher.toml. Required.
@@ -128,6 +134,7 @@ func table() []check {
 		{"settings", "the hub does not start with settings that are wrong", settings},
 		{"policy", "the launcher refuses every start without a policy that it can read", policyFile},
 		{"launcher", "the hub starts nothing itself: it asks the launcher over the system bus", launcherAnswers},
+		{"gpus", "a profile lends the devices of CDI specifications, which its member must be able to open", gpus},
 		{"access", "only people whom a rule lets in may sign in", access},
 		{"certificate", "browsers refuse a certificate that has ended or has another name", certificate},
 		{"provider", "people sign in at the provider", provider},

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
@@ -82,7 +83,11 @@ func (f *fake) Fetch(_ context.Context, url string) ([]byte, error) {
 type bus struct {
 	profiles []launcherbus.Profile
 	err      error
+	gpus     launcherbus.GPUs
+	gpusErr  error
 }
+
+func (b *bus) GPUs(context.Context) (launcherbus.GPUs, error) { return b.gpus, b.gpusErr }
 
 func (b *bus) Profiles(context.Context) ([]launcherbus.Profile, error) { return b.profiles, b.err }
 
@@ -150,6 +155,8 @@ func goodConfig(t *testing.T, h *fake) Config {
 		Launcher:     &bus{profiles: []launcherbus.Profile{{Name: "lab"}}},
 		LoadSettings: loader(t, ""),
 		Keeper:       store{},
+		GPUs:         func() gpu.Inventory { return gpu.Inventory{} },
+		GPUState:     func() (gpu.State, error) { return gpu.State{}, nil },
 		LoadPolicy: func() (*policy.Policy, error) {
 			return &policy.Policy{Host: policy.Host{Cluster: "/cluster", Home: "/cluster/{user}", UnixGroups: []string{"cgs"}}, Images: policy.Images{Share: true}}, nil
 		},

@@ -29,5 +29,6 @@ type host interface {
 type File struct {
 	Mode  fs.FileMode
 	Owner string // user name, or the number when there is none
+	Group string // group name, or the number when there is none
 	Caps  bool   // has file capabilities
 }

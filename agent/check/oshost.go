@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -48,7 +47,7 @@ func (*OS) Stat(path string) (File, error) {
 	}
 	f := File{Mode: info.Mode()}
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		f.Owner = owner(s.Uid)
+		f.Owner, f.Group = name("passwd", s.Uid), name("group", s.Gid)
 	}
 	n, err := unix.Getxattr(path, "security.capability", nil)
 	f.Caps = err == nil && n > 0
@@ -61,17 +60,15 @@ func (*OS) Free(path string) (free, total int64, err error) {
 	return f.Free, f.Total, err
 }
 
-// owner asks getent first: this program itself sees only /etc/passwd.
-func owner(uid uint32) string {
-	id := strconv.FormatUint(uint64(uid), 10)
-	if out, err := exec.Command("getent", "passwd", id).Output(); err == nil {
+// name asks getent, since this program itself sees only files in /etc. It gives the number
+// of what has no name.
+func name(database string, id uint32) string {
+	number := strconv.FormatUint(uint64(id), 10)
+	if out, err := exec.Command("getent", database, number).Output(); err == nil {
 		name, _, _ := strings.Cut(string(out), ":")
 		return name
 	}
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
-	}
-	return id
+	return number
 }
 
 // Run runs a program for at most ten seconds, in the C locale.

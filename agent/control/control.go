@@ -24,8 +24,8 @@ const (
 	StatusPath  = "/status"        // GET: Status
 	BackupPath  = "/backup"        // GET: the database, a consistent copy
 	DiskPath    = "/disk"          // GET: Disk; POST DiskRequest: DiskUser, when it is measured
-	GPUsPath    = "/gpus"          // GET: GPUs
 	UsagePath   = "/usage"         // GET ?month=2026-11&user=alice, each optional: []Usage
+	GPUsPath    = "/gpus"          // GET: GPUs
 	TokenPath   = "/token"         // POST TokenRequest: TokenAnswer
 )
 

@@ -20,6 +20,7 @@ type Broken struct{ File, Reason string }
 type Inventory struct {
 	Devices []Device // by kind and the natural order of their names
 	Broken  []Broken // by file
+	Specs   []Spec   // those that can be used, by folder and file
 }
 
 // State is what gifford-gpus knows of the devices, its file's content.

@@ -63,7 +63,7 @@ func TestRead(t *testing.T) {
 			[]string{"nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0", "nvidia.com/gpu=0:1 /dev/nvidia-caps/nvidia-cap4 /dev/nvidia0"}},
 		"instance and its GPU": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3")},
 			[]string{"nvidia.com/gpu=0 /dev/nvidia0", "nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0"}},
-		"other vendor, JSON": {map[string]string{"a.json": `{"cdiVersion":"0.6.0","kind":"amd.com/gpu","devices":[{"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/kfd"},{"path":"/dev/dri/x","hostPath":"/dev/dri/renderD128"}]}}]}`},
+		"other vendor, JSON": {map[string]string{"a.json": `{"cdiVersion":"0.6.0","kind":"amd.com/gpu","devices":[{"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/kfd"},{"path":"/dev/dri/renderD128","hostPath":"/dev/dri/renderD128"}]}}]}`},
 			[]string{"amd.com/gpu=0 /dev/dri/renderD128"}},
 		"no nodes": {map[string]string{"a.yaml": spec("lab.example/licence", "a", "b")}, []string{"lab.example/licence=a", "lab.example/licence=b"}},
 	}

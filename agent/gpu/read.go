@@ -28,7 +28,8 @@ func Read(dirs ...string) Inventory {
 	var inv Inventory
 	found := map[string]entry{}
 	for priority, dir := range dirs {
-		inv.Broken = append(inv.Broken, readFolder(dir, priority, found)...)
+		specs, bad := readFolder(dir, priority, found)
+		inv.Specs, inv.Broken = append(inv.Specs, specs...), append(inv.Broken, bad...)
 	}
 	var all []Device
 	for name, e := range found {
@@ -51,12 +52,12 @@ type entry struct {
 }
 
 // readFolder adds the devices of a folder, which replace those of folders before.
-func readFolder(dir string, priority int, found map[string]entry) (bad []Broken) {
+func readFolder(dir string, priority int, found map[string]entry) (good []Spec, bad []Broken) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	} else if err != nil {
-		return []Broken{{dir, "cannot be read: " + oneLine(err)}}
+		return nil, []Broken{{dir, "cannot be read: " + oneLine(err)}}
 	}
 	for _, f := range files {
 		file := filepath.Join(dir, f.Name())
@@ -68,9 +69,10 @@ func readFolder(dir string, priority int, found map[string]entry) (bad []Broken)
 			bad = append(bad, Broken{file, oneLine(err)})
 			continue
 		}
+		good = append(good, newSpec(spec, file))
 		bad = append(bad, enter(spec, file, priority, found)...)
 	}
-	return bad
+	return good, bad
 }
 
 // enter adds the devices of one specification.
@@ -108,6 +110,9 @@ func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 	spec, err = cdi.ReadSpec(file, priority)
 	if err == nil && spec == nil {
 		err = errors.New("it is gone")
+	}
+	if err == nil {
+		err = unsafe(spec)
 	}
 	return spec, err
 }

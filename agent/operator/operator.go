@@ -55,10 +55,10 @@ type Config struct {
 	Tokens *tokens.Issuer
 	// Disk knows what members' files take.
 	Disk disks
-	// GPUs knows the host's GPUs.
-	GPUs devices
 	// Usage gives what users used.
 	Usage func(ctx context.Context, q store.UsageQuery) ([]store.Spent, error)
+	// GPUs knows the host's GPUs.
+	GPUs devices
 	// Draining counts older processes that still serve open connections.
 	Draining func() int
 	Log      *slog.Logger
@@ -91,8 +91,8 @@ func (o *Operator) Handler() http.Handler {
 		{"POST " + control.TokenPath, o.token},
 		{"GET " + control.DiskPath, o.disk},
 		{"POST " + control.DiskPath, o.measure},
-		{"GET " + control.GPUsPath, o.gpus},
 		{"GET " + control.UsagePath, o.usage},
+		{"GET " + control.GPUsPath, o.gpus},
 	} {
 		mux.Handle(route.pattern, o.serve(route.handler))
 	}

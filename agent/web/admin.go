@@ -34,8 +34,8 @@ type adminBody struct {
 	Add    addUsersForm
 	Groups bool // the page of groups is there for the person
 	Images bool // and that of images
-	GPUs   bool // and that of GPUs
 	Hours  bool // and that of what users used
+	GPUs   bool // and that of GPUs
 	Disk   bool // the table has columns for what files take
 	Low    []lowView
 }
@@ -90,7 +90,7 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 		return err
 	}
 	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers), Add: add, Groups: m.scopes.Has(scopes.ListGroups),
-		Images: m.Admin, GPUs: m.Admin && s.anyGPUs(r.Context()), Hours: m.Admin, Disk: s.cfg.Disk != nil, Low: s.low(m)}
+		Images: m.Admin, Hours: m.Admin, GPUs: m.Admin && s.anyGPUs(r.Context()), Disk: s.cfg.Disk != nil, Low: s.low(m)}
 	for _, o := range sorts {
 		body.Sorts = append(body.Sorts, sortChoice{o.value, o.label, o.value == q.Sort})
 	}

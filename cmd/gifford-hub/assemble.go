@@ -221,7 +221,7 @@ func (h *instance) operator() *operator.Operator {
 		}
 	}
 	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, GPUs: h.gpus, Usage: h.store.Usage, Draining: olderProcesses, Older: h.older, Log: h.log})
+		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, Usage: h.store.Usage, GPUs: h.gpus, Draining: olderProcesses, Older: h.older, Log: h.log})
 }
 
 // audit writes down what somebody does with what is not their own.

@@ -132,7 +132,7 @@ that runs rootless Podman as that member. systemd starts the hub itself with
 	root.PersistentFlags().StringVar(&a.socket, "socket", control.DefaultSocket, "the running hub's control socket")
 	root.PersistentFlags().StringVar(&a.imagesSocket, "images-socket", imagekeeper.DefaultSocket, "the image keeper's control socket")
 	root.AddCommand(a.serveCommand(), a.checkCommand(), a.configCommand(), a.serversCommand(), a.imagesCommand(), a.servicesCommand(),
-		a.reloadCommand(), a.statusCommand(), a.backupCommand(), a.diskCommand(), a.gpusCommand(), a.usageCommand(), a.tokenCommand(), a.versionCommand(), a.docsCommand())
+		a.reloadCommand(), a.statusCommand(), a.backupCommand(), a.diskCommand(), a.usageCommand(), a.gpusCommand(), a.tokenCommand(), a.versionCommand(), a.docsCommand())
 	return root
 }
 

@@ -57,8 +57,8 @@ type instance struct {
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
 	disk      *disk.Watch
-	gpus      *gpus.Desk
 	usage     *usage.Accountant
+	gpus      *gpus.Desk
 	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS
 	notify    notifier
@@ -201,8 +201,8 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 		}
 	})
 	background.Go(func() { h.disk.Run(ctx) })
-	background.Go(func() { h.servers.Advance(ctx) })
 	background.Go(func() { h.usage.Run(ctx) })
+	background.Go(func() { h.servers.Advance(ctx) })
 	if h.culler != nil {
 		background.Go(func() { h.culler.Run(ctx) })
 	}
