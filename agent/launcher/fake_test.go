@@ -36,6 +36,7 @@ type host struct {
 	seen   []string        // credentials' content at the start
 	events []launcherbus.Event
 	reset  []string
+	slow   int           // how often an ended unit is seen before systemd forgets it
 	wait   chan struct{} // if set, start jobs wait for it
 	// For random lives: results of single units' start jobs, instead of result; those whose
 	// start stays in the queue; and what is called for each event.
@@ -178,7 +179,7 @@ func (h *host) change(ctx context.Context, name string, s systemd.State) {
 	h.mu.Lock()
 	h.units[name] = s
 	delete(h.queued, name)
-	if s == systemd.Inactive {
+	if s == systemd.Inactive && h.slow == 0 {
 		delete(h.units, name)
 	}
 	h.mu.Unlock()
@@ -206,7 +207,13 @@ func (h *host) Get(_ context.Context, name string) (systemd.Unit, error) {
 	if h.units[name] == "" {
 		return systemd.Unit{}, systemd.ErrNotLoaded
 	}
-	return systemd.Unit{Name: name, State: h.units[name], Environment: h.env[name], Queued: h.queued[name]}, nil
+	u := systemd.Unit{Name: name, State: h.units[name], Environment: h.env[name], Queued: h.queued[name]}
+	if u.State == systemd.Inactive && !u.Queued {
+		if h.slow--; h.slow == 0 {
+			delete(h.units, name)
+		}
+	}
+	return u, nil
 }
 
 func (h *host) List(ctx context.Context, _ string) ([]systemd.Unit, error) {

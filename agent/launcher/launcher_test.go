@@ -355,3 +355,25 @@ func TestStopWhileStarting(t *testing.T) {
 		t.Errorf("start: %v", err)
 	}
 }
+
+// TestStartAfterStop starts a server that has ended just now, whose unit systemd has not
+// forgotten yet.
+func TestStartAfterStop(t *testing.T) {
+	h := newHost(t)
+	k := h.key("alice", "")
+	start := func() {
+		t.Helper()
+		if err := h.l.Start(t.Context(), launcherbus.StartRequest{Key: k}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start()
+	h.slow = 3
+	if err := h.l.Stop(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	start()
+	if h.slow != 0 || h.states() != "alice running, alice stopped, alice running" {
+		t.Errorf("seen %d times less, %s", h.slow, h.states())
+	}
+}

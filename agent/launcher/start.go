@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	prepareTime = time.Minute      // for all before systemd has the job: name service, network file system, user manager
-	endingTime  = 5 * time.Second  // from a job's result to the unit's end being told
+	prepareTime = time.Minute     // for all before systemd has the job: name service, network file system, user manager
+	endingTime  = 5 * time.Second // from a job's result to the unit's end being told, and to its being forgotten
+	forgetEvery = 50 * time.Millisecond
 	resetTime   = 6 * time.Minute  // for the unit that removes a kept container
 	stopMargin  = 30 * time.Second // for ExecStopPost, on top of the unit's own time-outs
 )
@@ -90,7 +91,7 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 		// the next unit.
 		waitEnd(ctx, s)
 	}
-	u, err := l.cfg.Units.Get(ctx, key.Unit())
+	u, err := l.forgotten(ctx, key)
 	switch _, ours := unit.ReadMetadata(u.Name, u.Environment); {
 	case errors.Is(err, systemd.ErrNotLoaded):
 		return nil
@@ -100,6 +101,22 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 		return fail(launcherbus.AlreadyExists, "unit %q exists already", key.Unit())
 	}
 	return l.cfg.Manager.ResetFailed(ctx, key.Unit())
+}
+
+// forgotten gives the unit when systemd has forgotten it, should it have ended just now: it
+// takes no other of the name as long as what the end starts (OnSuccess=) is on its way.
+func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, error) {
+	for end := time.Now().Add(endingTime); ; {
+		u, err := l.cfg.Units.Get(ctx, key.Unit())
+		if _, ours := unit.ReadMetadata(u.Name, u.Environment); err != nil || !ours || u.State != systemd.Inactive || u.Queued || time.Now().After(end) {
+			return u, err
+		}
+		select {
+		case <-ctx.Done():
+			return u, ctx.Err()
+		case <-time.After(forgetEvery):
+		}
+	}
 }
 
 // prepare makes what the unit needs on the host.

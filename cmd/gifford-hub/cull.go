@@ -38,8 +38,8 @@ func (h *instance) culling(unix memberships) (*cull.Culler, error) {
 		Servers: h.servers, Policy: rules.policy, OnCull: h.metrics.Culled, Every: c.Every, Log: h.log, Traffic: h.proxy.Activity, Touch: h.touch,
 		Usage: processorUse(os.DirFS("/sys/fs/cgroup")), BusyCPU: float64(c.BusyCPU) / 100,
 		GPUs: h.launcher.GPUs, BusyGPU: float64(c.BusyGPU) / 100, Memory: h.store,
-		StartWithoutGPUs: func(key ident.Key, profile string) error {
-			return h.servers.Start(key, profile, servers.Options{WithoutGPUs: true})
+		StartWithoutGPUs: func(k ident.Key, profile string) error {
+			return h.servers.Start(k, profile, servers.Options{WithoutGPUs: true})
 		},
 		Ask: cull.Jupyter{Tokens: h.store, Dial: proxy.Dial, Prefix: env.Prefix, Connected: c.Connected,
 			Route: func(key ident.Key) (string, uint32, bool) {

@@ -147,6 +147,23 @@ func (h *hub) stopped(t *testing.T, user, server string) {
 	})
 }
 
+// start starts a user's server and waits until it answers. One that is still ending, after
+// another test, is waited for.
+func (h *hub) start(t *testing.T, user string) {
+	t.Helper()
+	var last answer
+	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		last = h.do(t, user, "POST", "/users/"+user+"/server", "")
+		if last.status == 201 || last.status == 202 {
+			break
+		}
+		if last.status != 400 || time.Since(begun) > 90*time.Second {
+			t.Fatalf("%s's server does not start: %s", user, last)
+		}
+	}
+	h.ready(t, user, "")
+}
+
 // ready waits until a server answers.
 func (h *hub) ready(t *testing.T, user, server string) {
 	t.Helper()

@@ -365,8 +365,7 @@ func TestNamedServer(t *testing.T) {
 // TestShares shares alice's server with bob and takes it back.
 func TestShares(t *testing.T) {
 	h := open(t)
-	h.do(t, "alice", "POST", "/users/alice/server", "") // JupyterHub shares only servers that were started once
-	h.ready(t, "alice", "")
+	h.start(t, "alice") // JupyterHub shares only servers that were started once
 	defer h.do(t, "alice", "DELETE", "/users/alice/server", "")
 	if a := h.do(t, "alice", "POST", "/shares/alice/", `{"user":"bob"}`); a.status != 403 {
 		t.Errorf("alice shares without the scope: %s", a)
@@ -431,8 +430,7 @@ func TestShares(t *testing.T) {
 // TestShareCodes makes and revokes codes.
 func TestShareCodes(t *testing.T) {
 	h := open(t)
-	h.do(t, "alice", "POST", "/users/alice/server", "")
-	h.ready(t, "alice", "")
+	h.start(t, "alice")
 	defer h.do(t, "alice", "DELETE", "/users/alice/server", "")
 	for _, body := range []string{`{"expires_in":59}`, `{"expires_in":31536001}`, `{"expires_in":"x"}`, `{"x":1}`} {
 		if a := h.do(t, "admin", "POST", "/share-codes/alice/", body); a.status != 400 {
