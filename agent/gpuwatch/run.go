@@ -81,8 +81,8 @@ func (r *runner) run(ctx context.Context, name string, args ...string) ([]byte, 
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		defer r.end(name)
 		out, err := output(ctx, path, args...)
+		r.end(name)
 		answers <- answer{out, err}
 	}()
 	select {
