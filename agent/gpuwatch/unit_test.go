@@ -19,7 +19,8 @@ func TestUnit(t *testing.T) {
 			set[key] = value
 		}
 	}
-	// ProtectClock= implies DeviceAllow=, which closes all other devices (systemd before 253).
+	// ProtectClock= implied DeviceAllow=, which closes all other devices, before systemd 252.7
+	// (github.com/systemd/systemd/issues/18142).
 	for _, key := range []string{"PrivateDevices", "DeviceAllow", "DevicePolicy", "ProtectClock", "PrivateUsers", "ProcSubset", "PrivatePIDs", "MemoryDenyWriteExecute"} {
 		if value, ok := set[key]; ok {
 			t.Errorf("%s=%s", key, value)
