@@ -1,6 +1,7 @@
 package gpuwatch
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"strconv"
@@ -23,16 +24,8 @@ type (
 		Memory nvidiaMemory `xml:"fb_memory_usage"`
 		Busy   string       `xml:"utilization>gpu_util"`
 		MIG    []nvidiaMIG  `xml:"mig_devices>mig_device"`
-		// Errors that could not be corrected since the driver was loaded; the second is the name
-		// before Ampere.
-		ECC struct {
-			SRAM   string `xml:"sram_uncorrectable"`
-			SRAM2  string `xml:"sram_uncorrectable_parity"`
-			SRAM3  string `xml:"sram_uncorrectable_secded"`
-			DRAM   string `xml:"dram_uncorrectable"`
-			Double string `xml:"double_bit>total"`
-		} `xml:"ecc_errors>volatile"`
-		Rows struct {
+		ECC    nvidiaECC    `xml:"ecc_errors>volatile"`
+		Rows   struct {
 			Pending string `xml:"remapped_row_pending"`
 			Failure string `xml:"remapped_row_failure"`
 		} `xml:"remapped_rows"`
@@ -44,11 +37,21 @@ type (
 		Total string `xml:"total"`
 		Used  string `xml:"used"`
 	}
+	// Errors that could not be corrected since the driver was loaded, by the names of Ampere,
+	// of drivers since 530, and of what was before Ampere.
+	nvidiaECC struct {
+		SRAM   string `xml:"sram_uncorrectable"`
+		Parity string `xml:"sram_uncorrectable_parity"`
+		SECDED string `xml:"sram_uncorrectable_secded"`
+		DRAM   string `xml:"dram_uncorrectable"`
+		Double string `xml:"double_bit>total"`
+	}
 	nvidiaMIG struct {
 		Index    string       `xml:"index"`
 		GPU      string       `xml:"gpu_instance_id"`
 		Instance string       `xml:"compute_instance_id"`
 		Memory   nvidiaMemory `xml:"fb_memory_usage"`
+		ECC      nvidiaECC    `xml:"ecc_error_count>volatile_count"`
 		UUID     string       `xml:"uuid"`
 	}
 	nvidiaProcess struct {
@@ -61,17 +64,21 @@ type (
 
 // readNVIDIA understands nvidia-smi.
 func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
+	document, err := harmless(output)
+	if err != nil {
+		return nil, err
+	}
 	var log nvidiaLog
-	if err := xml.Unmarshal(output, &log); err != nil {
+	if err := xml.Unmarshal(document, &log); err != nil {
 		return nil, fmt.Errorf("cannot understand nvidia-smi: %w", err)
 	}
 	var all []gpu.Facts
 	for index, g := range log.GPUs {
 		minor, err := strconv.ParseUint(strings.TrimSpace(g.Minor), 10, 16)
 		if err != nil {
-			continue // a GPU that is lost has no number, and so no device
+			continue // one that is lost may have no number: lostNVIDIA names it by its device
 		}
-		f := gpu.Facts{Node: fmt.Sprintf("/dev/nvidia%d", minor), UUID: oneLine(g.UUID), Model: oneLine(g.Model), Health: g.health(), Memory: nvidiaBytes(g.Memory.Total)}
+		f := gpu.Facts{Node: fmt.Sprintf("/dev/nvidia%d", minor), UUID: oneLine(known(g.UUID)), Model: oneLine(known(g.Model)), Health: g.health(), Memory: nvidiaBytes(g.Memory.Total)}
 		f.Now = nvidiaLoad(g.Busy, g.Memory.Used)
 		for _, p := range g.Processes {
 			f.Processes = append(f.Processes, gpu.Process{PID: p.PID, Memory: nvidiaBytes(p.Used)})
@@ -86,7 +93,7 @@ func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
 
 // instance is a part of a GPU. The tool does not tell how busy it is.
 func (g nvidiaGPU) instance(whole gpu.Facts, index int, m nvidiaMIG) gpu.Facts {
-	f := gpu.Facts{Node: whole.Node, Part: fmt.Sprintf("%d:%s", index, oneLine(m.Index)), UUID: oneLine(m.UUID), Model: whole.Model + " (instance)", Health: whole.Health,
+	f := gpu.Facts{Node: whole.Node, Part: fmt.Sprintf("%d:%s", index, oneLine(m.Index)), UUID: oneLine(known(m.UUID)), Model: whole.Model + " (instance)", Health: cmp.Or(whole.Health, m.ECC.health()),
 		Memory: nvidiaBytes(m.Memory.Total)}
 	for _, p := range g.Processes {
 		if p.GPU == m.GPU && p.Instance == m.Instance {
@@ -94,40 +101,6 @@ func (g nvidiaGPU) instance(whole gpu.Facts, index int, m nvidiaMIG) gpu.Facts {
 		}
 	}
 	return f
-}
-
-// health says what is wrong with a GPU, for people.
-func (g nvidiaGPU) health() string {
-	yes := func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), "yes") }
-	some := func(list ...string) bool {
-		for _, s := range list {
-			if n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64); err == nil && n > 0 {
-				return true
-			}
-		}
-		return false
-	}
-	recovery := strings.TrimSpace(g.Recovery)
-	switch {
-	case strings.Contains(g.Busy+g.Memory.Used+g.Memory.Total, "ERR!"):
-		return "the driver cannot talk to it (ERR!)"
-	case yes(g.Reset), recovery != "" && recovery != "None" && recovery != "N/A":
-		return "it must be reset" + words(": the driver asks for ", recovery)
-	case yes(g.Rows.Failure):
-		return "its memory has failed (row remapping failure): it must be replaced"
-	case some(g.ECC.SRAM, g.ECC.SRAM2, g.ECC.SRAM3, g.ECC.DRAM, g.ECC.Double):
-		return "its memory had errors that could not be corrected: it must be reset"
-	case yes(g.Rows.Pending):
-		return "memory rows wait to be remapped: it must be reset"
-	}
-	return ""
-}
-
-func words(before, text string) string {
-	if text = oneLine(text); text == "" || text == "None" || text == "N/A" {
-		return ""
-	}
-	return before + text
 }
 
 // nvidiaLoad reads "12 %" and "34 MiB"; "N/A" is not known.
@@ -141,7 +114,7 @@ func nvidiaLoad(busy, used string) gpu.Load {
 
 func nvidiaBytes(text string) uint64 {
 	number, unit, _ := strings.Cut(strings.TrimSpace(text), " ")
-	n, err := strconv.ParseUint(number, 10, 40)
+	n, err := strconv.ParseUint(number, 10, 32)
 	factor, ok := map[string]uint64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
 	if err != nil || !ok {
 		return 0

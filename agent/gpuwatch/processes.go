@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 )
@@ -17,10 +17,9 @@ type processes string
 // one that is gone, or hidden, the number stays.
 func (p processes) describe(q gpu.Process) gpu.Process {
 	dir := filepath.Join(string(p), fmt.Sprint(q.PID))
-	if info, err := os.Stat(dir); err == nil {
-		if s, ok := info.Sys().(*syscall.Stat_t); ok {
-			q.UID = s.Uid
-		}
+	// Who owns the folder does not tell: root does, of a process that cannot be traced.
+	if status, err := os.ReadFile(filepath.Join(dir, "status")); err == nil {
+		q.UID = uidOf(string(status))
 	}
 	if comm, err := os.ReadFile(filepath.Join(dir, "comm")); err == nil {
 		q.Command = oneLine(string(comm))
@@ -32,7 +31,7 @@ func (p processes) describe(q gpu.Process) gpu.Process {
 }
 
 // unitOf gives the system unit of a control group, as proc(5)'s cgroup file has it: the
-// innermost service or scope of the system's manager. What lies below a delegated unit is
+// outermost service or scope. What lies below a delegated unit is
 // the unit's own matter.
 func unitOf(text string) string {
 	for line := range strings.Lines(text) {
@@ -47,4 +46,16 @@ func unitOf(text string) string {
 		}
 	}
 	return ""
+}
+
+// uidOf reads the real user of a process: "Uid:", real, effective, saved, file system's.
+// Its name stands before and has no line end (proc(5) escapes it).
+func uidOf(status string) uint32 {
+	for line := range strings.Lines(status) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "Uid:" {
+			uid, _ := strconv.ParseUint(fields[1], 10, 32)
+			return uint32(uid)
+		}
+	}
+	return 0
 }

@@ -1,6 +1,7 @@
 package gpuwatch
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +13,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 )
 
+const maxCards = 64 // as many minors of render nodes as there are (Linux, drm_drv.c)
+
 // readROCm understands rocm-smi of ROCm 5 and 6, whose keys differ in their letters' case
 // and in words in brackets.
 func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
@@ -19,23 +22,28 @@ func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 	if start < 0 {
 		return nil, fmt.Errorf("cannot understand rocm-smi: %s", oneLine(string(output)))
 	}
-	var raw map[string]map[string]string
-	if err := json.Unmarshal(output[start:], &raw); err != nil {
+	var raw map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(output[start:]))
+	decoder.UseNumber() // bytes are not to be rounded
+	if err := decoder.Decode(&raw); err != nil {
 		return nil, fmt.Errorf("cannot understand rocm-smi: %w", err)
 	}
 	var all []gpu.Facts
-	for _, card := range slices.Sorted(maps.Keys(raw)) {
-		keys := lower(raw[card])
+	for number := range maxCards {
+		keys := lower(raw[fmt.Sprintf("card%d", number)])
 		node := renderNode(sys, keys["pci bus"])
-		if !strings.HasPrefix(card, "card") || node == "" {
+		if node == "" {
 			continue // nothing tells which device it is
 		}
-		f := gpu.Facts{Node: node, UUID: oneLine(known(keys["unique id"])),
-			Model: oneLine(first(keys, "card series", "card model", "card sku")), Memory: number64(keys["vram total memory (b)"])}
-		if busy, err := strconv.ParseFloat(strings.TrimSuffix(keys["gpu use (%)"], "%"), 64); err == nil && busy >= 0 && busy <= 100 {
+		f := gpu.Facts{Node: node, UUID: oneLine(first(keys, "unique id")),
+			Model: oneLine(first(keys, "card series", "card model", "device name", "card sku")), Memory: number64(keys["vram total memory (b)"])}
+		if busy, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(keys["gpu use (%)"], "%")), 64); err == nil && busy >= 0 && busy <= 100 {
 			f.Now = gpu.Load{Known: true, Busy: busy / 100, Memory: number64(keys["vram total used memory (b)"])}
 		}
 		all = append(all, f)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("rocm-smi tells of no GPU: %s", oneLine(string(output[:min(len(output), 2000)])))
 	}
 	addROCmProcesses(all, raw["system"])
 	return all, nil
@@ -55,26 +63,43 @@ func renderNode(sys, bus string) string {
 }
 
 // addROCmProcesses reads "PID1234": "python, 1, 104857600, 0, 0": name, number of GPUs,
-// memory, and what does not count here. Which GPUs they are is not told, so a process is
-// named where there is one GPU alone.
-func addROCmProcesses(all []gpu.Facts, system map[string]string) {
-	if len(all) != 1 {
+// memory, and two that do not count here. The name may have commas, which its owner
+// chooses, so the fields are counted from the end. Which GPUs they are is not told, so a
+// process is named where there is one GPU alone.
+func addROCmProcesses(all []gpu.Facts, system any) {
+	told, ok := system.(map[string]any)
+	if !ok || len(all) != 1 {
 		return
 	}
-	for _, key := range slices.Sorted(maps.Keys(system)) {
-		pid, err := strconv.ParseUint(strings.TrimPrefix(key, "PID"), 10, 32)
-		fields := strings.Split(system[key], ",")
-		if err != nil || !strings.HasPrefix(key, "PID") || len(fields) < 3 || strings.TrimSpace(fields[1]) == "0" {
+	for _, key := range slices.Sorted(maps.Keys(told)) {
+		id, isPID := strings.CutPrefix(key, "PID")
+		pid, err := strconv.ParseUint(strings.TrimSpace(id), 10, 32)
+		fields := strings.Split(fmt.Sprint(told[key]), ",")
+		n := len(fields)
+		if !isPID || err != nil || n < 5 || number64(strings.TrimSpace(fields[n-4])) == 0 {
 			continue
 		}
-		all[0].Processes = append(all[0].Processes, gpu.Process{PID: uint32(pid), Command: oneLine(fields[0]), Memory: number64(strings.TrimSpace(fields[2]))})
+		name := oneLine(strings.Join(fields[:n-4], ","))
+		all[0].Processes = append(all[0].Processes, gpu.Process{PID: uint32(pid), Command: name, Memory: number64(strings.TrimSpace(fields[n-3]))})
 	}
 }
 
-func lower(m map[string]string) map[string]string {
+// lower gives the keys and values of a card as ROCm 5 and 6 both have them: the former
+// write all values as texts.
+func lower(card any) map[string]string {
+	m, ok := card.(map[string]any)
+	if !ok {
+		return nil
+	}
 	out := map[string]string{}
 	for k, v := range m {
-		out[strings.ToLower(strings.TrimSpace(k))] = strings.TrimSpace(v)
+		text, ok := v.(string)
+		if n, isNumber := v.(json.Number); isNumber {
+			text, ok = n.String(), true
+		}
+		if ok {
+			out[strings.ToLower(strings.TrimSpace(k))] = strings.TrimSpace(text)
+		}
 	}
 	return out
 }
@@ -90,7 +115,8 @@ func first(keys map[string]string, names ...string) string {
 }
 
 func known(v string) string {
-	if strings.EqualFold(v, "N/A") {
+	switch v = strings.TrimSpace(v); strings.ToUpper(v) {
+	case "N/A", "[N/A]":
 		return ""
 	}
 	return v

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -17,46 +18,112 @@ const (
 	maxOutput = 4 << 20
 )
 
-// errNoTool says that the host does not have a tool.
-var errNoTool = errors.New("there is no such tool")
+// ErrNoTool says that the host does not have a tool.
+var ErrNoTool = errors.New("there is no such tool")
 
-// bounded keeps the beginning of what is written to it.
+var errTooMuch = fmt.Errorf("it wrote more than %d bytes", maxOutput)
+
+// bounded keeps what is written to it, and refuses what is too much: the program that
+// writes it then ends. The buffer is not embedded: its ReadFrom would know no bound.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	over bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxOutput {
+	if b.kept.Len()+len(p) > maxOutput {
 		b.over = true
-		return len(p), nil
+		return 0, errTooMuch
 	}
-	return b.Buffer.Write(p)
+	return b.kept.Write(p)
 }
 
-// runTool runs a program of the path. It is killed when ctx ends.
-func runTool(ctx context.Context, name string, args ...string) ([]byte, error) {
+// runner runs tools. One that hangs in the driver cannot be killed (proc(5), state D), so
+// it is left alone, and not started again while it is there.
+type runner struct {
+	mu   sync.Mutex // guards busy
+	busy map[string]bool
+}
+
+// begin tells whether the tool may be started.
+func (r *runner) begin(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy[name] {
+		return false
+	}
+	if r.busy == nil {
+		r.busy = map[string]bool{}
+	}
+	r.busy[name] = true
+	return true
+}
+
+func (r *runner) end(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.busy, name)
+}
+
+// run runs a program of the path until ctx ends. Of one that failed it gives the error and
+// what it wrote.
+func (r *runner) run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return nil, errNoTool
+		return nil, ErrNoTool
 	}
+	if !r.begin(name) {
+		return nil, hangs(path)
+	}
+	type answer struct {
+		out []byte
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		out, err := output(ctx, path, args...)
+		r.end(name)
+		answers <- answer{out, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.out, a.err
+	case <-ctx.Done():
+	}
+	select { // it was killed, and ends at once
+	case a := <-answers:
+		return a.out, a.err
+	case <-time.After(2 * time.Second):
+		return nil, hangs(path)
+	}
+}
+
+func hangs(path string) error {
+	return fmt.Errorf("%s has not answered within %s; the driver may hang: journalctl -k", path, toolTime)
+}
+
+func output(ctx context.Context, path string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
 	var out, failure bounded
 	cmd.Stdout, cmd.Stderr = &out, &failure
 	// With all that it has started.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	// One that hangs in the driver cannot be killed, and its output not be waited for.
-	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	cmd.WaitDelay = time.Second // for the output of what has left the group
+	err := cmd.Run()
 	switch {
+	case err == nil:
+		return out.kept.Bytes(), nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("%s has not answered within %s; the driver may hang: journalctl -k", path, toolTime)
-	case err != nil:
-		said := oneLine(failure.String() + " " + out.String())
-		return nil, fmt.Errorf("%s failed (%w): %s", path, err, said)
-	case out.over:
-		return nil, fmt.Errorf("%s wrote more than %d bytes", path, maxOutput)
+		return nil, hangs(path)
+	case out.over || failure.over:
+		return nil, fmt.Errorf("%s failed: %w", path, errTooMuch)
 	}
-	return out.Bytes(), nil
+	return out.kept.Bytes(), fmt.Errorf("%s failed (%w): %s", path, err, oneLine(head(failure.kept.Bytes())+" "+head(out.kept.Bytes())))
+}
+
+// head is what a tool says before its document.
+func head(out []byte) string {
+	text, _, _ := bytes.Cut(out, []byte("<?xml"))
+	return string(text[:min(len(text), 2000)])
 }

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +21,10 @@ import (
 // Every is how often the tools are asked.
 const Every = 10 * time.Second
 
+// maxProcesses of a device are told. Members start as many as they like, and the file is to
+// stay readable (gpu.ReadState).
+const maxProcesses = 100
+
 // Config is what a Watch needs. All fields are required but where said.
 type Config struct {
 	Dirs  []string // of CDI specifications: gpu.DefaultDirs()
@@ -30,8 +33,8 @@ type Config struct {
 	Sys   string   // "/sys"
 	Every time.Duration
 	Log   *slog.Logger
-	// Run runs a tool and gives its output; nil runs it. exec.ErrNotFound means that the host
-	// does not have it.
+	// Run runs a tool and gives its output; nil runs it. ErrNoTool means that the host does
+	// not have it; of one that failed also what it wrote counts.
 	Run func(ctx context.Context, name string, args ...string) ([]byte, error)
 }
 
@@ -39,7 +42,8 @@ type Config struct {
 type Watch struct {
 	cfg    Config
 	past   history
-	failed map[string]string // what was logged of a tool
+	last   map[string][]gpu.Facts // by tool, what it last told
+	failed map[string]string      // what was logged of a tool
 }
 
 // New makes a Watch.
@@ -48,9 +52,9 @@ func New(cfg Config) (*Watch, error) {
 		return nil, errors.New("cannot watch GPUs: folders, file, proc, sys, interval and log are required")
 	}
 	if cfg.Run == nil {
-		cfg.Run = runTool
+		cfg.Run = new(runner).run
 	}
-	return &Watch{cfg: cfg, past: history{}, failed: map[string]string{}}, nil
+	return &Watch{cfg: cfg, past: history{}, last: map[string][]gpu.Facts{}, failed: map[string]string{}}, nil
 }
 
 // Run writes the state until ctx ends or the host has no CDI specification any more; both
@@ -65,7 +69,7 @@ func (w *Watch) Run(ctx context.Context, first func()) error {
 			w.cfg.Log.Info("there is no CDI specification", "event", "no-devices")
 			return nil
 		}
-		if err := write(w.cfg.File, w.look(ctx)); err != nil {
+		if err := write(w.cfg.File, w.look(ctx, inv)); err != nil {
 			return err
 		}
 		if first != nil {
@@ -85,19 +89,22 @@ type tool struct {
 	name string
 	args []string
 	read func(sys string, output []byte) ([]gpu.Facts, error)
+	// lost names those that it should have told of; nil where nobody can know.
+	lost func(told, before []gpu.Facts, inv gpu.Inventory) []gpu.Facts
 }
 
 var tools = []tool{ // read only
-	{"nvidia-smi", []string{"-q", "-x"}, readNVIDIA},
-	{"rocm-smi", []string{"--showproductname", "--showmeminfo", "vram", "--showuse", "--showuniqueid", "--showbus", "--showpids", "--json"}, readROCm},
+	{"nvidia-smi", []string{"-q", "-x"}, readNVIDIA, lostNVIDIA},
+	{"rocm-smi", []string{"--showproductname", "--showmeminfo", "vram", "--showuse", "--showuniqueid", "--showbus", "--showpids", "--json"}, readROCm, nil},
 }
 
 // look asks all tools that the host has.
-func (w *Watch) look(ctx context.Context) gpu.State {
-	s := gpu.State{Measured: time.Now().UTC(), Tools: []gpu.Tool{}, Devices: []gpu.Facts{}}
+func (w *Watch) look(ctx context.Context, inv gpu.Inventory) gpu.State {
+	s := gpu.State{Tools: []gpu.Tool{}, Devices: []gpu.Facts{}}
 	for _, t := range tools {
-		facts, err := w.ask(ctx, t)
-		if errors.Is(err, errNoTool) {
+		facts, err := w.ask(ctx, t, inv)
+		if errors.Is(err, ErrNoTool) {
+			delete(w.last, t.name)
 			continue
 		}
 		told := gpu.Tool{Name: t.name}
@@ -108,26 +115,46 @@ func (w *Watch) look(ctx context.Context) gpu.State {
 		s.Tools = append(s.Tools, told)
 		s.Devices = append(s.Devices, facts...)
 	}
+	s.Measured = time.Now().UTC() // a tool may have taken its time
+	w.complete(&s)
+	return s
+}
+
+// complete adds what the tools do not tell: whose the processes are, and the last hour.
+func (w *Watch) complete(s *gpu.State) {
 	procs := processes(w.cfg.Proc)
 	for i := range s.Devices {
 		d := &s.Devices[i]
+		d.Processes = d.Processes[:min(len(d.Processes), maxProcesses)]
 		for j := range d.Processes {
 			d.Processes[j] = procs.describe(d.Processes[j])
 		}
 		d.Hour, d.Busiest = w.past.add(cmp.Or(d.UUID, d.Node+" "+d.Part), s.Measured, d.Now)
 	}
 	w.past.forget(s.Measured)
-	return s
 }
 
-func (w *Watch) ask(ctx context.Context, t tool) ([]gpu.Facts, error) {
+// ask asks one tool. Of one that tells nothing this time, what does not change stays known:
+// a GPU does not lose its model because the tool had to wait.
+func (w *Watch) ask(ctx context.Context, t tool, inv gpu.Inventory) ([]gpu.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()
 	out, err := w.cfg.Run(ctx, t.name, t.args...)
-	if err != nil {
+	if errors.Is(err, ErrNoTool) {
 		return nil, err
 	}
-	return t.read(w.cfg.Sys, out)
+	facts, unread := t.read(w.cfg.Sys, out)
+	if unread != nil {
+		for _, f := range w.last[t.name] {
+			facts = append(facts, still(f))
+		}
+		return facts, cmp.Or(err, unread)
+	}
+	if t.lost != nil {
+		facts = append(facts, t.lost(facts, w.last[t.name], inv)...)
+	}
+	w.last[t.name] = facts
+	return facts, err
 }
 
 // logOnce tells when a tool begins to fail, fails in another way, or works again.
@@ -164,50 +191,4 @@ func oneLine(text string) string {
 	words := strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(r rune) bool { return r <= ' ' || r == 0x7f })
 	line := []rune(strings.Join(words, " "))
 	return string(line[:min(len(line), 300)])
-}
-
-// history is what was measured in the last hour, by device.
-type history map[string][]minute
-
-// minute sums up what was measured in a minute.
-type minute struct {
-	at           time.Time
-	n            int
-	busy, memory float64
-	top          gpu.Load
-}
-
-const hour = 60 * time.Minute
-
-// add takes a reading and gives the average and the highest of the hour.
-func (h history) add(device string, now time.Time, l gpu.Load) (average, highest gpu.Load) {
-	all := slices.DeleteFunc(h[device], func(m minute) bool { return now.Sub(m.at) >= hour })
-	if l.Known {
-		at := now.Truncate(time.Minute)
-		if len(all) == 0 || !all[len(all)-1].at.Equal(at) {
-			all = append(all, minute{at: at})
-		}
-		m := &all[len(all)-1]
-		m.n, m.busy, m.memory = m.n+1, m.busy+l.Busy, m.memory+float64(l.Memory)
-		m.top = gpu.Load{Known: true, Busy: max(m.top.Busy, l.Busy), Memory: max(m.top.Memory, l.Memory)}
-	}
-	h[device] = all
-	var busy, memory float64
-	for _, m := range all {
-		busy, memory = busy+m.busy/float64(m.n), memory+m.memory/float64(m.n)
-		highest = gpu.Load{Known: true, Busy: max(highest.Busy, m.top.Busy), Memory: max(highest.Memory, m.top.Memory)}
-	}
-	if n := float64(len(all)); n > 0 {
-		average = gpu.Load{Known: true, Busy: busy / n, Memory: uint64(memory / n)}
-	}
-	return average, highest
-}
-
-// forget drops devices that are gone for an hour.
-func (h history) forget(now time.Time) {
-	for device, all := range h {
-		if len(all) == 0 || now.Sub(all[len(all)-1].at) >= hour {
-			delete(h, device)
-		}
-	}
 }

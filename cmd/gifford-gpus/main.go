@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,6 +38,9 @@ func main() {
 
 // watch goes on until it is told to end, or there are no CDI specifications.
 func watch(file string) error {
+	if os.Geteuid() == 0 {
+		return errors.New("this must not run as root: a vendor's tool is a large program\nhint: systemctl start gifford-gpus.path")
+	}
 	log, err := journal.New(journal.Config{Identifier: "gifford-gpus"})
 	if err != nil {
 		return err
