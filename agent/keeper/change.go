@@ -60,9 +60,10 @@ func (k *Keeper) loadArchive(ctx context.Context, rules *policy.Policy, name str
 	defer file.Close()
 	return k.renew(ctx, rules, name, &stamp, func() error {
 		j.add(imagekeeper.Progress{Image: name, Message: "loading the image from " + stamp.Path})
-		image, in, err := saved(counted(file, name, stamp.Size, j))
-		if err != nil || !image {
-			return refuse("image %q cannot be loaded from %s: it is neither a docker-archive nor an oci-archive", name, stamp.Path)
+		// With what it begins does not matter here: Podman says whether it is an image.
+		_, in, err := saved(counted(file, name, stamp.Size, j))
+		if err != nil {
+			return refuse("image %q cannot be loaded from %s: %v", name, stamp.Path, err)
 		}
 		defer in.Close()
 		names, err := k.cfg.Podman.load(ctx, in)

@@ -195,12 +195,12 @@ func TestArchive(t *testing.T) {
 		t.Errorf("no archive: %v", err)
 	}
 	write := func(text string, at time.Time) {
-		if err := errors.Join(os.WriteFile(archive, []byte(tarball(t, "manifest.json", text)), 0o644), os.Chtimes(archive, at, at)); err != nil {
+		if err := errors.Join(os.WriteFile(archive, []byte(tarball(t, "layer-0.tar", text)), 0o644), os.Chtimes(archive, at, at)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for text, held := range map[string]string{"one": "localhost/own:1 " + id(1), "two": "localhost/own:1 " + id(2), "other": "localhost/other:1 " + id(3)} {
-		r.podman.archive[strings.TrimSpace(tarball(t, "manifest.json", text))] = held
+		r.podman.archive[strings.TrimSpace(tarball(t, "layer-0.tar", text))] = held
 	}
 	write("one", time.Unix(1000, 0))
 	j, err := r.Ensure("own")
