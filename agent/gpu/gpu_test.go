@@ -195,3 +195,20 @@ func TestReadState(t *testing.T) {
 		}
 	}
 }
+
+// TestGenerated reads specifications in the form that the vendors' generators write.
+func TestGenerated(t *testing.T) {
+	inv := Read("testdata")
+	var got []string
+	for _, d := range inv.Devices {
+		got = append(got, show(d))
+	}
+	want := []string{
+		"amd.com/gpu=0 /dev/dri/card0 /dev/dri/renderD130", "amd.com/gpu=1 /dev/dri/card3 /dev/dri/renderD131",
+		"nvidia.com/gpu=0 = nvidia.com/gpu=GPU-0a1b2c3d-0000-0000-0000-000000000001 /dev/dri/card1 /dev/dri/renderD128 /dev/nvidia0",
+		"nvidia.com/gpu=1 = nvidia.com/gpu=GPU-0a1b2c3d-0000-0000-0000-000000000002 /dev/dri/card2 /dev/dri/renderD129 /dev/nvidia1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(inv.Broken) > 0 {
+		t.Errorf("broken %v; devices (-want +got):\n%s", inv.Broken, diff)
+	}
+}

@@ -34,9 +34,9 @@ const (
 	volta = `<?xml version="1.0" ?><nvidia_smi_log><gpu id="1"><product_name>Tesla V100</product_name><uuid>GPU-cc</uuid><minor_number>0</minor_number><fb_memory_usage><total>16160 MiB</total><used>0 MiB</used></fb_memory_usage>
 <utilization><gpu_util>0 %%</gpu_util></utilization><ecc_errors><volatile><double_bit><total>%s</total></double_bit></volatile></ecc_errors>%s<processes></processes></gpu></nvidia_smi_log>`
 	rocm6 = `WARNING: something
-{"card0": {"GPU use (%)": "42", "Unique ID": "0x9a", "VRAM Total Memory (B)": "68702699520", "VRAM Total Used Memory (B)": "1024", "Card Series": "AMD Instinct MI210", "Card Model": "0x740f"},
+{"card0": {"GPU use (%)": "42", "Unique ID": "0x9a", "PCI Bus": "0000:0C:00.0", "VRAM Total Memory (B)": "68702699520", "VRAM Total Used Memory (B)": "1024", "Card Series": "AMD Instinct MI210", "Card Model": "0x740f"},
  "system": {"PID77": "python3, 1, 2048, 0, 5", "PID78": "idle, 0, 0, 0, 0"}}`
-	rocm5 = `{"card0": {"Unique ID": "0x1", "GPU use (%)": "N/A", "Card series": "N/A", "Card model": "0x73bf", "VRAM Total Memory (B)": "100"}, "card1": {"Card series": "Navi 21", "GPU use (%)": "0"}, "system": {"PID7": "x, 1, 2, 3, 4"}}`
+	rocm5 = `{"card0": {"Unique ID": "0x1", "PCI Bus": "0000:03:00.0", "GPU use (%)": "N/A", "Card series": "N/A", "Card model": "0x73bf", "VRAM Total Memory (B)": "100"}, "card1": {"PCI Bus": "0000:0C:00.0", "Card series": "Navi 21", "GPU use (%)": "0"}, "card2": {"PCI Bus": "../../..", "GPU use (%)": "1"}, "card3": {"PCI Bus": "0000:ff:00.0"}, "system": {"PID7": "x, 1, 2, 3, 4"}}`
 )
 
 func TestRead(t *testing.T) {
@@ -46,7 +46,7 @@ func TestRead(t *testing.T) {
 	first := gpu.Facts{Node: "/dev/nvidia0", Part: "1:0", Model: "NVIDIA A100 (instance)", Memory: 20096 << 20}
 	second := gpu.Facts{Node: "/dev/nvidia0", Part: "1:1", Model: "NVIDIA A100 (instance)", Memory: 20096 << 20, Processes: []gpu.Process{{PID: 12}}}
 	tests := map[string]struct {
-		read   func([]byte) ([]gpu.Facts, error)
+		read   func(string, []byte) ([]gpu.Facts, error)
 		output string
 		want   []gpu.Facts
 		fails  bool
@@ -56,15 +56,21 @@ func TestRead(t *testing.T) {
 		"nvidia, none":      {readNVIDIA, `<nvidia_smi_log></nvidia_smi_log>`, nil, false},
 		"nvidia, text":      {readNVIDIA, "No devices were found", nil, true},
 		"nvidia, cut":       {readNVIDIA, ampere[:700], nil, true},
-		"rocm 6": {readROCm, rocm6, []gpu.Facts{{Node: "/dev/dri/renderD128", UUID: "0x9a", Model: "AMD Instinct MI210", Memory: 68702699520, Now: gpu.Load{Known: true, Busy: 0.42, Memory: 1024},
+		"rocm 6": {readROCm, rocm6, []gpu.Facts{{Node: "/dev/dri/renderD129", UUID: "0x9a", Model: "AMD Instinct MI210", Memory: 68702699520, Now: gpu.Load{Known: true, Busy: 0.42, Memory: 1024},
 			Processes: []gpu.Process{{PID: 77, Command: "python3", Memory: 2048}}}}, false},
 		"rocm 5":            {readROCm, rocm5, []gpu.Facts{{Node: "/dev/dri/renderD128", UUID: "0x1", Model: "0x73bf", Memory: 100}, {Node: "/dev/dri/renderD129", Model: "Navi 21", Now: gpu.Load{Known: true}}}, false},
 		"rocm, text":        {readROCm, "ERROR: no driver", nil, true},
 		"rocm, other shape": {readROCm, `{"card0": [1]}`, nil, true},
 	}
+	sys := t.TempDir()
+	for bus, node := range map[string]string{"0000:03:00.0": "renderD128", "0000:0c:00.0": "renderD129"} {
+		if err := os.MkdirAll(filepath.Join(sys, "bus/pci/devices", bus, "drm", node), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := tt.read([]byte(tt.output))
+			got, err := tt.read(sys, []byte(tt.output))
 			if (err != nil) != tt.fails {
 				t.Fatalf("error %v", err)
 			}
@@ -87,7 +93,7 @@ func TestHealth(t *testing.T) {
 		"ERR!":              {"0", "<utilization><gpu_util>ERR!</gpu_util></utilization>", "cannot talk to it"},
 	}
 	for name, tt := range tests {
-		facts, err := readNVIDIA([]byte(fmt.Sprintf(volta, tt.errors, tt.more)))
+		facts, err := readNVIDIA("", []byte(fmt.Sprintf(volta, tt.errors, tt.more)))
 		if err != nil || len(facts) != 1 || (facts[0].Health == "") != (tt.want == "") || !strings.Contains(facts[0].Health, tt.want) {
 			t.Errorf("%s: %+v, %v; want %q", name, facts, err, tt.want)
 		}
@@ -154,7 +160,7 @@ func newWatch(t *testing.T, run func(ctx context.Context, name string, args ...s
 	if err := os.WriteFile(spec, []byte("cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: [{name: \"0\", containerEdits: {deviceNodes: [{path: /dev/nvidia1}]}}]\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	w, err := New(Config{Dirs: []string{dir}, File: filepath.Join(t.TempDir(), "state.json"), Proc: "/proc", Every: Every, Log: slog.New(slog.NewTextHandler(log, nil)), Run: run})
+	w, err := New(Config{Dirs: []string{dir}, File: filepath.Join(t.TempDir(), "state.json"), Proc: "/proc", Sys: "/sys", Every: Every, Log: slog.New(slog.NewTextHandler(log, nil)), Run: run})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ type (
 )
 
 // readNVIDIA understands nvidia-smi.
-func readNVIDIA(output []byte) ([]gpu.Facts, error) {
+func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
 	var log nvidiaLog
 	if err := xml.Unmarshal(output, &log); err != nil {
 		return nil, fmt.Errorf("cannot understand nvidia-smi: %w", err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,13 +12,9 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 )
 
-// firstRender is the number of the first render node (Linux, drm_drv.c: minors of render
-// nodes begin at 128).
-const firstRender = 128
-
 // readROCm understands rocm-smi of ROCm 5 and 6, whose keys differ in their letters' case
 // and in words in brackets.
-func readROCm(output []byte) ([]gpu.Facts, error) {
+func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 	start := strings.IndexByte(string(output), '{') // warnings come before
 	if start < 0 {
 		return nil, fmt.Errorf("cannot understand rocm-smi: %s", oneLine(string(output)))
@@ -28,12 +25,12 @@ func readROCm(output []byte) ([]gpu.Facts, error) {
 	}
 	var all []gpu.Facts
 	for _, card := range slices.Sorted(maps.Keys(raw)) {
-		number, err := strconv.ParseUint(strings.TrimPrefix(card, "card"), 10, 8)
-		if err != nil || !strings.HasPrefix(card, "card") {
-			continue
-		}
 		keys := lower(raw[card])
-		f := gpu.Facts{Node: fmt.Sprintf("/dev/dri/renderD%d", firstRender+number), UUID: oneLine(known(keys["unique id"])),
+		node := renderNode(sys, keys["pci bus"])
+		if !strings.HasPrefix(card, "card") || node == "" {
+			continue // nothing tells which device it is
+		}
+		f := gpu.Facts{Node: node, UUID: oneLine(known(keys["unique id"])),
 			Model: oneLine(first(keys, "card series", "card model", "card sku")), Memory: number64(keys["vram total memory (b)"])}
 		if busy, err := strconv.ParseFloat(strings.TrimSuffix(keys["gpu use (%)"], "%"), 64); err == nil && busy >= 0 && busy <= 100 {
 			f.Now = gpu.Load{Known: true, Busy: busy / 100, Memory: number64(keys["vram total used memory (b)"])}
@@ -42,6 +39,19 @@ func readROCm(output []byte) ([]gpu.Facts, error) {
 	}
 	addROCmProcesses(all, raw["system"])
 	return all, nil
+}
+
+// renderNode gives the device node of a PCI device ("0000:03:00.0"). The tool's own numbers
+// leave out cards of other drivers, such as a server's own display.
+func renderNode(sys, bus string) string {
+	if !filepath.IsLocal(bus) || strings.ContainsAny(bus, "/*?[\\") {
+		return ""
+	}
+	found, err := filepath.Glob(filepath.Join(sys, "bus/pci/devices", strings.ToLower(bus), "drm", "renderD*"))
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return "/dev/dri/" + filepath.Base(found[0])
 }
 
 // addROCmProcesses reads "PID1234": "python, 1, 104857600, 0, 0": name, number of GPUs,

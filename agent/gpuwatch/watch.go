@@ -27,6 +27,7 @@ type Config struct {
 	Dirs  []string // of CDI specifications: gpu.DefaultDirs()
 	File  string   // gpu.StateFile
 	Proc  string   // "/proc"
+	Sys   string   // "/sys"
 	Every time.Duration
 	Log   *slog.Logger
 	// Run runs a tool and gives its output; nil runs it. exec.ErrNotFound means that the host
@@ -43,8 +44,8 @@ type Watch struct {
 
 // New makes a Watch.
 func New(cfg Config) (*Watch, error) {
-	if len(cfg.Dirs) == 0 || cfg.File == "" || cfg.Proc == "" || cfg.Every <= 0 || cfg.Log == nil {
-		return nil, errors.New("cannot watch GPUs: folders, file, proc, interval and log are required")
+	if len(cfg.Dirs) == 0 || cfg.File == "" || cfg.Proc == "" || cfg.Sys == "" || cfg.Every <= 0 || cfg.Log == nil {
+		return nil, errors.New("cannot watch GPUs: folders, file, proc, sys, interval and log are required")
 	}
 	if cfg.Run == nil {
 		cfg.Run = runTool
@@ -83,12 +84,12 @@ func (w *Watch) Run(ctx context.Context, first func()) error {
 type tool struct {
 	name string
 	args []string
-	read func(output []byte) ([]gpu.Facts, error)
+	read func(sys string, output []byte) ([]gpu.Facts, error)
 }
 
 var tools = []tool{ // read only
 	{"nvidia-smi", []string{"-q", "-x"}, readNVIDIA},
-	{"rocm-smi", []string{"--showproductname", "--showmeminfo", "vram", "--showuse", "--showuniqueid", "--showpids", "--json"}, readROCm},
+	{"rocm-smi", []string{"--showproductname", "--showmeminfo", "vram", "--showuse", "--showuniqueid", "--showbus", "--showpids", "--json"}, readROCm},
 }
 
 // look asks all tools that the host has.
@@ -126,7 +127,7 @@ func (w *Watch) ask(ctx context.Context, t tool) ([]gpu.Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.read(out)
+	return t.read(w.cfg.Sys, out)
 }
 
 // logOnce tells when a tool begins to fail, fails in another way, or works again.

@@ -43,7 +43,7 @@ func watch(file string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	w, err := gpuwatch.New(gpuwatch.Config{Dirs: gpu.DefaultDirs(), File: file, Proc: "/proc", Every: gpuwatch.Every, Log: log})
+	w, err := gpuwatch.New(gpuwatch.Config{Dirs: gpu.DefaultDirs(), File: file, Proc: "/proc", Sys: "/sys", Every: gpuwatch.Every, Log: log})
 	if err != nil {
 		return err
 	}
