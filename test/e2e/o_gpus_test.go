@@ -22,7 +22,7 @@ import (
 func TestGPUs(t *testing.T) {
 	h := theHost(t)
 	withGPUs(t, h)
-	withSettings(t, h, "95-gpus.toml", "[servers]\nnamed = 1\n[cull]\nenabled = true\nidle = \"12h\"\nevery = \"1s\"\nnotice = \"50s\"\ngpu_idle = \"1m\"\n")
+	withSettings(t, h, "95-gpus.toml", "[servers]\nnamed = 1\n[cull]\nenabled = true\nidle = \"12h\"\nevery = \"1s\"\nnotice = \"59s\"\ngpu_idle = \"1m\"\n")
 	h.fixture(t, gpusWork, "say")
 	all := crew{}
 	for _, user := range []string{"gail", "alice", "bob", "dora", "erin"} {
@@ -38,12 +38,12 @@ func TestGPUs(t *testing.T) {
 		name string
 		test func(t *testing.T, h host, c crew)
 	}{
+		{"an unused device is announced", unusedAnnounced}, // first, since its end is what takes longest
 		{"exactly the leased nodes", exactNodes},
 		{"the third waits", thirdWaits},
 		{"the line outlives the hub", lineOutlivesHub},
 		{"leases outlive the launcher", leasesOutliveLauncher},
 		{"leaves the line", leavesTheLine},
-		{"an unused device is announced", unusedAnnounced},
 		{"starts without", startsWithout},
 		{"a crash makes room", crashMakesRoom},
 		{"limit of a member", memberLimit},
@@ -101,6 +101,9 @@ func exactNodes(t *testing.T, h host, c crew) {
 	}
 	if got := h.must(t, "", "alice", "--", "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep -x LAB_DRIVER=1; test -s /usr/share/lab-driver && echo mounted"); got != "LAB_DRIVER=1\nmounted\n" {
 		t.Errorf("environment and mounts of the specification: %q", got)
+	}
+	if out, err := h.try(t.Context(), "gifford-hub", "check", "--user", "alice"); err != nil || !strings.Contains(out, "4 devices") {
+		t.Errorf("the check finds something: %v\n%s", err, out)
 	}
 	c["dora"].stop("dora")
 }
