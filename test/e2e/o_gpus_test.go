@@ -22,7 +22,7 @@ import (
 func TestGPUs(t *testing.T) {
 	h := theHost(t)
 	withGPUs(t, h)
-	withSettings(t, h, "95-gpus.toml", "[servers]\nnamed = 1\n[cull]\nenabled = true\nidle = \"12h\"\nevery = \"1s\"\nnotice = \"59s\"\ngpu_idle = \"1m\"\n")
+	withSettings(t, h, "95-gpus.toml", "[servers]\nnamed = 1\n[cull]\nenabled = true\nidle = \"12h\"\nevery = \"1s\"\nnotice = \"48s\"\ngpu_idle = \"1m\"\n")
 	h.fixture(t, gpusWork, "say")
 	all := crew{}
 	for _, user := range []string{"gail", "alice", "bob", "dora", "erin"} {
