@@ -160,7 +160,7 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
    <arg name="profiles" type="a(ss)" direction="out"/>
   </method>
   <method name="GPUs">
-   <arg name="gpus" type="(a(ssstsua(ssst)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" direction="out"/>
+   <arg name="gpus" type="(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" direction="out"/>
   </method>
   <method name="Usage">
    <arg name="user" type="s" direction="in"/>

@@ -2,6 +2,7 @@ package launcherbus
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,7 +114,7 @@ func TestGPUs(t *testing.T) {
 	if diff := cmp.Diff(full, got, cmpopts.EquateComparable(ident.Key{})); diff != "" {
 		t.Error(diff)
 	}
-	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" {
+	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" || !strings.Contains(Introspection, `"`+sig+`"`) {
 		t.Errorf("GPUs has signature %s", sig)
 	}
 	if held := got.Held(key(t, "alice", "x")); len(held) != 1 || held[0] != "nvidia.com/gpu=0" {
