@@ -63,11 +63,22 @@ func firstStarts(ctx context.Context, b *bench, sizes []float64) error {
 				return err
 			}
 		}
-		if err := b.host.keeper.Remove(ctx, img.name); err != nil {
+		if err := removeImage(ctx, b.host, img); err != nil {
 			return fmt.Errorf("image %s: %w", img.name, err)
 		}
 	}
 	return nil
+}
+
+// removeImage waits until what the last servers leave behind, such as the note of the image
+// that they used, has been cleared away after their end.
+func removeImage(ctx context.Context, h *host, img testImage) (err error) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if err = h.keeper.Remove(ctx, img.name); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // prepareImage generates the archive, adds the profile and lets the keeper load it.
