@@ -310,7 +310,7 @@ func TestGPUTrouble(t *testing.T) {
 		gpu.set(func(c *card) { c.asked = 0 })
 		time.Sleep(time.Hour)
 		gpu.set(func(c *card) {
-			if c.asked != 60 {
+			if c.asked < 59 || c.asked > 61 { // the hour's ends fall on looks
 				t.Errorf("asked %d times in an hour in which nobody held a device", c.asked)
 			}
 		})
