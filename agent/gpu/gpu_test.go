@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -63,6 +64,8 @@ func TestRead(t *testing.T) {
 			[]string{"nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0", "nvidia.com/gpu=0:1 /dev/nvidia-caps/nvidia-cap4 /dev/nvidia0"}},
 		"instance and its GPU": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3")},
 			[]string{"nvidia.com/gpu=0 /dev/nvidia0", "nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0"}},
+		"paths written in other ways": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "first|/dev//nvidia0", "second|/dev/dri/../nvidia0 /dev//nvidiactl")},
+			[]string{"nvidia.com/gpu=0 = nvidia.com/gpu=first = nvidia.com/gpu=second /dev/nvidia0"}},
 		"other vendor, JSON": {map[string]string{"a.json": `{"cdiVersion":"0.6.0","kind":"amd.com/gpu","devices":[{"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/kfd"},{"path":"/dev/dri/renderD128","hostPath":"/dev/dri/renderD128"}]}}]}`},
 			[]string{"amd.com/gpu=0 /dev/dri/renderD128"}},
 		"no nodes": {map[string]string{"a.yaml": spec("lab.example/licence", "a", "b")}, []string{"lab.example/licence=a", "lab.example/licence=b"}},
@@ -95,20 +98,37 @@ func TestBroken(t *testing.T) {
 		"empty":        {"bad.yaml", ""},
 		"a bare list":  {"bad.json", "[1,2]"},
 		"one letter":   {"bad.yaml", spec("a/b", "0|/dev/x")}, // the library panics
+		"long name":    {"bad.yaml", spec("a.com/bee", strings.Repeat("x", maxName)+"|/dev/x")},
+		"long kind":    {"bad.yaml", spec("a.com/"+strings.Repeat("b", 1<<20)+"!", "0|/dev/x")},
+		"many":         {"bad.yaml", spec("a.com/bee", numbered(maxDevices+1)...)},
+		"odd file":     {"bad\xff.yaml", "{{{"},
 		"null devices": {"bad.json", `{"cdiVersion":"0.5.0","kind":"a.com/bee","devices":[null]}`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := folder(t, map[string]string{"good.yaml": good, tt.file: tt.text})
 			inv := Read(dir)
-			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, tt.file) || inv.Broken[0].Reason == "" || strings.ContainsAny(inv.Broken[0].Reason, "\n\r\t") {
-				t.Errorf("broken: %q", inv.Broken)
+			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, strings.ToValidUTF8(tt.file, "?")) || !fit(inv.Broken[0].Reason) {
+				t.Errorf("broken: %.2000q", inv.Broken)
 			}
 			if len(inv.Devices) != 1 || inv.Devices[0].Name != "nvidia.com/gpu=0" {
 				t.Errorf("devices: %v", inv.Devices)
 			}
 		})
 	}
+}
+
+// numbered gives n devices for spec.
+func numbered(n int) (devices []string) {
+	for i := range n {
+		devices = append(devices, fmt.Sprintf("%d|/dev/x%d", i, i))
+	}
+	return devices
+}
+
+// fit tells whether a text can be sent over D-Bus and stands in a line.
+func fit(text string) bool {
+	return text != "" && len(text) <= maxReason+len("…") && utf8.ValidString(text) && !strings.ContainsAny(text, "\n\r\t")
 }
 
 // TestFolders checks which folder counts, and those that cannot be read.

@@ -57,7 +57,7 @@ func readFolder(dir string, priority int, found map[string]entry) (good []Spec, 
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
-		return nil, []Broken{{dir, "cannot be read: " + oneLine(err)}}
+		return nil, []Broken{newBroken(dir, "cannot be read: "+err.Error())}
 	}
 	for _, f := range files {
 		file := filepath.Join(dir, f.Name())
@@ -66,7 +66,7 @@ func readFolder(dir string, priority int, found map[string]entry) (good []Spec, 
 		}
 		spec, err := readSpec(file, priority)
 		if err != nil {
-			bad = append(bad, Broken{file, oneLine(err)})
+			bad = append(bad, newBroken(file, err.Error()))
 			continue
 		}
 		good = append(good, newSpec(spec, file))
@@ -84,7 +84,7 @@ func enter(spec *cdi.Spec, file string, priority int, found map[string]entry) (b
 		}
 		name := d.GetQualifiedName()
 		if other, ok := found[name]; ok && other.priority == priority && other.file != file {
-			bad = append(bad, Broken{file, fmt.Sprintf("it describes %s, and so does %s: neither counts", name, other.file)})
+			bad = append(bad, newBroken(file, fmt.Sprintf("it describes %s, and so does %s: neither counts", name, other.file)))
 			d = nil
 		}
 		found[name] = entry{d, file, priority}
@@ -112,14 +112,27 @@ func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 		err = errors.New("it is gone")
 	}
 	if err == nil {
+		err = excessive(spec)
+	}
+	if err == nil {
 		err = unsafe(spec)
 	}
 	return spec, err
 }
 
-// oneLine is an error for a line of a page or table.
-func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+// newBroken makes both texts fit for a line of a page and for D-Bus, which takes UTF-8
+// only: one file of an odd name must not keep the others from being told. An error may
+// quote the whole file.
+func newBroken(file, reason string) Broken { return Broken{oneLine(file), oneLine(reason)} }
+
+const maxReason = 1000
+
+func oneLine(text string) string {
+	if len(text) > maxReason {
+		text = text[:maxReason] + "…"
+	}
+	words := strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(r rune) bool { return r < ' ' || r == 0x7f })
+	return strings.Join(words, " ")
 }
 
 func newDevice(name string, d *cdi.Device) Device {
@@ -129,7 +142,7 @@ func newDevice(name string, d *cdi.Device) Device {
 		if n == nil {
 			continue
 		}
-		if path := cmp.Or(n.HostPath, n.Path); !controls(path) {
+		if path := newNode(n).host; !controls(path) {
 			nodes[path] = true
 		}
 	}

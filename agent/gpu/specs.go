@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"tags.cncf.io/container-device-interface/pkg/cdi"
+	specs "tags.cncf.io/container-device-interface/specs-go"
 )
 
 // Spec is a CDI specification that can be used, as a file.
@@ -29,23 +31,52 @@ func newSpec(s *cdi.Spec, file string) Spec {
 // node is a device node of a specification: where it is on the host, and inside.
 type node struct{ host, inside string }
 
+// newNode writes the paths in one way: "/dev//nvidia0" is the same hardware as
+// "/dev/nvidia0", and would be lent a second time. Links are not followed, since the
+// launcher does not see the devices.
+func newNode(n *specs.DeviceNode) node {
+	return node{filepath.Clean(cmp.Or(n.HostPath, n.Path)), filepath.Clean(n.Path)}
+}
+
 // allNodes gives the device nodes of a specification: those of all devices, and each
 // device's.
 func allNodes(s *cdi.Spec) (common []node, devices [][]node) {
 	for _, n := range s.ContainerEdits.DeviceNodes {
 		if n != nil {
-			common = append(common, node{cmp.Or(n.HostPath, n.Path), n.Path})
+			common = append(common, newNode(n))
 		}
 	}
 	for i := range s.Devices {
 		devices = append(devices, nil)
 		for _, n := range s.Devices[i].ContainerEdits.DeviceNodes {
 			if n != nil {
-				devices[i] = append(devices[i], node{cmp.Or(n.HostPath, n.Path), n.Path})
+				devices[i] = append(devices[i], newNode(n))
 			}
 		}
 	}
 	return common, devices
+}
+
+const (
+	// maxDevices is more than a host has: 16 GPUs of 7 instances with two names each are 240.
+	// Comparing them all takes the square of their number, in the launcher at each request.
+	maxDevices = 1000
+	// maxName is more than a UUID with its kind needs. Names are arguments of Podman and a
+	// unit's environment.
+	maxName = 200
+)
+
+// excessive says why a valid specification is more than the launcher will deal with.
+func excessive(s *cdi.Spec) error {
+	if len(s.Devices) > maxDevices {
+		return fmt.Errorf("it describes %d devices, more than %d", len(s.Devices), maxDevices)
+	}
+	for i := range s.Devices {
+		if name := s.Kind + "=" + s.Devices[i].Name; len(name) > maxName {
+			return fmt.Errorf("the name %s… has more than %d characters", name[:40], maxName)
+		}
+	}
+	return nil
 }
 
 // unsafe says why a valid specification would give a container other devices than those
