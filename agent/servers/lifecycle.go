@@ -99,6 +99,8 @@ func (m *Manager) launch(ctx context.Context, req launcherbus.StartRequest, wait
 	case errors.As(err, &lerr) && lerr.Code == launcherbus.DevicesTaken && m.cfg.Devices != nil:
 		m.putBack(key, progress)
 		return
+	case errors.As(err, &lerr) && lerr.Code == launcherbus.AlreadyExists && m.startedByAnother(key, progress):
+		return
 	case errors.As(err, &lerr):
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("%s was not active within %s", key.Unit(), m.cfg.StartTimeout)
@@ -150,6 +152,23 @@ func (m *Manager) answeredStart(key ident.Key, progress *broadcast) bool {
 	}
 	s.launching = false
 	return true
+}
+
+// startedByAnother takes over the unit that another process of the hub has started
+// meanwhile, as both may for a moment around a reload. It is false where there is none.
+func (m *Manager) startedByAnother(key ident.Key, progress *broadcast) bool {
+	list, err := m.cfg.Launcher.List(m.ctx)
+	at := slices.IndexFunc(list, func(u launcherbus.Server) bool { return u.Key == key })
+	if err != nil || at < 0 {
+		return false
+	}
+	m.mu.Lock()
+	current := m.answeredStart(key, progress)
+	m.mu.Unlock()
+	if current {
+		m.adopt(list[at])
+	}
+	return current
 }
 
 // readJournal passes the unit's lines on as steps of the start, until its last step.

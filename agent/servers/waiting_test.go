@@ -305,3 +305,37 @@ func TestFollowTheLine(t *testing.T) {
 		}
 	})
 }
+
+// TestStartedByAnother has another process of the hub start the server first.
+func TestStartedByAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t)
+		defer m.Close()
+		alice := key(t, "alice")
+		w.startErr = &launcherbus.Error{Code: launcherbus.AlreadyExists, Message: "it exists already"}
+		w.onStart = func(launcherbus.StartRequest) {
+			w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Starting, Socket: "/sock/alice", UID: 5001}
+		}
+		if err := m.Start(alice, "", Options{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		state(t, m, "alice", Starting)
+		w.mu.Lock()
+		w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice", UID: 5001}
+		w.mu.Unlock()
+		m.Handle(launcherbus.Event{Key: alice, State: launcherbus.Running})
+		time.Sleep(time.Second)
+		state(t, m, "alice", Ready)
+		// A unit that is none of the hub's stays in the way.
+		bob := key(t, "bob")
+		w.mu.Lock()
+		w.onStart = nil
+		w.mu.Unlock()
+		if err := m.Start(bob, "", Options{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		state(t, m, "bob", Failed)
+	})
+}
