@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
 // fakePodman has the image once the file "there" stands beside it; "load" of an archive

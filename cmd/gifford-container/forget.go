@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/exec"
 
-	"github.com/gifford-lab/gifford-hub/agent/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
 // forget removes containers that were kept. Those that are gone already are fine.

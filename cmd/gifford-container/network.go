@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
 // pasta is the program of the host's package passt.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
 // image says where a profile's image comes from.

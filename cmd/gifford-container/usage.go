@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
 // usageArgs is what the mode "usage" is told.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/check"
+	"github.com/gifford-lab/gifford-hub/agent/hub/check"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 

@@ -5,12 +5,12 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gifford-lab/gifford-hub/agent/check"
-	"github.com/gifford-lab/gifford-hub/agent/config"
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/hub/check"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // checkConfig wires the check to this host. done ends what it has opened.

@@ -15,12 +15,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/config"
-	"github.com/gifford-lab/gifford-hub/agent/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/proxy"
-	"github.com/gifford-lab/gifford-hub/agent/servers"
-	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
 // culling makes what stops idle servers; nil when it is off.
@@ -139,7 +139,7 @@ func (r *cullRules) policy(ctx context.Context, user ident.User) (cull.Policy, e
 	return p, nil
 }
 
-// slice is where the launcher puts the members' units (agent/unit).
+// slice is where the launcher puts the members' units (agent/root/unit).
 const slice = "jupyter.slice"
 
 // processorUse reads the processor time of units below the cgroup file system (cgroup-v2:

@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/config"
-	"github.com/gifford-lab/gifford-hub/agent/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/usage"
 )
 
 func TestProcessorUse(t *testing.T) {
@@ -48,13 +48,13 @@ func TestCounters(t *testing.T) {
 	cpu := &fstest.MapFile{Data: []byte("usage_usec 2000000\n")}
 	tests := map[string]struct {
 		files fstest.MapFS
-		want  usage.Counters
+		want  accounting.Counters
 		ok    bool
 	}{
-		"as the kernel writes them": {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("4096\n")}}, usage.Counters{CPU: 2 * time.Second, Memory: 4096}, true},
-		"no such unit":              {fstest.MapFS{}, usage.Counters{}, false},
-		"no memory":                 {fstest.MapFS{dir + "/cpu.stat": cpu}, usage.Counters{CPU: 2 * time.Second, Memory: -1}, true},
-		"no number":                 {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("max\n")}}, usage.Counters{CPU: 2 * time.Second, Memory: -1}, true},
+		"as the kernel writes them": {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("4096\n")}}, accounting.Counters{CPU: 2 * time.Second, Memory: 4096}, true},
+		"no such unit":              {fstest.MapFS{}, accounting.Counters{}, false},
+		"no memory":                 {fstest.MapFS{dir + "/cpu.stat": cpu}, accounting.Counters{CPU: 2 * time.Second, Memory: -1}, true},
+		"no number":                 {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("max\n")}}, accounting.Counters{CPU: 2 * time.Second, Memory: -1}, true},
 	}
 	alice, err := ident.ParseKey("alice", "")
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/control"
-	"github.com/gifford-lab/gifford-hub/agent/disk"
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
-	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 func (a *app) diskCommand() *cobra.Command {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 // stepsEvery bounds how often a starting page is told of a pull.

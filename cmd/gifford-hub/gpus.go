@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
-	"github.com/gifford-lab/gifford-hub/agent/control"
-	"github.com/gifford-lab/gifford-hub/agent/gpus"
+	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
 func (a *app) gpusCommand() *cobra.Command {

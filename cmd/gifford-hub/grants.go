@@ -6,13 +6,13 @@ import (
 	"slices"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
-	"github.com/gifford-lab/gifford-hub/agent/authority"
-	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/hub/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/scopes"
-	"github.com/gifford-lab/gifford-hub/agent/services"
-	"github.com/gifford-lab/gifford-hub/agent/store"
-	"github.com/gifford-lab/gifford-hub/agent/tokens"
 )
 
 // grants makes what tells who may do what: roles, groups, services and tokens.

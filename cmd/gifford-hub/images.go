@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 func (a *app) keeper() *imagekeeper.Client { return imagekeeper.New(a.imagesSocket) }

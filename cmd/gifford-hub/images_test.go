@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 // Images of the keeper that stands in the tests.

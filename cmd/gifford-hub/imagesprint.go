@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/disk"
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 // shortID is as much of an ID as people read, and as Podman prints.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 // redrawEvery bounds how often a terminal is drawn: a slow line must not slow the pull.

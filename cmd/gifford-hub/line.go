@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/servers"
-	"github.com/gifford-lab/gifford-hub/agent/store"
 )
 
 // lineMemory keeps in the database who waits for devices.

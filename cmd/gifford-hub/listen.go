@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/handover"
+	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 )
 
 type prefix = netip.Prefix

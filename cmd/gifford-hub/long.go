@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
 // longWork is what requests began and outlasts them, such as the pull of an image. It goes

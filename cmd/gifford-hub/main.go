@@ -9,7 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/gifford-lab/gifford-hub/agent/handover"
+	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 )
 
 // version is set by the linker (Makefile).

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 )
 
 // page builds a manual page (man(7)). It has no date, so that the same source always

@@ -7,15 +7,15 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/api"
-	"github.com/gifford-lab/gifford-hub/agent/disk"
-	"github.com/gifford-lab/gifford-hub/agent/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/api"
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
+	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"
+	"github.com/gifford-lab/gifford-hub/agent/hub/probe"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
-	"github.com/gifford-lab/gifford-hub/agent/login"
-	"github.com/gifford-lab/gifford-hub/agent/metrics"
-	"github.com/gifford-lab/gifford-hub/agent/probe"
-	"github.com/gifford-lab/gifford-hub/agent/servers"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // Where metrics are below the base URL, both as JupyterHub has them.

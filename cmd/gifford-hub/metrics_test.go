@@ -12,13 +12,13 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
-	"github.com/gifford-lab/gifford-hub/agent/config"
-	"github.com/gifford-lab/gifford-hub/agent/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
+	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
-	"github.com/gifford-lab/gifford-hub/agent/login"
-	"github.com/gifford-lab/gifford-hub/agent/metrics"
-	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // testHub is a hub with all its surfaces, without listeners to the outside, a bus and a

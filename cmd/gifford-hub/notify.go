@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gifford-lab/gifford-hub/agent/handover"
+	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 )
 
 // notifier keeps the service's status line up to date while this process is the main

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
 func (a *app) reloadCommand() *cobra.Command {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
 func (a *app) resetCommand() *cobra.Command {

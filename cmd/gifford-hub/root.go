@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/config"
-	"github.com/gifford-lab/gifford-hub/agent/control"
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 // Exit statuses, as gifford-hub(1) says.

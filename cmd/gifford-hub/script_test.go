@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/control"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
 func TestMain(m *testing.M) {

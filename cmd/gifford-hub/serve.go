@@ -13,26 +13,26 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
-	"github.com/gifford-lab/gifford-hub/agent/authority"
-	"github.com/gifford-lab/gifford-hub/agent/config"
-	"github.com/gifford-lab/gifford-hub/agent/cull"
-	"github.com/gifford-lab/gifford-hub/agent/disk"
-	"github.com/gifford-lab/gifford-hub/agent/gpus"
-	"github.com/gifford-lab/gifford-hub/agent/handover"
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
+	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
+	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
+	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"
+	"github.com/gifford-lab/gifford-hub/agent/hub/probe"
+	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/tlscert"
+	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
+	"github.com/gifford-lab/gifford-hub/agent/hub/unitlog"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
-	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
-	"github.com/gifford-lab/gifford-hub/agent/login"
-	"github.com/gifford-lab/gifford-hub/agent/metrics"
-	"github.com/gifford-lab/gifford-hub/agent/probe"
-	"github.com/gifford-lab/gifford-hub/agent/proxy"
-	"github.com/gifford-lab/gifford-hub/agent/servers"
-	"github.com/gifford-lab/gifford-hub/agent/services"
-	"github.com/gifford-lab/gifford-hub/agent/store"
-	"github.com/gifford-lab/gifford-hub/agent/tlscert"
-	"github.com/gifford-lab/gifford-hub/agent/tokens"
-	"github.com/gifford-lab/gifford-hub/agent/unitlog"
-	"github.com/gifford-lab/gifford-hub/agent/usage"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // jupyterHubVersion is the version of JupyterHub whose contract the hub keeps.
@@ -57,7 +57,7 @@ type instance struct {
 	proxy     *proxy.Proxy
 	servers   *servers.Manager
 	disk      *disk.Watch
-	usage     *usage.Accountant
+	usage     *accounting.Accountant
 	gpus      *gpus.Desk
 	culler    *cull.Culler    // nil when culling is off
 	cert      *tlscert.Loader // nil without TLS

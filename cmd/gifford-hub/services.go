@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gifford-lab/gifford-hub/agent/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/proxy"
-	"github.com/gifford-lab/gifford-hub/agent/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 )
 
 // serviceProxy passes requests below services/NAME/ on to the services that have pages.

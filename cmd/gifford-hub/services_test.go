@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gifford-lab/gifford-hub/agent/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/proxy"
-	"github.com/gifford-lab/gifford-hub/agent/services"
-	"github.com/gifford-lab/gifford-hub/agent/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/hub/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 )
 
 // listenAs answers with name and the request's URI on a socket.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/config"
-	"github.com/gifford-lab/gifford-hub/agent/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 )
 
 // usualAPI is where gifford-hub-api.socket listens unless somebody has changed it.

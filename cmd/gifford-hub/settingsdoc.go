@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/gifford-lab/gifford-hub/agent/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 )
 
 // eachSection calls the functions for each section and for each of its settings.
@@ -33,7 +33,7 @@ func settingsMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(`# Settings of the hub
 
-` + settingsIntro + "\n\nThis page is made from the table in `agent/config` by `make docs`; the same text is in gifford-hub.toml(5).\n")
+` + settingsIntro + "\n\nThis page is made from the table in `agent/hub/config` by `make docs`; the same text is in gifford-hub.toml(5).\n")
 	eachSection(func(key, doc string) {
 		fmt.Fprintf(&b, "\n## [%s]\n%s\n\n| key | expected | default | meaning |\n|---|---|---|---|\n", title(key), doc)
 	}, func(s config.Setting) {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/control"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
 // shellProgram speaks with Podman; it is no part of this program, which faces the network.

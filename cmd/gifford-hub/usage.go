@@ -16,8 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/usage"
 )
 
 // everyMonth is the value of --month for all of them.
@@ -59,12 +59,12 @@ user's hours stay under the name. Only root may do it.`,
 			if asJSON {
 				return writeJSON(a.stdout, all)
 			}
-			hours := make([]usage.Hours, 0, len(all))
+			hours := make([]accounting.Hours, 0, len(all))
 			for _, v := range all {
-				hours = append(hours, usage.Hours(v))
+				hours = append(hours, accounting.Hours(v))
 			}
 			if asCSV {
-				return usage.WriteCSV(a.stdout, hours)
+				return accounting.WriteCSV(a.stdout, hours)
 			}
 			return writeUsage(a.stdout, hours)
 		},
@@ -80,57 +80,57 @@ user's hours stay under the name. Only root may do it.`,
 func wantedMonth(flag string, now time.Time) (string, error) {
 	switch flag {
 	case "":
-		return now.UTC().Format(usage.MonthForm), nil
+		return now.UTC().Format(accounting.MonthForm), nil
 	case everyMonth:
 		return "", nil
 	}
-	if _, err := time.Parse(usage.MonthForm, flag); err != nil {
+	if _, err := time.Parse(accounting.MonthForm, flag); err != nil {
 		return "", fmt.Errorf("--month %q is no month such as 2026-11, and not %q", flag, everyMonth)
 	}
 	return flag, nil
 }
 
 // writeUsage prints a table, and the sum where there is more than one line.
-func writeUsage(w io.Writer, all []usage.Hours) error {
+func writeUsage(w io.Writer, all []accounting.Hours) error {
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(w, "Nothing was used.")
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "MONTH\tUSER\tGPU HOURS\tCPU HOURS\tMEMORY GIB HOURS\tSERVER HOURS")
-	line := func(month, user string, h usage.Hours) {
+	line := func(month, user string, h accounting.Hours) {
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%9.1f\t%9.1f\t%16.1f\t%12.1f\n", month, user, h.GPU, h.CPU, h.Memory, h.Server)
 	}
 	for _, h := range all {
 		line(h.Month, h.User, h)
 	}
 	if len(all) > 1 {
-		line("", "TOTAL", usage.Total(all))
+		line("", "TOTAL", accounting.Total(all))
 	}
 	return tw.Flush()
 }
 
 // accounting makes what accounts for the servers.
 func (h *instance) accounting() (err error) {
-	h.usage, err = usage.New(usage.Config{Launcher: h.launcher, Records: h.store, Counters: counters(os.DirFS("/sys/fs/cgroup")), Log: h.log})
+	h.usage, err = accounting.New(accounting.Config{Launcher: h.launcher, Records: h.store, Counters: counters(os.DirFS("/sys/fs/cgroup")), Log: h.log})
 	return err
 }
 
 // counters reads the counters of units below the cgroup file system (cgroup-v2: cpu.stat
 // and memory.current, which everybody may read). Without the memory controller, as on a
 // host with the hybrid hierarchy of cgroup-v1, there is no memory.current.
-func counters(cgroups fs.FS) func(context.Context, ident.Key) (usage.Counters, bool) {
+func counters(cgroups fs.FS) func(context.Context, ident.Key) (accounting.Counters, bool) {
 	processor := processorUse(cgroups)
-	return func(ctx context.Context, key ident.Key) (usage.Counters, bool) {
+	return func(ctx context.Context, key ident.Key) (accounting.Counters, bool) {
 		cpu, ok := processor(ctx, key)
 		if !ok {
-			return usage.Counters{}, false
+			return accounting.Counters{}, false
 		}
 		memory, err := firstNumber(cgroups, path.Join(slice, key.Unit(), "memory.current"))
 		if err != nil {
 			memory = -1
 		}
-		return usage.Counters{CPU: cpu, Memory: memory}, true
+		return accounting.Counters{CPU: cpu, Memory: memory}, true
 	}
 }
 

@@ -23,9 +23,9 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/gifford-lab/gifford-hub/agent/images/keeper"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
-	"github.com/gifford-lab/gifford-hub/agent/keeper"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 

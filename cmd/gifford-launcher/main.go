@@ -14,8 +14,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/gifford-lab/gifford-hub/agent/journal"
-	"github.com/gifford-lab/gifford-hub/agent/launcher"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/launcher"
 )
 
 // version is set by the linker.

@@ -15,8 +15,8 @@ import (
 	"syscall"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/memberpodman"
-	"github.com/gifford-lab/gifford-hub/agent/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/root/memberpodman"
+	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 )
 
 const usage = `usage: gifford-shell [--root] --user USER [--server NAME] [--who ADMINISTRATOR] [-- COMMAND…]

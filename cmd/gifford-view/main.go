@@ -10,7 +10,7 @@ import (
 	"os"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/view"
+	"github.com/gifford-lab/gifford-hub/agent/root/view"
 )
 
 const usage = `gifford-view is run by systemd for each Jupyter server, see gifford-launcher(8):

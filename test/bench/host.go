@@ -15,9 +15,9 @@ import (
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
-	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 const gigabyte = 1_000_000_000

@@ -9,7 +9,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // quiet is for the launcher's client, which has nothing to say here.

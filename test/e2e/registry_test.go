@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/imagekeeper"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 // registry is Debian's docker-registry on the host's loopback, as a lab's own would be.

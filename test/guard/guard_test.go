@@ -36,14 +36,14 @@ func deps(t *testing.T, command string) map[string]bool {
 // TestLinks checks what each program must never contain.
 func TestLinks(t *testing.T) {
 	never := map[string][]string{
-		"gifford-hub": {module + "agent/launcher", module + "agent/systemd", module + "agent/unit", module + "agent/memberpodman", podman},
-		"gifford-launcher": {"net/http", "html/template", "text/template", "database/sql", module + "agent/login", module + "agent/store",
+		"gifford-hub": {module + "agent/root/launcher", module + "agent/root/systemd", module + "agent/root/unit", module + "agent/root/memberpodman", podman},
+		"gifford-launcher": {"net/http", "html/template", "text/template", "database/sql", module + "agent/hub/login", module + "agent/hub/store",
 			"github.com/coreos/go-oidc/v3/oidc", "github.com/spf13/cobra", podman},
-		"gifford-shell":     {"html/template", "database/sql", module + "agent/launcher", module + "agent/store", module + "agent/login", module + "agent/web"},
-		"gifford-view":      {"net/http", "database/sql", module + "agent/launcher", module + "agent/systemd", podman},
-		"gifford-gpus":      {"net/http", "html/template", "database/sql", module + "agent/launcher", module + "agent/systemd", module + "agent/store", module + "agent/policy"},
-		"gifford-images":    {"html/template", "database/sql", module + "agent/launcher", module + "agent/systemd", module + "agent/store", module + "agent/login", module + "agent/web"},
-		"gifford-container": {"net/http", "html/template", "database/sql", module + "agent/launcher", module + "agent/systemd"},
+		"gifford-shell":     {"html/template", "database/sql", module + "agent/root/launcher", module + "agent/hub/store", module + "agent/hub/login", module + "agent/hub/web"},
+		"gifford-view":      {"net/http", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd", podman},
+		"gifford-gpus":      {"net/http", "html/template", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd", module + "agent/hub/store", module + "agent/policy"},
+		"gifford-images":    {"html/template", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd", module + "agent/hub/store", module + "agent/hub/login", module + "agent/hub/web"},
+		"gifford-container": {"net/http", "html/template", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd"},
 	}
 	for command, packages := range never {
 		all := deps(t, command)
@@ -66,8 +66,8 @@ func TestOneImporter(t *testing.T) {
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
 		for _, imported := range fields[1:] {
-			if imported == "github.com/coreos/go-systemd/v22/dbus" && fields[0] != module+"agent/systemd" {
-				t.Errorf("%s imports %s; only agent/systemd may", fields[0], imported)
+			if imported == "github.com/coreos/go-systemd/v22/dbus" && fields[0] != module+"agent/root/systemd" {
+				t.Errorf("%s imports %s; only agent/root/systemd may", fields[0], imported)
 			}
 		}
 	}

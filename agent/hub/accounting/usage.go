@@ -1,0 +1,248 @@
+// Package accounting accounts for what servers use: time of GPUs and processors, memory and
+// running time, by user and calendar month. It asks the launcher what runs and who holds
+// which device, reads the counters that it is given, and leaves sums in the database. It
+// must never count the same time twice, whoever else counts, and never decide anything:
+// no server starts or ends because of what it finds.
+package accounting
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// launcher knows what runs and who holds which device.
+type launcher interface {
+	List(ctx context.Context) ([]launcherbus.Server, error)
+	GPUs(ctx context.Context) (launcherbus.GPUs, error)
+}
+
+// records keeps the sums.
+type records interface {
+	Account(ctx context.Context, key ident.Key, next func(last store.Reading, ok bool) (*store.Reading, []store.Spent)) error
+	Readings(ctx context.Context) ([]store.Reading, error)
+	DropReading(ctx context.Context, key ident.Key, started time.Time) error
+}
+
+// Config is what an Accountant needs. All fields are required but where said.
+type Config struct {
+	Launcher launcher
+	Records  records
+	// Counters reads a server's control group; ok is false when it is gone.
+	Counters func(ctx context.Context, key ident.Key) (c Counters, ok bool)
+	// Every is how often servers that run are accounted for. Optional: 30 seconds.
+	Every time.Duration
+	Now   func() time.Time // optional: time.Now
+	Log   *slog.Logger
+}
+
+// Bounds of the accountant's work.
+const (
+	defaultEvery = 30 * time.Second
+	// maxNews is how many changes of servers may wait; more are left to the next turn.
+	maxNews = 256
+	// lost is the age of a reading whose server runs no more and whose end nobody saw.
+	lost = 5 * time.Minute
+)
+
+// news is a change of a server that must be accounted for at once.
+type news struct {
+	key      ident.Key
+	at       time.Time
+	ended    bool
+	counters *Counters // as they were at that moment; nil: not known
+}
+
+// Accountant accounts for servers. Make it with New.
+type Accountant struct {
+	cfg  Config
+	news chan news
+	mute bool // Run's: it was said already that nothing can be accounted for
+}
+
+// New makes an Accountant.
+func New(cfg Config) (*Accountant, error) {
+	if cfg.Launcher == nil || cfg.Records == nil || cfg.Counters == nil || cfg.Log == nil {
+		return nil, errors.New("cannot make the accountant: launcher, records, counters and log are required")
+	}
+	if cfg.Every <= 0 {
+		cfg.Every = defaultEvery
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Accountant{cfg: cfg, news: make(chan news, maxNews)}, nil
+}
+
+// Changed takes a server's change of state. It returns at once and calls nobody, as
+// servers.Config.OnTransition must: what it notes is read by Run.
+func (a *Accountant) Changed(s servers.Server, from servers.State) {
+	n := news{key: s.Key, at: s.Since}
+	switch {
+	case s.State == servers.Waiting, s.State == servers.Ready && from != servers.Waiting, s.State == servers.Stopping:
+	case !s.State.Active() && from.Active():
+		n.ended = true
+	default:
+		return
+	}
+	select {
+	case a.news <- n:
+	default:
+	}
+}
+
+// Run accounts for the servers until ctx ends.
+func (a *Accountant) Run(ctx context.Context) {
+	a.turn(ctx)
+	tick := time.NewTicker(a.cfg.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			a.turn(ctx)
+		case n := <-a.news:
+			a.take(ctx, n)
+		}
+	}
+}
+
+// take accounts for a server that has just begun, begins to end, or has ended.
+func (a *Accountant) take(ctx context.Context, n news) {
+	if n.ended {
+		a.trouble(ctx, a.close(ctx, n))
+		return
+	}
+	if c, ok := a.cfg.Counters(ctx, n.key); ok { // first of all: a server that ends is gone soon
+		n.counters = &c
+	}
+	list, gpus, err := a.ask(ctx)
+	if err != nil {
+		a.trouble(ctx, err)
+		return
+	}
+	for _, s := range list {
+		if s.Key == n.key {
+			a.trouble(ctx, a.account(ctx, s, gpus, a.cfg.Now(), n.counters))
+		}
+	}
+}
+
+// close accounts for a server until its end.
+func (a *Accountant) close(ctx context.Context, n news) error {
+	all, err := a.cfg.Records.Readings(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Key != n.key || r.Started.After(n.at) {
+			continue // the reading of a run that began since
+		}
+		o := observation{key: n.key, started: r.Started, at: n.at, gpus: -1}
+		if err := a.save(ctx, o); err != nil {
+			return err
+		}
+		return a.cfg.Records.DropReading(ctx, n.key, r.Started)
+	}
+	return nil
+}
+
+// turn accounts for all servers that run.
+func (a *Accountant) turn(ctx context.Context) {
+	list, gpus, err := a.ask(ctx)
+	if err == nil {
+		now := a.cfg.Now()
+		for _, s := range list {
+			var counters *Counters
+			if c, ok := a.cfg.Counters(ctx, s.Key); ok {
+				counters = &c
+			}
+			err = errors.Join(err, a.account(ctx, s, gpus, now, counters))
+		}
+		err = errors.Join(err, a.forget(ctx, list, now))
+	}
+	a.trouble(ctx, err)
+}
+
+// ask gives what runs, and who holds which device: nil where nobody knows or none is held.
+// Servers are then accounted for with the devices that they held before.
+func (a *Accountant) ask(ctx context.Context) ([]launcherbus.Server, *launcherbus.GPUs, error) {
+	list, err := a.cfg.Launcher.List(ctx)
+	if err != nil || !slices.ContainsFunc(list, func(s launcherbus.Server) bool { return len(s.Devices) > 0 }) {
+		return list, nil, err
+	}
+	if gpus, err := a.cfg.Launcher.GPUs(ctx); err == nil {
+		return list, &gpus, nil
+	}
+	return list, nil, nil
+}
+
+func (a *Accountant) account(ctx context.Context, s launcherbus.Server, gpus *launcherbus.GPUs, now time.Time, c *Counters) error {
+	if s.Started.IsZero() {
+		return nil
+	}
+	o := observation{key: s.Key, started: s.Started, at: now, gpus: -1, counters: c}
+	switch {
+	case len(s.Devices) == 0:
+		o.gpus = 0
+	case gpus != nil:
+		o.gpus = leased(*gpus, s.Key)
+	}
+	return a.save(ctx, o)
+}
+
+func (a *Accountant) save(ctx context.Context, o observation) error {
+	return a.cfg.Records.Account(ctx, o.key, func(last store.Reading, ok bool) (*store.Reading, []store.Spent) { return next(last, ok, o) })
+}
+
+// leased gives how many devices a server holds so that others cannot have them: a device
+// for several servers counts by its places, one that is open to all does not count.
+func leased(g launcherbus.GPUs, key ident.Key) float64 {
+	n := 0.0
+	for _, d := range g.Devices {
+		for _, h := range d.Holders {
+			switch {
+			case h.Key != key, d.Sharing == launcherbus.Open:
+			case d.Sharing == launcherbus.Shared && d.Places > 1:
+				n += 1 / float64(d.Places)
+			default:
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// forget drops the readings of servers that ended while nobody looked. What they used after
+// their last reading is not known.
+func (a *Accountant) forget(ctx context.Context, list []launcherbus.Server, now time.Time) error {
+	runs := map[ident.Key]bool{}
+	for _, s := range list {
+		runs[s.Key] = true
+	}
+	all, err := a.cfg.Records.Readings(ctx)
+	for _, r := range all {
+		if !runs[r.Key] && now.Sub(r.At) > lost {
+			err = errors.Join(err, a.cfg.Records.DropReading(ctx, r.Key, r.Started))
+		}
+	}
+	return err
+}
+
+// trouble says once that servers cannot be accounted for. Nothing is lost by a turn that
+// fails: the next one counts from the last that did not.
+func (a *Accountant) trouble(ctx context.Context, err error) {
+	said := a.mute
+	a.mute = err != nil
+	if err != nil && !said && ctx.Err() == nil {
+		a.cfg.Log.Warn("cannot account for what servers use; trying again", "event", "usage-failed", "error", err.Error())
+	}
+}

@@ -1,0 +1,260 @@
+package accounting
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// lab is a host with servers that compute all the time on as many cores as they are told.
+type lab struct {
+	now      time.Time
+	list     []launcherbus.Server
+	devices  []launcherbus.GPU
+	cores    float64
+	listErr  error
+	gpusErr  error
+	hidden   bool // no control group can be read
+	db       *store.Store
+	log      bytes.Buffer
+	accounts *Accountant
+}
+
+func (l *lab) List(context.Context) ([]launcherbus.Server, error) { return l.list, l.listErr }
+
+func (l *lab) GPUs(context.Context) (launcherbus.GPUs, error) {
+	return launcherbus.GPUs{Devices: l.devices}, l.gpusErr
+}
+
+func (l *lab) counters(_ context.Context, k ident.Key) (Counters, bool) {
+	for _, s := range l.list {
+		if s.Key == k && !l.hidden {
+			return Counters{time.Duration(l.cores * float64(l.now.Sub(s.Started))), 1 << 30}, true
+		}
+	}
+	return Counters{}, false
+}
+
+// hub starts another process of the hub on the same database.
+func (l *lab) hub(t *testing.T) {
+	t.Helper()
+	var err error
+	l.accounts, err = New(Config{Launcher: l, Records: l.db, Counters: l.counters, Now: func() time.Time { return l.now }, Log: slog.New(slog.NewTextHandler(&l.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// turns lets time pass with a turn every 30 seconds.
+func (l *lab) turns(t *testing.T, d time.Duration) {
+	t.Helper()
+	for end := l.now.Add(d); l.now.Before(end); {
+		l.now = l.now.Add(30 * time.Second)
+		l.accounts.turn(t.Context())
+	}
+}
+
+// change tells of a server's change as the manager does.
+func (l *lab) change(t *testing.T, k ident.Key, from, to servers.State) {
+	t.Helper()
+	l.accounts.Changed(servers.Server{Key: k, State: to, Since: l.now}, from)
+	for {
+		select {
+		case n := <-l.accounts.news:
+			l.accounts.take(t.Context(), n)
+		default:
+			return
+		}
+	}
+}
+
+func (l *lab) end(k ident.Key) {
+	l.list = nil
+	for i := range l.devices {
+		l.devices[i].Holders = nil
+	}
+}
+
+func newLab(t *testing.T, sharing launcherbus.Sharing, places uint32) (*lab, ident.Key) {
+	t.Helper()
+	alice := key(t, "alice", "")
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	l := &lab{now: t0, cores: 2, db: db, list: []launcherbus.Server{{Key: alice, State: launcherbus.Running, Started: t0, Devices: []string{"a"}}},
+		devices: []launcherbus.GPU{{Name: "a", Sharing: sharing, Places: places, Holders: []launcherbus.Holder{{Key: alice}, {Key: key(t, "bob", "")}}}, {Name: "b", Sharing: launcherbus.Exclusive}}}
+	l.hub(t)
+	return l, alice
+}
+
+func TestAccounts(t *testing.T) {
+	type hours struct{ Oct, Nov Hours }
+	tests := map[string]struct {
+		sharing launcherbus.Sharing
+		places  uint32
+		live    func(t *testing.T, l *lab, alice ident.Key)
+		want    hours
+		open    int // readings that are left
+	}{
+		"two hours over midnight": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, 2*time.Hour) },
+			want: hours{Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}, Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
+		"a quarter of a device": {sharing: launcherbus.Shared, places: 4, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, time.Hour) },
+			want: hours{Oct: Hours{GPU: 0.25, CPU: 2, Memory: 1, Server: 1}}},
+		"open to all": {sharing: launcherbus.Open, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, time.Hour) },
+			want: hours{Oct: Hours{CPU: 2, Memory: 1, Server: 1}}},
+		"another process of the hub, after half an hour without one": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				l.turns(t, 10*time.Minute)
+				l.now = l.now.Add(30 * time.Minute)
+				l.hub(t)
+				l.turns(t, 20*time.Minute)
+			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
+		"two processes at once": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				old := l.accounts
+				l.hub(t)
+				for range 120 {
+					l.turns(t, 30*time.Second)
+					old.turn(t.Context())
+				}
+			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
+		"stopped by the hub": {sharing: launcherbus.Exclusive, places: 1,
+			live: func(t *testing.T, l *lab, alice ident.Key) {
+				l.change(t, alice, servers.Starting, servers.Waiting)
+				l.turns(t, 29*time.Minute+50*time.Second)
+				l.now = l.now.Add(15 * time.Second)
+				l.change(t, alice, servers.Ready, servers.Stopping)
+				l.end(alice)
+				l.now = l.now.Add(15 * time.Second)
+				l.change(t, alice, servers.Stopping, servers.Stopped)
+				l.turns(t, time.Hour)
+			}, want: hours{Oct: Hours{GPU: 30.5 / 60, CPU: 2 * 30.25 / 60, Memory: 30.5 / 60, Server: 30.5 / 60}}},
+		"ended by itself between two turns": {sharing: launcherbus.Exclusive, places: 1,
+			live: func(t *testing.T, l *lab, alice ident.Key) {
+				l.turns(t, 30*time.Minute)
+				l.end(alice)
+				l.now = l.now.Add(12 * time.Second)
+				l.change(t, alice, servers.Ready, servers.Failed)
+			}, want: hours{Oct: Hours{GPU: 30.2 / 60, CPU: 1, Memory: 30.2 / 60, Server: 30.2 / 60}}},
+		"ended while the hub was down": {sharing: launcherbus.Exclusive, places: 1,
+			live: func(t *testing.T, l *lab, alice ident.Key) {
+				l.turns(t, 30*time.Minute)
+				l.end(alice)
+				l.now = l.now.Add(10 * time.Minute)
+				l.hub(t)
+				l.turns(t, 30*time.Second)
+			}, want: hours{Oct: Hours{GPU: 0.5, CPU: 1, Memory: 0.5, Server: 0.5}}},
+		"started anew at once": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, alice ident.Key) {
+				l.turns(t, 20*time.Minute)
+				l.change(t, alice, servers.Ready, servers.Stopping)
+				l.now = l.now.Add(20 * time.Second)
+				l.list[0].Started = l.now.Add(5 * time.Second)
+				l.change(t, alice, servers.Stopping, servers.Stopped)
+				l.now = l.now.Add(10 * time.Second)
+				l.change(t, alice, servers.Starting, servers.Waiting)
+				l.turns(t, 10*time.Minute)
+			}, want: hours{Oct: Hours{GPU: (20*60 + 20 + 605) / 3600., CPU: 2 * (20*60 + 605) / 3600., Memory: -1, Server: (20*60 + 20 + 605) / 3600.}}},
+		"launcher down": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				l.turns(t, 10*time.Minute)
+				l.listErr = errors.New("no answer")
+				l.turns(t, 10*time.Minute)
+				l.listErr, l.gpusErr = nil, errors.New("no answer")
+				l.turns(t, 40*time.Minute)
+				if n := strings.Count(l.log.String(), "event=usage-failed"); n != 1 {
+					t.Errorf("said %d times:\n%s", n, &l.log)
+				}
+			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
+		"holds nothing, and who holds what is not known": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				l.list[0].Devices, l.gpusErr = nil, errors.New("no answer")
+				l.turns(t, time.Hour)
+			}, want: hours{Oct: Hours{CPU: 2, Memory: 1, Server: 1}}},
+		"who holds what is known late": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				l.gpusErr = errors.New("no answer")
+				l.turns(t, 30*time.Minute)
+				l.gpusErr = nil
+				l.turns(t, 30*time.Minute)
+			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: -1, Server: 1}}},
+		"no control group": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+			live: func(t *testing.T, l *lab, _ ident.Key) {
+				l.hidden = true
+				l.turns(t, time.Hour)
+			}, want: hours{Oct: Hours{GPU: 1, Server: 1}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			l, alice := newLab(t, tt.sharing, tt.places)
+			tt.live(t, l, alice)
+			all, err := l.db.Usage(t.Context(), store.UsageQuery{User: alice.User})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got hours
+			for _, h := range InHours(all) {
+				m := map[string]*Hours{"2026-10": &got.Oct, "2026-11": &got.Nov}[h.Month]
+				*m = h
+				m.User, m.Month = "", ""
+			}
+			for _, pair := range [][2]*Hours{{&tt.want.Oct, &got.Oct}, {&tt.want.Nov, &got.Nov}} {
+				want, is := &pair[0].Memory, &pair[1].Memory
+				if *want >= 0 && math.Abs(*want-*is) > 0.006 { // the first half minute counts from nothing
+					t.Errorf("%f GiB hours of memory, want %f", *is, *want)
+				}
+				*want, *is = 0, 0
+			}
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+				t.Errorf("hours (-want +got):\n%s", diff)
+			}
+			if left, err := l.db.Readings(t.Context()); err != nil || len(left) != tt.open {
+				t.Errorf("%d readings are left, want %d: %v", len(left), tt.open, err)
+			}
+		})
+	}
+}
+
+// TestChangedNeverWaits checks that news does not hold up the manager, however much there is.
+func TestChangedNeverWaits(t *testing.T) {
+	l, alice := newLab(t, launcherbus.Exclusive, 1)
+	for range 2 * maxNews {
+		l.accounts.Changed(servers.Server{Key: alice, State: servers.Stopped}, servers.Ready)
+	}
+	if len(l.accounts.news) != maxNews {
+		t.Errorf("%d wait", len(l.accounts.news))
+	}
+	for range maxNews {
+		<-l.accounts.news
+	}
+	l.accounts.Changed(servers.Server{Key: alice, State: servers.Starting}, servers.Stopped)
+	l.accounts.Changed(servers.Server{Key: alice, State: servers.Ready}, servers.Waiting)
+	if len(l.accounts.news) != 0 {
+		t.Error("a server without a unit, or one that is known, is news")
+	}
+}
+
+func TestNew(t *testing.T) {
+	if _, err := New(Config{}); err == nil {
+		t.Error("an accountant was made of nothing")
+	}
+}

@@ -1,0 +1,481 @@
+// Package api is JupyterHub's REST API: what single-user servers, services, scripts and
+// the hub's own pages call. Paths, status codes, models and
+// error bodies are JupyterHub 5.5's (docs/source/_static/rest-api.yml and
+// jupyterhub/apihandlers). It must never act without a caller whose scopes allow it.
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// manager is what the API needs of the servers.
+type manager interface {
+	Get(key ident.Key) servers.Server
+	Of(user ident.User) []servers.Server
+	List() []servers.Server
+	Start(key ident.Key, profile string, o servers.Options) error
+	Stop(ctx context.Context, key ident.Key) error
+	Reset(ctx context.Context, key ident.Key) error
+	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
+	TokenOwner(token string) (ident.Key, bool)
+	Touch(key ident.Key, t time.Time)
+	Waits(key ident.Key) (servers.Wait, bool)
+}
+
+// registry is the services of the settings and those that were added through the API.
+type registry interface {
+	List() []services.Service
+	Get(name string) (services.Service, bool)
+	ByToken(token string) (name string, ok bool)
+	Add(s services.Service) error
+	Remove(name string) error
+}
+
+// Session is a person in a browser.
+type Session struct {
+	User      ident.User
+	Admin     bool
+	Groups    []string
+	SessionID string
+}
+
+// Client is whose OAuth client a token was made for: one of both is set.
+type Client struct {
+	Server  *ident.Key
+	Service string
+}
+
+// Config is what an API needs; all fields are required but where said.
+type Config struct {
+	BaseURL   string // "/" or "/x/"
+	PublicURL string // of BaseURL, with a slash at the end; "" if not known
+	Version   string // JupyterHub's version that we answer for, e.g. "5.5.1"
+	Program   string // our own version, for GET /info
+	Servers   manager
+	Services  registry
+	Records   *store.Store
+	Authority *authority.Authority
+	// Session gives the person whose browser asks, or ErrNoSession.
+	Session func(r *http.Request) (Session, error)
+	// CheckSession looks at a session again by its id, as at every request of its browser.
+	// Its error means that the session has ended.
+	CheckSession func(ctx context.Context, sessionID string) (Session, error)
+	// EndSessions signs a user out everywhere, as when the user is deleted.
+	EndSessions func(ctx context.Context, u ident.User) error
+	// Client tells whose OAuth client that is; ok is false for none.
+	Client func(id string) (Client, bool)
+	// NamedServers is how many named servers a user may have: 0 none, below 0 any number.
+	NamedServers int
+	// Tokens makes tokens for people.
+	Tokens *tokens.Issuer
+	// Routes gives the proxy's table, path to target, for GET /proxy.
+	Routes func() map[string]Route
+	// Resync reads back what runs, for POST /proxy.
+	Resync func(ctx context.Context) error
+	// Shutdown ends the hub's process; nil refuses POST /shutdown.
+	Shutdown func()
+	// Cull gives the announced end of a server that nobody uses. Optional.
+	Cull func(key ident.Key) (cull.Notice, bool)
+	// Devices gives the devices that a server holds, by their qualified CDI names. Optional.
+	Devices func(ctx context.Context, key ident.Key) []string
+	// Authorize and Token are the OAuth provider's end points.
+	Authorize, Token httpx.Handler
+	// Page answers an error of Authorize, which a person sees.
+	Page func(w http.ResponseWriter, r *http.Request, err error)
+	Log  *slog.Logger
+}
+
+// Route is a line of the proxy's table as JupyterHub's proxy shows it.
+type Route struct {
+	Spec   string         `json:"routespec"`
+	Target string         `json:"target"`
+	Data   map[string]any `json:"data"`
+}
+
+// ErrNoSession says that a request carries no session of a browser.
+var ErrNoSession = errors.New("no session")
+
+// API answers {base}hub/api/….
+type API struct {
+	cfg     Config
+	started time.Time
+}
+
+// New makes an API.
+func New(cfg Config) *API { return &API{cfg: cfg, started: time.Now()} }
+
+// access says who may call a route at all.
+type access int
+
+const (
+	nobody  access = iota // the zero value, so that a route without a word is closed
+	anyone                // no credentials needed
+	browser               // answered by the OAuth provider, which asks for the session itself
+	login                 // finds its caller itself: credentials may stand in the body
+	caller                // valid credentials
+	scoped                // credentials with one of route.scopes on what the path names
+)
+
+// subject is what a path names, on which the scope must hold.
+type subject int
+
+const (
+	onAny     subject = iota // nothing: the handler leaves out what a filter hides
+	onAll                    // everything: a filtered scope is not enough
+	onUser                   // {user}
+	onServer                 // {user} and, where it stands in the path, {server}
+	onGroup                  // {group}
+	onService                // {service}
+)
+
+// route is a line of the API's table.
+type route struct {
+	method, path string
+	access       access
+	on           subject
+	scopes       string // any of these, separated by spaces
+	handler      func(a *API, c Caller, w http.ResponseWriter, r *http.Request) error
+}
+
+// routes is the whole API (JupyterHub 5.5, docs/source/_static/rest-api.yml, and the
+// server models of version 6).
+func routes() []route {
+	const anyUser = "read:users read:users:name read:servers read:users:groups read:users:activity read:roles:users"
+	return []route{
+		{"GET", "", anyone, onAny, "", (*API).root},
+		{"GET", "/{$}", anyone, onAny, "", (*API).root},
+		{"GET", "/health", anyone, onAny, "", (*API).health},
+		{"GET", "/info", scoped, onAll, "read:hub", (*API).info},
+		{"POST", "/shutdown", scoped, onAll, "shutdown", (*API).shutdown},
+		{"GET", "/proxy", scoped, onAll, "proxy", (*API).routingTable},
+		{"POST", "/proxy", scoped, onAll, "proxy", (*API).checkRoutes},
+		{"PATCH", "/proxy", scoped, onAll, "proxy", (*API).moveProxy},
+
+		{"GET", "/oauth2/authorize", browser, onAny, "", (*API).authorize},
+		{"POST", "/oauth2/authorize", browser, onAny, "", (*API).authorize},
+		{"POST", "/oauth2/token", browser, onAny, "", (*API).token},
+		{"GET", "/authorizations/token/{token}", caller, onAny, "", (*API).tokenWhoami},
+		{"GET", "/authorizations/token", caller, onAny, "", (*API).tokenWhoami},
+
+		{"GET", "/user", caller, onAny, "", (*API).whoami},
+		{"GET", "/users", scoped, onAny, "list:users", (*API).listUsers},
+		{"POST", "/users", scoped, onAll, "admin:users", (*API).createUsers},
+		{"GET", "/users/{user}", scoped, onUser, anyUser, (*API).user},
+		{"POST", "/users/{user}", scoped, onUser, "admin:users", (*API).createUser},
+		{"PATCH", "/users/{user}", scoped, onUser, "admin:users", (*API).changeUser},
+		{"DELETE", "/users/{user}", scoped, onUser, "delete:users", (*API).deleteUser},
+		{"POST", "/users/{user}/activity", scoped, onUser, "users:activity", (*API).activity},
+
+		{"POST", "/users/{user}/server", scoped, onServer, "start:servers", (*API).start},
+		{"DELETE", "/users/{user}/server", scoped, onServer, "delete:servers", (*API).stop},
+		{"GET", "/users/{user}/server", scoped, onServer, "read:servers", (*API).showServer},
+		{"PUT", "/users/{user}/server", scoped, onServer, "start:servers", (*API).createServer},
+		{"PATCH", "/users/{user}/server", scoped, onServer, "start:servers", (*API).changeServer},
+		{"GET", "/users/{user}/server/progress", scoped, onServer, "read:servers", (*API).progress},
+		{"POST", "/users/{user}/servers/{server...}", scoped, onServer, "start:servers", (*API).start},
+		{"DELETE", "/users/{user}/servers/{server...}", scoped, onServer, "delete:servers", (*API).stop},
+		{"GET", "/users/{user}/servers/{server...}", scoped, onServer, "read:servers", (*API).showServer},
+		{"PUT", "/users/{user}/servers/{server...}", scoped, onServer, "start:servers", (*API).createServer},
+		{"PATCH", "/users/{user}/servers/{server...}", scoped, onServer, "start:servers", (*API).changeServer},
+		{"GET", "/users/{user}/servers/{server}/progress", scoped, onServer, "read:servers", (*API).progress},
+
+		{"GET", "/users/{user}/tokens", scoped, onUser, "read:tokens", (*API).listTokens},
+		{"POST", "/users/{user}/tokens", login, onUser, "tokens", (*API).createToken},
+		{"GET", "/users/{user}/tokens/{id}", scoped, onUser, "read:tokens", (*API).showToken},
+		{"DELETE", "/users/{user}/tokens/{id}", scoped, onUser, "tokens", (*API).deleteToken},
+
+		{"GET", "/users/{user}/shared", scoped, onUser, "read:users:shares", (*API).userShares},
+		{"GET", "/users/{user}/shared/{owner}/{server...}", scoped, onUser, "read:users:shares", (*API).userShare},
+		{"DELETE", "/users/{user}/shared/{owner}/{server...}", scoped, onUser, "users:shares", (*API).leaveShare},
+
+		{"GET", "/groups", scoped, onAny, "list:groups", (*API).listGroups},
+		{"POST", "/groups", scoped, onAll, "admin:groups", (*API).createGroups},
+		{"GET", "/groups/{group}", scoped, onGroup, "read:groups read:groups:name read:roles:groups", (*API).group},
+		{"POST", "/groups/{group}", scoped, onGroup, "admin:groups", (*API).createGroup},
+		{"DELETE", "/groups/{group}", scoped, onGroup, "delete:groups", (*API).deleteGroup},
+		{"POST", "/groups/{group}/users", scoped, onGroup, "groups", (*API).addMembers},
+		{"DELETE", "/groups/{group}/users", scoped, onGroup, "groups", (*API).removeMembers},
+		{"PUT", "/groups/{group}/properties", scoped, onGroup, "groups", (*API).setProperties},
+		{"GET", "/groups/{group}/shared", scoped, onGroup, "read:groups:shares", (*API).groupShares},
+		{"GET", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "read:groups:shares", (*API).groupShare},
+		{"DELETE", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "groups:shares", (*API).leaveGroupShare},
+
+		{"GET", "/shares/{user}", scoped, onUser, "read:shares", (*API).ownerShares},
+		{"POST", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"PATCH", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"DELETE", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"GET", "/shares/{user}/{server...}", scoped, onServer, "read:shares", (*API).serverShares},
+		{"POST", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).grantShare},
+		{"PATCH", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).revokeShare},
+		{"DELETE", "/shares/{user}/{server...}", scoped, onServer, "shares", (*API).revokeShares},
+		{"GET", "/share-codes/{user}", scoped, onUser, "read:shares", (*API).ownerCodes},
+		{"POST", "/share-codes/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"DELETE", "/share-codes/{user}", scoped, onUser, "shares", (*API).needsServer},
+		{"GET", "/share-codes/{user}/{server...}", scoped, onServer, "read:shares", (*API).serverCodes},
+		{"POST", "/share-codes/{user}/{server...}", scoped, onServer, "shares", (*API).createCode},
+		{"DELETE", "/share-codes/{user}/{server...}", scoped, onServer, "shares", (*API).deleteCodes},
+
+		{"GET", "/services", scoped, onAny, "list:services", (*API).listServices},
+		{"GET", "/services/{service}", scoped, onService, "read:services read:services:name read:roles:services", (*API).service},
+		{"POST", "/services/{service}", scoped, onService, "admin:services", (*API).addService},
+		{"DELETE", "/services/{service}", scoped, onService, "admin:services", (*API).removeService},
+	}
+}
+
+// Handler gives the API with its errors, headers and protection against requests
+// forged by other sites.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	prefix := a.cfg.BaseURL + "hub/api"
+	for _, rt := range routes() {
+		mux.Handle(rt.method+" "+prefix+rt.path, a.serve(rt))
+	}
+	mux.Handle(prefix+"/", a.serve(route{access: anyone, handler: func(_ *API, _ Caller, w http.ResponseWriter, r *http.Request) error {
+		return noRoute(mux, w, r)
+	}}))
+	mux.Handle("OPTIONS "+prefix+"/", a.serve(route{access: anyone, handler: (*API).health}))
+	return a.headers(mux)
+}
+
+// headers sets what JupyterHub sends with every answer of its API (reference:
+// jupyterhub/apihandlers/base.py).
+func (a *API) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-JupyterHub-Version", a.cfg.Version)
+		h.Set("Content-Security-Policy", "frame-ancestors 'none'; report-uri "+a.cfg.BaseURL+"hub/security/csp-report; default-src 'none'")
+		h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serve resolves the caller, checks the scope, calls the handler and writes its error.
+func (a *API) serve(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpx.SetRoute(r, r.Pattern)
+		err := a.call(rt, w, r)
+		if err == nil {
+			return
+		}
+		httpx.LogFailure(a.cfg.Log, r, err)
+		if rt.access == browser {
+			a.cfg.Page(w, r, err)
+			return
+		}
+		a.writeError(w, r, err)
+	})
+}
+
+func (a *API) call(rt route, w http.ResponseWriter, r *http.Request) error {
+	switch rt.access {
+	case anyone, browser, login:
+		return rt.handler(a, Caller{}, w, r)
+	case caller, scoped:
+		c, err := a.caller(r)
+		if err != nil {
+			return err
+		}
+		if rt.access == scoped {
+			if err := c.check(strings.Fields(rt.scopes), rt.on, r); err != nil {
+				return err
+			}
+		}
+		return rt.handler(a, c, w, r)
+	}
+	return httpx.Fail(http.StatusForbidden, "this route has no rule of who may call it")
+}
+
+// errHidden is JupyterHub's answer where a filter hides what the path names, whether it
+// is there or not.
+func errHidden() error {
+	return httpx.Fail(http.StatusNotFound, "No access to resources or resources not found")
+}
+
+// check asks for one of the scopes on what the path names: 403 where the caller has none
+// of them on anything, 404 where their filters do not cover it (jupyterhub/scopes.py:
+// needs_scope).
+func (c Caller) check(anyOf []string, on subject, r *http.Request) error {
+	has := false
+	for _, scope := range anyOf {
+		if c.allows(scope, on, r) {
+			return nil
+		}
+		has = has || c.Scopes.Has(scope)
+	}
+	if !has || on == onAll {
+		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]", strings.Join(anyOf, ", "))
+	}
+	return errHidden()
+}
+
+func (c Caller) allows(scope string, on subject, r *http.Request) bool {
+	switch on {
+	case onAny:
+		return c.Scopes.Has(scope)
+	case onAll:
+		return c.Scopes.Everywhere(scope)
+	case onUser:
+		if u, err := ident.ParseUser(r.PathValue("user")); err == nil {
+			return c.allowsUser(scope, u)
+		}
+	case onServer:
+		if k, err := pathKey(r); err == nil {
+			return c.allowsServer(scope, k)
+		}
+		// No server can have this name; its user is told so.
+		if u, err := ident.ParseUser(r.PathValue("user")); err == nil {
+			return c.allowsUser(scope, u)
+		}
+	case onGroup:
+		return c.Scopes.AllowsGroup(scope, r.PathValue("group"))
+	case onService:
+		return c.Scopes.AllowsService(scope, r.PathValue("service"))
+	}
+	// A name that nobody can have: whoever may do it to everybody learns what is wrong with it.
+	return c.Scopes.Everywhere(scope)
+}
+
+// errorBody is JupyterHub's form of an error.
+type errorBody struct {
+	Status    int    `json:"status"`
+	Message   string `json:"message"`
+	Hint      string `json:"hint,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	e := httpx.Public(err)
+	_ = a.json(w, e.Status, errorBody{e.Status, e.Public, e.Hint, httpx.RequestID(r)})
+}
+
+func (a *API) json(w http.ResponseWriter, status int, body any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client is gone; the status is sent
+	return nil
+}
+
+// maxBody bounds a request's JSON.
+const maxBody = 1 << 20
+
+// decode reads a JSON body into v; an empty body leaves v as it is, and so does null.
+func decode(w http.ResponseWriter, r *http.Request, v any) error {
+	return decodeBody(w, r, v, false)
+}
+
+// decodeStrict is decode for bodies whose keys are all known.
+func decodeStrict(w http.ResponseWriter, r *http.Request, v any) error {
+	return decodeBody(w, r, v, true)
+}
+
+func decodeBody(w http.ResponseWriter, r *http.Request, v any, strict bool) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return httpx.Fail(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
+	case err != nil:
+		return &httpx.Error{Status: http.StatusBadRequest, Public: "cannot read the body", Cause: err}
+	case len(bytes.TrimSpace(body)) == 0:
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	err = d.Decode(v)
+	if err == nil && d.More() {
+		err = errors.New("there is more than one value")
+	}
+	if err != nil {
+		return httpx.Fail(http.StatusBadRequest, "%s", jsonTrouble(err))
+	}
+	return nil
+}
+
+// jsonTrouble says what is wrong with a body, without our own names of types.
+func jsonTrouble(err error) string {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		field := kind.Field
+		if field == "" {
+			return fmt.Sprintf("Invalid JSON data: the body must be %s, not %s", jsonKind(kind.Type), kind.Value)
+		}
+		return fmt.Sprintf("%s must be %s, not %s", field, jsonKind(kind.Type), kind.Value)
+	}
+	if key, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return "Invalid JSON keys: " + key
+	}
+	return "Invalid JSON in body of request"
+}
+
+// jsonKind is a type as JSON has it.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Pointer:
+		return jsonKind(t.Elem())
+	}
+	return "a number"
+}
+
+// written answers without a body, as JupyterHub's handlers do that have nothing to say.
+func (a *API) written(w http.ResponseWriter, status int) error {
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(status)
+	return nil
+}
+
+// noRoute answers a path that has no route, or none for the request's method.
+func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) error {
+	_, own := mux.Handler(r)
+	var allowed []string
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		probe := r.Clone(r.Context())
+		probe.Method = method
+		if _, pattern := mux.Handler(probe); pattern != own && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return httpx.Fail(http.StatusNotFound, "no such path in the API: %s", r.URL.Path)
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return httpx.Fail(http.StatusMethodNotAllowed, "%s does not take %s", r.URL.Path, r.Method)
+}
+
+func (a *API) authorize(_ Caller, w http.ResponseWriter, r *http.Request) error {
+	return a.cfg.Authorize(w, r)
+}
+
+func (a *API) token(_ Caller, w http.ResponseWriter, r *http.Request) error {
+	return a.cfg.Token(w, r)
+}

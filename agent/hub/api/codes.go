@@ -1,0 +1,131 @@
+package api
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// Bounds of a share code's life in seconds (apihandlers/shares.py: ShareCodeGrantRequest).
+const (
+	minCodeLife     = 60
+	maxCodeLife     = 525600 * 60
+	defaultCodeLife = 86400
+)
+
+func (a *API) codeModel(c store.ShareCode) model {
+	return model{"server": a.sharedServer(c.Key), "scopes": list(c.Scopes), "id": codeID(c.ID), "created_at": stamp(c.Created),
+		"expires_at": stamp(c.Expires), "exchange_count": c.ExchangeCount, "last_exchanged_at": stamp(c.LastExchanged)}
+}
+
+func codeID(id int64) string { return "sc_" + strconv.FormatInt(id, 10) }
+
+func (a *API) writeCodes(w http.ResponseWriter, r *http.Request, owner ident.User, server *ident.Server) error {
+	p, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	all, err := a.cfg.Records.ShareCodes(r.Context(), owner, server)
+	if err != nil {
+		return err
+	}
+	models := []model{}
+	for _, c := range cut(p, all) {
+		models = append(models, a.codeModel(c))
+	}
+	p.wrap = true
+	return a.pages(w, r, p, models, len(all))
+}
+
+func (a *API) ownerCodes(_ Caller, w http.ResponseWriter, r *http.Request) error {
+	u, err := a.findUser(r)
+	if err != nil {
+		return err
+	}
+	return a.writeCodes(w, r, u.Name, nil)
+}
+
+func (a *API) serverCodes(_ Caller, w http.ResponseWriter, r *http.Request) error {
+	k, err := a.sharedKey(r)
+	if err != nil {
+		return err
+	}
+	return a.writeCodes(w, r, k.User, &k.Server)
+}
+
+// createCode makes a code that whoever has it may exchange for a share. It is shown once.
+func (a *API) createCode(c Caller, w http.ResponseWriter, r *http.Request) error {
+	body := struct {
+		Scopes    []string `json:"scopes"`
+		ExpiresIn int64    `json:"expires_in"`
+	}{ExpiresIn: defaultCodeLife}
+	if err := decodeStrict(w, r, &body); err != nil {
+		return err
+	}
+	if body.ExpiresIn < minCodeLife || body.ExpiresIn > maxCodeLife {
+		return httpx.Fail(http.StatusBadRequest, "expires_in must be %d to %d seconds, not %d", minCodeLife, maxCodeLife, body.ExpiresIn)
+	}
+	k, err := a.sharedKey(r)
+	if err != nil {
+		return err
+	}
+	list, err := a.shareScopes(k, body.Scopes)
+	if err != nil {
+		return err
+	}
+	if err := a.mayShare(c, k, list); err != nil {
+		return err
+	}
+	secret, now := rand.Text(), time.Now()
+	code := store.ShareCode{Hash: ident.HashToken(secret), Key: k, Scopes: list, Created: now, Expires: now.Add(time.Duration(body.ExpiresIn) * time.Second)}
+	if code.ID, err = a.cfg.Records.CreateShareCode(r.Context(), code); err != nil {
+		return err
+	}
+	a.cfg.Log.Info("share code made", "event", "share-code-created", "user", k.User.String(), "server", k.Server.String(), "by", c.name(), "code", codeID(code.ID))
+	m := a.codeModel(code)
+	accept := a.cfg.BaseURL + "hub/accept-share?" + url.Values{"code": {secret}}.Encode()
+	m["code"], m["accept_url"], m["full_accept_url"] = secret, accept, nil
+	if a.cfg.PublicURL != "" {
+		m["full_accept_url"] = a.full(accept)
+	}
+	return a.json(w, http.StatusOK, m)
+}
+
+// deleteCodes revokes one code, named by itself or its id, or all of the server's.
+func (a *API) deleteCodes(c Caller, w http.ResponseWriter, r *http.Request) error {
+	k, err := a.sharedKey(r)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	switch {
+	case q.Get("code") != "":
+		err = a.cfg.Records.DeleteShareCodeByHash(r.Context(), k, ident.HashToken(q.Get("code")))
+	case q.Get("id") != "":
+		digits, ok := strings.CutPrefix(q.Get("id"), "sc_")
+		id, parseErr := strconv.ParseInt(digits, 10, 64)
+		if !ok || parseErr != nil {
+			return httpx.Fail(http.StatusNotFound, "No code found matching id=%s", q.Get("id"))
+		}
+		err = a.cfg.Records.DeleteShareCode(r.Context(), k, id)
+	default:
+		err = a.cfg.Records.DeleteShareCodes(r.Context(), k)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return httpx.Fail(http.StatusNotFound, "No matching code found")
+	}
+	if err != nil {
+		return err
+	}
+	a.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", k.User.String(), "server", k.Server.String(), "by", c.name())
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,156 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+)
+
+// Bounds of what the real host is asked.
+const (
+	runTimeout   = 10 * time.Second
+	fetchTimeout = 10 * time.Second
+	maxFetch     = 1 << 20
+)
+
+// OS is the host that this process runs on.
+type OS struct{ client *http.Client }
+
+// NewHost gives the real host.
+func NewHost() *OS { return &OS{&http.Client{Timeout: fetchTimeout}} }
+
+// Root tells whether the process runs as root.
+func (*OS) Root() bool { return os.Geteuid() == 0 }
+
+// ReadFile is os.ReadFile.
+func (*OS) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// Stat looks at a file and at whether it has capabilities.
+func (*OS) Stat(path string) (File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return File{}, err
+	}
+	f := File{Mode: info.Mode()}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		f.Owner, f.Group = name("passwd", s.Uid), name("group", s.Gid)
+	}
+	n, err := unix.Getxattr(path, "security.capability", nil)
+	f.Caps = err == nil && n > 0
+	return f, nil
+}
+
+// Free looks at the file system on which a folder is.
+func (*OS) Free(path string) (free, total int64, err error) {
+	f, err := disk.Statfs(path)
+	return f.Free, f.Total, err
+}
+
+// name asks getent, since this program itself sees only files in /etc. It gives the number
+// of what has no name.
+func name(database string, id uint32) string {
+	number := strconv.FormatUint(uint64(id), 10)
+	if out, err := exec.Command("getent", database, number).Output(); err == nil {
+		name, _, _ := strings.Cut(string(out), ":")
+		return name
+	}
+	return number
+}
+
+// Run runs a program for at most ten seconds, in the C locale.
+func (*OS) Run(ctx context.Context, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.WaitDelay = time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if text := strings.TrimSpace(stderr.String()); err != nil && text != "" {
+		err = fmt.Errorf("%s: %w", text, err)
+	}
+	return strings.TrimSpace(stdout.String()), err
+}
+
+// Fetch gets a URL for at most ten seconds.
+func (h *OS) Fetch(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, maxFetch))
+}
+
+// Listener finds the listening socket of a port in /proc/net/tcp and tcp6, and the
+// process that holds it.
+func (*OS) Listener(port int) (string, error) {
+	var errs []error
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if inode := listening(string(b), port); inode != "" {
+			return holder(inode), nil
+		}
+	}
+	if len(errs) == 2 {
+		return "", errors.Join(errs...)
+	}
+	return "", nil
+}
+
+// listening gives the inode of the socket that listens on a port, in the format of
+// /proc/net/tcp (proc_pid_net(5)): the fourth field is the state, 0A is LISTEN.
+func listening(table string, port int) string {
+	suffix := fmt.Sprintf(":%04X", port)
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) > 9 && f[3] == "0A" && strings.HasSuffix(f[1], suffix) {
+			return f[9]
+		}
+	}
+	return ""
+}
+
+// holder names a process with that socket, "?" when none can be seen.
+func holder(inode string) string {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return "?"
+	}
+	for _, link := range links {
+		if target, err := os.Readlink(link); err != nil || target != "socket:["+inode+"]" {
+			continue
+		}
+		comm, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(link)), "comm"))
+		if err == nil {
+			return strings.TrimSpace(string(comm))
+		}
+	}
+	return "?"
+}

@@ -1,0 +1,247 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// Role is a section [roles.NAME].
+type Role struct {
+	Description string
+	Scopes      []string
+	Users       []ident.User
+	Groups      []string
+	Services    []string
+}
+
+// Group is a section [groups.NAME].
+type Group struct {
+	Users      []ident.User
+	Properties map[string]any
+}
+
+// Service is a section [services.NAME].
+type Service struct {
+	URL           string
+	Admin         bool
+	Scopes        []string
+	TokenFile     string
+	Token         Secret // from TokenFile or the credential
+	tokenIsEnv    bool   // the file holds APIToken before it
+	OAuth         bool
+	ClientID      string
+	RedirectURI   string
+	AllowedScopes []string
+	NoConfirm     bool
+	Unit          string
+	Display       bool
+	Info          map[string]any
+}
+
+// CustomScope is a section [custom_scopes."custom:NAME"].
+type CustomScope struct {
+	Description string
+	Subscopes   []string
+}
+
+// TokenSettings is the section [tokens].
+type TokenSettings struct {
+	DefaultLife time.Duration // 0: never ends
+	MaxLife     time.Duration // 0: no bound
+}
+
+// named is a kind of section of which there may be many, each with a name of its own. The
+// name of a service, role or group is part of its key: "services.*.url".
+type named struct {
+	section string // "services.*"
+	check   func(name string) error
+	add     func(c *Config, name string) // makes the entry that a file names first
+	names   func(c *Config) []string     // of all entries, in order
+	example string                       // of a name, for the documentation
+}
+
+func namedSections() []named {
+	return []named{
+		{"roles.*", checkRoleName, func(c *Config, n string) { put(&c.Roles, n, Role{}) },
+			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Roles)) }, "NAME"},
+		{"groups.*", checkGroupName, func(c *Config, n string) { put(&c.Groups, n, Group{}) },
+			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Groups)) }, "NAME"},
+		{"services.*", checkServiceName, func(c *Config, n string) { put(&c.Services, n, Service{Display: true}) },
+			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Services)) }, "NAME"},
+		{"custom_scopes.*", checkCustomScope, func(c *Config, n string) { put(&c.CustomScopes, n, CustomScope{}) },
+			func(c *Config) []string { return slices.Sorted(maps.Keys(c.CustomScopes)) }, `"custom:NAME"`},
+	}
+}
+
+// put adds an entry unless there is one.
+func put[T any](m *map[string]*T, name string, v T) {
+	if *m == nil {
+		*m = map[string]*T{}
+	}
+	if (*m)[name] == nil {
+		(*m)[name] = &v
+	}
+}
+
+func checkRoleName(name string) error {
+	if name == scopes.AdminRole {
+		return errors.New("cannot be changed; make people administrators with access.admin_users, and give fewer rights with a role of another name")
+	}
+	_, err := scopes.ParseRoleName(name)
+	return err
+}
+
+// serviceName keeps a name harmless in a path, a scope, a file's name and a log.
+var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+func checkServiceName(name string) error {
+	if !serviceName.MatchString(name) {
+		return fmt.Errorf("cannot use service name %.70q: use 1 to 63 of a-z, 0-9, \"-\" and \"_\"", name)
+	}
+	return nil
+}
+
+// checkGroupName takes what a provider's claim may hold, but what nobody could tell apart.
+func checkGroupName(name string) error {
+	if len(name) > 255 || strings.TrimSpace(name) != name {
+		return errors.New("cannot be a group's name; use up to 255 bytes, no blank first or last")
+	}
+	_, err := filled(name)
+	return err
+}
+
+func checkCustomScope(name string) error {
+	_, err := scopes.NewTable([]scopes.Custom{{Name: name, Description: "any"}})
+	return err
+}
+
+// defNamed is def for a key of named sections; field gives the entry's field.
+func defNamed[T any](key string, k kind[T], field func(c *Config, name string) *T, example, doc string) Setting {
+	return Setting{
+		Key: key, Type: k.name, Example: example, Doc: doc,
+		readNamed: func(c *Config, name string, v any) error {
+			value, err := k.read(v)
+			if err == nil {
+				*field(c, name) = value
+			}
+			return err
+		},
+		showNamed: func(c *Config, name string) string { return k.show(*field(c, name)) },
+	}
+}
+
+func grantSettings() []Setting {
+	return []Setting{
+		def("tokens.default_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.DefaultLife }, `"0s"`, "",
+			"How long an API token is good that is asked for without a word; 0 means for ever."),
+		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxLife }, `"0s"`, "",
+			"The longest life that may be asked for; 0 means any."),
+		defNamed("roles.*.description", text, func(c *Config, n string) *string { return &c.Roles[n].Description }, `"may see who is active"`, "For people."),
+		defNamed("roles.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes }, `["list:users", "read:servers!group=lab"]`,
+			"What the role may do, in JupyterHub's scopes. The roles `user`, `server` and `token` are always there and may be given other scopes; `admin` may not."),
+		defNamed("roles.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Roles[n].Users }, `["alice"]`, "Users who have it."),
+		defNamed("roles.*.groups", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Groups }, `["lab"]`, "Groups whose members have it."),
+		defNamed("roles.*.services", serviceNames, func(c *Config, n string) *[]string { return &c.Roles[n].Services }, `["culler"]`, "Services that have it."),
+		defNamed("groups.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Groups[n].Users }, `["alice", "bob"]`,
+			"Members by the settings; others come from the provider's claim, from Unix groups and through the API."),
+		defNamed("groups.*.properties", freeTable, func(c *Config, n string) *map[string]any { return &c.Groups[n].Properties }, `{ room = "32-G575" }`, "What programs are told of the group."),
+		defNamed("services.*.url", serviceURL, func(c *Config, n string) *string { return &c.Services[n].URL }, `"http://127.0.0.1:9001"`,
+			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port can be taken by any account of the host while the service is down, a socket in a folder of its own cannot. Left out: it has no pages."),
+		defNamed("services.*.admin", boolean, func(c *Config, n string) *bool { return &c.Services[n].Admin }, `true`, "It may do everything."),
+		defNamed("services.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].Scopes }, `["list:users", "read:servers", "delete:servers"]`, "What its token may do, besides its roles."),
+		defNamed("services.*.token_file", path, func(c *Config, n string) *string { return &c.Services[n].TokenFile }, `"/etc/gifford-hub/culler.token"`,
+			"A file with its API token, readable by `gifford-hub`. The token may follow `JUPYTERHUB_API_TOKEN=`, so that the service's unit can have the same file as its environment. Without it: the credential `service-NAME` (the file `/etc/gifford-hub/secrets/service-NAME`), then none."),
+		defNamed("services.*.oauth", boolean, func(c *Config, n string) *bool { return &c.Services[n].OAuth }, `true`, "People can be signed in for it, as JupyterHub's HubOAuth does; the token is its client secret."),
+		defNamed("services.*.oauth_client_id", clientID, func(c *Config, n string) *string { return &c.Services[n].ClientID }, `"service-NAME"`, "Its OAuth client id; left out: `service-NAME`."),
+		defNamed("services.*.oauth_redirect_uri", redirectURI, func(c *Config, n string) *string { return &c.Services[n].RedirectURI }, `"/services/NAME/oauth_callback"`, "Where people are sent back to, matched letter by letter; left out: `/services/NAME/oauth_callback`."),
+		defNamed("services.*.oauth_client_allowed_scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].AllowedScopes }, `["read:servers!user"]`, "What it may ask people for, besides who they are."),
+		defNamed("services.*.oauth_no_confirm", boolean, func(c *Config, n string) *bool { return &c.Services[n].NoConfirm }, `true`, "People are not asked before it learns who they are."),
+		defNamed("services.*.unit", unitName, func(c *Config, n string) *string { return &c.Services[n].Unit }, `"lab-board.service"`, "The systemd unit that runs it. systemd starts and watches it; the hub names it where it does not answer."),
+		defNamed("services.*.display", boolean, func(c *Config, n string) *bool { return &c.Services[n].Display }, `false`, "The home page has a link to it."),
+		defNamed("services.*.info", freeTable, func(c *Config, n string) *map[string]any { return &c.Services[n].Info }, `{ title = "Board" }`, "What programs are told of it."),
+		defNamed("custom_scopes.*.description", text, func(c *Config, n string) *string { return &c.CustomScopes[n].Description }, `"write to the board"`, "For people."),
+		defNamed("custom_scopes.*.subscopes", scopeList, func(c *Config, n string) *[]string { return &c.CustomScopes[n].Subscopes }, `["custom:board:read"]`, "Custom scopes that it contains."),
+	}
+}
+
+// serviceToken is the name of a service's file among the secrets.
+const serviceToken = "service-"
+
+// APIToken may stand before a service's token in its file, so that systemd can read the
+// same file as the service's environment.
+const APIToken = "JUPYTERHUB_API_TOKEN="
+
+// tokenKey names where a service's token comes from among the origins.
+func tokenKey(name string) string { return "services." + quoteKey(name) + ".token" }
+
+// TokenFile gives the file that a service's token was read from; "" without a token.
+// asEnv tells that it can be a unit's EnvironmentFile=.
+func (c *Config) TokenFile(name string) (file string, asEnv bool) {
+	return c.origins[tokenKey(name)].File, c.Services[name].tokenIsEnv
+}
+
+// serviceTokens reads the services' tokens.
+func (c *Config) serviceTokens(src Source) error {
+	for name, s := range c.Services {
+		if err := c.serviceToken(src, name, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serviceToken reads the file of the settings, or else the credential.
+func (c *Config) serviceToken(src Source, name string, s *Service) (err error) {
+	var data []byte
+	file, found := s.TokenFile, true
+	if file != "" {
+		data, err = readFile(file)
+	} else {
+		data, file, found, err = src.secretFile(serviceToken + name)
+	}
+	if err != nil || !found {
+		return err
+	}
+	var token string
+	token, s.tokenIsEnv = strings.CutPrefix(strings.TrimSpace(string(data)), APIToken)
+	s.Token = NewSecret(token)
+	c.origins[tokenKey(name)] = Origin{File: file}
+	return nil
+}
+
+// Table gives the scopes that there are, the custom ones of the settings among them.
+func (c *Config) Table() (*scopes.Table, error) {
+	var custom []scopes.Custom
+	for _, name := range slices.Sorted(maps.Keys(c.CustomScopes)) {
+		custom = append(custom, scopes.Custom{Name: name, Description: c.CustomScopes[name].Description, Subscopes: c.CustomScopes[name].Subscopes})
+	}
+	return scopes.NewTable(custom)
+}
+
+// ClientID gives the OAuth client id of a service, "" when it is no client.
+func (c *Config) ClientID(name string) string {
+	s := c.Services[name]
+	switch {
+	case !s.OAuth && s.RedirectURI == "" && s.ClientID == "":
+		return ""
+	case s.ClientID != "":
+		return s.ClientID
+	}
+	return "service-" + name
+}
+
+// RedirectURI gives where a service's people are sent back to.
+func (c *Config) RedirectURI(name string) string {
+	if uri := c.Services[name].RedirectURI; uri != "" {
+		return uri
+	}
+	return c.HTTP.BaseURL + "services/" + name + "/oauth_callback"
+}

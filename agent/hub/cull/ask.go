@@ -1,0 +1,124 @@
+package cull
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// tokens keeps what the servers let in.
+type tokens interface {
+	CreateToken(ctx context.Context, t store.Token) (int64, error)
+	DeleteToken(ctx context.Context, user ident.User, id int64) error
+}
+
+// Jupyter asks Jupyter servers over their sockets, with jupyter_server's REST API. All
+// fields are required but where said.
+type Jupyter struct {
+	Tokens tokens
+	// Route gives where a server listens, and as which account.
+	Route func(key ident.Key) (socket string, uid uint32, ok bool)
+	// Dial connects to a socket and makes sure that the account listens there.
+	Dial func(ctx context.Context, socket string, uid uint32) (net.Conn, error)
+	// Prefix is the server's URL path, a slash at both ends.
+	Prefix func(key ident.Key) string
+	// Connected counts a kernel as busy that a browser's tab holds open. Optional.
+	Connected bool
+}
+
+// Bounds of one question.
+const (
+	maxAnswer = 10 * time.Second
+	maxBody   = 1 << 20
+	tokenLife = time.Minute // much more than maxAnswer; the token is deleted before
+)
+
+// kernelModel is what of a kernel's model counts (jupyter_server, services/kernels:
+// kernel_model).
+type kernelModel struct {
+	State       string `json:"execution_state"`
+	Connections int    `json:"connections"`
+}
+
+// works tells whether a kernel may be at work. "starting" counts: on a loaded host
+// jupyter_server begins to listen to a kernel only after its first cell has said "busy",
+// and then stays at "starting" as long as the cell is silent (seen with 2.15). A kernel
+// that nobody ever connected to stays there too, and keeps its server.
+func (k kernelModel) works() bool { return k.State != "idle" && k.State != "dead" }
+
+// Ask asks with a token that opens this one server and is gone after the answer: of the
+// server's own token the hub keeps only the hash. The question counts as no activity.
+func (j Jupyter) Ask(ctx context.Context, key ident.Key) (r Report, err error) {
+	ctx, cancel := context.WithTimeout(ctx, maxAnswer)
+	defer cancel()
+	token := rand.Text()
+	id, err := j.Tokens.CreateToken(ctx, store.Token{Hash: ident.HashToken(token), Kind: store.APIToken, User: key.User,
+		Scopes: []string{"access:servers!server=" + scopes.ServerFilter(key)}, Note: "The hub asks whether the server is busy", Expires: time.Now().Add(tokenLife)})
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if gone := j.Tokens.DeleteToken(context.WithoutCancel(ctx), key.User, id); err == nil {
+			err = gone
+		}
+	}()
+	return j.report(ctx, key, token)
+}
+
+func (j Jupyter) report(ctx context.Context, key ident.Key, token string) (Report, error) {
+	socket, uid, ok := j.Route(key)
+	if !ok {
+		return Report{}, fmt.Errorf("ask server %s: it has no route", key)
+	}
+	transport := &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return j.Dial(ctx, socket, uid) }}
+	var status struct {
+		LastActivity time.Time `json:"last_activity"`
+	}
+	if err := get(ctx, transport, j.Prefix(key)+"api/status", token, &status); err != nil {
+		return Report{}, err
+	}
+	var kernels []kernelModel
+	if err := get(ctx, transport, j.Prefix(key)+"api/kernels", token, &kernels); err != nil {
+		return Report{}, err
+	}
+	r := Report{LastActivity: status.LastActivity}
+	for _, k := range kernels {
+		r.Busy = r.Busy || k.works() || j.Connected && k.Connections > 0
+	}
+	if r.LastActivity.After(time.Now()) {
+		r.LastActivity = time.Now() // the member's own program says so
+	}
+	return r, nil
+}
+
+// get reads JSON. A redirect is an answer of another kind, which is not followed.
+func get(ctx context.Context, transport http.RoundTripper, path, token string, into any) error {
+	// no_track_activity: jupyter_server/base/handlers.py, update_api_activity.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://server"+path+"?no_track_activity=1", nil)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", path, err)
+	}
+	req.Header.Set("Authorization", "token "+token)
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask %s: it answered %s", path, resp.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(into); err != nil {
+		return fmt.Errorf("ask %s: cannot read the answer: %w", path, err)
+	}
+	return nil
+}

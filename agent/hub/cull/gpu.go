@@ -1,0 +1,221 @@
+package cull
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// Bounds of what is known of GPUs.
+const (
+	// gpuEvery is how often the devices of servers that hold some are looked at, which is
+	// as often as they are measured: work in bursts must not fall between two looks.
+	gpuEvery = 10 * time.Second
+	// gpuStale is how long a failed look is overlooked, as while the launcher is restarted.
+	gpuStale = time.Minute
+	// gpuGap is the longest time without a look of which nothing is said. Of a longer one,
+	// as while the hub was stopped, nobody knows whether the device was used.
+	gpuGap = 10 * time.Minute
+	// gpuSave is how often it is written down when a device was last used.
+	gpuSave = 5 * time.Minute
+)
+
+// ErrKeptBefore says that a server has kept an unused GPU once already in this run.
+var ErrKeptBefore = errors.New("the server has kept its unused GPU once already, which it may once between start and stop\nhint: use the GPU, or let the server be started again when you need it")
+
+// memory keeps over a restart of the hub what is known of the use of GPUs.
+type memory interface {
+	GPUUses(ctx context.Context) ([]store.GPUUse, error)
+	SaveGPUUse(ctx context.Context, u store.GPUUse) error
+}
+
+// gpuUse is what the devices of the host tell of one server.
+type gpuUse struct {
+	none   bool // it holds no device
+	holds  bool // it holds one that others cannot have meanwhile
+	leased Busy // use of these
+	any    Busy // use of all that it holds
+}
+
+// useOf tells how a server uses the devices that it holds. share is from which load on a
+// device is in use.
+func useOf(g launcherbus.GPUs, key ident.Key, share float64) gpuUse {
+	u := gpuUse{none: true, leased: No, any: No}
+	for _, d := range g.Devices {
+		i := slices.IndexFunc(d.Holders, func(h launcherbus.Holder) bool { return h.Key == key })
+		if i < 0 {
+			continue
+		}
+		busy := uses(d, d.Holders[i], share)
+		u.none, u.any = false, busier(u.any, busy)
+		if d.Sharing != launcherbus.Open {
+			u.holds, u.leased = true, busier(u.leased, busy)
+		}
+	}
+	return u
+}
+
+// uses tells whether a holder uses a device. A device with several holders tells only that
+// one of them does; which one is told by processes, where the vendor's tool knows whose
+// they are.
+func uses(d launcherbus.GPU, h launcherbus.Holder, share float64) Busy {
+	switch {
+	case !d.Now.Known:
+		return Unknown
+	case d.Now.Busy < share:
+		return No
+	case d.Sharing == launcherbus.Exclusive, h.Processes > 0:
+		return Yes
+	case !processesKnown(d):
+		return Unknown
+	}
+	return No
+}
+
+// processesKnown tells whether the processes on a busy device are known with their units.
+func processesKnown(d launcherbus.GPU) bool {
+	seen := len(d.Strangers) > 0
+	for _, h := range d.Holders {
+		seen = seen || h.Processes > 0
+	}
+	return seen && !slices.ContainsFunc(d.Strangers, func(p launcherbus.GPUProcess) bool { return p.Unit == "" })
+}
+
+// busier gives what is known of two parts: work in one is work, and what nobody knows of
+// one is known of neither.
+func busier(a, b Busy) Busy {
+	switch {
+	case a == Yes || b == Yes:
+		return Yes
+	case a == Unknown || b == Unknown:
+		return Unknown
+	}
+	return No
+}
+
+// gpuWatch is what is known of a server's use of its devices in one run.
+type gpuWatch struct {
+	now   gpuUse    // as last seen; the zero value: never
+	used  time.Time // when it last used those that others cannot have, or may have
+	seen  time.Time // of the last look; zero: none
+	kept  time.Time // when a person kept them unused; zero: never
+	saved time.Time // when this was written down
+}
+
+// take takes what a look told.
+func (g gpuWatch) take(now time.Time, u gpuUse) gpuWatch {
+	if u.leased != No || !g.seen.IsZero() && now.Sub(g.seen) > gpuGap {
+		g.used = now
+	}
+	g.now, g.seen = u, now
+	return g
+}
+
+// miss takes that a look failed. A server that held no device holds none: what it holds
+// does not change in a run.
+func (g gpuWatch) miss(now time.Time) gpuWatch {
+	if g.now.none || !g.seen.IsZero() && now.Sub(g.seen) < gpuStale {
+		return g
+	}
+	g.now.any, g.now.leased, g.used = Unknown, Unknown, now
+	return g
+}
+
+// unused gives since when a server's devices wait for work; zero: since its start.
+func (g gpuWatch) unused() time.Time { return later(g.used, g.kept) }
+
+// lookAtGPUs brings what is known of the devices up to date.
+func (c *Culler) lookAtGPUs(ctx context.Context) {
+	if c.cfg.GPUs == nil {
+		return
+	}
+	g, err := c.cfg.GPUs(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	c.gpuTrouble(err)
+	for _, u := range c.takeGPUs(time.Now(), g, err) {
+		c.save(ctx, u)
+	}
+}
+
+// takeGPUs takes what a look told, and gives what is to be written down.
+func (c *Culler) takeGPUs(now time.Time, g launcherbus.GPUs, failed error) (unsaved []store.GPUUse) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.anyGPU = false
+	for key, w := range c.watched {
+		if failed != nil {
+			w.gpu = w.gpu.miss(now)
+		} else {
+			w.gpu = w.gpu.take(now, useOf(g, key, c.cfg.BusyGPU))
+		}
+		c.anyGPU = c.anyGPU || w.gpu.now.holds
+		if w.gpu.now.holds && now.Sub(w.gpu.saved) >= gpuSave {
+			w.gpu.saved = now
+			unsaved = append(unsaved, w.remember(key))
+		}
+	}
+	return unsaved
+}
+
+// remember is what is written down of a run. c.mu is held.
+func (w *watch) remember(key ident.Key) store.GPUUse {
+	return store.GPUUse{Key: key, Started: w.started, Used: w.gpu.used, Seen: w.gpu.seen, Kept: w.gpu.kept}
+}
+
+// gpuTrouble says once that the devices cannot be looked at.
+func (c *Culler) gpuTrouble(err error) {
+	c.mu.Lock()
+	said := c.gpuMute
+	c.gpuMute = err != nil
+	c.mu.Unlock()
+	if err != nil && !said {
+		c.cfg.Log.Warn("cannot tell whether GPUs are used; servers that may hold one are kept", "event", "gpu-use-unknown", "error", err.Error())
+	}
+}
+
+// recall reads what an earlier process of the hub knew.
+func (c *Culler) recall(ctx context.Context) {
+	if c.cfg.GPUs == nil || c.cfg.Memory == nil {
+		return
+	}
+	uses, err := c.cfg.Memory.GPUUses(ctx)
+	if err != nil {
+		c.cfg.Log.Warn("cannot read when GPUs were last used; they count as used now", "event", "gpu-use-unreadable", "error", err.Error())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range uses {
+		c.recalled[u.Key] = u
+	}
+}
+
+// begin makes what is known of a run that was not seen before by this process. c.mu is
+// held.
+func (c *Culler) begin(key ident.Key, started time.Time) *watch {
+	w := &watch{started: started}
+	if u, ok := c.recalled[key]; ok && u.Started.Equal(started) {
+		w.gpu = gpuWatch{used: u.Used, seen: u.Seen, kept: u.Kept, saved: u.Seen}
+	} else if c.cfg.GPUs != nil && time.Since(started) > gpuGap {
+		w.gpu.used = time.Now() // nobody knows what it did until now
+	}
+	delete(c.recalled, key)
+	return w
+}
+
+// save writes down what is known of a server's use of GPUs. What the database does not
+// take is missed after a restart alone.
+func (c *Culler) save(ctx context.Context, u store.GPUUse) {
+	if c.cfg.Memory == nil {
+		return
+	}
+	if err := c.cfg.Memory.SaveGPUUse(ctx, u); err != nil && ctx.Err() == nil {
+		c.warn(u.Key, "cannot note when a server last used its GPU", "gpu-use-unwritten", err)
+	}
+}

@@ -1,0 +1,240 @@
+// Package disk knows what members' files take, as the launcher measures it for the hub, and
+// how much is free where they are. It warns before a disk is full. It must never look into a
+// member's folder, never have more than one member measured at a time, and never make a page
+// wait for a file system that does not answer.
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// launcher measures.
+type launcher interface {
+	Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error)
+}
+
+// Threshold is how little may be free before people are warned: less than a part of the
+// file system or than a number of bytes. The zero value never warns.
+type Threshold struct {
+	Percent float64 // 0 to 100
+	Bytes   int64
+}
+
+// Low tells whether so much free of so much is below the threshold.
+func (t Threshold) Low(free, total int64) bool {
+	return free < t.Bytes || t.Percent > 0 && float64(free) < float64(total)*t.Percent/100
+}
+
+// Place is a file system, by one of the folders on it.
+type Place struct {
+	Path        string
+	Free, Total int64 // bytes; Free is what those who are not root may still take
+	Low         bool
+	Seen        time.Time
+	id          uint64 // of the file system
+}
+
+// Config is what a Watch needs. All fields are required but where said.
+type Config struct {
+	Launcher launcher
+	// Users gives all users; what was measured of them before is asked for once.
+	Users func(ctx context.Context) ([]ident.User, error)
+	// Recent gives the users whose files may have changed since a time: those with a server
+	// that runs, or was used since then.
+	Recent func(ctx context.Context, since time.Time) ([]ident.User, error)
+	// Refresh is how old a measuring may be; 0: only what Measure asks for is measured.
+	Refresh time.Duration
+	// Paths are folders on the file systems to watch. One that is not there is left out.
+	Paths []string
+	// WarnFree is when people are warned.
+	WarnFree Threshold
+	// Statfs looks at a file system; nil is the host's.
+	Statfs func(path string) (FileSystem, error)
+	Log    *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Watch keeps what is known. Make it with New, then Run it; it is safe for concurrent use.
+type Watch struct {
+	cfg  Config
+	turn chan struct{} // holds one thing while a member is measured
+
+	mu     sync.Mutex // guards all below
+	usage  map[ident.User]launcherbus.Usage
+	tried  map[ident.User]time.Time
+	places map[string]Place
+	asking map[string]bool // paths whose file system has not answered yet
+}
+
+// Bounds of the work.
+const (
+	lookEvery    = time.Minute           // at file systems
+	roundEvery   = 10 * time.Minute      // for members who are to be measured
+	pollEvery    = 2 * time.Second       // while one is
+	longest      = 30 * time.Minute      // that a measuring is waited for; the policy's own limit is below
+	answerTime   = time.Minute           // for the launcher
+	statfsTime   = 5 * time.Second       // for one file system
+	quickTime    = 50 * time.Millisecond // for the next after one that does not answer
+	tryAgainTime = time.Hour             // after a measuring without a result
+)
+
+// New checks cfg. Nothing is looked at yet.
+func New(cfg Config) (*Watch, error) {
+	if cfg.Launcher == nil || cfg.Users == nil || cfg.Recent == nil || cfg.Log == nil {
+		return nil, errors.New("cannot watch the disks: Launcher, Users, Recent and Log must be set")
+	}
+	if cfg.Statfs == nil {
+		cfg.Statfs = Statfs
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Watch{cfg: cfg, turn: make(chan struct{}, 1), usage: map[ident.User]launcherbus.Usage{}, tried: map[ident.User]time.Time{}, places: map[string]Place{}, asking: map[string]bool{}}, nil
+}
+
+// Run works until ctx ends.
+func (w *Watch) Run(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { repeat(ctx, lookEvery, w.Look) })
+	both.Go(func() {
+		w.recall(ctx)
+		if w.cfg.Refresh > 0 {
+			repeat(ctx, min(roundEvery, w.cfg.Refresh), w.round)
+		}
+	})
+	both.Wait()
+}
+
+func repeat(ctx context.Context, every time.Duration, do func(context.Context)) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for do(ctx); ctx.Err() == nil; do(ctx) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Of gives what was last measured of a user; ok is false when nothing was.
+func (w *Watch) Of(user ident.User) (u launcherbus.Usage, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	u, ok = w.usage[user]
+	return u, ok && !u.Measured.IsZero()
+}
+
+// Users gives the users of whom something was measured, by name.
+func (w *Watch) Users() []ident.User {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []ident.User
+	for user, u := range w.usage {
+		if !u.Measured.IsZero() {
+			all = append(all, user)
+		}
+	}
+	slices.SortFunc(all, func(a, b ident.User) int { return strings.Compare(a.String(), b.String()) })
+	return all
+}
+
+func (w *Watch) note(user ident.User, u launcherbus.Usage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.usage[user] = u
+}
+
+// ErrNoResult says that a measuring ended and left nothing new.
+var ErrNoResult = errors.New("the measuring ended without a result")
+
+// Measure has a user measured now and waits for the result. Those of others come first.
+func (w *Watch) Measure(ctx context.Context, user ident.User) (launcherbus.Usage, error) {
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-ctx.Done():
+		return launcherbus.Usage{}, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	begun := w.cfg.Now()
+	w.mu.Lock()
+	w.tried[user] = begun
+	w.mu.Unlock()
+	u, err := w.ask(ctx, user, true)
+	for err == nil && u.Measuring {
+		select {
+		case <-time.After(pollEvery):
+			u, err = w.ask(ctx, user, false)
+		case <-ctx.Done():
+			return u, fmt.Errorf("%s is still being measured: %w", user, ctx.Err())
+		}
+	}
+	if err == nil && u.Measured.Before(begun.Truncate(time.Second)) {
+		err = fmt.Errorf("%w\nhint: journalctl -u gifford-usage-%s", ErrNoResult, user)
+	}
+	return u, err
+}
+
+func (w *Watch) ask(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	u, err := w.cfg.Launcher.Usage(ctx, user, measure)
+	if err == nil {
+		w.note(user, u)
+	}
+	return u, err
+}
+
+// recall asks for what was measured before the hub began.
+func (w *Watch) recall(ctx context.Context) {
+	all, err := w.cfg.Users(ctx)
+	if err != nil {
+		w.cfg.Log.Warn("cannot list the users whose files were measured", "event", "disk-users", "error", err.Error())
+	}
+	for _, user := range all {
+		if _, err := w.ask(ctx, user, false); err != nil && ctx.Err() == nil {
+			// Such as a user without an account any more.
+			w.cfg.Log.Debug("cannot ask what a user's files take", "event", "disk-unknown", "user", user.String(), "error", err.Error())
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// round measures those whose numbers are old, one after the other.
+func (w *Watch) round(ctx context.Context) {
+	users, err := w.cfg.Recent(ctx, w.cfg.Now().Add(-w.cfg.Refresh))
+	if err != nil {
+		w.cfg.Log.Warn("cannot list the users who are to be measured", "event", "disk-users", "error", err.Error())
+		return
+	}
+	for _, user := range users {
+		if ctx.Err() != nil || !w.due(user) {
+			continue
+		}
+		if _, err := w.Measure(ctx, user); err != nil && ctx.Err() == nil {
+			w.cfg.Log.Warn("cannot measure what a user's files take", "event", "disk-unmeasured", "user", user.String(), "error", err.Error())
+		}
+	}
+}
+
+func (w *Watch) due(user ident.User) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.cfg.Now()
+	return now.Sub(w.usage[user].Measured) >= w.cfg.Refresh && now.Sub(w.tried[user]) >= min(tryAgainTime, w.cfg.Refresh)
+}

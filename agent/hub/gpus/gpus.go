@@ -1,0 +1,133 @@
+// Package gpus is what the hub knows of the host's GPUs: the launcher's last word, asked
+// for at most every two seconds however many pages, scrapes and commands want it, and in
+// words for people. Texts that come from a vendor's tool or a member's process are made
+// harmless here, once for all. It must never read the host's files, decide who gets a
+// device, or make a page wait for long or fail.
+package gpus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+const (
+	fresh = 2 * time.Second // how long an answer is good for, a failure too
+	wait  = 2 * time.Second // how long the launcher has for one
+	slack = time.Second     // how much longer anybody waits, such as for a bus that hangs
+)
+
+var errSilent = errors.New("the launcher does not answer")
+
+// launcher knows the devices and who holds them.
+type launcher interface {
+	GPUs(ctx context.Context) (launcherbus.GPUs, error)
+}
+
+// Config is what a Desk needs. All fields are required but where said.
+type Config struct {
+	Launcher launcher
+	// UserName gives the name of a Unix uid. Its error means that there is none to be told.
+	UserName func(ctx context.Context, uid uint32) (string, error)
+	Log      *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Desk answers questions about the devices. It is safe for concurrent use.
+type Desk struct {
+	cfg    Config
+	flight singleflight.Group // one question to the launcher at a time
+	users  users
+
+	mu   sync.Mutex // guards all below
+	at   time.Time  // when the launcher was asked; zero for never
+	last launcherbus.GPUs
+	err  error
+	any  bool // the last good answer had something in it
+}
+
+// New makes a Desk; nothing is asked yet.
+func New(cfg Config) (*Desk, error) {
+	if cfg.Launcher == nil || cfg.UserName == nil || cfg.Log == nil {
+		return nil, errors.New("cannot tell of GPUs: a launcher, names of users and a log are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Desk{cfg: cfg}, nil
+}
+
+// GPUs gives what the launcher last said, at most two seconds ago. The answer is shared:
+// nobody may change it. After an error it is empty.
+func (d *Desk) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
+	if g, ok, err := d.known(); ok {
+		return g, err
+	}
+	ask := context.WithoutCancel(ctx) // others wait for the answer too
+	answer := d.flight.DoChan("", func() (any, error) { d.ask(ask); return nil, nil })
+	patience := time.NewTimer(wait + slack)
+	defer patience.Stop()
+	select {
+	case <-answer:
+	case <-patience.C:
+		d.note(launcherbus.GPUs{}, errSilent)
+	case <-ctx.Done():
+		return launcherbus.GPUs{}, ctx.Err()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last, d.err
+}
+
+// known gives the last answer, and whether it is fresh.
+func (d *Desk) known() (g launcherbus.GPUs, ok bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	age := d.cfg.Now().Sub(d.at)
+	return d.last, !d.at.IsZero() && age >= 0 && age < fresh, d.err
+}
+
+func (d *Desk) ask(ctx context.Context) {
+	if _, ok, _ := d.known(); ok {
+		return // somebody else's question ended between ours and now
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	d.note(d.cfg.Launcher.GPUs(ctx))
+}
+
+// note keeps an answer. A launcher that stays silent is told of once, not at each page.
+func (d *Desk) note(g launcherbus.GPUs, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil && (d.err == nil || d.err.Error() != err.Error()) {
+		d.cfg.Log.Warn("cannot tell who holds which GPU", "event", "gpus-unknown", "error", err.Error())
+	}
+	d.at, d.err, d.last = d.cfg.Now(), err, launcherbus.GPUs{}
+	if err == nil {
+		d.last = harmless(g)
+		d.any = len(g.Devices)+len(g.Broken) > 0
+	}
+}
+
+// Any tells whether the host had devices, or specifications of some that are broken, when
+// the launcher last told.
+func (d *Desk) Any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.any
+}
+
+// Held gives the devices that a server holds, by name; none while that cannot be told.
+func (d *Desk) Held(ctx context.Context, key ident.Key) []string {
+	g, _ := d.GPUs(ctx)
+	return g.Held(key)
+}

@@ -1,0 +1,50 @@
+package gpus
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// Lent says to how many servers a device is lent, for people.
+func Lent(g launcherbus.GPU) string {
+	switch {
+	case g.Sharing == launcherbus.Open:
+		return "open to all"
+	case g.Sharing == launcherbus.Exclusive:
+		return "one server"
+	case g.Places == 0:
+		return plain(string(g.Sharing), maxWord) // a launcher newer than this hub
+	default:
+		return fmt.Sprintf("%d of %d places taken", len(g.Holders), g.Places)
+	}
+}
+
+// Percent says a share, for people: "7 %".
+func Percent(share float64) string { return fmt.Sprintf("%d %%", Whole(share)) }
+
+// Whole gives a share in whole per cents. What is more than nothing is at least one, and
+// what is less than all at most 99, so that a device that does a little is not idle.
+func Whole(share float64) int {
+	n := int(math.Round(100 * share))
+	switch {
+	case share > 0 && n == 0:
+		return 1
+	case share < 1 && n == 100:
+		return 99
+	}
+	return n
+}
+
+// Size says bytes, for people.
+func Size(bytes uint64) string { return disk.Size(int64(min(bytes, math.MaxInt64))) }
+
+// Loads says what a device is doing, for people: "7 %, 1.2 GB".
+func Loads(l launcherbus.Load) string {
+	if !l.Known {
+		return ""
+	}
+	return Percent(l.Busy) + ", " + Size(l.Memory)
+}

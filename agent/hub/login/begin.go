@@ -1,0 +1,60 @@
+package login
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// begin starts the session. The cookie's token is new, so that a session planted
+// before the sign-in is worth nothing (session fixation).
+func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error {
+	ctx, now := r.Context(), s.c.Now()
+	id, err := s.sessionID(r, p.user)
+	if err != nil {
+		return err
+	}
+	if err := s.c.Store.UpsertUser(ctx, store.User{Name: p.user, DisplayName: p.display, Admin: p.admin, Created: now}); err != nil {
+		return err
+	}
+	err = s.c.Store.CreateLogin(ctx, loginRow{SessionID: id, User: p.user, Subject: p.subject, DisplayName: p.display, Admin: p.admin,
+		Groups: p.groups, Secret: p.secret.seal(), Created: now, Expires: now.Add(s.c.Lifetime), Seen: now, Checked: now, Attempted: now})
+	if err != nil {
+		return err
+	}
+	if err := s.confirmed(ctx, p.user, p.groups); err != nil {
+		return err
+	}
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	s.sessions.Put(ctx, loginKey, id)
+	http.SetCookie(w, s.cookie(SessionCookie, id, s.c.BasePath, int(s.c.Lifetime.Seconds())))
+	s.c.Log.Info("signed in", "event", "login", "user", p.user.String(), "admin", p.admin, "request", httpx.RequestID(r))
+	return nil
+}
+
+// sessionID keeps the id when the same person signs in again in the same browser,
+// as several tabs do after a session ended: their notebooks' tokens live on. The
+// session of another person ends.
+func (s *Service) sessionID(r *http.Request, u ident.User) (string, error) {
+	old := s.sessions.GetString(r.Context(), loginKey)
+	if old == "" {
+		return rand.Text(), nil
+	}
+	l, err := s.c.Store.LoginByID(r.Context(), old)
+	if errors.Is(err, store.ErrNotFound) {
+		return rand.Text(), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if l.User == u {
+		return old, nil
+	}
+	return rand.Text(), s.end(r.Context(), l, "replaced")
+}

@@ -1,0 +1,91 @@
+package login
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// ErrNoSession says that nobody is signed in. Its status is 401.
+var ErrNoSession error = httpx.Fail(http.StatusUnauthorized, "you are not signed in")
+
+// Reason tells why someone who proved who they are may not enter.
+type Reason string
+
+// The reasons of a Denied.
+const (
+	NoName          Reason = "no-name"          // the provider sent no usable claim
+	NameMismatch    Reason = "name-mismatch"    // the claim does not fit the pattern or gives no Unix name
+	UnverifiedEmail Reason = "unverified-email" // the provider does not vouch for the address
+	Blocked         Reason = "blocked"          // on the list of blocked users
+	NoAccount       Reason = "no-account"       // no such Unix account
+	NotInGroup      Reason = "not-in-group"     // groups let people in, but none of this person's
+	NotListed       Reason = "not-listed"       // only listed users may enter
+	NoRule          Reason = "no-rule"          // nothing says who may enter, so nobody may
+	Revoked         Reason = "revoked"          // the provider no longer vouches for the session
+)
+
+// Denied is a person who signed in at the provider but may not enter, or no longer.
+// To httpx it is a 403 with words for that person.
+type Denied struct {
+	Reason Reason
+	User   ident.User // zero when no Unix name was found
+	Name   string     // the name as the provider gave it, "" when it gave none
+	Detail string     // the groups, the claim or the pattern in question, for people
+}
+
+func (d *Denied) Error() string { return d.public() }
+
+// Unwrap gives the httpx.Error for the person.
+func (d *Denied) Unwrap() error {
+	return &httpx.Error{Status: http.StatusForbidden, Public: d.public(), Hint: d.hint()}
+}
+
+func (d *Denied) who() string {
+	if d.User.IsZero() {
+		return fmt.Sprintf("%.80q", d.Name)
+	}
+	return d.User.String()
+}
+
+func (d *Denied) public() string {
+	switch d.Reason {
+	case NoName:
+		return fmt.Sprintf("the sign-in server did not say who you are: the claim %q is missing", d.Detail)
+	case NameMismatch:
+		return fmt.Sprintf("%s is not a name that this hub accepts", d.who())
+	case UnverifiedEmail:
+		return fmt.Sprintf("the sign-in server has not verified the e-mail address %s", d.who())
+	case Blocked:
+		return fmt.Sprintf("%s is blocked on this hub", d.who())
+	case NoAccount:
+		return fmt.Sprintf("%s has no account on this machine", d.who())
+	case NotInGroup:
+		return fmt.Sprintf("%s is in no group that may use this hub (%s)", d.who(), d.Detail)
+	case NotListed:
+		return fmt.Sprintf("%s is not among the people who may use this hub", d.who())
+	case NoRule:
+		return "nobody may use this hub yet: no rule says who may enter"
+	case Revoked:
+		return fmt.Sprintf("the sign-in server ended the session of %s", d.who())
+	}
+	return fmt.Sprintf("%s may not use this hub", d.who())
+}
+
+func (d *Denied) hint() string {
+	switch d.Reason {
+	case UnverifiedEmail:
+		return "verify the address there, then sign in again"
+	case NameMismatch:
+		return "sign in with the account of your institute, or ask the administrators of this hub"
+	case NoAccount:
+		return "ask the administrators of this machine for an account of that name"
+	case NoRule:
+		return "administrators: set allowed users or groups and run gifford-hub check"
+	case Revoked:
+		return "sign in again"
+	}
+	return "ask the administrators of this hub"
+}

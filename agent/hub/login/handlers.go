@@ -1,0 +1,104 @@
+package login
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+)
+
+// maxForm bounds what a form may send.
+const maxForm = 16 << 10
+
+// Start (GET or POST) sends the browser to the provider. The value "next" says
+// where to go afterwards; "switch=1" makes the provider ask who it is, for someone
+// who is signed in there under a name that may not enter here.
+func (s *Service) Start(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	next := SafeNext(r.FormValue("next"), s.home())
+	ep, err := s.provider.get(r.Context())
+	if err != nil {
+		return err
+	}
+	a := newAttempt(next, s.c.Now())
+	sealed, err := s.seal.seal(a)
+	if err != nil {
+		return err
+	}
+	http.SetCookie(w, s.cookie(attemptCookie(a.state), sealed, s.callback, int(attemptTime.Seconds())))
+	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
+	if r.FormValue("switch") == "1" {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
+	}
+	redirect(w, ep.oauth.AuthCodeURL(a.state, options...))
+	return nil
+}
+
+// Logout (GET or POST, as the single-user server sends people here by GET) ends the
+// hub's session with every token given under it, and clears both cookies.
+func (s *Service) Logout(w http.ResponseWriter, r *http.Request) error {
+	target := s.c.BasePath + "hub/login"
+	if id := s.sessions.GetString(r.Context(), loginKey); id != "" {
+		l, err := s.c.Store.LoginByID(r.Context(), id)
+		if err == nil {
+			target = s.afterLogout(r, l, target)
+		}
+		ended, err := s.c.Store.EndLogin(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		if ended {
+			s.c.Log.Info("signed out", "event", "logout", "user", l.User.String(), "request", httpx.RequestID(r))
+		}
+	}
+	if err := s.sessions.Destroy(r.Context()); err != nil {
+		return err
+	}
+	http.SetCookie(w, s.cookie(SessionCookie, "", s.c.BasePath, -1))
+	redirect(w, target)
+	return nil
+}
+
+// home is where people go who asked for nothing else.
+func (s *Service) home() string { return s.c.BasePath + "hub/" }
+
+func (s *Service) cookie(name, value, path string, maxAge int) *http.Cookie {
+	return &http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode}
+}
+
+// redirect leaves the target as it is; http.Redirect would tidy double slashes in
+// the path of a notebook's URL. 303 makes a GET of a POST.
+func redirect(w http.ResponseWriter, target string) {
+	w.Header().Set("Location", target)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// afterLogout is the provider's end_session_endpoint with the parameters of
+// RP-Initiated Logout 1.0, 2, when the settings want it and the provider has one.
+func (s *Service) afterLogout(r *http.Request, l loginRow, local string) string {
+	if !s.c.ProviderLogout {
+		return local
+	}
+	ep, err := s.provider.get(r.Context())
+	if err != nil || ep.endSession == "" {
+		return local // the hub's own session ends all the same
+	}
+	u, err := url.Parse(ep.endSession)
+	if err != nil {
+		return local
+	}
+	q := u.Query()
+	q.Set("client_id", s.c.ClientID)
+	if hint := openSecret(l.Secret).IDToken; hint != "" {
+		q.Set("id_token_hint", hint)
+	}
+	if s.c.PostLogoutURL != "" {
+		q.Set("post_logout_redirect_uri", s.c.PostLogoutURL)
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}

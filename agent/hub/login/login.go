@@ -1,0 +1,158 @@
+// Package login signs people in through an OpenID Connect provider and keeps their
+// sessions: code flow with PKCE, state and nonce, who may enter, and whether they
+// still may while the session lasts. It must never log a token or a secret, never
+// send a browser to another host after a sign-in, and never let anybody in because
+// a rule is missing or a group is unknown.
+package login
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/alexedwards/scs/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+)
+
+const (
+	// LoginCookie is the hub's own session (JupyterHub's name; reference 1.8). Its
+	// path is BASE/hub/, so that notebooks never see it.
+	LoginCookie = "jupyterhub-hub-login"
+	// SessionCookie goes to BASE and so to every notebook, which keeps its cached
+	// answers by it (reference 1.5). It opens nothing.
+	SessionCookie = "jupyterhub-session-id"
+
+	// loginKey is where a cookie session keeps the id of its sign-in.
+	loginKey = "login"
+	// attemptKey names the key for attempts in the database.
+	attemptKey = "login-attempt"
+)
+
+// Service signs people in and knows who is signed in. It is safe for concurrent use.
+type Service struct {
+	c        Config
+	names    naming
+	provider *provider
+	sessions *scs.SessionManager
+	seal     sealer
+	callback string // path
+	secure   bool
+	checks   singleflight.Group // one check of a sign-in at a time
+}
+
+// New checks the settings and makes the service. It does not speak to the provider,
+// so that the hub starts when that is down.
+func New(ctx context.Context, c Config) (*Service, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	pattern, err := compilePattern(c.UsernameClaim, c.UsernamePattern)
+	if err != nil {
+		return nil, err
+	}
+	callback, err := url.Parse(c.CallbackURL)
+	if err != nil {
+		return nil, fmt.Errorf("login: cannot use callback URL %q: %w", c.CallbackURL, err)
+	}
+	key, err := c.Store.SecretKey(ctx, attemptKey)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := newSealer(key)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		c:        c,
+		names:    naming{claim: c.UsernameClaim, pattern: pattern, lowercase: c.Lowercase, names: c.UsernameMap, verified: *c.RequireVerifiedEmail},
+		provider: &provider{c: c, log: c.Log},
+		seal:     seal,
+		callback: callback.EscapedPath(),
+		secure:   callback.Scheme == "https",
+	}
+	if s.callback == "" {
+		s.callback = "/"
+	}
+	s.sessions = s.newSessions()
+	return s, nil
+}
+
+func (s *Service) newSessions() *scs.SessionManager {
+	m := scs.New()
+	m.Lifetime = s.c.Lifetime
+	m.Store = s.c.Store.Sessions()
+	m.HashTokenInStore = true
+	m.Cookie.Name = LoginCookie
+	m.Cookie.Path = s.c.BasePath + "hub/"
+	m.Cookie.HttpOnly = true
+	m.Cookie.SameSite = http.SameSiteLaxMode
+	m.Cookie.Secure = s.secure
+	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		httpx.LogFailure(s.c.Log, r, err)
+		http.Error(w, "the hub cannot read its sessions (request "+httpx.RequestID(r)+")", http.StatusInternalServerError)
+	}
+	return m
+}
+
+// CallbackPath is the path on which the Callback handler must be reached. It is
+// whatever the callback URL says and may lie outside BASE/hub/.
+func (s *Service) CallbackPath() string { return s.callback }
+
+// Wrap gives the hub's own routes and the callback their session. Traffic of
+// /user/ must not pass it: it needs no session and must not wait for the database.
+func (s *Service) Wrap(next http.Handler) http.Handler { return s.sessions.LoadAndSave(next) }
+
+// Ready tells whether the provider can be reached; the error is an httpx.Error for
+// the sign-in page. A failure is remembered for some seconds.
+func (s *Service) Ready(ctx context.Context) error {
+	_, err := s.provider.get(ctx)
+	return err
+}
+
+// Problems lists settings that work otherwise than somebody may expect, each with
+// the next step, for `gifford-hub check` and the start of the hub.
+func (s *Service) Problems(ctx context.Context) []string {
+	var found []string
+	a := s.c.Access
+	if a.empty() {
+		found = append(found, "nobody may sign in: no rule says who may enter: set allowed users or groups, or allow all on purpose")
+	}
+	if a.usesClaims() && s.c.GroupsClaim == "" {
+		found = append(found, "allowed or admin groups let nobody in: no groups claim is set: name the claim with a person's groups")
+	}
+	groups := a.unixGroups()
+	slices.Sort(groups)
+	for _, g := range slices.Compact(groups) {
+		exists, err := s.c.Accounts.GroupExists(ctx, g)
+		switch {
+		case err != nil:
+			found = append(found, fmt.Sprintf("Unix group %q cannot be looked up: %v: see getent group %s", g, err, g))
+		case !exists:
+			found = append(found, fmt.Sprintf("Unix group %q lets nobody in: there is no such group: see getent group %s", g, g))
+		}
+	}
+	if plainHTTP(s.c.Issuer) {
+		found = append(found, fmt.Sprintf("issuer %q is reached without TLS: whoever is in between can sign in as anybody: use https", s.c.Issuer))
+	}
+	if !strings.HasPrefix(s.callback, s.c.BasePath) {
+		found = append(found, fmt.Sprintf("callback path %q lies outside the base path %q: make sure that it reaches the hub", s.callback, s.c.BasePath))
+	}
+	return found
+}
+
+// plainHTTP tells whether a URL goes over a network in the clear.
+func plainHTTP(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+}

@@ -1,0 +1,111 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+type loginRow = store.Login
+
+// Member is somebody who is signed in.
+type Member struct {
+	User        ident.User
+	DisplayName string
+	Admin       bool
+	Groups      []string  // the provider's groups, when last checked
+	SessionID   string    // under which tokens for notebooks are given
+	Since       time.Time // of the sign-in
+}
+
+// Member gives who sent r: ErrNoSession for nobody, a *Denied for the one request
+// at which the hub learns that somebody may no longer be here.
+func (s *Service) Member(r *http.Request) (Member, error) {
+	var token string
+	if c, err := r.Cookie(LoginCookie); err == nil {
+		token = c.Value
+	}
+	// Load leaves a context that passed Wrap as it is.
+	ctx, err := s.sessions.Load(r.Context(), token)
+	if err != nil {
+		return Member{}, err
+	}
+	id := s.sessions.GetString(ctx, loginKey)
+	if id == "" {
+		return Member{}, ErrNoSession
+	}
+	return s.CheckSession(ctx, id)
+}
+
+// CheckSession is Member for a session id that the hub's own records name, as those
+// of a notebook's token do: such a token is good only while its session is. The id
+// must never come from a request: notebooks see it.
+func (s *Service) CheckSession(ctx context.Context, sessionID string) (Member, error) {
+	l, err := s.c.Store.LoginByID(ctx, sessionID)
+	if errors.Is(err, store.ErrNotFound) {
+		return Member{}, ErrNoSession
+	}
+	if err != nil {
+		return Member{}, err
+	}
+	now := s.c.Now()
+	if s.c.Idle > 0 && now.Sub(l.Seen) >= s.c.Idle {
+		return Member{}, errors.Join(s.end(ctx, l, "idle"), ErrNoSession)
+	}
+	if s.c.Access.blocked(l.User) {
+		return Member{}, s.endDenied(ctx, l, &Denied{Reason: Blocked, User: l.User})
+	}
+	if now.Sub(l.Checked) >= s.c.Recheck {
+		if l, err = s.recheck(ctx, sessionID); err != nil {
+			return Member{}, err
+		}
+	}
+	s.touch(ctx, l, now)
+	u, err := s.c.Store.UserByName(ctx, l.User)
+	if err != nil {
+		return Member{}, err
+	}
+	return Member{User: l.User, DisplayName: l.DisplayName, Admin: l.Admin || u.AdminByAPI, Groups: l.Groups, SessionID: l.SessionID, Since: l.Created}, nil
+}
+
+// touch notes the use of a session, once a minute.
+func (s *Service) touch(ctx context.Context, l loginRow, now time.Time) {
+	if now.Sub(l.Seen) < time.Minute {
+		return
+	}
+	if err := s.c.Store.TouchLogin(ctx, l.SessionID, now); err != nil {
+		s.c.Log.Warn("cannot note the use of a session", "event", "database-error", "user", l.User.String(), "error", err.Error())
+	}
+}
+
+// EndSessionsOf ends all sessions of a user with the tokens given under them, and
+// gives how many there were. reason goes to the journal.
+func (s *Service) EndSessionsOf(ctx context.Context, user ident.User, reason string) (int, error) {
+	n, err := s.c.Store.EndLoginsOf(ctx, user)
+	if n > 0 {
+		s.c.Log.Info("sessions ended", "event", "session-ended", "user", user.String(), "reason", reason, "sessions", n)
+	}
+	return n, err
+}
+
+// end ends a session; of several callers the one who did it logs it.
+func (s *Service) end(ctx context.Context, l loginRow, reason string) error {
+	ended, err := s.c.Store.EndLogin(ctx, l.SessionID)
+	if ended {
+		s.c.Log.Info("session ended", "event", "session-ended", "user", l.User.String(), "reason", reason)
+	}
+	return err
+}
+
+// endDenied ends a session and gives why. A database that fails is the error then,
+// since the session is still there.
+func (s *Service) endDenied(ctx context.Context, l loginRow, d *Denied) error {
+	if err := s.end(ctx, l, string(d.Reason)); err != nil {
+		return err
+	}
+	return d
+}

@@ -1,0 +1,233 @@
+package login
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+const (
+	// retryCheck is how long a check that failed is not tried again.
+	retryCheck = time.Minute
+	// checkTime bounds a check, which a page waits for.
+	checkTime = 15 * time.Second
+)
+
+// secret is what the hub keeps of the provider's tokens, and no more than it needs.
+type secret struct {
+	Refresh string    `json:"r,omitempty"`
+	Access  string    `json:"a,omitempty"` // only without a refresh token
+	Expires time.Time `json:"e,omitzero"`  // of the access token; zero: not said
+	IDToken string    `json:"i,omitempty"` // for the provider's logout
+}
+
+// keep picks what a session needs: tokens to ask for groups again when groups of
+// the provider count, the id_token when logout goes to the provider.
+func (s *Service) keep(tok *oauth2.Token, rawID string) secret {
+	var k secret
+	if s.c.Access.usesClaims() {
+		k.Refresh = tok.RefreshToken
+		if k.Refresh == "" {
+			k.Access, k.Expires = tok.AccessToken, tok.Expiry
+		}
+	}
+	if s.c.ProviderLogout {
+		k.IDToken = rawID
+	}
+	return k
+}
+
+func (k secret) seal() []byte {
+	b, _ := json.Marshal(k) // strings and a time always have a JSON form
+	return b
+}
+
+// openSecret gives no tokens for a row that cannot be read; the next check then
+// fails and the session ends at MaxStale.
+func openSecret(b []byte) secret {
+	var k secret
+	if json.Unmarshal(b, &k) != nil {
+		return secret{}
+	}
+	return k
+}
+
+// recheck looks up again whether a session's user may be here. In this process one
+// check runs for a session and all requests wait for it; between processes the
+// database lets one do it. A caller who leaves does not stop it: a new refresh token
+// must be saved.
+func (s *Service) recheck(ctx context.Context, sessionID string) (loginRow, error) {
+	v, err, _ := s.checks.Do(sessionID, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime)
+		defer cancel()
+		return s.recheckOnce(ctx, sessionID)
+	})
+	if err != nil {
+		return loginRow{}, err
+	}
+	return v.(loginRow), nil
+}
+
+func (s *Service) recheckOnce(ctx context.Context, sessionID string) (loginRow, error) {
+	l, err := s.c.Store.LoginByID(ctx, sessionID)
+	if errors.Is(err, store.ErrNotFound) {
+		return l, ErrNoSession
+	}
+	now := s.c.Now()
+	if err != nil || !s.due(l, now) {
+		return l, err
+	}
+	mine, err := s.c.Store.ClaimCheck(ctx, sessionID, l.Attempted, now)
+	if err != nil || !mine {
+		return l, err
+	}
+	l.Attempted = now
+	next, err := s.confirm(ctx, l)
+	var d *Denied
+	switch {
+	case errors.As(err, &d):
+		return l, s.endDenied(ctx, l, d)
+	case err != nil:
+		return l, s.unconfirmed(ctx, l, now, err)
+	}
+	next.Checked = now
+	if next.Admin != l.Admin {
+		if err := s.c.Store.SetAdmin(ctx, l.User, next.Admin); err != nil {
+			return l, err
+		}
+	}
+	return next, s.c.Store.SaveCheck(ctx, next)
+}
+
+// due tells whether it is time for a check.
+func (s *Service) due(l loginRow, now time.Time) bool {
+	at := l.Checked.Add(s.c.Recheck)
+	if l.Attempted.After(l.Checked) { // the last one failed
+		if again := l.Attempted.Add(min(retryCheck, s.c.Recheck)); again.After(at) {
+			at = again
+		}
+	}
+	return !now.Before(at)
+}
+
+// unconfirmed keeps a session whose check failed until MaxStale.
+func (s *Service) unconfirmed(ctx context.Context, l loginRow, now time.Time, cause error) error {
+	s.c.Log.Warn("cannot check whether a user may still be here", "event", "recheck-failed", "user", l.User.String(),
+		"unconfirmed", now.Sub(l.Checked).Round(time.Second).String(), "error", cause.Error())
+	if now.Sub(l.Checked) < s.c.MaxStale {
+		return nil
+	}
+	if err := s.end(ctx, l, "unconfirmed"); err != nil {
+		return err
+	}
+	return ErrNoSession
+}
+
+// confirm asks provider and host. A *Denied is a definite loss, any other error
+// means that it is not known. The host is asked even when the provider is silent:
+// an account that is gone is gone.
+func (s *Service) confirm(ctx context.Context, l loginRow) (loginRow, error) {
+	var silent error
+	if s.c.Access.usesClaims() {
+		groups, err := s.currentGroups(ctx, &l)
+		switch {
+		case errors.As(err, new(*Denied)):
+			return l, err
+		case err != nil:
+			silent = err
+		default:
+			l.Groups = groups
+		}
+	}
+	v, err := s.decide(ctx, l.User, l.Groups)
+	if errors.As(err, new(*Denied)) {
+		return l, err
+	}
+	l.Admin = v.admin
+	if silent == nil && err == nil {
+		err = s.confirmed(ctx, l.User, l.Groups)
+	}
+	return l, errors.Join(silent, err)
+}
+
+// confirmed tells the hub of the groups that somebody is in now.
+func (s *Service) confirmed(ctx context.Context, u ident.User, groups []string) error {
+	if s.c.Confirmed == nil {
+		return nil
+	}
+	return s.c.Confirmed(ctx, u, groups)
+}
+
+var errNothingToAskWith = errors.New("the provider gave no refresh token and the access token has expired: ask for the scope offline_access")
+
+// currentGroups asks the provider for the groups of l's user. New tokens go into l
+// and at once into the database: the old ones may be void.
+func (s *Service) currentGroups(ctx context.Context, l *loginRow) ([]string, error) {
+	ep, err := s.provider.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := openSecret(l.Secret)
+	lost := &Denied{Reason: Revoked, User: l.User}
+	c := claims{"sub": l.Subject}
+	switch {
+	case k.Refresh != "":
+		tok, err := ep.oauth.TokenSource(s.provider.with(ctx), &oauth2.Token{RefreshToken: k.Refresh}).Token()
+		if err != nil {
+			if err = tokenFailure(err); invalidGrant(err) {
+				return nil, lost
+			}
+			return nil, err
+		}
+		if c, err = s.refreshed(ctx, ep, l, k, tok); err != nil {
+			return nil, err
+		}
+		k.Access = tok.AccessToken
+	case k.Access == "" || !k.Expires.IsZero() && !s.c.Now().Before(k.Expires):
+		return nil, errNothingToAskWith
+	}
+	if _, have := c.lookup(s.c.GroupsClaim); !have && ep.userInfo != "" {
+		more, err := s.provider.userInfoOf(ctx, ep, k.Access, l.Subject)
+		if errors.Is(err, errTokenVoid) && (k.Refresh != "" || !k.Expires.IsZero()) {
+			return nil, lost // void before its time
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.merge(more)
+	}
+	groups, _ := c.groups(s.c.GroupsClaim)
+	return slices.Clone(groups), nil
+}
+
+// refreshed saves the outcome of a refresh and gives the claims of its id_token, if
+// it has one (Core 1.0, 12.2: same issuer, subject and audience; no new nonce).
+func (s *Service) refreshed(ctx context.Context, ep *endpoints, l *loginRow, k secret, tok *oauth2.Token) (claims, error) {
+	raw, _ := tok.Extra("id_token").(string)
+	k.Refresh = tok.RefreshToken
+	if s.c.ProviderLogout && raw != "" {
+		k.IDToken = raw
+	}
+	l.Secret = k.seal()
+	if err := s.c.Store.SaveSecret(ctx, *l); err != nil {
+		return nil, err
+	}
+	if raw == "" {
+		return claims{"sub": l.Subject}, nil
+	}
+	id, c, err := s.provider.verify(ctx, ep, raw)
+	if err != nil {
+		return nil, err
+	}
+	if id.Subject != l.Subject {
+		return nil, errors.New("the refreshed id_token is about another person")
+	}
+	return c, nil
+}

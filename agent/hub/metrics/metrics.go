@@ -1,0 +1,107 @@
+// Package metrics counts what the hub does and tells Prometheus: under JupyterHub's
+// names and labels (jupyterhub/metrics.py of version 5.5), so that its dashboards go on
+// working, and beside them under names of our own that begin with "gifford_". It must
+// never put a path, a name of a person or anything else of a client's choice into a
+// label, never decide who may read (its caller wraps Handler), and never make work
+// between two scrapes: what can be looked up is looked up when somebody asks.
+package metrics
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// Users is how many people the hub knows, and how many of them were active of late.
+type Users struct {
+	Total            int
+	Day, Week, Month int // active in the last 24 hours, 7 days and 30 days
+}
+
+// Config is what is read at each scrape. The functions must be safe for concurrent use
+// and return soon. All fields are required but where said.
+type Config struct {
+	Version           string // the hub's own
+	JupyterHubVersion string // whose contract it keeps
+	// Servers gives the servers that are active or failed.
+	Servers func() []servers.Server
+	// Users counts people.
+	Users func(ctx context.Context) (Users, error)
+	// WebSockets and Requests give what the proxy passes right now.
+	WebSockets, Requests func() int
+	// Draining gives how many older processes of the hub still serve what was open.
+	Draining func() int
+	// CertificateExpiry gives when the certificate in use ends; nil without TLS.
+	CertificateExpiry func() time.Time
+	// Disks gives the file systems that are watched.
+	Disks func() []disk.Place
+	// GPUs gives the host's devices and who holds them. Optional.
+	GPUs func(ctx context.Context) (launcherbus.GPUs, error)
+	// Database is the path of the SQLite file, whose size is told.
+	Database string
+	// Log gets what cannot be read at a scrape.
+	Log *slog.Logger
+}
+
+func (c Config) validate() error {
+	if c.Servers == nil || c.Users == nil || c.WebSockets == nil || c.Requests == nil || c.Draining == nil || c.Disks == nil || c.Database == "" || c.Log == nil {
+		return errors.New("cannot make the metrics: Servers, Users, WebSockets, Requests, Draining, Disks, Database and Log must be set")
+	}
+	return nil
+}
+
+// Metrics takes events and answers scrapes. It is safe for concurrent use.
+type Metrics struct {
+	cfg      Config
+	registry *prometheus.Registry
+	jupyter  jupyter
+	own      own
+	spans    *spans
+}
+
+// New makes the metrics in a registry of their own.
+func New(cfg Config) (*Metrics, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	m := &Metrics{cfg: cfg, registry: prometheus.NewRegistry(), jupyter: newJupyter(), own: newOwn(), spans: newSpans()}
+	all := append(m.jupyter.all(), m.own.all()...)
+	all = append(all, newScrape(cfg), newDevices(cfg), buildInfo(cfg),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, c := range all {
+		if err := m.registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func buildInfo(cfg Config) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gifford_build_info", Help: "Always 1; the labels say what runs.",
+		ConstLabels: prometheus.Labels{"version": cfg.Version, "jupyterhub_version": cfg.JupyterHubVersion, "go_version": runtime.Version()},
+	}, func() float64 { return 1 })
+}
+
+// maxScrapes is how many scrapes are answered at once; further ones are refused.
+const maxScrapes = 3
+
+// Handler answers scrapes in Prometheus's text format. It asks nobody who they are. The
+// answer is not compressed: the buffers for that are larger than all the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(m.cfg.Log.With("event", "metrics-failed").Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
+		DisableCompression: true, MaxRequestsInFlight: maxScrapes,
+	})
+}

@@ -1,0 +1,78 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// fakeDevices knows some devices, or fails.
+type fakeDevices struct {
+	known launcherbus.GPUs
+	err   error
+}
+
+func (f fakeDevices) GPUs(context.Context) (launcherbus.GPUs, error) { return f.known, f.err }
+
+func (fakeDevices) User(_ context.Context, uid uint32) string { return fmt.Sprintf("user-%d", uid) }
+
+func askGPUs(f fakeDevices) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	New(Config{GPUs: f, Log: slog.New(slog.DiscardHandler)}).Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, control.GPUsPath, nil))
+	return w
+}
+
+func TestGPUs(t *testing.T) {
+	alice, err := ident.ParseKey("alice", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := time.Unix(1e9, 0).UTC()
+	w := askGPUs(fakeDevices{known: launcherbus.GPUs{
+		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: launcherbus.Shared, Places: 2, Profiles: []string{"p"}, Holders: []launcherbus.Holder{{Key: alice, Profile: "p", Since: since}},
+			Now: launcherbus.Load{Known: true, Busy: .5, Memory: 3}, Strangers: []launcherbus.GPUProcess{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}},
+			{Name: "x/y=1", Health: "broken", Sharing: launcherbus.Open}},
+		Broken: []launcherbus.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"}})
+	var got control.GPUs
+	if err := json.NewDecoder(w.Body).Decode(&got); err != nil || w.Code != http.StatusOK {
+		t.Fatal(w.Code, err)
+	}
+	want := control.GPUs{
+		Devices: []control.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: "shared", Places: 2, Lent: "1 of 2 places taken", Profiles: []string{"p"},
+			Holders: []control.GPUHolder{{User: alice.User, Server: alice.Server, Profile: "p", Since: since}}, Now: &control.GPULoad{Busy: .5, Memory: 3},
+			Strangers: []control.GPUProcess{{PID: 7, UID: 5, User: "user-5", Command: "c", Unit: "u", Memory: 2}}},
+			{Name: "x/y=1", Health: "broken", Sharing: "open", Lent: "open to all", Profiles: []string{}, Holders: []control.GPUHolder{}, Strangers: []control.GPUProcess{}}},
+		Broken: []control.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"}
+	same := cmp.Options{cmp.Comparer(func(a, b ident.User) bool { return a == b }), cmp.Comparer(func(a, b ident.Server) bool { return a == b })}
+	if diff := cmp.Diff(want, got, same); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestGPUsUnknown checks that root is told why, and what to do.
+func TestGPUsUnknown(t *testing.T) {
+	w := askGPUs(fakeDevices{err: errors.New("no reply")})
+	if text := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(text, "no reply") || !strings.Contains(text, "systemctl status gifford-launcher") {
+		t.Errorf("%d %s", w.Code, text)
+	}
+}
+
+// TestNoGPUs checks that scripts get lists, not null.
+func TestNoGPUs(t *testing.T) {
+	if got := strings.TrimSpace(askGPUs(fakeDevices{}).Body.String()); got != `{"devices":[],"broken":[]}` {
+		t.Error(got)
+	}
+}

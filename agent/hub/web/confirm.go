@@ -1,0 +1,34 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/oauth"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+)
+
+// confirmBody asks whether a server or a service may know who one is.
+type confirmBody struct {
+	Owner   string // of the server; "" for a service
+	Server  string // URL path of the server or service; "" for a service without pages
+	Service string
+	Scopes  []scopes.Description
+}
+
+// Confirm answers with the page that asks whether somebody else's server, or a service,
+// may know who the person is, and what more a service may do. Its form posts to the same
+// URL. The caller has found out that there is a person and that they may enter.
+func (s *Web) Confirm(w http.ResponseWriter, r *http.Request, q oauth.Question) error {
+	m, err := s.member(r)
+	if err != nil {
+		return err
+	}
+	body := confirmBody{Server: q.Client.Path, Service: q.Client.Service, Scopes: q.Scopes}
+	title := "Sign in to " + body.Service + "?"
+	if k := q.Client.Server; k != nil {
+		body.Owner = k.User.String()
+		title = "Open " + body.Owner + "'s server?"
+	}
+	s.render(w, r, http.StatusOK, page{Name: "confirm", Title: title, Member: m, Body: body})
+	return nil
+}

@@ -1,0 +1,180 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
+)
+
+// imageKeeper owns the images that all servers share. Its errors for people are
+// *imagekeeper.Error.
+type imageKeeper interface {
+	Images(ctx context.Context) ([]imagekeeper.Image, error)
+	Disk(ctx context.Context) (imagekeeper.Disk, error)
+	Pull(ctx context.Context, name string, each func(imagekeeper.Progress)) error
+}
+
+// keeperWait is how long the page waits for the keeper.
+const keeperWait = 5 * time.Second
+
+// imagesBody is the page of images.
+type imagesBody struct {
+	Problem *imagekeeper.Failure // why there is nothing to show; nil when there is
+	Rows    []imageRow
+	Disk    diskView
+}
+
+// diskView is what the store takes, for people.
+type diskView struct {
+	Path, Store, Free, Total string
+	Low                      bool
+}
+
+// imageRow is an image under one of its names, or one that had that name.
+type imageRow struct {
+	Name     string // "" for one without a name
+	Of       string // of a former image, the name that it had; may be empty
+	There    bool   // in the store; otherwise a profile wants it and it is not there yet
+	Short    string // of the ID
+	Digest   string
+	Size     string
+	Pulled   time.Time
+	Profiles []string
+	InUse    []string
+	Held     bool
+	Pinned   bool
+	MayPull  bool
+	Watch    string // URL path of the pull that goes on; "" for none
+	Command  string // what root may do with it
+	Means    string // what that does
+}
+
+// imagesPage is hub/admin/images. It is for administrators alone, since it shows who runs
+// what.
+func (s *Web) imagesPage(m member, w http.ResponseWriter, r *http.Request) error {
+	if !m.Admin {
+		return errNotFound()
+	}
+	var body imagesBody
+	body.Rows, body.Disk, body.Problem = s.imageRows(r.Context())
+	status := http.StatusOK
+	if body.Problem != nil {
+		status = http.StatusServiceUnavailable
+	}
+	s.render(w, r, status, page{Name: "images", Title: "Images", Member: m, Wide: true, Body: body})
+	return nil
+}
+
+// imageRows asks the keeper what there is, and adds what profiles want and is not there.
+func (s *Web) imageRows(ctx context.Context) ([]imageRow, diskView, *imagekeeper.Failure) {
+	if s.cfg.Keeper == nil {
+		return nil, diskView{}, &imagekeeper.Failure{Message: "this hub has no image keeper", Hint: "systemctl status gifford-images"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeperWait)
+	defer cancel()
+	list, err := s.cfg.Keeper.Images(ctx)
+	var disk imagekeeper.Disk
+	if err == nil {
+		disk, err = s.cfg.Keeper.Disk(ctx)
+	}
+	if err != nil {
+		s.cfg.Log.Warn("cannot ask the image keeper", "event", "images-unreadable", "error", err.Error())
+		return nil, diskView{}, &imagekeeper.Failure{Message: err.Error(), Hint: keeperHint(err)}
+	}
+	var rows []imageRow
+	for _, i := range list {
+		rows = append(rows, s.rowsOf(i)...)
+	}
+	rows = append(rows, s.missing(ctx, list)...)
+	slices.SortStableFunc(rows, func(x, y imageRow) int {
+		former := func(r imageRow) int { return min(1, len(r.Of)) }
+		return cmp.Or(cmp.Compare(cmp.Or(x.Name, x.Of), cmp.Or(y.Name, y.Of)), former(x)-former(y), y.Pulled.Compare(x.Pulled))
+	})
+	return rows, diskView{disk.Path, size(disk.Store), size(disk.Free), size(disk.Total), disk.Low}, nil
+}
+
+// rowsOf shows an image under each of its names, or once below a name that it had.
+func (s *Web) rowsOf(i imagekeeper.Image) []imageRow {
+	row := imageRow{There: true, Short: shortID(i.ID), Digest: i.Digest, Size: size(i.Size), Pulled: i.Pulled, Profiles: i.Profiles, InUse: i.InUse}
+	var rows []imageRow
+	for _, n := range i.Names {
+		r := row
+		r.Name, r.Held, r.Pinned = n, i.Held, strings.Contains(n, "@")
+		r.MayPull, r.Watch = !r.Pinned && fromRegistry(n), s.watch(n)
+		if len(i.InUse) == 0 {
+			r.Command, r.Means = "sudo gifford-hub images rm "+n, "Remove it"
+		}
+		rows = append(rows, r)
+	}
+	if len(i.Names) > 0 {
+		return rows
+	}
+	if len(i.FormerOf) > 0 {
+		row.Of = i.FormerOf[0]
+		row.Command, row.Means = "sudo gifford-hub images rollback "+row.Of+" --to "+row.Short, "Go back to it"
+	}
+	return []imageRow{row}
+}
+
+// missing gives the images with which profiles would start that are not in the store.
+func (s *Web) missing(ctx context.Context, list []imagekeeper.Image) []imageRow {
+	profiles, _ := s.profiles(ctx)
+	byName := map[string]*imageRow{}
+	for _, p := range profiles {
+		if p.Image == "" || slices.ContainsFunc(list, func(i imagekeeper.Image) bool {
+			return slices.Contains(i.Profiles, p.Name) || slices.Contains(i.Names, p.Image)
+		}) {
+			continue
+		}
+		if byName[p.Image] == nil {
+			byName[p.Image] = &imageRow{Name: p.Image, Pinned: strings.Contains(p.Image, "@"), MayPull: fromRegistry(p.Image), Watch: s.watch(p.Image)}
+		}
+		byName[p.Image].Profiles = append(byName[p.Image].Profiles, p.Name)
+	}
+	var rows []imageRow
+	for _, r := range byName {
+		rows = append(rows, *r)
+	}
+	return rows
+}
+
+// fromRegistry tells whether a registry may have an image: Podman's own localhost is none.
+func fromRegistry(name string) bool { return !strings.HasPrefix(name, "localhost/") }
+
+// watch is the page of the pull of a name that goes on.
+func (s *Web) watch(name string) string {
+	if p, ok := s.pulls.of(name); ok {
+		if v, _ := p.now(); !v.Over {
+			return s.pullURL("pull", name)
+		}
+	}
+	return ""
+}
+
+func (s *Web) pullURL(what, name string) string {
+	return s.hub + "admin/images/" + what + "?" + url.Values{"name": {name}}.Encode()
+}
+
+// keeperHint is the next step that an error of the keeper names.
+func keeperHint(err error) string {
+	var e *imagekeeper.Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
+}
+
+// shortID is as much of an ID or digest as people read.
+func shortID(id string) string {
+	if _, hex, ok := strings.Cut(id, ":"); ok {
+		id = hex
+	}
+	return id[:min(12, len(id))]
+}

@@ -1,0 +1,52 @@
+package web
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// refreshLine is how often the page of a start in the line is loaded again, in seconds.
+const refreshLine = 5
+
+// lineView is how a start stands in the line for devices.
+type lineView struct {
+	Place    string // "2nd of 3 in line"; "" when that is not known yet
+	Asked    time.Time
+	Estimate string // for people; "" when nobody can tell
+	Rows     []gpuRow
+}
+
+// line tells how a server's start stands in the line; nil for one that is not in it.
+func (s *Web) line(m member, key ident.Key, profiles []launcherbus.Profile) *lineView {
+	w, ok := s.cfg.Servers.Waits(key)
+	if !ok {
+		return nil
+	}
+	v := &lineView{Asked: w.Asked, Rows: s.gpuRows(m, launcherbus.GPUs{Devices: w.Devices}, profiles)}
+	if w.Place > 0 {
+		v.Place = fmt.Sprintf("%s of %d in line", servers.Ordinal(w.Place), w.Of)
+	}
+	if w.Estimate > 0 {
+		v.Estimate = about(w.Estimate)
+	}
+	return v
+}
+
+// about writes a guess, no more exact than it can be.
+func about(d time.Duration) string {
+	switch {
+	case d < 10*time.Minute:
+		return "ten minutes or less"
+	case d < 55*time.Minute:
+		return fmt.Sprintf("about %d minutes", int(d.Round(10*time.Minute)/time.Minute))
+	case d < 90*time.Minute:
+		return "about an hour"
+	case d < 48*time.Hour:
+		return fmt.Sprintf("about %d hours", int(d.Round(time.Hour)/time.Hour))
+	}
+	return fmt.Sprintf("about %d days", int(d.Round(24*time.Hour)/(24*time.Hour)))
+}

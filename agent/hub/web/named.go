@@ -1,0 +1,251 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// addForm makes a server with a name, as it was filled in when something is wrong.
+type addForm struct {
+	Name, DisplayName string
+	Problem           string
+	Left              int // how many more there may be; below 0: any number
+}
+
+// record gives what is remembered of a server; known is false where nothing is.
+func (s *Web) record(ctx context.Context, key ident.Key) (rec store.Server, known bool, err error) {
+	rec, err = s.cfg.Store.ServerByKey(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Server{Key: key}, false, nil
+	}
+	return rec, err == nil, err
+}
+
+// remember keeps a server's name for people and the profile of its last start, where
+// they are given.
+func (s *Web) remember(ctx context.Context, key ident.Key, displayName, profile string) error {
+	rec, _, err := s.record(ctx, key)
+	if err != nil {
+		return err
+	}
+	if rec.DisplayName = orElse(displayName, rec.DisplayName); rec.DisplayName == "" {
+		rec.DisplayName = key.Server.String()
+	}
+	if profile != "" {
+		rec.Profile = profile
+		if rec.UserOptions == nil {
+			rec.UserOptions = map[string]any{}
+		}
+		rec.UserOptions["profile"] = profile
+	}
+	return s.cfg.Store.UpsertServer(ctx, rec)
+}
+
+// mayHave refuses to start a server of somebody who is not known to the hub, and a named
+// one that the settings do not allow (JupyterHub's handlers/base.py:
+// _check_named_server_request).
+func (s *Web) mayHave(ctx context.Context, key ident.Key) error {
+	if _, err := s.cfg.Store.UserByName(ctx, key.User); errors.Is(err, store.ErrNotFound) {
+		return errNotFound()
+	} else if err != nil || key.Server.IsDefault() {
+		return err
+	}
+	if s.cfg.NamedServers == 0 {
+		return &httpx.Error{Status: http.StatusNotFound, Public: "this hub has one server a person, none with a name of its own",
+			Hint: "use the server on the home page"}
+	}
+	_, known, err := s.record(ctx, key)
+	if err != nil || known {
+		return err
+	}
+	left, err := s.left(ctx, key.User)
+	if err == nil && left == 0 {
+		err = &httpx.Error{Status: http.StatusBadRequest,
+			Public: fmt.Sprintf("%s has %s already, and that is as many as there may be", key.User, count(s.cfg.NamedServers, "server with a name", "servers with names")),
+			Hint:   "delete one that is stopped"}
+	}
+	return err
+}
+
+// left is how many more named servers a user may have; below 0: any number.
+func (s *Web) left(ctx context.Context, u ident.User) (int, error) {
+	if s.cfg.NamedServers <= 0 {
+		return s.cfg.NamedServers, nil
+	}
+	all, err := s.cfg.Store.ServersOf(ctx, u)
+	named := slices.DeleteFunc(all, func(v store.Server) bool { return v.Key.Server.IsDefault() })
+	return max(0, s.cfg.NamedServers-len(named)), err
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// named gives a user's servers with names, those that run and those that are remembered,
+// in the order of their names.
+func (s *Web) named(ctx context.Context, u ident.User) ([]servers.Server, map[ident.Key]string, error) {
+	known, err := s.cfg.Store.ServersOf(ctx, u)
+	if err != nil {
+		return nil, nil, err
+	}
+	titles := map[ident.Key]string{}
+	var all []servers.Server
+	for _, v := range known {
+		srv := s.cfg.Servers.Get(v.Key)
+		srv.Profile = orElse(srv.Profile, v.Profile)
+		titles[v.Key] = v.DisplayName
+		all = append(all, srv)
+	}
+	for _, srv := range s.cfg.Servers.Of(u) {
+		if _, there := titles[srv.Key]; !there && srv.State.Active() { // one that failed and was deleted is gone
+			all = append(all, srv)
+		}
+	}
+	all = slices.DeleteFunc(all, func(v servers.Server) bool { return v.Key.Server.IsDefault() })
+	slices.SortFunc(all, func(x, y servers.Server) int { return strings.Compare(x.Key.String(), y.Key.String()) })
+	return all, titles, nil
+}
+
+// addServer is POST hub/servers: the fields name and display_name. It is one's own server,
+// and it is not started yet. What is wrong is said on the home page, beside the form.
+func (s *Web) addServer(m member, w http.ResponseWriter, r *http.Request) error {
+	if err := readForm(w, r); err != nil {
+		return err
+	}
+	form := addForm{Name: strings.TrimSpace(r.PostFormValue("name")), DisplayName: strings.TrimSpace(r.PostFormValue("display_name"))}
+	err := s.add(r.Context(), m, form)
+	var refused *httpx.Error
+	if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
+		form.Problem = refused.Public
+		return s.renderHome(m, w, r, refused.Status, form)
+	}
+	if err != nil {
+		return err
+	}
+	redirect(w, http.StatusSeeOther, s.hub+"home#server-"+form.Name)
+	return nil
+}
+
+func (s *Web) add(ctx context.Context, m member, form addForm) error {
+	key, err := ident.ParseKey(m.User.String(), form.Name)
+	switch {
+	case err != nil:
+		return httpx.Fail(http.StatusBadRequest, "%s", err)
+	case form.Name == "":
+		return httpx.Fail(http.StatusBadRequest, "a new server needs a name")
+	case !m.mayServer(key, scopes.StartServers):
+		return errNotFound()
+	}
+	if err := checkText("the name for people", form.DisplayName); err != nil {
+		return err
+	}
+	if err := s.mayHave(ctx, key); err != nil {
+		return err
+	}
+	_, known, err := s.record(ctx, key)
+	if err != nil {
+		return err
+	}
+	if known {
+		return httpx.Fail(http.StatusConflict, "you have a server %q already", form.Name)
+	}
+	return s.remember(ctx, key, form.DisplayName, "")
+}
+
+// maxText bounds what people write for people (JupyterHub's columns hold as much).
+const maxText = 255
+
+// checkText refuses what cannot be shown on one line.
+func checkText(what, text string) error {
+	switch {
+	case len(text) > maxText:
+		return httpx.Fail(http.StatusBadRequest, "%s is longer than %d bytes", what, maxText)
+	case !utf8.ValidString(text), strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }):
+		return httpx.Fail(http.StatusBadRequest, "%s holds a character that cannot be shown", what)
+	}
+	return nil
+}
+
+// deleteServer is POST hub/delete/USER/NAME. It forgets a stopped server with all that
+// was shared of it; files are the user's and stay.
+func (s *Web) deleteServer(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.existing(m, r, scopes.DeleteServers)
+	if err != nil {
+		return err
+	}
+	if err := readForm(w, r); err != nil {
+		return err
+	}
+	if key.Server.IsDefault() {
+		return errNotFound()
+	}
+	if s.cfg.Servers.Get(key).State.Active() {
+		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be deleted", Hint: "stop it first"}
+	}
+	_, known, err := s.record(r.Context(), key)
+	if err == nil && !known {
+		return errNotFound()
+	}
+	if err == nil {
+		err = s.forget(r.Context(), key)
+	}
+	s.audit(r, m, DeleteServer, key, err)
+	if err != nil {
+		return err
+	}
+	s.cfg.Log.Info("server deleted", "event", "server-deleted", "user", key.User.String(), "server", key.Server.String(), "by", m.User.String())
+	redirect(w, http.StatusSeeOther, orElse(safeNext(r.PostFormValue("next")), s.hub+"home"))
+	return nil
+}
+
+// forget takes back what was shared first, so that nothing of a server outlives it when
+// one of the same name is made.
+func (s *Web) forget(ctx context.Context, key ident.Key) error {
+	if err := s.cfg.Store.RevokeShares(ctx, key); err != nil {
+		return err
+	}
+	if err := s.cfg.Store.DeleteShareCodes(ctx, key); err != nil {
+		return err
+	}
+	if err := s.cfg.Servers.Reset(ctx, key); err != nil && !errors.Is(err, servers.ErrNothingKept) {
+		return err
+	}
+	return s.cfg.Store.DeleteServer(ctx, key)
+}
+
+// keep is POST hub/keep/USER[/NAME]: an idle server is not stopped yet, or an unused GPU
+// not given back yet.
+func (s *Web) keep(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.existing(m, r, scopes.StartServers)
+	if err != nil {
+		return err
+	}
+	if s.cfg.Keep == nil || s.cfg.Servers.Get(key).State != servers.Ready {
+		return errNotFound()
+	}
+	err = s.cfg.Keep(key)
+	s.audit(r, m, KeepServer, key, err)
+	if errors.Is(err, cull.ErrKeptBefore) {
+		return httpx.Fail(http.StatusConflict, "an unused GPU can be kept once, and that was done already; use the GPU, or save your work")
+	} else if err != nil {
+		return err
+	}
+	redirect(w, http.StatusSeeOther, s.hub+"home")
+	return nil
+}

@@ -1,0 +1,150 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+)
+
+//go:embed templates/*.html static
+var files embed.FS
+
+// page is what the layout shows.
+type page struct {
+	Name    string // of the template of its content
+	Title   string // of the window
+	Member  member // who looks; zero: nobody, or not known
+	Wide    bool   // holds a table
+	Refresh int    // seconds after which a browser loads the page again; 0 is never
+	NoJS    bool   // Refresh is for browsers without JavaScript alone
+	SignIn  bool   // holds a form that leads to the provider
+	Body    any    // for the page's own template
+}
+
+// frame is a page with what all pages have in common.
+type frame struct {
+	page
+	Announcement string
+	Contact      string
+	Provider     string
+}
+
+// parsePages makes one template of the layout and each page.
+func (s *Web) parsePages() (map[string]*template.Template, error) {
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{
+		"hub":     func(parts ...string) string { return s.hub + strings.Join(parts, "") },
+		"static":  s.staticURL,
+		"contact": contactLink,
+		"clean":   cleanLine,
+		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"clock":   func(t time.Time) string { return clock(t, s.cfg.Now()) },
+		"date":    func(t time.Time) string { return t.Local().Format("2 January 2006, 15:04") },
+		"age":     func(t time.Time) string { return age(s.cfg.Now().Sub(t)) },
+	}).ParseFS(files, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the pages' layout: %w", err)
+	}
+	entries, err := files.ReadDir("templates")
+	if err != nil {
+		return nil, err
+	}
+	pages := map[string]*template.Template{}
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".html")
+		if name == "layout" || name == "parts" {
+			continue
+		}
+		t, err := template.Must(layout.Clone()).ParseFS(files, path.Join("templates", e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("cannot read page %q: %w", name, err)
+		}
+		pages[name] = t
+	}
+	return pages, nil
+}
+
+// render writes a page. It sets the headers of a page even where another surface has
+// set its own, such as the API around the OAuth pages.
+func (s *Web) render(w http.ResponseWriter, r *http.Request, status int, p page) {
+	var body bytes.Buffer
+	f := frame{p, s.cfg.Announcement, s.cfg.Contact, s.cfg.ProviderName}
+	if err := s.pages[p.Name].ExecuteTemplate(&body, "layout.html", f); err != nil {
+		httpx.LogFailure(s.cfg.Log, r, fmt.Errorf("page %q: %w", p.Name, err))
+		http.Error(w, "the hub cannot show this page (request "+httpx.RequestID(r)+")", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	s.setHeaders(h)
+	h.Set("Content-Security-Policy", s.policy(!p.SignIn))
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // an error means that the client is gone; the status is sent
+}
+
+// asset is a file that browsers may keep.
+type asset struct {
+	name    string
+	content []byte
+	version string // of the content
+}
+
+// loadAssets reads the files below static and makes their versions.
+func loadAssets() (map[string]asset, error) {
+	entries, err := files.ReadDir("static")
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]asset{}
+	for _, e := range entries {
+		content, err := files.ReadFile("static/" + e.Name())
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(content)
+		all[e.Name()] = asset{e.Name(), content, hex.EncodeToString(sum[:6])}
+	}
+	return all, nil
+}
+
+// staticURL is a file's address, which changes with its content.
+func (s *Web) staticURL(name string) (string, error) {
+	a, ok := s.assets[name]
+	if !ok {
+		return "", fmt.Errorf("there is no static file %q", name)
+	}
+	return s.hub + "static/" + name + "?v=" + a.version, nil
+}
+
+// static serves a file: for ever under its version, else asked for again each time.
+func (s *Web) static(_ member, w http.ResponseWriter, r *http.Request) error {
+	return s.file(w, r, r.PathValue("file"))
+}
+
+// logo serves the hub's mark.
+func (s *Web) logo(_ member, w http.ResponseWriter, r *http.Request) error {
+	return s.file(w, r, "logo.svg")
+}
+
+func (s *Web) file(w http.ResponseWriter, r *http.Request, name string) error {
+	a, ok := s.assets[name]
+	if !ok {
+		return errNotFound()
+	}
+	keep := "no-cache"
+	if r.URL.Query().Get("v") == a.version {
+		keep = "public, max-age=31536000, immutable"
+	}
+	w.Header().Set("Cache-Control", keep)
+	w.Header().Set("ETag", `"`+a.version+`"`)
+	http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(a.content))
+	return nil
+}

@@ -1,0 +1,105 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// kept gives what persistent profiles keep, by server. Without an answer the pages show
+// no way to reset a server, and the log says why.
+func (s *Web) kept(ctx context.Context) map[ident.Key][]launcherbus.Kept {
+	if s.cfg.Kept == nil {
+		return nil
+	}
+	all, err := s.cfg.Kept(ctx)
+	if err != nil {
+		s.cfg.Log.Error("cannot read what is kept of servers", "event", "kept-unreadable", "error", err.Error())
+	}
+	by := map[ident.Key][]launcherbus.Kept{}
+	for _, k := range all {
+		by[k.Key] = append(by[k.Key], k)
+	}
+	return by
+}
+
+// withKept adds to a view what is kept of the server and where it is reset.
+func (s *Web) withKept(v serverView, kept map[ident.Key][]launcherbus.Kept) serverView {
+	for _, k := range kept[v.Key] {
+		v.Outdated = v.Outdated || k.Outdated
+		if v.MayStop && !v.State.Active() {
+			v.Reset = s.act("reset", v.Key)
+		}
+	}
+	return v
+}
+
+// resetPage is GET hub/reset/USER[/NAME]: it says what is lost and what stays, and asks.
+func (s *Web) resetPage(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.existing(m, r, scopes.DeleteServers)
+	if err != nil {
+		return err
+	}
+	kept := s.kept(r.Context())[key]
+	if len(kept) == 0 {
+		return errNothingKept()
+	}
+	profiles, _ := s.profiles(r.Context())
+	var names []string
+	for _, k := range kept {
+		names = append(names, profileName(k.Profile, profiles))
+	}
+	whose := "your server"
+	if key.User != m.User {
+		whose = "the server of " + key.User.String()
+	}
+	if !key.Server.IsDefault() {
+		whose += " " + key.Server.String()
+	}
+	body := sureBody{Verb: "Reset", Action: s.act("reset", key), What: whose, Back: s.hub + "home", Words: []string{
+		"Lost: all that was installed or changed outside of the home folder, such as system packages. Profile: " + strings.Join(names, "; ") + ".",
+		"What stays: the home folder and all below it: notebooks, data, packages that were installed there.",
+		"The next start makes a fresh server from the newest image."}}
+	if srv := s.cfg.Servers.Get(key); srv.State.Active() {
+		v := s.view(m, srv, nil)
+		v.Back = s.act("reset", key)
+		body.Stop = append(body.Stop, v)
+	}
+	s.render(w, r, http.StatusOK, page{Name: "sure", Title: "Reset " + whose + "?", Member: m, Body: body})
+	return nil
+}
+
+func errNothingKept() error {
+	return &httpx.Error{Status: http.StatusNotFound, Public: "nothing is kept of this server, so there is nothing to reset", Hint: "go to the home page"}
+}
+
+// reset is POST hub/reset/USER[/NAME].
+func (s *Web) reset(m member, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.existing(m, r, scopes.DeleteServers)
+	if err != nil {
+		return err
+	}
+	if err := readForm(w, r); err != nil {
+		return err
+	}
+	err = s.cfg.Servers.Reset(r.Context(), key)
+	s.audit(r, m, ResetServer, key, err)
+	switch {
+	case errors.Is(err, servers.ErrNothingKept):
+		return errNothingKept()
+	case errors.Is(err, servers.ErrActive):
+		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be reset", Hint: "stop it first"}
+	case err != nil:
+		return launcherError(err)
+	}
+	s.cfg.Log.Info("server reset", "event", "server-reset", "user", key.User.String(), "server", key.Server.String(), "by", m.User.String())
+	redirect(w, http.StatusSeeOther, s.hub+"home")
+	return nil
+}

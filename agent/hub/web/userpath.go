@@ -1,0 +1,204 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+const (
+	// maxRedirects is how often a browser is sent back to a server whose route is not
+	// there yet (JupyterHub's user_redirect_limit is alike).
+	maxRedirects = 4
+	// retryAfter is when clients should ask again for a server on its way, in seconds.
+	retryAfter = "5"
+)
+
+// userPath is hub/user/NAME/…, where browsers come that asked for a server without a
+// route (JupyterHub's UserUrlHandler).
+func (s *Web) userPath(m member, w http.ResponseWriter, r *http.Request) error {
+	key, rest, err := s.locate(r, s.hub, s.remembered)
+	if err != nil {
+		return err
+	}
+	if !m.mayServer(key, scopes.AccessServers) {
+		return errNotFound() // the same for a user who is not there
+	}
+	srv := s.cfg.Servers.Get(key)
+	if srv.State == servers.Ready && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return s.backToServer(m, w, r, key, rest)
+	}
+	if !navigation(s.cfg.BaseURL, r) {
+		s.down(w, r, key, srv.State)
+		return nil
+	}
+	asked := withQuery(s.prefix(key)+rest, withoutRedirects(r))
+	if srv.State != servers.Stopped {
+		redirect(w, http.StatusSeeOther, s.pendingURL(key, safeNext(asked)))
+		return nil
+	}
+	return s.notRunning(m, w, r, srv, safeNext(asked))
+}
+
+// locate gives the server that a path PREFIXuser/USER/… leads to, and the path on it, as
+// escaped as it came: USER/NAME/… is the named server if isServer says that there is
+// one, else a path of the default server.
+func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Request, key ident.Key, rest string) (bool, error)) (ident.Key, string, error) {
+	parts := strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), prefix), "/", 4)
+	if parts[0] != "user" || len(parts) < 2 {
+		return ident.Key{}, "", errNotFound()
+	}
+	name, _ := url.PathUnescape(parts[1]) // of a URL that has been parsed, so it is well escaped
+	key, err := ident.ParseKey(name, "")
+	if err != nil {
+		return key, "", errNotFound()
+	}
+	rest := strings.TrimLeft(strings.Join(parts[2:], "/"), "/")
+	if len(parts) == 2 || parts[2] == "" {
+		return key, rest, nil
+	}
+	name, _ = url.PathUnescape(parts[2])
+	named, err := ident.ParseKey(key.User.String(), name)
+	if err != nil {
+		return key, rest, nil // no server has this name, so it is a path
+	}
+	below := ""
+	if len(parts) == 4 {
+		below = strings.TrimLeft(parts[3], "/")
+	}
+	if is, err := isServer(r, named, below); err != nil || is {
+		return named, below, err
+	}
+	return key, rest, nil
+}
+
+// remembered tells whether there is such a server: the default one always, else an active
+// one or one that its owner keeps.
+func (s *Web) remembered(r *http.Request, key ident.Key, _ string) (bool, error) {
+	if key.Server.IsDefault() || s.cfg.Servers.Get(key).State.Active() {
+		return true, nil
+	}
+	_, known, err := s.record(r.Context(), key)
+	return known, err
+}
+
+// looksNamed is remembered for people without a session, who must not learn which servers
+// there are: the API of a server lies at its api/, so what stands before that is a name.
+func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, error) {
+	return s.cfg.Servers.Get(key).State.Active() || key.Server.String() != "api" && (rest == "api" || strings.HasPrefix(rest, "api/")), nil
+}
+
+// withoutRedirects is the request less our own counter.
+func withoutRedirects(r *http.Request) *http.Request {
+	q := r.URL.Query()
+	if !q.Has("redirects") {
+		return r
+	}
+	q.Del("redirects")
+	u := *r.URL
+	u.RawQuery = q.Encode()
+	return &http.Request{URL: &u}
+}
+
+// backToServer sends a browser to its server, a little later each time it comes back,
+// and gives up when the route does not come.
+func (s *Web) backToServer(m member, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
+	n, err := strconv.Atoi(r.URL.Query().Get("redirects"))
+	if err != nil || n < 0 {
+		n = 0
+	}
+	if n > maxRedirects {
+		return &httpx.Error{Status: http.StatusInternalServerError, Public: "redirect loop detected: the server is ready but its address leads back to the hub",
+			Hint: "stop the server on the home page and start it again"}
+	}
+	if n > 0 && !sleep(r, 50*time.Millisecond<<n) {
+		return nil
+	}
+	s.audit(r, m, OpenServer, key, nil)
+	q := r.URL.Query()
+	q.Set("redirects", strconv.Itoa(n+1))
+	redirect(w, http.StatusFound, s.prefix(key)+rest+"?"+q.Encode())
+	return nil
+}
+
+// sleep waits and tells whether the client is still there.
+func sleep(r *http.Request, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-r.Context().Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// down tells a program that a server does not run, in JupyterHub's words, which
+// JupyterLab shows to its person.
+func (s *Web) down(w http.ResponseWriter, r *http.Request, key ident.Key, state servers.State) {
+	if state.Active() && (r.Method == http.MethodGet || r.Method == http.MethodHead || state != servers.Ready) {
+		w.Header().Set("Retry-After", retryAfter)
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"message": fmt.Sprintf("JupyterHub server at %s is %s.", key.Path(), words(state))})
+		return
+	}
+	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, s.cfg.BaseURL), "hub/")
+	writeJSON(w, http.StatusFailedDependency, map[string]string{"message": fmt.Sprintf(
+		"JupyterHub server no longer running at /%s. Restart the server at %s", path, s.spawnURL(key))})
+}
+
+func words(state servers.State) string {
+	if state == servers.Stopping {
+		return "stopping"
+	}
+	return "starting"
+}
+
+// userRedirect sends hub/user-redirect/PATH to PATH on one's own server, started if
+// need be: an address that works for everybody.
+func (s *Web) userRedirect(m member, w http.ResponseWriter, r *http.Request) error {
+	rest := strings.TrimPrefix(r.URL.EscapedPath(), s.hub+"user-redirect")
+	next := withQuery(s.prefix(ident.Key{User: m.User})+strings.TrimLeft(rest, "/"), r)
+	redirect(w, http.StatusFound, s.spawnURL(ident.Key{User: m.User})+"?"+url.Values{"next": {next}}.Encode())
+	return nil
+}
+
+// Unrouted answers requests for a server that has no route. It knows no session, as
+// the hub's cookie is not sent there: pages are redirected to where it is, and programs
+// get an answer that is the same for a stopped server and for a user who is not there.
+func (s *Web) Unrouted() http.Handler {
+	return s.headers(s.serve(route{access: Anyone, handler: (*Web).unrouted}))
+}
+
+func (s *Web) unrouted(m member, w http.ResponseWriter, r *http.Request) error {
+	if navigation(s.cfg.BaseURL, r) {
+		return s.prefixRedirect(m, w, r)
+	}
+	key, _, err := s.locate(r, s.cfg.BaseURL, s.looksNamed)
+	if err != nil {
+		return err
+	}
+	s.down(w, r, key, s.cfg.Servers.Get(key).State)
+	return nil
+}
+
+// Unavailable answers for a server that has a route but gave no answer, with the status
+// that the proxy chose (502 or 503).
+func (s *Web) Unavailable(w http.ResponseWriter, r *http.Request, key ident.Key, status int) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	name := "the server"
+	if !key.Server.IsDefault() {
+		name += " " + key.Server.String()
+	}
+	s.Error(w, r, &httpx.Error{Status: status, Public: fmt.Sprintf("%s of %s does not answer", name, key.User),
+		Hint: "load the page again in a moment; if it stays so, stop the server on the home page and start it again"})
+}

@@ -1,0 +1,77 @@
+package keeper
+
+import (
+	"context"
+	"sync"
+
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
+)
+
+// job is a pull or import that several may follow. It goes on when they go away.
+type job struct {
+	mu     sync.Mutex // guards all below
+	order  []string   // keys of latest, by their first step
+	latest map[string]step
+	number int // of the last step
+	end    *imagekeeper.Progress
+	wake   chan struct{} // closed at the next step
+}
+
+// step is the latest of a layer, or of the whole. Who comes late or reads slowly sees
+// each layer as it is now.
+type step struct {
+	imagekeeper.Progress
+	number int
+}
+
+func newJob() *job { return &job{latest: map[string]step{}, wake: make(chan struct{})} }
+
+// add notes a step. Steps of one layer, and messages of the whole, replace each other.
+func (j *job) add(p imagekeeper.Progress) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p.Done || p.Failed {
+		j.end = &p
+	} else {
+		if _, ok := j.latest[p.Layer]; !ok {
+			j.order = append(j.order, p.Layer)
+		}
+		j.number++
+		j.latest[p.Layer] = step{p, j.number}
+	}
+	close(j.wake)
+	j.wake = make(chan struct{})
+}
+
+// follow calls each for every step from now on, the last one included, or until ctx ends.
+func (j *job) follow(ctx context.Context, each func(imagekeeper.Progress) error) error {
+	seen := 0
+	for {
+		steps, end, wake := j.since(seen)
+		for _, s := range steps {
+			seen = max(seen, s.number)
+			if err := each(s.Progress); err != nil {
+				return err
+			}
+		}
+		if end != nil {
+			return each(*end)
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (j *job) since(seen int) (steps []step, end *imagekeeper.Progress, wake <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, key := range j.order {
+		if s := j.latest[key]; s.number > seen {
+			steps = append(steps, s)
+		}
+	}
+	return steps, j.end, j.wake
+}

@@ -1,0 +1,256 @@
+package launcher
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+const hubUID = 990
+
+// host is a made-up host: systemd that can be told to fail, a name service, folders.
+type host struct {
+	t    *testing.T
+	dir  string
+	l    *Launcher
+	uid  uint32 // owner of what the test makes
+	text string // launcher.toml
+
+	mu     sync.Mutex
+	units  map[string]systemd.State
+	env    map[string][]string
+	end    systemd.Outcome // of the next start, if result is not ""
+	result string          // of the next start job; "" is done
+	seen   []string        // credentials' content at the start
+	events []launcherbus.Event
+	reset  []string
+	slow   int           // how often an ended unit is seen before systemd forgets it
+	wait   chan struct{} // if set, start jobs wait for it
+	// For random lives: results of single units' start jobs, instead of result; those whose
+	// start stays in the queue; and what is called for each event.
+	results map[string]string
+	queued  map[string]bool
+	told    func(launcherbus.Event)
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{}, env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{}}
+	for _, d := range []string{"run", "state", "etc", "cluster", "cdi"} {
+		if err := os.Mkdir(filepath.Join(h.dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.uid == 0 {
+		h.uid = 4242 // root may give folders away
+	}
+	for _, u := range []string{"alice", "bob", "hub"} {
+		home := filepath.Join(h.dir, "cluster", u)
+		if err := os.Mkdir(home, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(home, int(h.uid), os.Getgid()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.text = fmt.Sprintf("[host]\nmin_uid = 1\nhome = %q\nunix_groups = [\"cgs\"]\n[profile.lab]\nimage = \"a\"\n", h.dir+"/cluster/{user}")
+	h.launch()
+	t.Cleanup(func() { h.l.Close() })
+	return h
+}
+
+// launch starts a launcher on the host as it is.
+func (h *host) launch() {
+	h.t.Helper()
+	l, err := New(Config{
+		Policy:   func() (*policy.Policy, error) { return policy.Parse("launcher.toml", []byte(h.text)) },
+		Accounts: h, Manager: h, Units: h, ImagesGID: uint32(os.Getgid()), Hub: accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
+		Podman: func(context.Context) (unit.Version, error) { return unit.Version{Major: 5, Minor: 4}, nil },
+		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"), EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
+		CDI: []string{filepath.Join(h.dir, "cdi")}, GPUState: filepath.Join(h.dir, "gpus.json"),
+		Log: slog.New(slog.DiscardHandler),
+		Emit: func(e launcherbus.Event) {
+			if h.told != nil {
+				h.told(e)
+			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.events = append(h.events, e)
+		},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.l = l
+}
+
+// Lookup knows everybody but "nosuch" and "root"; all have the uid of the test, so that
+// it can make their folders.
+func (h *host) Lookup(_ context.Context, u ident.User) (accounts.Account, error) {
+	switch u.String() {
+	case "nosuch":
+		return accounts.Account{}, fmt.Errorf("account: %w", accounts.ErrNotFound)
+	case "root":
+		return accounts.Account{User: u, Groups: []uint32{6001}}, nil
+	case "away":
+		return accounts.Account{}, fmt.Errorf("no answer: secret detail")
+	case "carol":
+		return accounts.Account{User: u, UID: h.uid, Groups: []uint32{1}}, nil
+	}
+	return accounts.Account{User: u, UID: h.uid, GID: uint32(os.Getgid()), Groups: []uint32{6001}}, nil
+}
+
+func (h *host) Group(_ context.Context, name string) (accounts.Group, error) {
+	if name != "cgs" {
+		return accounts.Group{}, fmt.Errorf("group: %w", accounts.ErrNotFound)
+	}
+	return accounts.Group{Name: name, GID: 6001}, nil
+}
+
+func (h *host) EnableLinger(context.Context, uint32) error { return nil }
+
+func (h *host) StartTransient(_ context.Context, spec unit.Spec) (systemd.Wait, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.units[spec.Name] != "" {
+		return nil, fmt.Errorf("unit exists")
+	}
+	if h.results[spec.Name] == "no job" {
+		return nil, fmt.Errorf("no answer")
+	}
+	h.units[spec.Name] = systemd.Activating
+	if h.results[spec.Name] == "queued" {
+		h.units[spec.Name], h.queued[spec.Name] = systemd.Inactive, true
+	}
+	for _, p := range spec.Properties {
+		if env, ok := p.Value.([]string); ok && p.Name == "Environment" {
+			h.env[spec.Name] = env
+		}
+	}
+	entries, _ := os.ReadDir(filepath.Join(h.dir, "run/credentials"))
+	for _, e := range entries {
+		data, _ := os.ReadFile(filepath.Join(h.dir, "run/credentials", e.Name()))
+		h.seen = append(h.seen, e.Name()+": "+string(data))
+	}
+	return func(ctx context.Context) error { return h.finish(ctx, spec.Name) }, nil
+}
+
+func (h *host) finish(ctx context.Context, name string) error {
+	if h.wait != nil {
+		<-h.wait
+	}
+	h.mu.Lock()
+	result := h.result
+	if r, ok := h.results[name]; ok {
+		result = r
+	}
+	h.mu.Unlock()
+	if result == "queued" {
+		<-ctx.Done() // the launcher ends before the job does
+		return ctx.Err()
+	}
+	if result == "" {
+		h.change(ctx, name, systemd.Active)
+		return nil
+	}
+	if result == "dependency" { // the unit itself has not begun, and systemd forgets it
+		h.mu.Lock()
+		delete(h.units, name)
+		h.mu.Unlock()
+	} else {
+		h.change(ctx, name, systemd.Failed)
+	}
+	return &systemd.JobError{What: "start " + name, Result: result}
+}
+
+func (h *host) change(ctx context.Context, name string, s systemd.State) {
+	h.mu.Lock()
+	h.units[name] = s
+	delete(h.queued, name)
+	if s == systemd.Inactive && h.slow == 0 {
+		delete(h.units, name)
+	}
+	h.mu.Unlock()
+	h.l.Changed(ctx, systemd.Change{Name: name, State: s})
+}
+
+func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
+	return func(ctx context.Context) error {
+		h.change(ctx, name, systemd.Inactive)
+		return nil
+	}, nil
+}
+
+func (h *host) ResetFailed(_ context.Context, name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reset = append(h.reset, name)
+	delete(h.units, name)
+	return nil
+}
+
+func (h *host) Get(_ context.Context, name string) (systemd.Unit, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.units[name] == "" {
+		return systemd.Unit{}, systemd.ErrNotLoaded
+	}
+	u := systemd.Unit{Name: name, State: h.units[name], Environment: h.env[name], Queued: h.queued[name]}
+	if u.State == systemd.Inactive && !u.Queued {
+		if h.slow--; h.slow == 0 {
+			delete(h.units, name)
+		}
+	}
+	return u, nil
+}
+
+func (h *host) List(ctx context.Context, _ string) ([]systemd.Unit, error) {
+	h.mu.Lock()
+	names := []string{}
+	for name := range h.units {
+		names = append(names, name)
+	}
+	h.mu.Unlock()
+	var all []systemd.Unit
+	for _, name := range names {
+		u, err := h.Get(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+func (h *host) Outcome(context.Context, string) (systemd.Outcome, error) { return h.end, nil }
+
+func (h *host) key(user, server string) ident.Key {
+	h.t.Helper()
+	k, err := ident.ParseKey(user, server)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return k
+}
+
+func (h *host) states() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var words []string
+	for _, e := range h.events {
+		words = append(words, e.Key.String()+" "+string(e.State))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,139 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// home is a folder of a member's own: HOME, or the source of a mount with {user}.
+type home struct {
+	path   string
+	owner  accounts.Account
+	create bool
+	mode   uint32
+	what   string // for people
+}
+
+func homeOf(h policy.Host, a accounts.Account) home {
+	return home{h.HomeOf(a.User), a, h.CreateHome, uint32(h.HomeMode.Perm()), "home folder"}
+}
+
+// ensure wants a real folder of the member's own, reached without a symbolic link, and
+// makes it where the policy lets it. Errors are for people, with code HomeNotCovered.
+func (h home) ensure() error {
+	err := h.check()
+	if errors.Is(err, fs.ErrNotExist) && h.create {
+		if err = h.make(); err == nil {
+			return nil
+		}
+	}
+	var public *launcherbus.Error
+	switch {
+	case err == nil, errors.As(err, &public):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return notCovered("the %s %s is missing, and the policy does not let the launcher make it\nhint: install -d -o %s -m %04o %s",
+			h.what, h.path, h.owner.User, h.mode, h.path)
+	case errors.Is(err, unix.ELOOP):
+		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow", h.what, h.path)
+	case errors.Is(err, unix.ENOTDIR):
+		return notCovered("%s is not a folder", h.path)
+	}
+	return notCovered("the %s %s cannot be used: %v", h.what, h.path, err)
+}
+
+func notCovered(format string, args ...any) error {
+	return fail(launcherbus.HomeNotCovered, format, args...)
+}
+
+// openFolder opens a folder for a look only (no permission on it is needed, which root
+// lacks on some network file systems) and follows no link anywhere in the path.
+func openFolder(name string) (*os.File, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
+		// No O_NOFOLLOW: with O_PATH it opens a link itself instead of refusing it.
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func (h home) check() error {
+	dir, err := openFolder(h.path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	info, err := dir.Stat()
+	if err != nil {
+		return err
+	}
+	if owner := ownerOf(info); owner != h.owner.UID {
+		return notCovered("the %s %s belongs to uid %d, not to %s (uid %d)", h.what, h.path, owner, h.owner.User, h.owner.UID)
+	}
+	return nil
+}
+
+// ownerOf gives the uid of a file; an unknown one is the invalid uid, never 0.
+func ownerOf(info fs.FileInfo) uint32 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Uid
+	}
+	return 1<<32 - 1
+}
+
+// make makes the folder in one that is root's alone, so that nobody can put another
+// thing in its place before it has its owner.
+func (h home) make() error {
+	parent, err := openFolder(path.Dir(h.path))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	info, err := parent.Stat()
+	if err != nil {
+		return err
+	}
+	if !rootsAlone(info) {
+		return notCovered("the %s %s is missing and is not made, since others than root may write to %s", h.what, h.path, parent.Name())
+	}
+	at, name := int(parent.Fd()), path.Base(h.path)
+	if err := unix.Mkdirat(at, name, 0o700); errors.Is(err, unix.EROFS) {
+		return notCovered("the %s %s is missing, and %s is read-only for the launcher\nhint: systemctl edit gifford-launcher: [Service] ReadWritePaths=%s", h.what, h.path, parent.Name(), parent.Name())
+	} else if err != nil {
+		return fmt.Errorf("cannot make it: %w", err)
+	}
+	if err := h.hand(at, name); err != nil {
+		_ = unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
+		return err
+	}
+	return nil
+}
+
+// hand gives the new folder its mode and then its owner.
+func (h home) hand(parent int, name string) error {
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the new folder: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Fchmod(fd, h.mode); err != nil {
+		return fmt.Errorf("cannot set the new folder's mode: %w", err)
+	}
+	if err := unix.Fchown(fd, int(h.owner.UID), int(h.owner.GID)); err != nil {
+		return fmt.Errorf("cannot give the new folder to %s: %w", h.owner.User, err)
+	}
+	return nil
+}

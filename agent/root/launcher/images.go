@@ -1,0 +1,81 @@
+package launcher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/imagestore"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// Images tells which images of the shared store servers run on and profiles would start
+// with. A store that cannot be read has none: its servers have copies of their own.
+func (l *Launcher) Images(ctx context.Context) ([]launcherbus.ServerImage, []launcherbus.ProfileImage, error) {
+	running, err := l.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	servers, profiles := []launcherbus.ServerImage{}, []launcherbus.ProfileImage{}
+	for _, s := range running {
+		key, err := ident.ParseKey(s.User, s.Server)
+		if err != nil {
+			return nil, nil, err
+		}
+		if id, ok := l.files.imageOf(key); ok {
+			servers = append(servers, launcherbus.ServerImage{User: s.User, Server: s.Server, ID: id})
+		}
+	}
+	rules, err := l.policy()
+	if err != nil || !rules.Images.Share {
+		return servers, profiles, err
+	}
+	store, err := imagestore.Open(l.cfg.Store)
+	if err != nil {
+		l.cfg.Log.Warn("cannot read the shared images", "event", "images-unreadable", "error", err)
+		return servers, profiles, nil
+	}
+	defer store.Close()
+	for _, p := range rules.Profiles {
+		image, err := store.Find(p.Image)
+		if err == nil {
+			profiles = append(profiles, launcherbus.ProfileImage{Profile: p.Name, ID: image.ID})
+		} else if !errors.Is(err, imagestore.ErrNotFound) {
+			l.cfg.Log.Warn("cannot look up a profile's image", "event", "images-unreadable", "profile", p.Name, "error", err)
+		}
+	}
+	return servers, profiles, nil
+}
+
+// writeViewRequest leaves what gifford-view needs to know of a server, for root alone.
+func (f files) writeViewRequest(in unit.Input) error {
+	data, err := json.Marshal(in.View())
+	if err != nil {
+		return err
+	}
+	return replace(f.run, unit.ViewRequestName(in.Key), string(data), 0o600)
+}
+
+// imageOf reads what gifford-view has noted of a unit.
+func (f files) imageOf(key ident.Key) (string, bool) {
+	data, err := f.run.ReadFile(path.Join("images", key.Unit()))
+	id := strings.TrimSpace(string(data))
+	return id, err == nil && imagestore.IsID(id)
+}
+
+// openLock makes the file whose lock keeps images from being removed while a view of them
+// is made. It stays the same one. Only root and the keeper may open it: whoever can may
+// hold up every start.
+func (f files) openLock() error {
+	lock, err := f.run.OpenFile("images/lock", os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot make the lock of the images: %w", err)
+	}
+	return errors.Join(lock.Chown(0, int(f.imagesGID)), lock.Chmod(0o640), lock.Close())
+}

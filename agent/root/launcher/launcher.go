@@ -1,0 +1,159 @@
+// Package launcher is the root side of gifford-hub: it checks a request against the
+// policy, prepares the member's runtime, asks systemd for the unit and tells of its end.
+// Its table of operations is all that the bus can make root do. It must never run a
+// shell or a program but getent and "podman --version", open a network connection, take
+// a path, image, limit or argument from a caller, or follow a link that a member made.
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/lease"
+	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// directory is the host's name service.
+type directory interface {
+	Lookup(ctx context.Context, user ident.User) (accounts.Account, error)
+	Group(ctx context.Context, name string) (accounts.Group, error)
+}
+
+// manager changes what systemd runs.
+type manager interface {
+	StartTransient(ctx context.Context, spec unit.Spec) (systemd.Wait, error)
+	Stop(ctx context.Context, name string) (systemd.Wait, error)
+	ResetFailed(ctx context.Context, name string) error
+	EnableLinger(ctx context.Context, uid uint32) error
+}
+
+// units tells what systemd runs.
+type units interface {
+	Get(ctx context.Context, name string) (systemd.Unit, error)
+	List(ctx context.Context, pattern string) ([]systemd.Unit, error)
+	Outcome(ctx context.Context, name string) (systemd.Outcome, error)
+}
+
+// Config is what a Launcher needs. All fields are required.
+type Config struct {
+	// Policy reads launcher.toml; it is called for each request, so that a change of the
+	// file counts at once.
+	Policy func() (*policy.Policy, error)
+	// Accounts is the host's name service.
+	Accounts directory
+	// Manager and Units are systemd.
+	Manager manager
+	Units   units
+	// Podman gives the version of the host's podman.
+	Podman func(ctx context.Context) (unit.Version, error)
+	// Hub is the account of the hub: who may call besides root, and the group of the
+	// folders with the servers' sockets.
+	Hub accounts.Account
+	// ImagesGID is the image keeper's group, which may lock the images; 0 where there is no
+	// keeper.
+	ImagesGID uint32
+	// Emit tells the hub of a change; it must not block.
+	Emit func(launcherbus.Event)
+	// RunDir, StateDir, EtcDir and Store are unit.RunDir, unit.StateDir, /etc and
+	// imagestore.Dir; tests have others.
+	RunDir, StateDir, EtcDir, Store string
+	// CDI are the folders with the specifications of devices, gpu.DefaultDirs(); GPUState is
+	// what gifford-gpus knows of them, gpu.StateFile. Tests have others.
+	CDI      []string
+	GPUState string
+	// Log gets what an operator acts on.
+	Log *slog.Logger
+}
+
+// Launcher does the operations. Make it with New, then Adopt, then serve.
+type Launcher struct {
+	cfg     Config
+	files   files
+	ids     subIDs
+	users   userLocks
+	lending lending
+	wg      sync.WaitGroup // cleaning up after units
+
+	mu      sync.Mutex // guards servers
+	servers map[ident.Key]*server
+}
+
+// server is a unit from its start to its end. Launcher.mu guards it but for the channel.
+type server struct {
+	stopping bool            // its end was asked for
+	outcome  systemd.Outcome // set before ended is closed
+	ended    chan struct{}   // closed when its end has been told and cleared away
+}
+
+// New opens the launcher's folders.
+func New(cfg Config) (*Launcher, error) {
+	if cfg.Policy == nil || cfg.Accounts == nil || cfg.Manager == nil || cfg.Units == nil || cfg.Podman == nil || cfg.Emit == nil || cfg.Log == nil {
+		return nil, errors.New("cannot make the launcher: every field of its configuration is required")
+	}
+	var roots [3]*os.Root
+	for i, dir := range []string{cfg.RunDir, cfg.StateDir, cfg.EtcDir} {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open the launcher's folder %s: %w", dir, err)
+		}
+		roots[i] = root
+	}
+	l := &Launcher{
+		cfg: cfg, files: files{run: roots[0], state: roots[1], hubGID: cfg.Hub.GID, imagesGID: cfg.ImagesGID},
+		ids: subIDs{etc: roots[2], state: roots[1]}, servers: map[ident.Key]*server{}, lending: lending{lent: map[ident.Key]lease.Lease{}},
+	}
+	return l, l.files.layOut()
+}
+
+// Close waits for what is being cleared away.
+func (l *Launcher) Close() { l.wg.Wait() }
+
+// fail makes an error for people of a code.
+func fail(code launcherbus.Code, format string, args ...any) error {
+	return &launcherbus.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// userLocks lets one request at a time prepare a user's runtime.
+type userLocks struct {
+	mu    sync.Mutex // guards locks
+	locks map[ident.User]*userLock
+}
+
+type userLock struct {
+	sync.Mutex
+	waiting int // holders and waiters; userLocks.mu guards it
+}
+
+// lock waits for the user's lock and gives the function that releases it. A lock that
+// nobody waits for is forgotten, so that names cannot fill the table.
+func (u *userLocks) lock(user ident.User) (unlock func()) {
+	u.mu.Lock()
+	if u.locks == nil {
+		u.locks = map[ident.User]*userLock{}
+	}
+	l, ok := u.locks[user]
+	if !ok {
+		l = &userLock{}
+		u.locks[user] = l
+	}
+	l.waiting++
+	u.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if l.waiting--; l.waiting == 0 {
+			delete(u.locks, user)
+		}
+	}
+}

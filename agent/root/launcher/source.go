@@ -1,0 +1,129 @@
+package launcher
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// perUserMode is that of a mount's source that the launcher makes for a member.
+const perUserMode = 0o700
+
+// checkMounts looks at the source of each mount before the unit is made. Podman, which is
+// the member's, opens the same path again later: what it finds is the same because nobody
+// but root can change any part of the path.
+func checkMounts(mounts []policy.Mount, a accounts.Account) error {
+	for _, m := range mounts {
+		if err := checkSource(m, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkSource(m policy.Mount, a accounts.Account) error {
+	parent, err := trustedFolder(path.Dir(m.Source))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	if m.User {
+		return asMount(home{m.Source, a, m.Create, perUserMode, "folder"}.ensure(), m)
+	}
+	// A look with O_DIRECTORY lets an automounter mount; a file has none.
+	last, err := lookAt(parent, path.Base(m.Source), unix.O_DIRECTORY)
+	if errors.Is(err, unix.ENOTDIR) {
+		last, err = lookAt(parent, path.Base(m.Source), 0)
+	}
+	if err != nil {
+		return badPart(m.Source, err)
+	}
+	return last.Close()
+}
+
+// trustedFolder opens a folder in which, as in all above it, only root can put one thing in
+// the place of another: each belongs to root and nobody else may write to it (an ACL that
+// lets others write shows as the group's right), and none is reached through a link.
+func trustedFolder(name string) (*os.File, error) {
+	at, err := openFolder("/")
+	if err != nil {
+		return nil, badPart("/", err)
+	}
+	for _, part := range strings.Split(strings.Trim(name, "/"), "/") {
+		if err := wantRootsAlone(at); err != nil {
+			return nil, errors.Join(err, at.Close())
+		}
+		if part == "" {
+			break
+		}
+		next, err := lookAt(at, part, unix.O_DIRECTORY)
+		_ = at.Close()
+		if err != nil {
+			return nil, badPart(path.Join(at.Name(), part), err)
+		}
+		at = next
+	}
+	if err := wantRootsAlone(at); err != nil {
+		return nil, errors.Join(err, at.Close())
+	}
+	return at, nil
+}
+
+func wantRootsAlone(dir *os.File) error {
+	info, err := dir.Stat()
+	if err != nil {
+		return badPart(dir.Name(), err)
+	}
+	if !rootsAlone(info) {
+		return fail(launcherbus.MountRefused, "cannot trust a mount's source below %s: others than root may write to that folder\nhint: chown root %s; chmod go-w %s; or another source in %s",
+			dir.Name(), dir.Name(), dir.Name(), policy.File)
+	}
+	return nil
+}
+
+// rootsAlone tells whether only root may write to a file or folder.
+func rootsAlone(info fs.FileInfo) bool {
+	return ownerOf(info) == 0 && info.Mode().Perm()&0o022 == 0
+}
+
+// lookAt opens one name in a folder for a look only, and no link.
+func lookAt(dir *os.File, name string, flags uint64) (*os.File, error) {
+	fd, err := unix.Openat2(int(dir.Fd()), name, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC | flags,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_BENEATH,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path.Join(dir.Name(), name)), nil
+}
+
+// badPart says which part of a mount's source is not as it must be, and what to do.
+func badPart(name string, err error) error {
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return fail(launcherbus.MountRefused, "a mount's source leads through the symbolic link %s, which the launcher does not follow\nhint: write where it leads into %s", name, policy.File)
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s\nhint: make it, or take the mount out of %s", name, policy.File)
+	case errors.Is(err, unix.ENOTDIR):
+		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a folder\nhint: another source in %s", name, policy.File)
+	}
+	return fail(launcherbus.MountRefused, "a mount's source cannot be looked at: %s: %v", name, err)
+}
+
+// asMount tells of a member's own folder what is wrong with it as that of a mount.
+func asMount(err error, m policy.Mount) error {
+	var public *launcherbus.Error
+	if errors.As(err, &public) {
+		return fail(launcherbus.MountRefused, "cannot mount %s: %s", m.Target, public.Message)
+	}
+	return err
+}

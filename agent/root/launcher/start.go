@@ -1,0 +1,230 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+const (
+	prepareTime = time.Minute     // for all before systemd has the job: name service, network file system, user manager
+	endingTime  = 5 * time.Second // from a job's result to the unit's end being told, and to its being forgotten
+	forgetEvery = 50 * time.Millisecond
+	resetTime   = 6 * time.Minute  // for the unit that removes a kept container
+	stopMargin  = 30 * time.Second // for ExecStopPost, on top of the unit's own time-outs
+)
+
+// Start checks a request, prepares the member's runtime and starts the unit. It returns
+// when the container runs, or has failed to.
+func (l *Launcher) Start(ctx context.Context, r launcherbus.StartRequest) error {
+	begun := time.Now()
+	in, s, wait, err := l.begin(ctx, r)
+	if err != nil {
+		return err
+	}
+	limit := in.Profile.ImageTimeout + 2*in.Profile.StartTimeout + in.Profile.StopTimeout + stopMargin
+	waitCtx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err = wait(waitCtx); err != nil {
+		return l.startFailed(ctx, in, s, err)
+	}
+	l.files.removeCredential(r.Key)
+	l.cfg.Log.Info("server started", "event", "server-start", "user", r.Key.User.String(), "server", r.Key.Server.String(),
+		"unit", r.Key.Unit(), "profile", in.Profile.Name, "took_ms", time.Since(begun).Milliseconds())
+	return nil
+}
+
+// begin does all up to the queued start job, one request of a user at a time.
+func (l *Launcher) begin(ctx context.Context, r launcherbus.StartRequest) (unit.Input, *server, systemd.Wait, error) {
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	defer cancel()
+	in, account, err := l.permit(ctx, r)
+	if err != nil {
+		return in, nil, nil, err
+	}
+	defer l.users.lock(r.Key.User)()
+	if err := l.makeRoom(ctx, r.Key); err != nil {
+		return in, nil, nil, err
+	}
+	release, err := l.lend(ctx, &in, account)
+	if err != nil {
+		return in, nil, nil, err
+	}
+	// Once systemd has answered, the unit says itself what it holds, or there is none.
+	defer release()
+	if err := l.prepare(ctx, in, account, r.Env); err != nil {
+		return in, nil, nil, err
+	}
+	if in.Profile.Persistent {
+		// What is kept must be known before it is made, or nothing could ever remove it.
+		if err := l.files.noteKept(in.Key, keptContainer{in.Profile.Name, in.Settings(), deviceNames(in.Devices)}); err != nil {
+			return in, nil, nil, err
+		}
+	}
+	s := l.enter(r.Key)
+	wait, err := l.cfg.Manager.StartTransient(ctx, unit.Build(in))
+	if err != nil {
+		l.leave(r.Key, s, systemd.Outcome{})
+		l.files.clear(r.Key)
+		return in, nil, nil, fmt.Errorf("unit %q: %w", r.Key.Unit(), err)
+	}
+	return in, s, wait, nil
+}
+
+// makeRoom refuses a start whose unit exists and clears away one that has failed.
+func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
+	if s := l.server(key); s != nil {
+		u, err := l.cfg.Units.Get(ctx, key.Unit())
+		if err == nil && (u.State == systemd.Active || u.State == systemd.Activating) {
+			return fail(launcherbus.AlreadyExists, "unit %q exists already", key.Unit())
+		}
+		// It is ending, or has and the news is on its way, which must not be taken for that of
+		// the next unit.
+		waitEnd(ctx, s)
+	}
+	u, err := l.forgotten(ctx, key)
+	switch _, ours := unit.ReadMetadata(u.Name, u.Environment); {
+	case errors.Is(err, systemd.ErrNotLoaded):
+		return nil
+	case err != nil:
+		return err
+	case !ours || u.State != systemd.Failed:
+		return fail(launcherbus.AlreadyExists, "unit %q exists already", key.Unit())
+	}
+	return l.cfg.Manager.ResetFailed(ctx, key.Unit())
+}
+
+// forgotten gives the unit when systemd has forgotten it, should it have ended just now: it
+// takes no other of the name as long as what the end starts (OnSuccess=) is on its way.
+func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, error) {
+	for end := time.Now().Add(endingTime); ; {
+		u, err := l.cfg.Units.Get(ctx, key.Unit())
+		if _, ours := unit.ReadMetadata(u.Name, u.Environment); err != nil || !ours || u.State != systemd.Inactive || u.Queued || time.Now().After(end) {
+			return u, err
+		}
+		select {
+		case <-ctx.Done():
+			return u, ctx.Err()
+		case <-time.After(forgetEvery):
+		}
+	}
+}
+
+// prepare makes what the unit needs on the host.
+func (l *Launcher) prepare(ctx context.Context, in unit.Input, account accounts.Account, env map[string]string) error {
+	home := homeOf(in.Policy.Host, account)
+	if err := home.ensure(); err != nil {
+		return err
+	}
+	if err := checkMounts(in.Mounts, account); err != nil {
+		return err
+	}
+	if err := l.ids.ensure(ctx, account, in.Policy.SubIDs); err != nil {
+		return err
+	}
+	if err := l.cfg.Manager.EnableLinger(ctx, account.UID); err != nil {
+		return err
+	}
+	if err := l.files.prepareUser(account); err != nil {
+		return err
+	}
+	if err := l.files.prepareServer(in.Key, account); err != nil {
+		return err
+	}
+	if err := l.files.writeViewRequest(in); err != nil {
+		return err
+	}
+	return l.files.writeCredential(in.Key, unit.EnvFile(in, env))
+}
+
+// startFailed puts the failure into words. By then the unit's end has been told and the
+// unit is gone, or is given up.
+func (l *Launcher) startFailed(ctx context.Context, in unit.Input, s *server, err error) error {
+	var job *systemd.JobError
+	if !errors.As(err, &job) {
+		// The job goes on, and systemd may still need the credential: it is removed with the
+		// news of the unit, by this launcher or the next.
+		return err
+	}
+	l.files.removeCredential(in.Key)
+	if job.Result == "dependency" {
+		// The unit itself has never begun, so there is no news of its end.
+		l.leave(in.Key, s, systemd.Outcome{})
+		return fail(launcherbus.StartFailed, "unit %q could not start: its view of the images could not be made\nhint: journalctl -u %s", in.Key.Unit(), unit.ViewUnit(in.Key))
+	}
+	waitEnd(ctx, s)
+	l.mu.Lock()
+	outcome := s.outcome
+	l.mu.Unlock()
+	why := explain(in, outcome)
+	if job.Result == "canceled" {
+		why = "it was stopped before it was ready"
+	}
+	return fail(launcherbus.StartFailed, "unit %q could not start: %s\nhint: journalctl -u %s", in.Key.Unit(), why, unitWord(in.Key))
+}
+
+// unitWord is the unit's name as people type it.
+func unitWord(key ident.Key) string { return "jupyter-" + key.String() }
+
+func explain(in unit.Input, o systemd.Outcome) string {
+	if words := unit.Explain(in.Profile, o.PreExit); words != "" {
+		return words
+	}
+	switch o.Result {
+	case "timeout":
+		return fmt.Sprintf("it was not ready within %s", in.Profile.StartTimeout)
+	case "exit-code":
+		return fmt.Sprintf("it ended with exit status %d", max(o.Exit, o.PreExit))
+	case "signal", "core-dump":
+		return fmt.Sprintf("it was ended by signal %s", unix.SignalName(unix.Signal(o.Exit)))
+	case "oom-kill":
+		return "it needed more memory than it may have"
+	case "", "success":
+		return "it ended at once"
+	}
+	return "systemd's result is " + o.Result
+}
+
+// Stop stops a server and returns when its unit has ended.
+func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
+	notFound := fail(launcherbus.NotFound, "unit %q does not run", key.Unit())
+	unlock := l.users.lock(key.User)
+	s := l.server(key)
+	unlock()
+	if s == nil {
+		return notFound
+	}
+	l.mu.Lock()
+	s.stopping = true
+	l.mu.Unlock()
+	wait, err := l.cfg.Manager.Stop(ctx, key.Unit())
+	if errors.Is(err, systemd.ErrNotLoaded) {
+		return notFound
+	} else if err != nil {
+		return err
+	}
+	if err := wait(ctx); err != nil {
+		return err
+	}
+	waitEnd(ctx, s)
+	l.cfg.Log.Info("server stopped", "event", "server-stop", "user", key.User.String(), "server", key.Server.String(), "unit", key.Unit())
+	return nil
+}
+
+// waitEnd waits until a unit's end has been told and cleared away.
+func waitEnd(ctx context.Context, s *server) {
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+	case <-time.After(endingTime):
+	}
+}

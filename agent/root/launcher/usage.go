@@ -1,0 +1,125 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// Usage tells what the member's files took when they were last measured. With measure it
+// starts another measuring, unless one is under way, and does not wait for it.
+func (l *Launcher) Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error) {
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	defer cancel()
+	rules, err := l.policy()
+	if err != nil {
+		return launcherbus.Usage{}, err
+	}
+	account, err := l.lookup(ctx, user)
+	if err != nil {
+		return launcherbus.Usage{}, err
+	}
+	if err := rules.Admit(l.person(ctx, account)); err != nil {
+		return launcherbus.Usage{}, refused(err)
+	}
+	defer l.users.lock(user)()
+	answer := launcherbus.Usage{HomePath: rules.Host.HomeOf(user)}
+	if answer.Measuring, err = l.measuring(ctx, user); err != nil {
+		return answer, err
+	}
+	if measure && !answer.Measuring {
+		if err := l.startMeasuring(ctx, rules, account); err != nil {
+			return answer, err
+		}
+		answer.Measuring = true
+	}
+	switch last, err := l.files.lastUsage(account); {
+	case err == nil:
+		answer.Measured = time.Unix(last.Ended, 0)
+		answer.Storage, answer.Home = launcherbus.Tree(last.Storage), launcherbus.Tree(last.Home)
+	case !errors.Is(err, fs.ErrNotExist):
+		l.cfg.Log.Warn("a member's measured sizes cannot be used", "event", "usage-unreadable", "user", user.String(), "error", err)
+	}
+	return answer, nil
+}
+
+func (l *Launcher) measuring(ctx context.Context, user ident.User) (bool, error) {
+	u, err := l.cfg.Units.Get(ctx, unit.UsageUnit(user))
+	if errors.Is(err, systemd.ErrNotLoaded) {
+		return false, nil
+	}
+	return u.State == systemd.Activating || u.State == systemd.Deactivating, err
+}
+
+// startMeasuring gives the member no sub-ids: who has none has no files of theirs.
+func (l *Launcher) startMeasuring(ctx context.Context, rules *policy.Policy, a accounts.Account) error {
+	if err := memberFolder(l.files.state, path.Join("users", a.User.String()), private, a.UID, a.GID); err != nil {
+		return err
+	}
+	now, err := l.ids.read()
+	if err != nil {
+		return err
+	}
+	in := unit.UsageInput{User: a.User, Policy: rules, UIDs: rangesOf(now.uids, a), GIDs: rangesOf(now.gids, a)}
+	// The job's end is nobody's business: the result tells, or the next question.
+	if _, err := l.cfg.Manager.StartTransient(ctx, unit.BuildUsage(in)); err != nil {
+		return fmt.Errorf("unit %q: %w", unit.UsageUnit(a.User), err)
+	}
+	return nil
+}
+
+func rangesOf(all []idRange, a accounts.Account) []string {
+	var own []string
+	for _, r := range all {
+		if r.of(a) {
+			own = append(own, fmt.Sprintf("%d:%d", r.start, r.count))
+		}
+	}
+	return own
+}
+
+// lastUsage reads what the member's unit has left. All of it, the file's kind included, is
+// the member's choice: no link is followed, nothing waits, and only a file of his own counts.
+func (f files) lastUsage(a accounts.Account) (unit.Usage, error) {
+	users, err := f.state.Open("users")
+	if err != nil {
+		return unit.Usage{}, err
+	}
+	defer users.Close()
+	name := path.Join(a.User.String(), unit.UsageFileName)
+	// Nor is a file system entered that he may have mounted there with FUSE, which can hang.
+	fd, err := unix.Openat2(int(users.Fd()), name, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if err != nil {
+		return unit.Usage{}, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return unit.Usage{}, err
+	}
+	if !info.Mode().IsRegular() || ownerOf(info) != a.UID {
+		return unit.Usage{}, fmt.Errorf("%s is not a file of uid %d's", name, a.UID)
+	}
+	u, err := unit.ReadUsage(file, time.Now())
+	if err != nil {
+		return u, fmt.Errorf("%s: %w", name, err)
+	}
+	return u, nil
+}

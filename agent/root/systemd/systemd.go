@@ -1,0 +1,262 @@
+// Package systemd starts, stops, lists and watches units through systemd's and logind's
+// D-Bus interfaces, in our words. It is the only importer of go-systemd's client. It
+// must never decide what runs: that is the policy's and the unit package's.
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+)
+
+// State is a unit's ActiveState.
+type State string
+
+// The states of org.freedesktop.systemd1's Unit.ActiveState that our units have.
+const (
+	Activating   State = "activating"
+	Active       State = "active"
+	Deactivating State = "deactivating"
+	Inactive     State = "inactive"
+	Failed       State = "failed"
+)
+
+// Unit is what systemd says of one unit.
+type Unit struct {
+	Name        string
+	State       State
+	Environment []string
+	Since       time.Time // when it was last started; 1970 for one that never was
+	Queued      bool      // a job for it waits or runs, such as the start of one that is still inactive
+}
+
+// Outcome is how a unit ended or why it could not start.
+type Outcome struct {
+	Result  string // systemd.service(5), $SERVICE_RESULT: "success", "exit-code", "timeout" …
+	Exit    int32  // exit status or signal of the main process
+	PreExit int32  // exit status of a failed ExecStartPre or ExecStartPost; 0 when none failed
+}
+
+// ErrNotLoaded says that systemd knows no such unit.
+var ErrNotLoaded = errors.New("unit is not loaded")
+
+// Conn is a connection to systemd and logind over the system bus.
+type Conn struct {
+	manager *systemd.Conn
+	bus     *dbus.Conn
+	updates chan *systemd.PropertiesUpdate
+	lost    chan error // updates that were dropped; see Watch
+}
+
+// Connect connects and subscribes to the changes of units. A connection ends with ctx.
+func Connect(ctx context.Context) (*Conn, error) {
+	manager, err := systemd.NewSystemConnectionContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach systemd over D-Bus: %w", err)
+	}
+	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	if err != nil {
+		manager.Close()
+		return nil, fmt.Errorf("cannot reach the system bus: %w", err)
+	}
+	c := &Conn{manager, bus, make(chan *systemd.PropertiesUpdate, 4096), make(chan error, 1)}
+	manager.SetPropertiesSubscriber(c.updates, c.lost)
+	if err := manager.Subscribe(); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("cannot subscribe to systemd's signals: %w", err)
+	}
+	return c, nil
+}
+
+// Close ends the connection and with it Watch.
+func (c *Conn) Close() {
+	c.manager.Close()
+	_ = c.bus.Close()
+}
+
+// JobError is the result of a job that was not done.
+type JobError struct {
+	What   string // "start jupyter-alice.service"
+	Result string // "failed", "canceled", "timeout", "dependency", "skipped" …
+}
+
+func (e *JobError) Error() string { return e.What + ": the job's result is " + e.Result }
+
+// Wait waits for the end of a job that is under way. Only a job that is done is a
+// success; another result is a *JobError. A lost connection is an error too, for the
+// news of the job is lost with it.
+type Wait func(ctx context.Context) error
+
+// job starts a job. The channel has room for the one result, or the library could not
+// handle any other signal until somebody takes it.
+func (c *Conn) job(what string, start func(chan<- string) (int, error)) (Wait, error) {
+	result := make(chan string, 1)
+	if _, err := start(result); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, named(err))
+	}
+	return func(ctx context.Context) error {
+		select {
+		case word := <-result:
+			if word == "done" {
+				return nil
+			}
+			return &JobError{what, word}
+		case <-c.bus.Context().Done():
+			return fmt.Errorf("%s: %w", what, ErrLost)
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		}
+	}, nil
+}
+
+// StartTransient makes a unit and starts it.
+func (c *Conn) StartTransient(ctx context.Context, spec unit.Spec) (Wait, error) {
+	return c.job("start "+spec.Name, func(result chan<- string) (int, error) {
+		return c.manager.StartTransientUnitContext(ctx, spec.Name, "fail", properties(spec.Properties), result)
+	})
+}
+
+// Attach moves processes into a unit's control group, below sub ("/runtime"). The unit
+// must have Delegate=; who asks must be root. A member's process cannot do so itself: the
+// kernel wants the right to write in the group that both have above them
+// (cgroups(7), "Cgroups v2 delegation").
+func (c *Conn) Attach(ctx context.Context, name, sub string, pids ...uint32) error {
+	manager := c.bus.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
+	if err := manager.CallWithContext(ctx, "org.freedesktop.systemd1.Manager.AttachProcessesToUnit", 0, name, sub, pids).Err; err != nil {
+		return fmt.Errorf("cannot move a process into unit %q: %w", name, named(err))
+	}
+	return nil
+}
+
+// Service is what systemd says of a service's processes.
+type Service struct {
+	User        string
+	MainPID     uint32
+	Environment []string
+}
+
+// Service gives one service. The error wraps ErrNotLoaded if systemd knows none.
+func (c *Conn) Service(ctx context.Context, name string) (Service, error) {
+	props, err := c.manager.GetUnitTypePropertiesContext(ctx, name, "Service")
+	if err != nil {
+		return Service{}, fmt.Errorf("unit %q: %w", name, named(err))
+	}
+	s := Service{}
+	s.User, _ = props["User"].(string)
+	s.MainPID, _ = props["MainPID"].(uint32)
+	s.Environment, _ = props["Environment"].([]string)
+	return s, nil
+}
+
+// Stop stops a unit. The error wraps ErrNotLoaded if there is none of that name.
+func (c *Conn) Stop(ctx context.Context, name string) (Wait, error) {
+	return c.job("stop "+name, func(result chan<- string) (int, error) {
+		return c.manager.StopUnitContext(ctx, name, "replace", result)
+	})
+}
+
+// ResetFailed lets systemd forget a failed unit. One that it does not know is fine.
+func (c *Conn) ResetFailed(ctx context.Context, name string) error {
+	err := named(c.manager.ResetFailedUnitContext(ctx, name))
+	if err != nil && !errors.Is(err, ErrNotLoaded) {
+		return fmt.Errorf("reset %s: %w", name, err)
+	}
+	return nil
+}
+
+// named marks systemd's answer for a unit that it does not know.
+func named(err error) error {
+	var e dbus.Error
+	if errors.As(err, &e) && (e.Name == "org.freedesktop.systemd1.NoSuchUnit" || e.Name == "org.freedesktop.DBus.Error.UnknownObject") {
+		return fmt.Errorf("%w: %w", ErrNotLoaded, err)
+	}
+	return err
+}
+
+// List gives the loaded units whose name matches the pattern (glob(7)).
+func (c *Conn) List(ctx context.Context, pattern string) ([]Unit, error) {
+	found, err := c.manager.ListUnitsByPatternsContext(ctx, nil, []string{pattern})
+	if err != nil {
+		return nil, fmt.Errorf("cannot list units: %w", err)
+	}
+	var units []Unit
+	for _, f := range found {
+		u, err := c.Get(ctx, f.Name)
+		if errors.Is(err, ErrNotLoaded) {
+			continue // it has ended meanwhile
+		} else if err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	return units, nil
+}
+
+// Get gives one unit. The error wraps ErrNotLoaded if there is none of that name.
+func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
+	props, err := c.manager.GetAllPropertiesContext(ctx, name)
+	if err != nil {
+		return Unit{}, fmt.Errorf("unit %q: %w", name, named(err))
+	}
+	// Asking for a unit makes systemd look for it; one that it cannot find has no file.
+	if load, _ := props["LoadState"].(string); load != "loaded" {
+		return Unit{}, fmt.Errorf("unit %q: %w", name, ErrNotLoaded)
+	}
+	u := Unit{Name: name}
+	state, _ := props["ActiveState"].(string)
+	u.State = State(state)
+	u.Environment, _ = props["Environment"].([]string)
+	since, _ := props["InactiveExitTimestamp"].(uint64)
+	u.Since = time.UnixMicro(int64(since))
+	// D-Bus type (uo): the job's number, 0 for none.
+	if job, _ := props["Job"].([]any); len(job) == 2 {
+		number, _ := job[0].(uint32)
+		u.Queued = number != 0
+	}
+	return u, nil
+}
+
+// Outcome tells how a unit that has failed came to that. The error wraps ErrNotLoaded
+// once systemd has forgotten it.
+func (c *Conn) Outcome(ctx context.Context, name string) (Outcome, error) {
+	props, err := c.manager.GetUnitTypePropertiesContext(ctx, name, "Service")
+	if err != nil {
+		return Outcome{}, fmt.Errorf("unit %q: %w", name, named(err))
+	}
+	o := Outcome{}
+	o.Result, _ = props["Result"].(string)
+	o.Exit, _ = props["ExecMainStatus"].(int32)
+	for _, property := range []string{"ExecStartPre", "ExecStartPost"} {
+		if o.PreExit == 0 {
+			o.PreExit = exitOf(props[property])
+		}
+	}
+	return o, nil
+}
+
+// exitOf reads the first status that is not 0 of an Exec property's commands, D-Bus type
+// a(sasbttttuii): path, arguments, flag, four times, pid, code, status.
+func exitOf(property any) int32 {
+	commands, _ := property.([][]any)
+	for _, c := range commands {
+		if len(c) != 10 {
+			return 0
+		}
+		if status, _ := c[9].(int32); status != 0 {
+			return status
+		}
+	}
+	return 0
+}
+
+// isUnit tells whether a name matches "prefix*suffix".
+func isUnit(name, prefix, suffix string) bool {
+	return strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix)
+}
