@@ -43,7 +43,7 @@ type Directory struct {
 	Command string
 }
 
-// Lookup gives the account of that name with all its groups, the primary one among
+// Lookup returns the account of that name with all its groups, the primary one among
 // them. The error wraps ErrNotFound when there is no such account.
 func (d Directory) Lookup(ctx context.Context, user ident.User) (Account, error) {
 	line, err := d.get(ctx, "passwd", user.String())
@@ -62,7 +62,7 @@ func (d Directory) Lookup(ctx context.Context, user ident.User) (Account, error)
 	return account, err
 }
 
-// UserName gives the name of the account with that uid. The error wraps ErrNotFound when
+// UserName returns the name of the account with that uid. The error wraps ErrNotFound when
 // there is none.
 func (d Directory) UserName(ctx context.Context, uid uint32) (string, error) {
 	id := strconv.FormatUint(uint64(uid), 10)
@@ -77,7 +77,7 @@ func (d Directory) UserName(ctx context.Context, uid uint32) (string, error) {
 	return f[0], nil
 }
 
-// Group gives the group of that name. The error wraps ErrNotFound when there is none.
+// Group returns the group of that name. The error wraps ErrNotFound when there is none.
 func (d Directory) Group(ctx context.Context, name string) (Group, error) {
 	if !validGroup(name) {
 		return Group{}, fmt.Errorf("cannot use %.40q as the name of a Unix group", name)
@@ -89,19 +89,19 @@ func (d Directory) Group(ctx context.Context, name string) (Group, error) {
 	return parseGroup(name, line)
 }
 
-// Exists tells whether there is an account of that name.
+// Exists reports whether there is an account of that name.
 func (d Directory) Exists(ctx context.Context, user ident.User) (bool, error) {
 	_, err := d.get(ctx, "passwd", user.String())
 	return found(err)
 }
 
-// GroupExists tells whether there is a group of that name.
+// GroupExists reports whether there is a group of that name.
 func (d Directory) GroupExists(ctx context.Context, group string) (bool, error) {
 	_, err := d.Group(ctx, group)
 	return found(err)
 }
 
-// MemberOf tells whether the group is the user's primary or one of the supplementary
+// MemberOf reports whether the group is the user's primary or one of the supplementary
 // groups. An unknown group has no members and an unknown account is in no group;
 // Exists and GroupExists tell which. An error means that the name service did not answer.
 func (d Directory) MemberOf(ctx context.Context, user ident.User, group string) (bool, error) {

@@ -13,14 +13,14 @@ type Device struct {
 	Nodes   []string // device nodes of its own on the host, sorted; the vendor's control nodes are not among them
 }
 
-// Broken is a CDI specification that cannot be used, or a folder of them.
+// Broken is a CDI specification that cannot be used, or a directory of them.
 type Broken struct{ File, Reason string }
 
 // Inventory is what the CDI specifications of a host say.
 type Inventory struct {
 	Devices []Device // by kind and the natural order of their names
 	Broken  []Broken // by file
-	Specs   []Spec   // those that can be used, by folder and file
+	Specs   []Spec   // those that can be used, by directory and file
 }
 
 // State is what gifford-gpus knows of the devices, its file's content.

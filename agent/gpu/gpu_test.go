@@ -30,7 +30,7 @@ func spec(kind string, devices ...string) string {
 	return s.String()
 }
 
-func folder(t *testing.T, files map[string]string) string {
+func directory(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -72,7 +72,7 @@ func TestRead(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			inv := Read(folder(t, tt.files))
+			inv := Read(directory(t, tt.files))
 			var got []string
 			for _, d := range inv.Devices {
 				got = append(got, show(d))
@@ -106,7 +106,7 @@ func TestBroken(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			dir := folder(t, map[string]string{"good.yaml": good, tt.file: tt.text})
+			dir := directory(t, map[string]string{"good.yaml": good, tt.file: tt.text})
 			inv := Read(dir)
 			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, strings.ToValidUTF8(tt.file, "?")) || !fit(inv.Broken[0].Reason) {
 				t.Errorf("broken: %.2000q", inv.Broken)
@@ -126,31 +126,31 @@ func numbered(n int) (devices []string) {
 	return devices
 }
 
-// fit tells whether a text can be sent over D-Bus and stands in a line.
+// fit reports whether a text can be sent over D-Bus and stands in a line.
 func fit(text string) bool {
 	return text != "" && len(text) <= maxReason+len("…") && utf8.ValidString(text) && !strings.ContainsAny(text, "\n\r\t")
 }
 
-// TestFolders checks which folder counts, and those that cannot be read.
-func TestFolders(t *testing.T) {
-	etc := folder(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/old")})
-	run := folder(t, map[string]string{"b.yaml": spec("nvidia.com/gpu", "0|/dev/new")})
-	inv := Read(etc, run, "/no/such/folder")
+// TestDirectories checks which directory counts, and those that cannot be read.
+func TestDirectories(t *testing.T) {
+	etc := directory(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/old")})
+	run := directory(t, map[string]string{"b.yaml": spec("nvidia.com/gpu", "0|/dev/new")})
+	inv := Read(etc, run, "/no/such/directory")
 	if len(inv.Broken) != 0 || len(inv.Devices) != 1 || show(inv.Devices[0]) != "nvidia.com/gpu=0 /dev/new" {
-		t.Errorf("two folders: %+v", inv)
+		t.Errorf("two directories: %+v", inv)
 	}
-	same := folder(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/a"), "b.yaml": spec("nvidia.com/gpu", "0|/dev/b", "1|/dev/c")})
+	same := directory(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/a"), "b.yaml": spec("nvidia.com/gpu", "0|/dev/b", "1|/dev/c")})
 	inv = Read(same)
 	if len(inv.Broken) == 0 || !strings.Contains(inv.Broken[0].Reason, "nvidia.com/gpu=0") || len(inv.Devices) != 1 || inv.Devices[0].Name != "nvidia.com/gpu=1" {
-		t.Errorf("a name in two files of a folder: %+v", inv)
+		t.Errorf("a name in two files of a directory: %+v", inv)
 	}
-	large := folder(t, map[string]string{"a.yaml": strings.Repeat("#", maxSpec+1)})
+	large := directory(t, map[string]string{"a.yaml": strings.Repeat("#", maxSpec+1)})
 	inv = Read(etc, large)
 	if len(inv.Broken) != 1 || inv.Broken[0].File != filepath.Join(large, "a.yaml") || len(inv.Devices) != 1 {
 		t.Errorf("a file that is too large: %+v", inv)
 	}
 	if inv := Read(); len(inv.Devices)+len(inv.Broken) != 0 {
-		t.Errorf("no folder: %+v", inv)
+		t.Errorf("no directory: %+v", inv)
 	}
 }
 

@@ -14,21 +14,21 @@ import (
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 )
 
-// DefaultDirs are where CDI specifications are, those of the later folder counting before
+// DefaultDirs are where CDI specifications are, those of the later directory counting before
 // those of the former (Container Device Interface Specification, "File Location").
 func DefaultDirs() []string { return []string{"/etc/cdi", "/var/run/cdi"} }
 
 // maxSpec is more than any vendor's generator writes: some 100 KB for 16 GPUs.
 const maxSpec = 4 << 20
 
-// Read reads the specifications in the folders. A folder that is missing is none; a
+// Read reads the specifications in the directories. A directory that is missing is none; a
 // specification that cannot be used is named in Broken, and the others count. Nothing is
 // asked of the devices themselves.
 func Read(dirs ...string) Inventory {
 	var inv Inventory
 	found := map[string]entry{}
 	for priority, dir := range dirs {
-		specs, bad := readFolder(dir, priority, found)
+		specs, bad := readDirectory(dir, priority, found)
 		inv.Specs, inv.Broken = append(inv.Specs, specs...), append(inv.Broken, bad...)
 	}
 	var all []Device
@@ -44,15 +44,15 @@ func Read(dirs ...string) Inventory {
 	return inv
 }
 
-// entry is a device of a name, or nil when two files of the same folder describe it.
+// entry is a device of a name, or nil when two files of the same directory describe it.
 type entry struct {
 	device   *cdi.Device
 	file     string
 	priority int
 }
 
-// readFolder adds the devices of a folder, which replace those of folders before.
-func readFolder(dir string, priority int, found map[string]entry) (good []Spec, bad []Broken) {
+// readDirectory adds the devices of a directory, which replace those of directories before.
+func readDirectory(dir string, priority int, found map[string]entry) (good []Spec, bad []Broken) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -149,7 +149,7 @@ func newDevice(name string, d *cdi.Device) Device {
 	return Device{Name: name, Kind: kind, Nodes: slices.Sorted(maps.Keys(nodes))}
 }
 
-// controls tells whether a node belongs to the vendor's driver as a whole, so that all of
+// controls reports whether a node belongs to the vendor's driver as a whole, so that all of
 // its devices may name it.
 func controls(node string) bool {
 	switch node {
@@ -191,7 +191,7 @@ func preferred(a, b string) int {
 	return cmp.Or(cmp.Compare(all(a), all(b)), cmp.Compare(len(a), len(b)), naturally(a, b))
 }
 
-// groups tells whether d is made of e and others.
+// groups reports whether d is made of e and others.
 func groups(d, e Device) bool {
 	if len(e.Nodes) == 0 || len(d.Nodes) <= len(e.Nodes) || !includes(d.Nodes, e.Nodes) {
 		return false
@@ -220,7 +220,7 @@ func parts(d Device) (own, whole []string) {
 	return own, whole
 }
 
-// Overlaps tells whether two devices share hardware, so that not each can be lent by
+// Overlaps reports whether two devices share hardware, so that not each can be lent by
 // itself. Instances of a GPU share its node and nothing else.
 func (d Device) Overlaps(e Device) bool {
 	if d.Name == e.Name {

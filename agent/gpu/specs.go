@@ -38,7 +38,7 @@ func newNode(n *specs.DeviceNode) node {
 	return node{filepath.Clean(cmp.Or(n.HostPath, n.Path)), filepath.Clean(n.Path)}
 }
 
-// allNodes gives the device nodes of a specification: those of all devices, and each
+// allNodes returns the device nodes of a specification: those of all devices, and each
 // device's.
 func allNodes(s *cdi.Spec) (common []node, devices [][]node) {
 	for _, n := range s.ContainerEdits.DeviceNodes {

@@ -26,7 +26,7 @@ func TestUnsafe(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			inv := Read(folder(t, map[string]string{"a.yaml": tt.text}))
+			inv := Read(directory(t, map[string]string{"a.yaml": tt.text}))
 			switch {
 			case tt.want == "" && (len(inv.Broken) > 0 || len(inv.Devices) == 0):
 				t.Errorf("it cannot be used: %+v", inv)
@@ -38,7 +38,7 @@ func TestUnsafe(t *testing.T) {
 }
 
 func TestSpecs(t *testing.T) {
-	dir := folder(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "1|/dev/nvidia1", "0|/dev/nvidia0"), "b.yaml": "nonsense", "c.txt": ""})
+	dir := directory(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "1|/dev/nvidia1", "0|/dev/nvidia0"), "b.yaml": "nonsense", "c.txt": ""})
 	want := []Spec{{filepath.Join(dir, "a.yaml"), "nvidia.com/gpu", "0.5.0", []string{"/dev/nvidia0", "/dev/nvidia1", "/dev/nvidiactl"}}}
 	if diff := cmp.Diff(want, Read(dir).Specs); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

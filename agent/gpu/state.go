@@ -57,7 +57,7 @@ func (s *State) forget() {
 	}
 }
 
-// Of gives what is known of a device: by the UUID where the specification has it as a
+// Of returns what is known of a device: by the UUID where the specification has it as a
 // name, then by the number of an instance, then by the device node.
 func (s State) Of(d Device) (Facts, bool) {
 	names := []string{}

@@ -17,7 +17,7 @@ type processes string
 // one that is gone, or hidden, the number stays.
 func (p processes) describe(q gpu.Process) gpu.Process {
 	dir := filepath.Join(string(p), fmt.Sprint(q.PID))
-	// Who owns the folder does not tell: root does, of a process that cannot be traced.
+	// Who owns the directory does not tell: root does, of a process that cannot be traced.
 	if status, err := os.ReadFile(filepath.Join(dir, "status")); err == nil {
 		q.UID = uidOf(string(status))
 	}
@@ -30,7 +30,7 @@ func (p processes) describe(q gpu.Process) gpu.Process {
 	return q
 }
 
-// unitOf gives the system unit of a control group, as proc(5)'s cgroup file has it: the
+// unitOf returns the system unit of a control group, as proc(5)'s cgroup file has it: the
 // outermost service or scope. What lies below a delegated unit is
 // the unit's own matter.
 func unitOf(text string) string {

@@ -33,7 +33,7 @@ func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 		keys := lower(raw[fmt.Sprintf("card%d", number)])
 		node := renderNode(sys, keys["pci bus"])
 		if node == "" {
-			continue // nothing tells which device it is
+			continue // nothing reports which device it is
 		}
 		f := gpu.Facts{Node: node, UUID: oneLine(first(keys, "unique id")),
 			Model: oneLine(first(keys, "card series", "card model", "device name", "card sku")), Memory: number64(keys["vram total memory (b)"])}
@@ -49,7 +49,7 @@ func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 	return all, nil
 }
 
-// renderNode gives the device node of a PCI device ("0000:03:00.0"). The tool's own numbers
+// renderNode returns the device node of a PCI device ("0000:03:00.0"). The tool's own numbers
 // leave out cards of other drivers, such as a server's own display.
 func renderNode(sys, bus string) string {
 	if !filepath.IsLocal(bus) || strings.ContainsAny(bus, "/*?[\\") {
@@ -84,7 +84,7 @@ func addROCmProcesses(all []gpu.Facts, system any) {
 	}
 }
 
-// lower gives the keys and values of a card as ROCm 5 and 6 both have them: the former
+// lower returns the keys and values of a card as ROCm 5 and 6 both have them: the former
 // write all values as texts.
 func lower(card any) map[string]string {
 	m, ok := card.(map[string]any)
@@ -104,7 +104,7 @@ func lower(card any) map[string]string {
 	return out
 }
 
-// first gives the first value that tells something.
+// first returns the first value that tells something.
 func first(keys map[string]string, names ...string) string {
 	for _, n := range names {
 		if v := known(keys[n]); v != "" {

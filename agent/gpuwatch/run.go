@@ -45,7 +45,7 @@ type runner struct {
 	busy map[string]bool
 }
 
-// begin tells whether the tool may be started.
+// begin reports whether the tool may be started.
 func (r *runner) begin(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -49,7 +49,7 @@ type Watch struct {
 // New makes a Watch.
 func New(cfg Config) (*Watch, error) {
 	if len(cfg.Dirs) == 0 || cfg.File == "" || cfg.Proc == "" || cfg.Sys == "" || cfg.Every <= 0 || cfg.Log == nil {
-		return nil, errors.New("cannot watch GPUs: folders, file, proc, sys, interval and log are required")
+		return nil, errors.New("cannot watch GPUs: directories, file, proc, sys, interval and log are required")
 	}
 	if cfg.Run == nil {
 		cfg.Run = new(runner).run
@@ -157,7 +157,7 @@ func (w *Watch) ask(ctx context.Context, t tool, inv gpu.Inventory) ([]gpu.Facts
 	return facts, err
 }
 
-// logOnce tells when a tool begins to fail, fails in another way, or works again.
+// logOnce reports when a tool begins to fail, fails in another way, or works again.
 func (w *Watch) logOnce(ctx context.Context, name, problem string) {
 	if w.failed[name] == problem || ctx.Err() != nil {
 		return

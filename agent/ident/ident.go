@@ -42,10 +42,10 @@ func ParseUser(s string) (User, error) {
 	return User{s}, nil
 }
 
-// String gives the login name.
+// String returns the login name.
 func (u User) String() string { return u.name }
 
-// IsZero tells whether u names nobody.
+// IsZero reports whether u names nobody.
 func (u User) IsZero() bool { return u.name == "" }
 
 // MarshalText lets a User stand in JSON and as a map key.
@@ -84,10 +84,10 @@ func ParseServer(s string) (Server, error) {
 	return Server{s}, nil
 }
 
-// String gives the name, "" for the default server.
+// String returns the name, "" for the default server.
 func (s Server) String() string { return s.name }
 
-// IsDefault tells whether s is the user's default server.
+// IsDefault reports whether s is the user's default server.
 func (s Server) IsDefault() bool { return s.name == "" }
 
 // MarshalText lets a Server stand in JSON and as a map key.
@@ -127,7 +127,7 @@ func (k Key) String() string {
 	return k.User.name + ":" + k.Server.name
 }
 
-// Unit gives the name of the server's systemd unit.
+// Unit returns the name of the server's systemd unit.
 func (k Key) Unit() string { return unitPrefix + k.String() + unitSuffix }
 
 const (
@@ -149,7 +149,7 @@ func ParseUnit(unit string) (Key, error) {
 	return ParseKey(user, server)
 }
 
-// Path gives the server's URL path below the hub's base URL, with a slash at
+// Path returns the server's URL path below the hub's base URL, with a slash at
 // both ends: "/user/alice/" or "/user/alice/name/". Neither half holds a
 // character that needs escaping.
 func (k Key) Path() string {

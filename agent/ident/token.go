@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 )
 
-// HashToken gives the form in which a token, code or session id is kept and compared:
+// HashToken returns the form in which a token, code or session id is kept and compared:
 // lower-case hexadecimal SHA-256. All of them are 128 random bits or more, so that
 // neither a salt nor a slow hash would add anything (a guess costs 2^127 tries).
 func HashToken(token string) string {

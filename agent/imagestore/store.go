@@ -20,7 +20,7 @@ import (
 	"github.com/distribution/reference"
 )
 
-// Account is the owner of the store, StateDir his folder and Dir the store.
+// Account is the owner of the store, StateDir their directory and Dir the store.
 const (
 	Account  = "gifford-images"
 	StateDir = "/var/lib/gifford-images"
@@ -44,7 +44,7 @@ const (
 
 var id64 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// IsID tells whether s has the form of an image's or layer's ID.
+// IsID reports whether s has the form of an image's or layer's ID.
 func IsID(s string) bool { return id64.MatchString(s) }
 
 // Store is the keeper's storage, opened for reading. Close it.
@@ -98,7 +98,7 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// Close gives the folder back.
+// Close returns the directory back.
 func (s *Store) Close() {
 	if s.root != nil {
 		_ = s.root.Close()
@@ -169,7 +169,7 @@ func (o object) texts(key string) []string {
 	return all
 }
 
-// Find gives the image of that name, such as "quay.io/jupyter/scipy-notebook:latest" or
+// Find returns the image of that name, such as "quay.io/jupyter/scipy-notebook:latest" or
 // "name@sha256:…", or of that whole ID.
 func (s *Store) Find(ref string) (Image, error) {
 	if IsID(ref) {
@@ -186,7 +186,7 @@ func (s *Store) Find(ref string) (Image, error) {
 	return s.first(func(o object) bool { return slices.Contains(o.texts("names"), want) })
 }
 
-// hasDigest tells whether an image of that repository came with the manifest: by its
+// hasDigest reports whether an image of that repository came with the manifest: by its
 // name, or by its digest where a tag of the repository stands beside it.
 func hasDigest(o object, repository, digest string) bool {
 	for _, n := range o.texts("names") {
@@ -227,7 +227,7 @@ func (s *Store) image(o object) (Image, error) {
 	return img, nil
 }
 
-// incomplete tells whether a layer was being written when its writer ended.
+// incomplete reports whether a layer was being written when its writer ended.
 func incomplete(l object) bool {
 	var flags map[string]any
 	_ = json.Unmarshal(l["flags"], &flags)

@@ -28,7 +28,7 @@ var (
 		"layer":"` + top + `","mapped-layers":["` + base + `"],"metadata":"{}","big-data-names":["sha256:` + image + `","manifest"],"big-data-sizes":{"manifest":4},"big-data-digests":{},"created":"2025-01-01T00:00:00Z"}]`
 )
 
-// store writes a store and gives its folder.
+// store writes a store and gives its directory.
 func store(t *testing.T, images, layers string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// LockName is the file below the launcher's "images" folder whose lock keeps images from
+// LockName is the file below the launcher's "images" directory whose lock keeps images from
 // being removed while a view of one is made.
 const LockName = "lock"
 
-// Uses tells who needs which image, by its ID: units that run, from the launcher's run
-// folder, and containers that were kept ("alice/_.lab"), from its state folder.
+// Uses reports who needs which image, by its ID: units that run, from the launcher's run
+// directory, and containers that were kept ("alice/_.lab"), from its state directory.
 func Uses(runDir, stateDir string) (map[string][]string, error) {
 	uses := map[string][]string{}
 	for _, dir := range []string{runDir, stateDir} {
@@ -45,7 +45,7 @@ func Uses(runDir, stateDir string) (map[string][]string, error) {
 	return uses, nil
 }
 
-// Size gives the bytes of all layers, unpacked.
+// Size returns the bytes of all layers, unpacked.
 func (s *Store) Size() int64 {
 	var sum int64
 	for _, l := range s.layers {
@@ -61,7 +61,7 @@ type Layer struct {
 	Size   int64  // bytes, unpacked
 }
 
-// LayersOf gives the layers of an image, the lowest first.
+// LayersOf returns the layers of an image, the lowest first.
 func (s *Store) LayersOf(img Image) []Layer {
 	var all []Layer
 	for i := len(img.Layers) - 1; i >= 0; i-- {
@@ -75,7 +75,7 @@ func (s *Store) layer(id string) Layer {
 	return Layer{id, l.text("diff-digest"), l.number("diff-size")}
 }
 
-// chain gives the layers from one down, the lowest first.
+// chain returns the layers from one down, the lowest first.
 func (s *Store) chain(top string) []Layer {
 	var all []Layer
 	for id := top; id != "" && len(all) < maxDeep; id = s.layers[id].text("parent") {
@@ -88,7 +88,7 @@ func (s *Store) chain(top string) []Layer {
 	return all
 }
 
-// Orphans gives the chains of layers of which the uppermost belongs to no image, as a
+// Orphans returns the chains of layers of which the uppermost belongs to no image, as a
 // pull that failed half-way leaves them: each with the lowest first.
 func (s *Store) Orphans() [][]Layer {
 	known := map[string]bool{} // has an image, or another layer on top

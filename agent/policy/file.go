@@ -155,7 +155,7 @@ func (p *Policy) checkAllMounts(file string, data []byte) (ps Problems) {
 	return ps
 }
 
-// lineOfSection gives the line of the n-th section of that name, from 0; 0 when there is none
+// lineOfSection returns the line of the n-th section of that name, from 0; 0 when there is none
 // that can be told, such as one that is written as an array.
 func lineOfSection(data []byte, section string, n int) int {
 	for i, text := range strings.Split(string(data), "\n") {
@@ -231,7 +231,7 @@ func explain(file string, data []byte, err error) error {
 	return Problems{{File: file, Text: err.Error()}}
 }
 
-// lineOfValue gives the first line with that value for a key of ours; 0 when there is none.
+// lineOfValue returns the first line with that value for a key of ours; 0 when there is none.
 func lineOfValue(data []byte, value string) int {
 	for i, text := range strings.Split(string(data), "\n") {
 		key, rest, _ := strings.Cut(text, "=")
@@ -242,7 +242,7 @@ func lineOfValue(data []byte, value string) int {
 	return 0
 }
 
-// lineOf gives the line of a key, or else of the section that it would stand in; 0 when
+// lineOf returns the line of a key, or else of the section that it would stand in; 0 when
 // the file has neither.
 func lineOf(data []byte, key string) int {
 	section, line := "", 0
@@ -260,7 +260,7 @@ func lineOf(data []byte, key string) int {
 	return line
 }
 
-// keyAt gives the key that stands on a line, for errors that do not name theirs.
+// keyAt returns the key that stands on a line, for errors that do not name theirs.
 func keyAt(data []byte, line int) string {
 	lines := strings.Split(string(data), "\n")
 	if line < 1 || line > len(lines) {

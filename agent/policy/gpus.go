@@ -50,7 +50,7 @@ type GPUWish struct {
 	Model  string // pattern of the vendor's name of the device; "" for any
 }
 
-// Rule gives the rule for a device with these qualified names.
+// Rule returns the rule for a device with these qualified names.
 func (g GPUs) Rule(names ...string) GPURule {
 	for _, r := range g.Devices {
 		if slices.ContainsFunc(names, r.matches) {
@@ -64,7 +64,7 @@ func (r GPURule) matches(name string) bool {
 	return slices.ContainsFunc(r.Match, func(pattern string) bool { return matches(pattern, name) })
 }
 
-// Capacity tells how many servers may hold a device at a time; 0 for any number.
+// Capacity reports how many servers may hold a device at a time; 0 for any number.
 func (r GPURule) Capacity() uint32 {
 	switch r.Sharing {
 	case Open:
@@ -75,7 +75,7 @@ func (r GPURule) Capacity() uint32 {
 	return 1
 }
 
-// Suits tells whether a device is what the wish asks for. A memory or model that is not
+// Suits reports whether a device is what the wish asks for. A memory or model that is not
 // known suits no wish that names one.
 func (w GPUWish) Suits(kind string, names []string, memory uint64, model string) bool {
 	ofKind := func(name string) bool { return matches(w.Kind, name) }

@@ -8,16 +8,16 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Mount is one more folder or file of the host that a container sees.
+// Mount is one more directory or file of the host that a container sees.
 type Mount struct {
 	Source, Target string // {user} is the last part of the source, or any whole part of the target
 	ReadOnly       bool
-	User           bool     // the source is a folder of the member's own: its last part is {user}
+	User           bool     // the source is a directory of the member's own: its last part is {user}
 	Create         bool     // the launcher makes a source with {user} that is missing
 	UnixGroups     []string // one of them is needed to see it; none set: everyone does
 }
 
-// MountsFor gives the mounts of a person's servers with that profile, with the person's
+// MountsFor returns the mounts of a person's servers with that profile, with the person's
 // name in their paths: all that everyone gets first, then the profile's. The error is what
 // InGroup returned, or a *Refusal where a mount would lie in or over the person's home.
 func (p *Policy) MountsFor(who Person, q Profile) ([]Mount, error) {
@@ -33,14 +33,14 @@ func (p *Policy) MountsFor(who Person, q Profile) ([]Mount, error) {
 		}
 		m = m.of(who.User)
 		if within(m.Target, home) || within(home, m.Target) {
-			return nil, &Refusal{Reason: fmt.Sprintf("the policy's mount at %s would cover the home folder %s or lie in it\nhint: another target in %s", m.Target, home, File)}
+			return nil, &Refusal{Reason: fmt.Sprintf("the policy's mount at %s would cover the home directory %s or lie in it\nhint: another target in %s", m.Target, home, File)}
 		}
 		all = append(all, m)
 	}
 	return all, nil
 }
 
-// anyGroup tells whether the person is in one of the groups, or there are none.
+// anyGroup reports whether the person is in one of the groups, or there are none.
 func anyGroup(who Person, groups []string) (bool, error) {
 	for _, g := range groups {
 		if in, err := who.InGroup(g); in || err != nil {
@@ -58,21 +58,21 @@ func (m Mount) of(u ident.User) Mount {
 // userPart is where the member's name stands in a path.
 const userPart = "{user}"
 
-// within tells whether a path is a folder or lies below it.
-func within(name, folder string) bool {
-	return name == folder || strings.HasPrefix(name, folder+"/")
+// within reports whether a path is a directory or lies below it.
+func within(name, directory string) bool {
+	return name == directory || strings.HasPrefix(name, directory+"/")
 }
 
-// systemsOwn are folders of the container that are the kernel's or the hub's: nothing is
+// systemsOwn are directories of the container that are the kernel's or the hub's: nothing is
 // mounted at them or in them.
 var systemsOwn = []string{"/proc", "/sys", "/dev", "/run/jupyter", "/run/secrets"} // read only
 
-// podmansOwn are files that podman makes for each container, and the folders in which they
+// podmansOwn are files that podman makes for each container, and the directories in which they
 // and the system's own lie: nothing is mounted over them.
 var podmansOwn = []string{"/etc", "/run", "/var/run", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/hosts", "/etc/hostname",
 	"/etc/resolv.conf", "/run/.containerenv", "/etc/subuid", "/etc/subgid", "/etc/sudoers", "/etc/sudoers.d"} // read only
 
-// freeTarget tells whether a mount may be put there whatever the policy's other folders are.
+// freeTarget reports whether a mount may be put there whatever the policy's other directories are.
 // /var/run is the other name of /run in most images.
 func freeTarget(target string) bool {
 	if below, ok := strings.CutPrefix(target, "/var/run/"); ok {
@@ -81,7 +81,7 @@ func freeTarget(target string) bool {
 	return !slices.ContainsFunc(systemsOwn, func(s string) bool { return within(target, s) }) && !slices.Contains(podmansOwn, target)
 }
 
-// wholeParts tells whether {user} stands in a path as whole parts only.
+// wholeParts reports whether {user} stands in a path as whole parts only.
 func wholeParts(s string) bool {
 	return !slices.ContainsFunc(strings.Split(s, "/"), func(part string) bool { return part != userPart && strings.Contains(part, userPart) })
 }
@@ -95,9 +95,9 @@ func (p *Policy) checkMounts(section string, list []Mount, others map[string]boo
 		case m.Source == "" || m.Target == "":
 			add(i, "each [[%s]] needs a source and a target", section)
 		case m.Create && !m.User:
-			add(i, "create = true makes folders of members alone: the last part of the source must be {user}")
+			add(i, "create = true makes directories of members alone: the last part of the source must be {user}")
 		case p.covers(m.Target):
-			add(i, "the target %s would cover the home folders or the shared folder of [host]; mount it elsewhere", m.Target)
+			add(i, "the target %s would cover the home directories or the shared directory of [host]; mount it elsewhere", m.Target)
 		case targets[m.Target] || others[m.Target]:
 			add(i, "the target %s is that of another mount", m.Target)
 		}
@@ -105,7 +105,7 @@ func (p *Policy) checkMounts(section string, list []Mount, others map[string]boo
 	}
 }
 
-// covers tells whether a mount there would hide the shared folder, or all homes.
+// covers reports whether a mount there would hide the shared directory, or all homes.
 func (p *Policy) covers(target string) bool {
 	return p.Host.Cluster != "" && within(p.Host.Cluster, target) || p.Host.Home != "" && within(p.Host.Home, target)
 }

@@ -34,7 +34,7 @@ func TestMountErrors(t *testing.T) {
 		"device":                  {mountAt("/dev/fuse", "/d", ""), "launcher.toml:4: mount.source: expected"},
 		"part of a name":          {mountAt("/scratch/x{user}", "/d", ""), "launcher.toml:4: mount.source: expected"},
 		"members in the root":     {mountAt("/{user}", "/d", ""), "launcher.toml:4: mount.source: expected"},
-		"create without a member": {mountAt("/scratch", "/d", "create = true\n"), "launcher.toml:3: mount: create = true makes folders of members alone"},
+		"create without a member": {mountAt("/scratch", "/d", "create = true\n"), "launcher.toml:3: mount: create = true makes directories of members alone"},
 		"group":                   {mountAt("/d", "/d", "unix_groups = [\"-x\"]\n"), "launcher.toml:6: mount.unix_groups: expected the name of a Unix group"},
 		"target root":             {mountAt("/d", "/", ""), "launcher.toml:5: mount.target: expected"},
 		"target proc":             {mountAt("/d", "/proc", ""), "launcher.toml:5: mount.target: expected"},
@@ -50,7 +50,7 @@ func TestMountErrors(t *testing.T) {
 		"target resolver":         {mountAt("/d", "/etc/resolv.conf", ""), "launcher.toml:5: mount.target: expected"},
 		"target {user} in a part": {mountAt("/d", "/d/x{user}", ""), "launcher.toml:5: mount.target: expected"},
 		"target /{user}":          {mountAt("/d", "/{user}", ""), "launcher.toml:5: mount.target: expected"},
-		"target shared folder":    {mountAt("/d", "/cluster", ""), "launcher.toml:3: mount: the target /cluster would cover"},
+		"target shared directory": {mountAt("/d", "/cluster", ""), "launcher.toml:3: mount: the target /cluster would cover"},
 		"target homes":            {"[host]\nhome = \"/srv/homes/{user}\"\n" + mountAt("/d", "/srv", ""), "launcher.toml:5: mount: the target /srv would cover"},
 		"target home":             {mountAt("/d", "/cluster/{user}", ""), "launcher.toml:3: mount: the target /cluster/{user} would cover"},
 		"twice":                   {mountAt("/d", "/d", "") + mountAt("/e", "/d", ""), "launcher.toml:6: mount: the target /d is that of another"},
@@ -83,7 +83,7 @@ func TestMountsFor(t *testing.T) {
 		"others":        {"bob", "", "a", "/data>/data:ro /scratch/bob>/scratch/bob/own+"},
 		"unknown group": {"bob", "", "b", "no group gone"},
 		"another's":     {"alice", "", "c", "/data>/data:ro /x>/cluster/bob:ro"},
-		"over the home": {"bob", "", "c", "would cover the home folder /cluster/bob"},
+		"over the home": {"bob", "", "c", "would cover the home directory /cluster/bob"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

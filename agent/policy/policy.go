@@ -33,8 +33,8 @@ type Policy struct {
 
 // Host is what holds for every server on this host.
 type Host struct {
-	Cluster    string        // folder mounted read-only into every container; "" for none
-	Home       string        // template of the home folders, with {user}
+	Cluster    string        // directory mounted read-only into every container; "" for none
+	Home       string        // template of the home directories, with {user}
 	CreateHome bool          // whether the launcher makes a home that is missing
 	HomeMode   fs.FileMode   // mode of a home that it makes
 	MinUID     uint32        // accounts below it are refused
@@ -106,11 +106,11 @@ type Profile struct {
 	Default      bool
 }
 
-// Person is the one who asks for a server, as the host's name service knows him.
+// Person is the one who asks for a server, as the host's name service knows them.
 type Person struct {
 	User ident.User
 	UID  uint32
-	// InGroup tells whether one of the person's groups has that name. An unknown group
+	// InGroup reports whether one of the person's groups has that name. An unknown group
 	// or a name service without an answer is an error, never false.
 	InGroup func(group string) (bool, error)
 }
@@ -123,12 +123,12 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Reason }
 
-// Home gives the home folder of a user.
+// Home returns the home directory of a user.
 func (h Host) HomeOf(u ident.User) string {
 	return strings.ReplaceAll(h.Home, "{user}", u.String())
 }
 
-// NotebookDirOf gives the folder in which the user's notebooks start.
+// NotebookDirOf returns the directory in which the user's notebooks start.
 func (p Profile) NotebookDirOf(u ident.User, home string) string {
 	if p.NotebookDir == "" {
 		return home
@@ -136,7 +136,7 @@ func (p Profile) NotebookDirOf(u ident.User, home string) string {
 	return strings.NewReplacer("{user}", u.String(), "{home}", home).Replace(p.NotebookDir)
 }
 
-// Permit gives the profile of that name ("" is the default one) if the person may run
+// Permit returns the profile of that name ("" is the default one) if the person may run
 // it. The error is a *Refusal, or what InGroup returned.
 func (p *Policy) Permit(who Person, profile string) (Profile, error) {
 	if err := p.Admit(who); err != nil {
@@ -152,7 +152,7 @@ func (p *Policy) Permit(who Person, profile string) (Profile, error) {
 	return chosen, nil
 }
 
-// Admit tells whether the person may have a server at all. The error is as Permit's.
+// Admit reports whether the person may have a server at all. The error is as Permit's.
 func (p *Policy) Admit(who Person) error {
 	switch {
 	case who.UID < p.Host.MinUID:

@@ -176,7 +176,7 @@ unix_groups = ["gpu"]
 		"second group":      {"alice", 5001, "staff", "a", "a", true},
 		"group's profile":   {"alice", 5001, "cgs gpu", "gpu", "gpu", true},
 		"not in group":      {"carol", 5003, "", "", "not in the Unix group cgs, staff", false},
-		"not for him":       {"alice", 5001, "cgs", "gpu", "may not use profile gpu", false},
+		"not for them":      {"alice", 5001, "cgs", "gpu", "may not use profile gpu", false},
 		"system account":    {"daemon", 1, "cgs", "", "accounts below 1000", false},
 		"root":              {"root", 0, "cgs", "", "accounts below 1000", false},
 		"denied":            {"mallory", 5010, "cgs", "", "deny_users", false},

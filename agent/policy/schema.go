@@ -168,7 +168,7 @@ func (p *profile) profile(name string) Profile {
 	if q.DisplayName == "" {
 		q.DisplayName = name
 	}
-	// An archive is the administrator's copy: a registry must not replace it behind his back.
+	// An archive is the administrator's copy: a registry must not replace it behind their back.
 	if q.Pull == "" && q.Archive == "" {
 		q.Pull = PullMissing
 	} else if q.Pull == "" {

@@ -88,7 +88,7 @@ func (g *group) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// validGroup tells whether s can be the name of a Unix group: not empty, not all
+// validGroup reports whether s can be the name of a Unix group: not empty, not all
 // digits, no leading hyphen, no character that separates fields in group(5).
 func validGroup(s string) bool {
 	return s != "" && len(s) <= 256 && s[0] != '-' && strings.Trim(s, "0123456789") != "" &&
@@ -170,7 +170,7 @@ func (m *mapping) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// clean tells whether a path is absolute, in its shortest form, and can stand in an
+// clean reports whether a path is absolute, in its shortest form, and can stand in an
 // argument of podman's --mount, which is a line of comma-separated values.
 func clean(s string) bool {
 	return path.IsAbs(s) && path.Clean(s) == s && s != "/" && !strings.ContainsAny(s, `,"\`) && !control(s)
@@ -184,7 +184,7 @@ func (p *optionalPath) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// UnmarshalText takes {user} as the last part only: what lies below a member's folder is the
+// UnmarshalText takes {user} as the last part only: what lies below a member's directory is the
 // member's to change. The launcher's own unit has another /dev than the host.
 func (p *source) UnmarshalText(b []byte) error {
 	s := string(b)

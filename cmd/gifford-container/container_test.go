@@ -21,9 +21,9 @@ const fakePodman = `#!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >>calls
 case "$*" in
-"image exists lost") if test -e mended; then exit 0; fi; echo 'level=error msg="invalid internal status, try resetting the pause process with \\"podman system migrate\\""' >&2; exit 1 ;;
+"image exists lost") if test -e fixed; then exit 0; fi; echo 'level=error msg="invalid internal status, try resetting the pause process with \\"podman system migrate\\""' >&2; exit 1 ;;
 "image exists stuck") echo 'try "podman system migrate"' >&2; exit 1 ;;
-"system migrate") if grep -q stuck calls; then echo broken >&2; exit 125; fi; touch mended ;;
+"system migrate") if grep -q stuck calls; then echo broken >&2; exit 125; fi; touch fixed ;;
 "image exists "*) test -e there ;;
 "load --quiet --input good") touch there; echo "Loaded image" ;;
 "load --quiet --input other") echo "Loaded image: another" ;;
@@ -42,7 +42,7 @@ func TestGet(t *testing.T) {
 	}{
 		"there":         {image{ref: "good"}, true, 0, ""},
 		"all killed":    {image{ref: "lost"}, false, 0, "resetting its state"},
-		"no mending":    {image{ref: "stuck"}, false, unit.ExitPodman, "cannot reset its state after its processes were killed: exit status 125: broken"},
+		"no fixing":     {image{ref: "stuck"}, false, unit.ExitPodman, "cannot reset its state after its processes were killed: exit status 125: broken"},
 		"load":          {image{ref: "good", archive: "good"}, false, 0, "loading the image from good"},
 		"other inside":  {image{ref: "good", archive: "other"}, false, unit.ExitLoad, "does not hold an image \"good\""},
 		"no archive":    {image{ref: "good", archive: "none"}, false, unit.ExitLoad, "cannot be loaded from none"},

@@ -21,12 +21,12 @@ func forget(ctx context.Context, args []string) error {
 	return image{podman: unit.Podman, out: os.Stderr}.remove(ctx, flags.Args())
 }
 
-// remove does it again after mending where podman asks to be mended first.
+// remove does it again after fixing where podman asks to be fixed first.
 func (i image) remove(ctx context.Context, names []string) error {
 	args := append([]string{"rm", "--force", "--ignore", "--time=0", "--"}, names...)
 	out, err := exec.CommandContext(ctx, i.podman, args...).CombinedOutput()
 	if err != nil && bytes.Contains(out, []byte(migrateAdvice)) {
-		if err := i.mend(ctx); err != nil {
+		if err := i.fix(ctx); err != nil {
 			return err
 		}
 		out, err = exec.CommandContext(ctx, i.podman, args...).CombinedOutput()

@@ -73,7 +73,7 @@ func (k *kept) run(ctx context.Context, credential string) error {
 }
 
 // handOver leaves the server's variables where the container's entry point reads them.
-// The folder is the member's and empty but for what he put there himself.
+// The directory is the member's and empty but for what he put there themselves.
 func (k *kept) handOver(credential string) error {
 	env, err := os.ReadFile(credential)
 	if err != nil {
@@ -134,7 +134,7 @@ func startable(status string) bool {
 
 // end lets podman know that a container has ended whose processes were all killed. Podman
 // 4.3 takes such a one for "stopping" for ever, since the killed conmon has left no exit
-// status in the folder where podman looks for it: so that is written in conmon's place. If
+// status in the directory where podman looks for it: so that is written in conmon's place. If
 // it does not help, "podman start" says what is wrong.
 func (k *kept) end(ctx context.Context, found container) {
 	_, _ = fmt.Fprintf(k.out, "podman takes the container for %s; telling it that it was killed\n", found.status)
@@ -165,7 +165,7 @@ func (k *kept) create(ctx context.Context) error {
 	return k.become(slices.Concat(args, entry, command))
 }
 
-// imageCommand gives what the image itself would run.
+// imageCommand returns what the image itself would run.
 func (k *kept) imageCommand(ctx context.Context) (entry, command []string, err error) {
 	out, err := exec.CommandContext(ctx, k.podman, "image", "inspect", "--format", "{{json .Config}}", k.image).Output()
 	if err != nil {

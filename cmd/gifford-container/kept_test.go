@@ -104,7 +104,7 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestForget checks that podman is mended where it asks for that.
+// TestForget checks that podman is fixed where it asks for that.
 func TestForget(t *testing.T) {
 	tests := map[string]struct {
 		script string

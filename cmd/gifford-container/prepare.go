@@ -41,14 +41,14 @@ func prepare(ctx context.Context, args []string) error {
 	}
 	if *directory != "" {
 		if err := os.MkdirAll(*directory, 0o755); err != nil {
-			return failf(unit.ExitDirectory, "the notebook folder cannot be made: %w", err)
+			return failf(unit.ExitDirectory, "the notebook directory cannot be made: %w", err)
 		}
 	}
 	return img.get(ctx)
 }
 
 // get makes sure that podman has the image: in the member's view of the shared ones, or
-// in his own store.
+// in their own store.
 func (i image) get(ctx context.Context) error {
 	if i.slow != "" {
 		i.say("the image is copied into the member's own storage: " + i.slow)
@@ -60,7 +60,7 @@ func (i image) get(ctx context.Context) error {
 	}
 	there, lost := i.exists(ctx, want)
 	if lost {
-		if err := i.mend(ctx); err != nil {
+		if err := i.fix(ctx); err != nil {
 			return err
 		}
 		there, _ = i.exists(ctx, want)
@@ -87,14 +87,14 @@ func (i image) get(ctx context.Context) error {
 // and finds nobody whose user namespace it could join.
 const migrateAdvice = "system migrate"
 
-// exists tells whether the image is there, and whether podman asks to be mended first.
+// exists reports whether the image is there, and whether podman asks to be fixed first.
 func (i image) exists(ctx context.Context, want string) (there, lost bool) {
 	out, err := exec.CommandContext(ctx, i.podman, "image", "exists", want).CombinedOutput()
 	return err == nil, err != nil && bytes.Contains(out, []byte(migrateAdvice))
 }
 
-// mend follows podman's advice. Nothing of the member runs then, so it stops nothing.
-func (i image) mend(ctx context.Context) error {
+// fix follows podman's advice. Nothing of the member runs then, so it stops nothing.
+func (i image) fix(ctx context.Context) error {
 	i.say("podman lost its processes when they were killed; resetting its state")
 	if out, err := exec.CommandContext(ctx, i.podman, "system", "migrate").CombinedOutput(); err != nil {
 		return failf(unit.ExitPodman, "podman cannot reset its state after its processes were killed: %w: %s", err, bytes.TrimSpace(out))

@@ -108,7 +108,7 @@ func writeResult(name string, u unit.Usage) error {
 // inode names a file with several names.
 type inode struct{ dev, ino uint64 }
 
-// measureTree adds up the blocks of a folder and of all below it on the same file system.
+// measureTree adds up the blocks of a directory and of all below it on the same file system.
 // Its error is that of ctx; what cannot be looked at is counted.
 func measureTree(ctx context.Context, root string) (unit.UsageTree, error) {
 	var t unit.UsageTree
@@ -134,14 +134,14 @@ func measureTree(ctx context.Context, root string) (unit.UsageTree, error) {
 			}
 			return nil
 		}
-		folder := st.Mode&unix.S_IFMT == unix.S_IFDIR
+		directory := st.Mode&unix.S_IFMT == unix.S_IFDIR
 		if st.Dev != top.Dev {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
 			return nil
 		}
-		if !folder && st.Nlink > 1 {
+		if !directory && st.Nlink > 1 {
 			id := inode{st.Dev, st.Ino}
 			if seen[id] {
 				return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
-// tree makes a folder with a file of 1 MiB that has two names, one with a hole of 1 GiB, a
-// link to a folder outside and a folder in a folder.
+// tree makes a directory with a file of 1 MiB that has two names, one with a hole of 1 GiB, a
+// link to a directory outside and a directory in a directory.
 func tree(t *testing.T) string {
 	t.Helper()
 	dir, outside := t.TempDir(), t.TempDir()
@@ -42,7 +42,7 @@ func TestMeasureTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The folder, sparse, full, link, a, b, c, fifo: the second name of full is no file more.
+	// The directory, sparse, full, link, a, b, c, fifo: the second name of full is no file more.
 	if got.Files != 8 || got.Unread != 0 || got.Bytes < 3<<20 || got.Bytes > 4<<20 {
 		t.Errorf("got %+v, want 8 files of a little more than 3 MiB", got)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // The values of --inside: a process in a new user namespace waits until its ids are mapped,
-// and then runs itself again, which makes it root of that namespace: the member with his
+// and then runs itself again, which makes it root of that namespace: the member with their
 // sub-ids, and nothing more. Podman's own namespace is left alone: its process would end
 // with this unit while a server needs it.
 const (
@@ -25,7 +25,7 @@ const (
 // goAhead is what the waiting process reads; the end of the file means that there is no map.
 const goAhead = "\n"
 
-// mapped runs the same command in a user namespace in which the member's sub-ids are his.
+// mapped runs the same command in a user namespace in which the member's sub-ids are their.
 func (a usageArgs) mapped(ctx context.Context, args []string) error {
 	ready, tell, err := os.Pipe()
 	if err != nil {
@@ -51,7 +51,7 @@ func (a usageArgs) mapped(ctx context.Context, args []string) error {
 	return errors.Join(err, cmd.Wait())
 }
 
-// mapIDs makes the member root of the namespace, and his sub-ids its ids from 1.
+// mapIDs makes the member root of the namespace, and their sub-ids its ids from 1.
 func mapIDs(ctx context.Context, program string, pid, own int, list ranges) error {
 	args := []string{strconv.Itoa(pid), "0", strconv.Itoa(own), "1"}
 	inside := uint64(1)

@@ -74,7 +74,7 @@ func (h *instance) assemble() (err error) {
 	return nil
 }
 
-// trustedProxies gives whose X-Forwarded-* headers count: nobody's when the hub is
+// trustedProxies returns whose X-Forwarded-* headers count: nobody's when the hub is
 // reached directly.
 func (h *instance) trustedProxies() []prefix {
 	if !h.cfg.HTTP.BehindProxy {
@@ -122,7 +122,7 @@ func (h *instance) api(pages *web.Web) *api.API {
 	})
 }
 
-// role gives the scopes of a role by its name.
+// role returns the scopes of a role by its name.
 func (h *instance) role(name string) ([]string, bool) {
 	r, ok := h.authority.Role(name)
 	return r.Scopes, ok
@@ -151,7 +151,7 @@ func session(m login.Member) api.Session {
 	return api.Session{User: m.User, Admin: m.Admin, Groups: m.Groups, SessionID: m.SessionID}
 }
 
-// noSession gives the API's word for a browser that is not, or no longer, signed in.
+// noSession returns the API's word for a browser that is not, or no longer, signed in.
 func noSession(err error) error {
 	var denied *login.Denied
 	if errors.Is(err, login.ErrNoSession) || errors.As(err, &denied) {
@@ -160,7 +160,7 @@ func noSession(err error) error {
 	return err
 }
 
-// person gives who is in the browser that a server or service sent to be signed in.
+// person returns who is in the browser that a server or service sent to be signed in.
 func (h *instance) person(r *http.Request) (oauth.Person, error) {
 	m, err := h.login.Member(r)
 	if err != nil {

@@ -20,7 +20,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Test whether this host can do what the hub needs",
 		Long: `Tests the host, the settings, the certificate and the provider, and prints for each failure
-the command that mends it. Nothing is changed. As root it tests more; what it could not
+the command that fixes it. Nothing is changed. As root it tests more; what it could not
 test it says. The exit status is 0 when nothing fails, warnings or not, and 1 otherwise.`,
 		Example: `  sudo gifford-hub check
   sudo gifford-hub check --user alice
@@ -70,7 +70,7 @@ func writeFindings(w io.Writer, results []check.Result) error {
 		}
 		fmt.Fprintf(&out, "%25s why:  %s\n", "", r.Why)
 		if r.Fix != "" {
-			fmt.Fprintf(&out, "%25s mend: %s\n", "", r.Fix)
+			fmt.Fprintf(&out, "%25s fix: %s\n", "", r.Fix)
 		}
 	}
 	fmt.Fprintf(&out, "\n%d ok, %d warnings, %d failures, %d not tested\n",

@@ -89,7 +89,7 @@ func cullPolicies(c config.Cull) cull.Policies {
 	return ps
 }
 
-// memberships tells who is in which Unix group.
+// memberships reports who is in which Unix group.
 type memberships interface {
 	MemberOf(ctx context.Context, user ident.User, group string) (bool, error)
 }

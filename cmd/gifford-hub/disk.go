@@ -122,7 +122,7 @@ func (h *instance) everybody(ctx context.Context) ([]ident.User, error) {
 	return all, err
 }
 
-// recentlyServed gives the users with a server that runs, and those with one that was
+// recentlyServed returns the users with a server that runs, and those with one that was
 // started or used since then.
 func (h *instance) recentlyServed(ctx context.Context, since time.Time) ([]ident.User, error) {
 	running := map[ident.User]bool{}

@@ -13,7 +13,7 @@ import (
 // the commands and the table of settings, so that it cannot differ from them.
 func (a *app) docsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "docs FOLDER",
+		Use:    "docs DIRECTORY",
 		Short:  "Write man pages, shell completion, docs/settings.md and the commented hub.toml",
 		Hidden: true,
 		Args:   arguments(cobra.ExactArgs(1)),
@@ -41,9 +41,9 @@ func documents(root *cobra.Command) []document {
 	}
 }
 
-func writeDocs(root *cobra.Command, folder string) error {
+func writeDocs(root *cobra.Command, directory string) error {
 	for _, d := range documents(root) {
-		if err := writeDocument(filepath.Join(folder, d.path), d.write); err != nil {
+		if err := writeDocument(filepath.Join(directory, d.path), d.write); err != nil {
 			return fmt.Errorf("write %s: %w", d.path, err)
 		}
 	}

@@ -86,7 +86,7 @@ func holders(all []control.GPUHolder, now time.Time) string {
 	return orDash(strings.Join(names, ", "))
 }
 
-// gpuTroubles gives a line for each thing that is wrong.
+// gpuTroubles returns a line for each thing that is wrong.
 func gpuTroubles(g control.GPUs) []string {
 	var lines []string
 	for _, d := range g.Devices {

@@ -171,7 +171,7 @@ func openArchive(cmd *cobra.Command, name string) (io.ReadCloser, error) {
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close()
-		return nil, &hinted{fmt.Errorf("cannot import %s: it is a folder", name), "name a file that podman save has written, or - for standard input"}
+		return nil, &hinted{fmt.Errorf("cannot import %s: it is a directory", name), "name a file that podman save has written, or - for standard input"}
 	}
 	return f, nil
 }
@@ -268,10 +268,10 @@ start takes it; servers that run stay as they are. The name is then held: the ti
 	return cmd
 }
 
-// completion gives the shell the words that fit.
+// completion returns the shell the words that fit.
 type completion = func(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective)
 
-// completeImages gives the shell the names of images, and where an ID does as well those
+// completeImages returns the shell the names of images, and where an ID does as well those
 // of images without a name.
 func (a *app) completeImages(ids bool) completion {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -288,7 +288,7 @@ func (a *app) completeImages(ids bool) completion {
 	}
 }
 
-// completeFormer gives the shell the IDs that a name can be rolled back to.
+// completeFormer returns the shell the IDs that a name can be rolled back to.
 func (a *app) completeFormer(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
 	for _, i := range a.known(cmd.Context()) {

@@ -132,7 +132,7 @@ func rollbackImage(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestStepsOnATerminal checks what a terminal shows in the end, and that what is drawn
-// anew is wiped first.
+// again is wiped first.
 func TestStepsOnATerminal(t *testing.T) {
 	var out strings.Builder
 	s := &steps{w: &out, over: map[[2]string]bool{}, width: func() int { return 21 }}
@@ -154,7 +154,7 @@ func TestStepsOnATerminal(t *testing.T) {
 	}
 }
 
-// screen gives the lines that a terminal shows which knows two sequences: up to the
+// screen returns the lines that a terminal shows which knows two sequences: up to the
 // beginning of a line above, and wipe from there.
 func screen(written string) []string {
 	lines := []string{}

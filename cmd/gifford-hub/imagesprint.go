@@ -125,7 +125,7 @@ func writeImage(w io.Writer, d imagekeeper.Detail) error {
 	return tw.Flush()
 }
 
-// sortedKeys gives the keys of a map in the order in which they are printed.
+// sortedKeys returns the keys of a map in the order in which they are printed.
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {

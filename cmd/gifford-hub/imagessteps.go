@@ -17,7 +17,7 @@ import (
 const redrawEvery = 100 * time.Millisecond
 
 // steps shows how a pull goes. What has come to its end is written once, above; on a
-// terminal the layers that are on their way stand below in a line each and are drawn anew,
+// terminal the layers that are on their way stand below in a line each and are drawn again,
 // so that an image of more layers than the terminal has lines does no harm.
 type steps struct {
 	w      io.Writer

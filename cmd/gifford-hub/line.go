@@ -34,7 +34,7 @@ func (h *instance) restoreLine(ctx context.Context) {
 	h.servers.Restore(line)
 }
 
-// announcedEnd gives when a server will be stopped, as its people were told.
+// announcedEnd returns when a server will be stopped, as its people were told.
 func (h *instance) announcedEnd(key ident.Key) (time.Time, bool) {
 	if h.culler == nil {
 		return time.Time{}, false

@@ -63,7 +63,7 @@ func (h *instance) countUsers(ctx context.Context) (u metrics.Users, err error) 
 	return u, nil
 }
 
-// metricsHandler gives the metrics to whom the settings let read them. fail answers an
+// metricsHandler returns the metrics to whom the settings let read them. fail answers an
 // error.
 func (h *instance) metricsHandler(a *api.API, fail func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	answer := h.metrics.Handler()
@@ -80,7 +80,7 @@ func (h *instance) metricsHandler(a *api.API, fail func(http.ResponseWriter, *ht
 	})
 }
 
-// mayReadMetrics gives the error to answer with when r may not read the metrics.
+// mayReadMetrics returns the error to answer with when r may not read the metrics.
 func (h *instance) mayReadMetrics(a *api.API, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return httpx.Fail(http.StatusMethodNotAllowed, "metrics are read with GET")

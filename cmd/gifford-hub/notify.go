@@ -61,7 +61,7 @@ func (h *instance) status() string {
 	return text + "; " + h.cfg.HTTP.PublicURL + " on " + strings.Join(addresses, ", ")
 }
 
-// address gives a listener's address as people write it.
+// address returns a listener's address as people write it.
 func address(l net.Listener) string {
 	if addr, ok := l.Addr().(*net.TCPAddr); ok && (addr.IP == nil || addr.IP.IsUnspecified()) {
 		return fmt.Sprintf(":%d", addr.Port)

@@ -82,7 +82,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	return exitFailed
 }
 
-// hintOf gives the next step that an error names.
+// hintOf returns the next step that an error names.
 func hintOf(err error) string {
 	var (
 		usage      *usageError

@@ -101,7 +101,7 @@ func start(w http.ResponseWriter, r *http.Request) {
 	_ = enc.Encode(control.Progress{Message: "user \"" + req.User.String() + "\" has no Unix account", Failed: true, Hint: "getent passwd " + req.User.String()})
 }
 
-var update = flag.Bool("update", false, "write docs/settings.md and packaging/hub.toml anew")
+var update = flag.Bool("update", false, "write docs/settings.md and packaging/hub.toml again")
 
 // TestGenerated checks that the generated files of the repository are those of the table
 // of settings. "make docs" writes them.

@@ -119,7 +119,7 @@ func (h *instance) open(ctx context.Context) (err error) {
 		return err
 	}
 	if h.cfg.State.Directory == "" {
-		return errors.New("there is no folder for the hub's state\nhint: systemctl start gifford-hub, or set state.directory")
+		return errors.New("there is no directory for the hub's state\nhint: systemctl start gifford-hub, or set state.directory")
 	}
 	if h.cfg.TLS.Certificate != "" {
 		if h.cert, err = tlscert.Open(ctx, tlscert.Config{Certificate: h.cfg.TLS.Certificate, Key: h.cfg.TLS.Key, Log: h.log}); err != nil {
@@ -211,7 +211,7 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 	}
 }
 
-// changed tells who counts of a server's change of state.
+// changed reports who counts of a server's change of state.
 func (h *instance) changed(s servers.Server, from servers.State) {
 	h.metrics.Changed(s, from)
 	h.usage.Changed(s, from)

@@ -177,7 +177,7 @@ func (a *app) stopAll(ctx context.Context, keys []ident.Key) error {
 	return nil
 }
 
-// completeServers gives the shell the names of servers that run.
+// completeServers returns the shell the names of servers that run.
 func (a *app) completeServers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	list, err := a.hub().Servers(cmd.Context())
 	if err != nil {

@@ -50,7 +50,7 @@ func (p *serviceProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	way.ServeHTTP(w, r)
 }
 
-// way gives the connections to a service, new ones when it has moved.
+// way returns the connections to a service, new ones when it has moved.
 func (p *serviceProxy) way(s services.Service) (*proxy.Service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

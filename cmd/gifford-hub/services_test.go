@@ -35,7 +35,7 @@ func listenAs(t *testing.T, name string) (url string) {
 	return "unix:" + filepath.Join(dir, "s")
 }
 
-// servicesAt gives the way to services below /x/services/.
+// servicesAt returns the way to services below /x/services/.
 func servicesAt(t *testing.T, declared ...services.Service) *serviceProxy {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)

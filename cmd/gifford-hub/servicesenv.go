@@ -35,7 +35,7 @@ func (a *app) envCommand() *cobra.Command {
 		Short: "Print a service's environment for its unit",
 		Long: `Prints the variables that a program of JupyterHub expects as a service, for EnvironmentFile=
 of its unit. The token is not among them: a comment says how the unit comes by it. Print it
-anew when the settings of the service or the hub's addresses have changed.`,
+again when the settings of the service or the hub's addresses have changed.`,
 		Example: `  sudo gifford-hub services env idle-culler | sudo tee /etc/gifford-hub/idle-culler.env`,
 		Args:    arguments(cobra.ExactArgs(1)),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -76,7 +76,7 @@ user's hours stay under the name. Only root may do it.`,
 	return cmd
 }
 
-// wantedMonth gives the month that is asked for; "" for all.
+// wantedMonth returns the month that is asked for; "" for all.
 func wantedMonth(flag string, now time.Time) (string, error) {
 	switch flag {
 	case "":

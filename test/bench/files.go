@@ -28,19 +28,19 @@ var workloads = []workload{
 	{"import", "sys.dont_write_bytecode = True\n" + imports},
 	{"stat-walk", `import os
 done = 0
-folders = ["/usr"]
-while folders:
-    with os.scandir(folders.pop()) as entries:
+directories = ["/usr"]
+while directories:
+    with os.scandir(directories.pop()) as entries:
         for entry in entries:
             entry.stat(follow_symlinks=False)
             done += 1
-            if entry.is_dir(follow_symlinks=False): folders.append(entry.path)`},
+            if entry.is_dir(follow_symlinks=False): directories.append(entry.path)`},
 	{"open-read-walk", `import os
 done = 0
-for folder, _, names in os.walk("/usr/lib/python3"):
+for directory, _, names in os.walk("/usr/lib/python3"):
     for name in names:
         try:
-            with open(os.path.join(folder, name), "rb") as f: done += len(f.read(4096))
+            with open(os.path.join(directory, name), "rb") as f: done += len(f.read(4096))
         except FileNotFoundError: pass`},
 }
 

@@ -65,7 +65,7 @@ func (h *host) close() {
 	_ = h.bus.Close()
 }
 
-// path gives one of the host's paths as it is here.
+// path returns one of the host's paths as it is here.
 func (h *host) path(p string) string { return filepath.Join(h.root, p) }
 
 // run runs a shell script on the host as root, with arguments from $1.
@@ -121,7 +121,7 @@ func (h *host) addProfile(ctx context.Context, text, name string) error {
 	return nil
 }
 
-// diskUse gives the bytes that folders of the host take on disk together.
+// diskUse returns the bytes that directories of the host take on disk together.
 func (h *host) diskUse(ctx context.Context, dirs ...string) (float64, error) {
 	out, err := h.run(ctx, `du -scxB1 "$@" | tail -n 1 | cut -f1`, dirs...)
 	if err != nil {
@@ -138,7 +138,7 @@ func (h *host) needFree(gb float64) error {
 	}
 	if free := float64(fs.Bavail) * float64(fs.Bsize) / gigabyte; free < gb {
 		return fmt.Errorf("the disk of the throwaway host has %.1f GB free and this needs about %.1f: archive, image store, the peer's two copies, and what Podman unpacks on the way\n"+
-			"hint: set GIFFORD_RUN to a folder on a larger disk, or leave large images out with BENCH_SIZES=\"0.1 1.4\"", free, gb)
+			"hint: set GIFFORD_RUN to a directory on a larger disk, or leave large images out with BENCH_SIZES=\"0.1 1.4\"", free, gb)
 	}
 	return nil
 }

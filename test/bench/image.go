@@ -124,7 +124,7 @@ func addFile(w *tar.Writer, name string, data []byte) error {
 	return err
 }
 
-// layer is a tar of folders with files, whose size is known before it is written.
+// layer is a tar of directories with files, whose size is known before it is written.
 type layer struct {
 	number       int
 	small, large int // files
@@ -142,7 +142,7 @@ func (l layer) tarSize() int64 {
 	return entries*512 + int64(l.small)*smallFile + int64(l.large)*largeFile + 1024
 }
 
-const perDir = 50 // small files in a folder, about as in Python packages
+const perDir = 50 // small files in a directory, about as in Python packages
 
 func (l layer) dirs() int { return 1 + (l.small+perDir-1)/perDir }
 

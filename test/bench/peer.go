@@ -17,11 +17,11 @@ const (
 	podman   = "/usr/bin/podman"
 )
 
-// plain is a member who runs rootless Podman himself, without gifford-hub.
+// plain is a member who runs rootless Podman themselves, without gifford-hub.
 type plain struct {
 	account
 	home string
-	name string // of his unit
+	name string // of their unit
 }
 
 // newPlain makes an account with what rootless Podman needs: subordinate ids and a user

@@ -141,7 +141,7 @@ func each(costs []cost, of func(cost) float64) []float64 {
 	return list
 }
 
-// timed gives the time that a start says it took, and the host's CPU time meanwhile.
+// timed returns the time that a start says it took, and the host's CPU time meanwhile.
 func (h *host) timed(start func() (time.Duration, error)) (cost, error) {
 	if err := h.settle(); err != nil {
 		return cost{}, err
@@ -158,7 +158,7 @@ func (h *host) timed(start func() (time.Duration, error)) (cost, error) {
 	return cost{active: took.Seconds(), cpu: after - before}, err
 }
 
-// ourFirstStart is a new member's first start; on disk it costs his own storage and what
+// ourFirstStart is a new member's first start; on disk it costs their own storage and what
 // the shared store has grown.
 func ourFirstStart(ctx context.Context, h *host, profile string) (cost, error) {
 	who, err := h.member(ctx)

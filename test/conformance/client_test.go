@@ -81,7 +81,7 @@ func (a answer) String() string {
 	return http.StatusText(a.status) + " (" + http.Header(a.header).Get("Content-Type") + ") " + a.body
 }
 
-// object gives the body as a JSON object.
+// object returns the body as a JSON object.
 func (a answer) object(t *testing.T) map[string]any {
 	t.Helper()
 	var m map[string]any
@@ -91,7 +91,7 @@ func (a answer) object(t *testing.T) map[string]any {
 	return m
 }
 
-// array gives the body as a JSON array of objects.
+// array returns the body as a JSON array of objects.
 func (a answer) array(t *testing.T) []map[string]any {
 	t.Helper()
 	var l []map[string]any
@@ -202,7 +202,7 @@ func (h *hub) keys(t *testing.T, m map[string]any, want string) {
 	}
 }
 
-// scopes gives the expanded scopes of an answer to GET /user, without those of version 6.
+// scopes returns the expanded scopes of an answer to GET /user, without those of version 6.
 func scopes(t *testing.T, a answer) []string {
 	t.Helper()
 	var got []string

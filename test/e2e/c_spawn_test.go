@@ -33,7 +33,7 @@ func TestUnit(t *testing.T) {
 	}
 	environment := h.property(t, unit, "Environment")
 	if !strings.Contains(environment, "XDG_RUNTIME_DIR=/run/user/5001") {
-		t.Errorf("no runtime folder in %s", environment)
+		t.Errorf("no runtime directory in %s", environment)
 	}
 	main := h.property(t, unit, "MainPID")
 	if comm := strings.TrimSpace(h.run(t, "cat", "/proc/"+main+"/comm")); comm != "conmon" {

@@ -68,13 +68,13 @@ func seconds(name string, times []time.Duration) rounds {
 	return r
 }
 
-// between gives the time between two of systemd's monotonic stamps of a unit.
+// between returns the time between two of systemd's monotonic stamps of a unit.
 func between(t *testing.T, h host, unit, from, to string) time.Duration {
 	t.Helper()
 	return stamp(t, h, unit, to) - stamp(t, h, unit, from)
 }
 
-// stamp gives one of systemd's monotonic stamps of a unit.
+// stamp returns one of systemd's monotonic stamps of a unit.
 func stamp(t *testing.T, h host, unit, name string) time.Duration {
 	t.Helper()
 	n, err := strconv.ParseInt(h.property(t, unit, name), 10, 64)
@@ -94,7 +94,7 @@ func monotonic(t *testing.T) time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// hubPss gives the hub's proportional set size in KB, when it has settled.
+// hubPss returns the hub's proportional set size in KB, when it has settled.
 func hubPss(t *testing.T, h host) int {
 	t.Helper()
 	pid := h.property(t, "gifford-hub.service", "MainPID")

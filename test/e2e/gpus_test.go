@@ -41,7 +41,7 @@ func (h host) fixture(t *testing.T, input string, verb string) {
 	}
 }
 
-// withGPUs gives the host its devices until the test ends, and looks whether all is as
+// withGPUs returns the host its devices until the test ends, and looks whether all is as
 // before then.
 func withGPUs(t *testing.T, h host) {
 	t.Helper()
@@ -82,7 +82,7 @@ func (h host) gpus(t *testing.T) gpus {
 	return g
 }
 
-// holders gives the users who hold each device, by its name.
+// holders returns the users who hold each device, by its name.
 func (g gpus) holders() map[string]string {
 	all := map[string]string{}
 	for _, d := range g.Devices {
@@ -96,7 +96,7 @@ func (g gpus) holders() map[string]string {
 	return all
 }
 
-// lease gives the devices that the unit of a user's server holds, as it tells itself.
+// lease returns the devices that the unit of a user's server holds, as it tells itself.
 func lease(t *testing.T, h host, user string) string {
 	t.Helper()
 	for field := range strings.FieldsSeq(h.property(t, "jupyter-"+user+".service", "Environment")) {
@@ -112,7 +112,7 @@ func lease(t *testing.T, h host, user string) string {
 func devicesInside(t *testing.T, h host, user string) []string {
 	t.Helper()
 	out := h.must(t, "", user, "--", "sh", "-ec",
-		// A folder's entry of what is mounted says "file", so find's own -type c sees nothing.
+		// A directory's entry of what is mounted says "file", so find's own -type c sees nothing.
 		`cd /dev; find . ! -path './pts/*' | sed 's|^./||' | sort | while read -r n; do
 			[ -c "$n" ] || continue
 			open=; (exec 3<>"$n") 2>/dev/null || open=' closed'
@@ -120,7 +120,7 @@ func devicesInside(t *testing.T, h host, user string) []string {
 	return strings.Split(strings.TrimSpace(out), "\n")
 }
 
-// extra gives the nodes of a that b lacks.
+// extra returns the nodes of a that b lacks.
 func extra(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(n string) bool { return slices.Contains(b, n) })
 }
@@ -171,7 +171,7 @@ func (v *visitor) becomesReady(user string) time.Duration {
 	})
 }
 
-// pending tells what the API calls a user's server while it waits.
+// pending reports what the API calls a user's server while it waits.
 func (v *visitor) pending(user string) string {
 	v.t.Helper()
 	var model struct {

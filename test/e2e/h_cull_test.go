@@ -23,7 +23,7 @@ func culling(t *testing.T, h host) (off func()) {
 	}
 }
 
-// announcedEnd gives the end in the model of the user's server, zero for none.
+// announcedEnd returns the end in the model of the user's server, zero for none.
 func (v *visitor) announcedEnd(user string) (at time.Time, reason string) {
 	v.t.Helper()
 	p := v.api("GET", "/users/"+user, "")
@@ -42,13 +42,13 @@ func (v *visitor) announcedEnd(user string) (at time.Time, reason string) {
 	return end.At, end.Reason
 }
 
-// active gives the state of the user's unit.
+// active returns the state of the user's unit.
 func (v *visitor) active(user string) string {
 	v.t.Helper()
 	return v.host.property(v.t, "jupyter-"+user+".service", "ActiveState")
 }
 
-// state gives the kernel's state as its server tells it.
+// state returns the kernel's state as its server tells it.
 func (k *kernel) state() string {
 	k.v.t.Helper()
 	p := k.v.jupyter(k.user, "GET", "/api/kernels/"+k.id, "")

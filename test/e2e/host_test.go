@@ -81,14 +81,14 @@ func (h host) put(t *testing.T, path, mode, content string) {
 	}
 }
 
-// journal gives a unit's messages since a time, with the given extra arguments.
+// journal returns a unit's messages since a time, with the given extra arguments.
 func (h host) journal(t *testing.T, unit string, since time.Time, extra ...string) string {
 	t.Helper()
 	return h.run(t, append([]string{"journalctl", "--no-pager", "-q", "-o", "cat", "-u", unit,
 		fmt.Sprintf("--since=@%d", since.Unix())}, extra...)...)
 }
 
-// property gives a unit's property.
+// property returns a unit's property.
 func (h host) property(t *testing.T, unit, name string) string {
 	t.Helper()
 	return strings.TrimSpace(h.run(t, "systemctl", "show", "--value", "-p", name, unit))

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// withSettings gives the hub a drop-in for the time of a test.
+// withSettings returns the hub a drop-in for the time of a test.
 func withSettings(t *testing.T, h host, name, text string) {
 	t.Helper()
 	path := "/etc/gifford-hub/hub.d/" + name

@@ -45,7 +45,7 @@ func TestSharing(t *testing.T) {
 		t.Fatalf("bob is not asked before he opens it: %s", p)
 	}
 	if p = bob.press(p, "/hub/api/oauth2/authorize"); p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
-		t.Errorf("after his yes: %s", p)
+		t.Errorf("after their yes: %s", p)
 	}
 	for method, path := range map[string]string{"POST": "/users/alice/server", "DELETE": "/users/alice/server", "GET": "/users/alice/tokens"} {
 		if p := bob.api(method, path, ""); p.status != http.StatusNotFound {

@@ -88,7 +88,7 @@ func (k *kernel) dial() (*websocket.Conn, int, error) {
 	return conn, http.StatusSwitchingProtocols, nil
 }
 
-// connect opens the kernel's WebSocket anew.
+// connect opens the kernel's WebSocket again.
 func (k *kernel) connect() {
 	k.v.t.Helper()
 	conn, _, err := k.dial()

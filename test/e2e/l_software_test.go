@@ -48,7 +48,7 @@ func debianPackage(t *testing.T, h host) string {
 		rm -r $dir`)
 }
 
-// token gives the JUPYTERHUB_API_TOKEN of a running server and looks whether the hub's API
+// token returns the JUPYTERHUB_API_TOKEN of a running server and looks whether the hub's API
 // takes it from inside.
 func (v *visitor) token(user string) string {
 	v.t.Helper()
@@ -73,7 +73,7 @@ func inspected(t *testing.T, h host) string {
 		"sh", "-c", "podman ps --all --format '{{.Names}}' && podman inspect $(podman ps --all --quiet)")
 }
 
-// hasCow tells whether the package is in alice's server.
+// hasCow reports whether the package is in alice's server.
 func hasCow(t *testing.T, h host) bool {
 	out, status := h.shell(t, "", "alice", "--", "gifford-cow")
 	return status == 0 && out == "moo\n"
@@ -154,12 +154,12 @@ func TestPersistentServer(t *testing.T) {
 // noKeptSecret looks for tokens where they would stay with the container.
 func noKeptSecret(t *testing.T, h host, since time.Time, tokens ...string) {
 	places := map[string]string{
-		"podman inspect": inspected(t, h),
-		"systemctl show": h.run(t, "systemctl", "show", "jupyter-alice.service"),
-		"command lines":  h.run(t, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
-		"unit's log":     h.journal(t, "jupyter-alice", since),
-		"alice's store":  h.run(t, "sh", "-c", "grep -rls "+strings.Join(tokens, " -e ")+" /var/lib/gifford-launcher/users/alice --include='*.json' --include='*.db' || true"),
-		"socket folder":  h.run(t, "find", "/run/gifford-launcher/servers/alice", "-type", "f"),
+		"podman inspect":   inspected(t, h),
+		"systemctl show":   h.run(t, "systemctl", "show", "jupyter-alice.service"),
+		"command lines":    h.run(t, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
+		"unit's log":       h.journal(t, "jupyter-alice", since),
+		"alice's store":    h.run(t, "sh", "-c", "grep -rls "+strings.Join(tokens, " -e ")+" /var/lib/gifford-launcher/users/alice --include='*.json' --include='*.db' || true"),
+		"socket directory": h.run(t, "find", "/run/gifford-launcher/servers/alice", "-type", "f"),
 	}
 	if !strings.Contains(places["podman inspect"], "jupyter-alice.kept") {
 		t.Errorf("podman does not know the container: %s", places["podman inspect"])
@@ -171,7 +171,7 @@ func noKeptSecret(t *testing.T, h host, since time.Time, tokens ...string) {
 			}
 		}
 	}
-	if text := places["alice's store"] + places["socket folder"]; strings.TrimSpace(text) != "" {
+	if text := places["alice's store"] + places["socket directory"]; strings.TrimSpace(text) != "" {
 		t.Errorf("files with a secret: %s", text)
 	}
 }
@@ -211,7 +211,7 @@ os.makedirs(where, exist_ok=True)
 zipfile.ZipFile(wheel).extractall(where)
 print(site.getuserbase(), site.ENABLE_USER_SITE, where.startswith("/cluster/alice/"))`)
 	if got != "/cluster/alice/.local True True\n" {
-		t.Fatalf("Python's folder for the user: %q", got)
+		t.Fatalf("Python's directory for the user: %q", got)
 	}
 	v.stop("alice")
 	v.start("alice", "jupyterlab")

@@ -38,7 +38,7 @@ func (v *visitor) startFails(user, profile string) string {
 }
 
 // inContainer runs a shell script as root of the container of a user's server: the user
-// with his sub-ids, without capabilities on the host.
+// with their sub-ids, without capabilities on the host.
 func inContainer(t *testing.T, h host, user, script string) string {
 	t.Helper()
 	return h.run(t, "sh", "-ec", `p=$(pgrep -n -u "$1" -f "python3.*jupyterhub-singleuser"); nsenter -t "$p" -U -m -p -S 0 -G 0 sh -ec "$2" 2>&1`, "sh", user, script)
@@ -81,16 +81,16 @@ create = true
 		k          *kernel
 		code, want string
 	}{
-		"the group's":                    {ka, `print(open("/srv/lab/file").read())`, "for the lab"},
-		"is read-only":                   {ka, `open("/srv/lab/file","a").write("x")`, "Read-only file system"},
-		"is read-only for a shell":       {ka, `import subprocess; print(subprocess.run("echo x >>/srv/lab/file", shell=True, capture_output=True, text=True).stderr)`, "ead-only"},
-		"others lack it":                 {kb, `import os; print(os.path.exists("/srv/lab"))`, "False"},
-		"everyone's":                     {kb, `print(open("/srv/all/file").read())`, "for all"},
-		"one's own is writable":          {kb, `open("/scratch/bob/x","w").write("mine"); print("written")`, "written"},
-		"one's own that root has made":   {kb, `open("/made/x","w").write("mine"); import os; print(oct(os.stat("/made").st_mode), os.path.exists("/cluster/made/bob/x"))`, "0o40700 True"},
-		"another's own is not there":     {kb, `import os; print(os.listdir("/scratch"))`, "['bob']"},
-		"no file system of the hub's":    {ka, `import os; print(os.path.exists("/var/lib/gifford-launcher"))`, "False"},
-		"the socket's folder is its own": {ka, `import os; print(os.listdir("/run/jupyter"))`, "nb.sock"},
+		"the group's":                       {ka, `print(open("/srv/lab/file").read())`, "for the lab"},
+		"is read-only":                      {ka, `open("/srv/lab/file","a").write("x")`, "Read-only file system"},
+		"is read-only for a shell":          {ka, `import subprocess; print(subprocess.run("echo x >>/srv/lab/file", shell=True, capture_output=True, text=True).stderr)`, "ead-only"},
+		"others lack it":                    {kb, `import os; print(os.path.exists("/srv/lab"))`, "False"},
+		"everyone's":                        {kb, `print(open("/srv/all/file").read())`, "for all"},
+		"one's own is writable":             {kb, `open("/scratch/bob/x","w").write("mine"); print("written")`, "written"},
+		"one's own that root has made":      {kb, `open("/made/x","w").write("mine"); import os; print(oct(os.stat("/made").st_mode), os.path.exists("/cluster/made/bob/x"))`, "0o40700 True"},
+		"another's own is not there":        {kb, `import os; print(os.listdir("/scratch"))`, "['bob']"},
+		"no file system of the hub's":       {ka, `import os; print(os.path.exists("/var/lib/gifford-launcher"))`, "False"},
+		"the socket's directory is its own": {ka, `import os; print(os.listdir("/run/jupyter"))`, "nb.sock"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tt.k.exec(tt.code); !strings.Contains(got, tt.want) {
@@ -116,7 +116,7 @@ create = true
 	}
 }
 
-// TestMountTricks lets a member put links and folders in the way of a mount; each is
+// TestMountTricks lets a member put links and directories in the way of a mount; each is
 // refused, with the reason on the page.
 func TestMountTricks(t *testing.T) {
 	h := theHost(t)
@@ -127,16 +127,16 @@ func TestMountTricks(t *testing.T) {
 	h.sh(t, "alice", `rmdir /srv/tricks/alices/data; ln -s /root /srv/tricks/alices/data; ln -s /etc /srv/tricks/open/data; ln -sfn /etc /cluster/alice/data; ln -s /etc /srv/tricks/open/alice`)
 	defer h.sh(t, "alice", "rm -f /cluster/alice/data")
 	tests := map[string]struct{ source, want string }{
-		"link in a member's folder":   {"/srv/tricks/alices/data", "others than root may write to that folder"},
-		"link in a folder for all":    {"/srv/tricks/open/data", "below /srv/tricks/open"},
-		"link in the home":            {"/cluster/alice/data", "below /cluster/alice"},
-		"below the link":              {"/cluster/alice/data/ssh", "below /cluster/alice"},
-		"a link of root's":            {"/srv/tricks/link", "the symbolic link /srv/tricks/link"},
-		"through a link of root's":    {"/srv/tricks/link/x", "the symbolic link /srv/tricks/link"},
-		"missing":                     {"/srv/tricks/none", "there is no /srv/tricks/none"},
-		"a link as one's own":         {"/srv/tricks/open/{user}", "below /srv/tricks/open"},
-		"one's own that is another's": {"/srv/{user}", "is missing"},
-		"below a file":                {"/etc/passwd/x", "which is not a folder"},
+		"link in a member's directory": {"/srv/tricks/alices/data", "others than root may write to that directory"},
+		"link in a directory for all":  {"/srv/tricks/open/data", "below /srv/tricks/open"},
+		"link in the home":             {"/cluster/alice/data", "below /cluster/alice"},
+		"below the link":               {"/cluster/alice/data/ssh", "below /cluster/alice"},
+		"a link of root's":             {"/srv/tricks/link", "the symbolic link /srv/tricks/link"},
+		"through a link of root's":     {"/srv/tricks/link/x", "the symbolic link /srv/tricks/link"},
+		"missing":                      {"/srv/tricks/none", "there is no /srv/tricks/none"},
+		"a link as one's own":          {"/srv/tricks/open/{user}", "below /srv/tricks/open"},
+		"one's own that is another's":  {"/srv/{user}", "is missing"},
+		"below a file":                 {"/etc/passwd/x", "which is not a directory"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +182,7 @@ type diskUse struct {
 	}
 }
 
-// measured gives what a user's home and containers take now.
+// measured returns what a user's home and containers take now.
 func measured(t *testing.T, h host, user string) (home, storage int64) {
 	t.Helper()
 	var d diskUse

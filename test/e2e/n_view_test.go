@@ -118,7 +118,7 @@ for p in ["/etc/shadow", "/usr/bin/sudo", "/home/jovyan"]: print(os.stat(p).st_u
 		alice.stop("alice")
 		noViews(t, h, "alice")
 	})
-	t.Run("full runtime folder", func(t *testing.T) {
+	t.Run("full runtime directory", func(t *testing.T) {
 		h.run(t, "sh", "-ec", "mount -o remount,size=8M /run/user/5001; runuser -u alice -- sh -c 'cat /dev/zero >/run/user/5001/full' || true")
 		alice.api("POST", "/users/alice/server", "")
 		eventually(t, "the start has failed", time.Minute, func() bool {
@@ -126,7 +126,7 @@ for p in ["/etc/shadow", "/usr/bin/sudo", "/home/jovyan"]: print(os.stat(p).st_u
 			return failed != ""
 		})
 		if home := alice.get("/hub/home").body; !strings.Contains(home, "no space left on device") {
-			t.Errorf("the page does not say that the folder is full:\n%s", home)
+			t.Errorf("the page does not say that the directory is full:\n%s", home)
 		}
 		h.run(t, "sh", "-ec", "rm /run/user/5001/full; mount -o remount,size=100M /run/user/5001")
 		noViews(t, h, "alice")
@@ -144,7 +144,7 @@ func TestSlowWays(t *testing.T) {
 	v := member(t, h, "bob")
 	v.stop("bob")
 	layers := imageStore + "/overlay-layers/layers.json"
-	tests := []struct{ name, spoil, mend, say, check string }{
+	tests := []struct{ name, spoil, fix, say, check string }{
 		{"the policy says so", "sed -i 's/^share = true/share = false/' " + policyFile, "sed -i 's/^share = false/share = true/' " + policyFile, "share is false", "share is false"},
 		{"no idmapped mounts", "mkdir -p /tmp/o; mount -t tmpfs -o mode=0700 none /tmp/o; mkdir /tmp/o/u /tmp/o/w; mount -t overlay -o lowerdir=" + imageStore + "/overlay,upperdir=/tmp/o/u,workdir=/tmp/o/w none " + imageStore + "/overlay; chmod 0700 " + imageStore + "/overlay",
 			"umount " + imageStore + "/overlay; umount /tmp/o", "idmapped mounts are not possible here", "cannot share images"},
@@ -155,8 +155,8 @@ func TestSlowWays(t *testing.T) {
 			since := time.Now()
 			h.run(t, "sh", "-ec", tt.spoil)
 			defer func() {
-				if out, err := h.try(noEnd(t), "sh", "-ec", tt.mend); err != nil {
-					t.Errorf("mend: %v: %s", err, out)
+				if out, err := h.try(noEnd(t), "sh", "-ec", tt.fix); err != nil {
+					t.Errorf("fix: %v: %s", err, out)
 				}
 			}()
 			v.start("bob", "notebook6")

@@ -67,7 +67,7 @@ func TestGPUs(t *testing.T) {
 // crew are the members by their names.
 type crew map[string]*visitor
 
-// of gives them for a part of a test.
+// of returns them for a part of a test.
 func (c crew) of(t *testing.T) crew {
 	part := crew{}
 	for user, v := range c {

@@ -69,7 +69,7 @@ func (h host) images(t *testing.T) []imagekeeper.Image {
 	return list
 }
 
-// image gives the image of a name; false when there is none.
+// image returns the image of a name; false when there is none.
 func (h host) image(t *testing.T, name string) (imagekeeper.Image, bool) {
 	t.Helper()
 	list := h.images(t)
@@ -80,7 +80,7 @@ func (h host) image(t *testing.T, name string) (imagekeeper.Image, bool) {
 	return list[at], true
 }
 
-// id gives the ID of a name that must be there.
+// id returns the ID of a name that must be there.
 func (h host) id(t *testing.T, name string) string {
 	t.Helper()
 	i, ok := h.image(t, name)
@@ -90,7 +90,7 @@ func (h host) id(t *testing.T, name string) string {
 	return i.ID
 }
 
-// ids gives the IDs of all images, sorted.
+// ids returns the IDs of all images, sorted.
 func (h host) ids(t *testing.T) []string {
 	t.Helper()
 	var ids []string

@@ -53,7 +53,7 @@ func newVisitor(t *testing.T, h host) *visitor {
 	return &visitor{t: t, host: h, http: &http.Client{Jar: jar, Transport: tr, Timeout: 2 * time.Minute}}
 }
 
-// url gives a URL on the hub.
+// url returns a URL on the hub.
 func (v *visitor) url(path string) string { return "https://" + v.host.ip + path }
 
 // page is an answer, read whole.
@@ -221,7 +221,7 @@ func (v *visitor) start(user, profile string) {
 	})
 }
 
-// server tells whether the user's server is ready, or how its start failed.
+// server reports whether the user's server is ready, or how its start failed.
 func (v *visitor) server(user string) (ready bool, failed string) {
 	v.t.Helper()
 	p := v.api("GET", "/users/"+user, "")
@@ -241,7 +241,7 @@ func (v *visitor) server(user string) (ready bool, failed string) {
 	return s.Ready, ""
 }
 
-// lastProgress gives the end of a failed start's stream.
+// lastProgress returns the end of a failed start's stream.
 func (v *visitor) lastProgress(user string) string {
 	v.t.Helper()
 	p := v.api("GET", "/users/"+user+"/server/progress", "")

@@ -16,7 +16,7 @@ const podman = "github.com/containers/podman/v4/pkg/bindings"
 
 const module = "github.com/gifford-lab/gifford-hub/"
 
-// deps gives all packages that a command links.
+// deps returns all packages that a command links.
 func deps(t *testing.T, command string) map[string]bool {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/"+command)

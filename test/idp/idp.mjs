@@ -5,7 +5,7 @@
 //   IDP_REDIRECT_URIS   where a login may return to, separated by spaces
 //   IDP_LOGOUT_URIS     where a logout may return to, separated by spaces
 //   IDP_CLIENT_SECRET   the secret of the client "gifford-hub"
-//   IDP_ACCOUNTS        the accounts' file, read anew each time, so that memberships can change while a session lasts
+//   IDP_ACCOUNTS        the accounts' file, read again each time, so that memberships can change while a session lasts
 //   IDP_ACCESS_SECONDS  how long an access or ID token lives (default 3600)
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';

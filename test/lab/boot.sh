@@ -1,7 +1,7 @@
 #!/bin/bash
 # The lab's first process: it starts in fresh namespaces, builds the host's mounts and becomes its systemd.
 # Everything it mounts is in its own mount namespace, so it is gone when the lab is.
-# Arguments: the lab's state folder, its base file system, its name.
+# Arguments: the lab's state directory, its base file system, its name.
 set -euo pipefail
 state=$1 base=$2 name=$3 root=$1/root
 
@@ -12,7 +12,7 @@ mv "$state/pid.new" "$state/pid"
 read -r _ <"$state/go" # the outer side has plugged in the network
 
 mount -t overlay -o "lowerdir=$base,upperdir=$state/disk/upper,workdir=$state/disk/work" overlay "$root"
-# Rootless Podman cannot put its overlays on an overlay: what it may write to are real folders.
+# Rootless Podman cannot put its overlays on an overlay: what it may write to are real directories.
 for dir in var cluster home tmp; do
   mount --bind "$state/disk/$dir" "$root/$dir"
 done

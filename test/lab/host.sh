@@ -7,7 +7,7 @@ root=$1
 
 in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"; }
 
-# person NAME UID GROUPS makes an account without subordinate ids and without a home folder.
+# person NAME UID GROUPS makes an account without subordinate ids and without a home directory.
 person() {
   in_root useradd --no-create-home --home-dir "/cluster/$1" --shell /bin/bash --uid "$2" --user-group \
     -K SUB_UID_COUNT=0 -K SUB_GID_COUNT=0 --groups "$3" "$1"
@@ -23,7 +23,7 @@ people() {
   person bob 5002 cgs
   person carol 5003 ""          # in no group that may log in
   person dora 5004 cgs,hubadmin # has subordinate ids already: they must be kept
-  person frank 5005 cgs         # his home is a link to somebody else's: it must be refused
+  person frank 5005 cgs         # their home is a link to somebody else's: it must be refused
   person gail 5007 cgs          # has no home at all
   : >"$root/etc/subuid"
   : >"$root/etc/subgid"

@@ -22,7 +22,7 @@ type observation struct {
 	counters *Counters
 }
 
-// next gives the reading that follows last and what was used in between, by month. Time
+// next returns the reading that follows last and what was used in between, by month. Time
 // without an earlier reading of the same run counts from the start of the unit, whose
 // devices are lent for its whole life. It gives nil where no time has passed or where it
 // is not known how many devices that were.
@@ -45,7 +45,7 @@ func next(last store.Reading, known bool, o observation) (*store.Reading, []stor
 		}
 		cpu = r.CPU - last.CPU
 		if cpu < 0 {
-			cpu = r.CPU // it counts anew
+			cpu = r.CPU // it counts again
 		}
 	}
 	seconds := o.at.Sub(last.At).Seconds()
@@ -59,7 +59,7 @@ const MonthForm = "2006-01"
 // month is the calendar month of a moment, UTC.
 func month(t time.Time) string { return t.UTC().Format(MonthForm) }
 
-// split gives each month between two moments its share of what was used in that time.
+// split returns each month between two moments its share of what was used in that time.
 func split(whole store.Spent, from, to time.Time) []store.Spent {
 	var all []store.Spent
 	total := to.Sub(from).Seconds()

@@ -57,7 +57,7 @@ func TestNext(t *testing.T) {
 		"holders unknown": {&last, observation{at: after(11 * time.Minute), gpus: -1},
 			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 60, 0, 1000*60, 60)}},
 		"holders never known": {nil, observation{at: after(11 * time.Minute), gpus: -1, counters: &Counters{time.Second, 1}}, nil, nil},
-		"counts anew": {&last, observation{at: after(11 * time.Minute), gpus: 1, counters: &Counters{20 * time.Second, 1000}},
+		"counts again": {&last, observation{at: after(11 * time.Minute), gpus: 1, counters: &Counters{20 * time.Second, 1000}},
 			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 20, Memory: 1000}, []store.Spent{spent(oct, 60, 20, 1000*60, 60)}},
 		"another run": {&store.Reading{Key: alice, Started: after(-time.Hour), At: after(-time.Minute), GPUs: 4, CPU: 900, Memory: 9}, observation{at: after(time.Minute), gpus: 1, counters: &Counters{20 * time.Second, 1000}},
 			&store.Reading{At: after(time.Minute), GPUs: 1, CPU: 20, Memory: 1000}, []store.Spent{spent(oct, 60, 20, 500*60, 60)}},

@@ -172,7 +172,7 @@ func (a *Accountant) turn(ctx context.Context) {
 	a.trouble(ctx, err)
 }
 
-// ask gives what runs, and who holds which device: nil where nobody knows or none is held.
+// ask returns what runs, and who holds which device: nil where nobody knows or none is held.
 // Servers are then accounted for with the devices that they held before.
 func (a *Accountant) ask(ctx context.Context) ([]launcherbus.Server, *launcherbus.GPUs, error) {
 	list, err := a.cfg.Launcher.List(ctx)
@@ -203,7 +203,7 @@ func (a *Accountant) save(ctx context.Context, o observation) error {
 	return a.cfg.Records.Account(ctx, o.key, func(last store.Reading, ok bool) (*store.Reading, []store.Spent) { return next(last, ok, o) })
 }
 
-// leased gives how many devices a server holds so that others cannot have them: a device
+// leased returns how many devices a server holds so that others cannot have them: a device
 // for several servers counts by its places, one that is open to all does not count.
 func leased(g launcherbus.GPUs, key ident.Key) float64 {
 	n := 0.0

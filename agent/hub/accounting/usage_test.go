@@ -163,7 +163,7 @@ func TestAccounts(t *testing.T) {
 				l.hub(t)
 				l.turns(t, 30*time.Second)
 			}, want: hours{Oct: Hours{GPU: 0.5, CPU: 1, Memory: 0.5, Server: 0.5}}},
-		"started anew at once": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"started again at once": {sharing: launcherbus.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, alice ident.Key) {
 				l.turns(t, 20*time.Minute)
 				l.change(t, alice, servers.Ready, servers.Stopping)

@@ -68,7 +68,7 @@ func (a *API) activity(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	return a.written(w, http.StatusOK)
 }
 
-// known tells whether the user has such a server, running or remembered.
+// known reports whether the user has such a server, running or remembered.
 func (a *API) known(r *http.Request, key ident.Key) bool {
 	if key.Server.IsDefault() || a.cfg.Servers.Get(key).State.Active() {
 		return true
@@ -93,7 +93,7 @@ func timestamp(text string) (time.Time, error) {
 }
 
 // touchServer keeps a server's activity. A hub that lost its database makes the server's
-// record anew.
+// record again.
 func (a *API) touchServer(r *http.Request, key ident.Key, t time.Time) error {
 	err := a.cfg.Records.TouchServer(r.Context(), key, t)
 	if !errors.Is(err, store.ErrNotFound) {

@@ -74,28 +74,28 @@ type Config struct {
 	Services  registry
 	Records   *store.Store
 	Authority *authority.Authority
-	// Session gives the person whose browser asks, or ErrNoSession.
+	// Session returns the person whose browser asks, or ErrNoSession.
 	Session func(r *http.Request) (Session, error)
 	// CheckSession looks at a session again by its id, as at every request of its browser.
 	// Its error means that the session has ended.
 	CheckSession func(ctx context.Context, sessionID string) (Session, error)
 	// EndSessions signs a user out everywhere, as when the user is deleted.
 	EndSessions func(ctx context.Context, u ident.User) error
-	// Client tells whose OAuth client that is; ok is false for none.
+	// Client reports whose OAuth client that is; ok is false for none.
 	Client func(id string) (Client, bool)
 	// NamedServers is how many named servers a user may have: 0 none, below 0 any number.
 	NamedServers int
 	// Tokens makes tokens for people.
 	Tokens *tokens.Issuer
-	// Routes gives the proxy's table, path to target, for GET /proxy.
+	// Routes returns the proxy's table, path to target, for GET /proxy.
 	Routes func() map[string]Route
 	// Resync reads back what runs, for POST /proxy.
 	Resync func(ctx context.Context) error
 	// Shutdown ends the hub's process; nil refuses POST /shutdown.
 	Shutdown func()
-	// Cull gives the announced end of a server that nobody uses. Optional.
+	// Cull returns the announced end of a server that nobody uses. Optional.
 	Cull func(key ident.Key) (cull.Notice, bool)
-	// Devices gives the devices that a server holds, by their qualified CDI names. Optional.
+	// Devices returns the devices that a server holds, by their qualified CDI names. Optional.
 	Devices func(ctx context.Context, key ident.Key) []string
 	// Authorize and Token are the OAuth provider's end points.
 	Authorize, Token httpx.Handler
@@ -241,7 +241,7 @@ func routes() []route {
 	}
 }
 
-// Handler gives the API with its errors, headers and protection against requests
+// Handler returns the API with its errors, headers and protection against requests
 // forged by other sites.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()

@@ -116,7 +116,7 @@ func (f *fleet) TokenOwner(token string) (ident.Key, bool) {
 
 func (f *fleet) Touch(ident.Key, time.Time) {}
 
-// serve gives the API over a real database with the users alice, bob and dora (an
+// serve returns the API over a real database with the users alice, bob and dora (an
 // administrator). The header X-Test-User is the browser's session.
 func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// crowd gives the API over a database of 1,000 users in a group of the lab with ten tokens
+// crowd returns the API over a database of 1,000 users in a group of the lab with ten tokens
 // each, and one of the tokens.
 func crowd(b *testing.B) (http.Handler, string) {
 	b.Helper()

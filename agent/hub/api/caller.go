@@ -45,7 +45,7 @@ func (c Caller) kind() string {
 	return "user"
 }
 
-// groupsFor gives a user's groups if the scope is granted by group at all.
+// groupsFor returns a user's groups if the scope is granted by group at all.
 func (c Caller) groupsFor(scope string, u ident.User) []string {
 	if c.groups == nil || len(c.Scopes.Filters(scope).Groups) == 0 {
 		return nil
@@ -90,7 +90,7 @@ func (a *API) caller(r *http.Request) (Caller, error) {
 	return a.tokenCaller(r.Context(), match[1])
 }
 
-// userCaller gives a user with all that they may do. groups are what the session says,
+// userCaller returns a user with all that they may do. groups are what the session says,
 // when it is a session.
 func (a *API) userCaller(ctx context.Context, u ident.User, admin bool, groups []string) (Caller, error) {
 	stored, err := a.cfg.Authority.Groups(ctx, u)
@@ -107,7 +107,7 @@ func (a *API) userCaller(ctx context.Context, u ident.User, admin bool, groups [
 	return c, err
 }
 
-// Caller gives who sent r, for surfaces beside the API that ask for a scope, or the
+// Caller returns who sent r, for surfaces beside the API that ask for a scope, or the
 // error to answer with.
 func (a *API) Caller(r *http.Request) (Caller, error) { return a.caller(r) }
 
@@ -193,7 +193,7 @@ func (a *API) tokenOwner(t store.Token) scopes.Owner {
 	return o
 }
 
-// owner gives who a token acts for, as they stand now: a token of a browser's session
+// owner returns who a token acts for, as they stand now: a token of a browser's session
 // ends with it, and with its person's right to be here.
 func (a *API) owner(ctx context.Context, t store.Token) (Caller, error) {
 	if t.SessionID != "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// lent is a Config.Devices by which bob's server "gpu" and his stopped one hold a device.
+// lent is a Config.Devices by which bob's server "gpu" and their stopped one hold a device.
 func lent(_ context.Context, k ident.Key) []string {
 	if k.String() == "bob:gpu" || k.String() == "bob:stopped" {
 		return []string{"nvidia.com/gpu=0"}

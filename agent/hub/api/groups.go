@@ -38,7 +38,7 @@ func (a *API) listGroups(c Caller, w http.ResponseWriter, r *http.Request) error
 	return a.pages(w, r, p, cut(p, models), len(models))
 }
 
-// findGroup gives the group of the path.
+// findGroup returns the group of the path.
 func (a *API) findGroup(r *http.Request) (store.Group, error) {
 	g, err := a.cfg.Records.GroupByName(r.Context(), r.PathValue("group"))
 	if errors.Is(err, store.ErrNotFound) {
@@ -67,7 +67,7 @@ func (a *API) group(c Caller, w http.ResponseWriter, r *http.Request) error {
 	return a.writeGroup(c, w, r, http.StatusOK, g.Name)
 }
 
-// members gives the users of a request, who must be known to the hub.
+// members returns the users of a request, who must be known to the hub.
 func (a *API) members(r *http.Request, raw []string) ([]ident.User, error) {
 	users := []ident.User{}
 	for _, name := range raw {

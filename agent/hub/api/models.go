@@ -19,7 +19,7 @@ import (
 // timeFormat is JupyterHub's: ISO 8601 in UTC with microseconds and a Z.
 const timeFormat = "2006-01-02T15:04:05.000000Z"
 
-// stamp gives JupyterHub's form of a time, nil for none.
+// stamp returns JupyterHub's form of a time, nil for none.
 func stamp(t time.Time) *string {
 	if t.IsZero() {
 		return nil
@@ -77,7 +77,7 @@ var userViews = []view{
 	{"admin:auth_state", []string{"kind", "name", "auth_state"}},
 }
 
-// user gives JupyterHub's model of a user as far as the caller may see it; nil when that
+// user returns JupyterHub's model of a user as far as the caller may see it; nil when that
 // is nothing. user_info is of version 6, in which JupyterLab shows it for people.
 func (a *API) userModel(ctx context.Context, c Caller, u store.User, withStopped bool) (model, error) {
 	groups, err := a.cfg.Authority.Groups(ctx, u.Name)
@@ -123,7 +123,7 @@ func list[T any](l []T) []T {
 	return l
 }
 
-// serversOf gives the models of the user's servers that the caller may read: the active
+// serversOf returns the models of the user's servers that the caller may read: the active
 // ones, and all that are remembered when withStopped.
 func (a *API) serversOf(ctx context.Context, c Caller, u ident.User, withStopped bool) (map[string]model, error) {
 	models := map[string]model{}
@@ -167,7 +167,7 @@ func pending(state servers.State) *string {
 	return nil
 }
 
-// serverModel gives JupyterHub's model of a server.
+// serverModel returns JupyterHub's model of a server.
 func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (model, error) {
 	rec, err := a.cfg.Records.ServerByKey(ctx, s.Key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -216,7 +216,7 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 	return m, nil
 }
 
-// announcedEnd tells when a server will be stopped, or started again without its GPU.
+// announcedEnd reports when a server will be stopped, or started again without its GPU.
 func announcedEnd(n cull.Notice) map[string]any {
 	end := map[string]any{"at": stamp(n.At), "reason": n.Reason}
 	if n.Reason == cull.ReasonGPU {
@@ -228,7 +228,7 @@ func announcedEnd(n cull.Notice) map[string]any {
 	return end
 }
 
-// devices gives the devices that a server holds.
+// devices returns the devices that a server holds.
 func (a *API) devices(ctx context.Context, s servers.Server) []string {
 	if a.cfg.Devices == nil || !s.State.Active() {
 		return nil
@@ -236,7 +236,7 @@ func (a *API) devices(ctx context.Context, s servers.Server) []string {
 	return a.cfg.Devices(ctx, s.Key)
 }
 
-// options gives what the server was, or will be, started with.
+// options returns what the server was, or will be, started with.
 func options(rec store.Server, s servers.Server) map[string]any {
 	o := map[string]any{}
 	for key, value := range rec.UserOptions {
@@ -248,7 +248,7 @@ func options(rec store.Server, s servers.Server) map[string]any {
 	return o
 }
 
-// path gives the server's URL path.
+// path returns the server's URL path.
 func (a *API) path(k ident.Key) string { return a.cfg.BaseURL + k.Path()[1:] }
 
 func (a *API) progressPath(k ident.Key) string {
@@ -259,12 +259,12 @@ func (a *API) progressPath(k ident.Key) string {
 	return p + "/progress"
 }
 
-// full gives the public URL of a path below BaseURL.
+// full returns the public URL of a path below BaseURL.
 func (a *API) full(path string) string {
 	return a.cfg.PublicURL + strings.TrimPrefix(path, a.cfg.BaseURL)
 }
 
-// tokenModel gives JupyterHub's model of a token. Its scopes are what it may do now.
+// tokenModel returns JupyterHub's model of a token. Its scopes are what it may do now.
 func (a *API) tokenModel(ctx context.Context, t store.Token) (model, error) {
 	c, err := a.owner(ctx, t)
 	if err != nil && httpx.Public(err).Status != http.StatusForbidden {
@@ -316,7 +316,7 @@ var serviceViews = []view{
 	{"read:roles:services", []string{"kind", "name", "roles", "admin"}},
 }
 
-// serviceModel gives JupyterHub's model of a service. No service is a process of ours, so
+// serviceModel returns JupyterHub's model of a service. No service is a process of ours, so
 // there is never a command or pid.
 func (a *API) serviceModel(c Caller, s services.Service) model {
 	info := s.Info
@@ -331,7 +331,7 @@ func (a *API) serviceModel(c Caller, s services.Service) model {
 	return kept
 }
 
-// withStopped tells whether a request asks for stopped servers too: any value, even none,
+// withStopped reports whether a request asks for stopped servers too: any value, even none,
 // but 0 and false (apihandlers/base.py: include_stopped_servers).
 func withStopped(r *http.Request) bool {
 	q := r.URL.Query()

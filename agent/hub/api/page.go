@@ -47,7 +47,7 @@ func pageOf(r *http.Request) (window, error) {
 	return p, nil
 }
 
-// cut gives the window of a list that is there as a whole.
+// cut returns the window of a list that is there as a whole.
 func cut[T any](p window, all []T) []T {
 	from := min(p.offset, len(all))
 	return all[from:min(from+p.limit, len(all))]

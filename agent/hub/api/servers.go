@@ -22,12 +22,12 @@ const slowSpawn = 10 * time.Second
 // keepAlive is how often an idle progress stream is written to (apihandlers/users.py).
 const keepAlive = 8 * time.Second
 
-// pathKey gives the server that the path names; the user's default one where it names none.
+// pathKey returns the server that the path names; the user's default one where it names none.
 func pathKey(r *http.Request) (ident.Key, error) {
 	return ident.ParseKey(r.PathValue("user"), r.PathValue("server"))
 }
 
-// findServer gives the server of the path, whose user must be known to the hub.
+// findServer returns the server of the path, whose user must be known to the hub.
 func (a *API) findServer(r *http.Request) (ident.Key, error) {
 	if _, err := a.findUser(r); err != nil {
 		return ident.Key{}, err
@@ -39,7 +39,7 @@ func (a *API) findServer(r *http.Request) (ident.Key, error) {
 	return k, nil
 }
 
-// record gives what is remembered of a server; known is false where nothing is.
+// record returns what is remembered of a server; known is false where nothing is.
 func (a *API) record(ctx context.Context, k ident.Key) (rec store.Server, known bool, err error) {
 	rec, err = a.cfg.Records.ServerByKey(ctx, k)
 	if errors.Is(err, store.ErrNotFound) {
@@ -310,7 +310,7 @@ func (a *API) changeServer(c Caller, w http.ResponseWriter, r *http.Request) err
 	return a.writeServer(c, w, r, http.StatusOK, key)
 }
 
-// rename gives a stopped server another name: its record moves, and there is no unit yet
+// rename returns a stopped server another name: its record moves, and there is no unit yet
 // that could have the old one.
 func (a *API) rename(c Caller, w http.ResponseWriter, r *http.Request, rec store.Server, name string, change serverBody) error {
 	old := rec.Key

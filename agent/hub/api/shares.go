@@ -51,7 +51,7 @@ func (a *API) writeShares(w http.ResponseWriter, r *http.Request, q store.ShareQ
 	return a.pages(w, r, p, models, len(all))
 }
 
-// sharedKey gives the server of the path, which must be known to the hub.
+// sharedKey returns the server of the path, which must be known to the hub.
 func (a *API) sharedKey(r *http.Request) (ident.Key, error) {
 	k, err := ident.ParseKey(r.PathValue("user"), r.PathValue("server"))
 	if err == nil {
@@ -102,7 +102,7 @@ func (b shareBody) check() error {
 	return nil
 }
 
-// shareScopes gives the scopes to share, each filtered by the server; by default, to open
+// shareScopes returns the scopes to share, each filtered by the server; by default, to open
 // it.
 func (a *API) shareScopes(k ident.Key, wanted []string) ([]string, error) {
 	if len(wanted) == 0 {
@@ -135,7 +135,7 @@ func (a *API) mayShare(c Caller, k ident.Key, list []string) error {
 	return nil
 }
 
-// grantee gives whom a share is for, as far as the caller may name them.
+// grantee returns whom a share is for, as far as the caller may name them.
 func (a *API) grantee(c Caller, r *http.Request, k ident.Key, body shareBody) (store.Share, error) {
 	s := store.Share{Key: k}
 	if body.Group != nil {

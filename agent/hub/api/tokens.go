@@ -127,7 +127,7 @@ func (a *API) tokenRequest(w http.ResponseWriter, r *http.Request) (tokenBody, C
 	return body, c, nil
 }
 
-// request gives what the body asks for.
+// request returns what the body asks for.
 func (b tokenBody) request(c Caller, u ident.User) (req tokens.Request, err error) {
 	req = tokens.Request{Owner: u, Note: b.Note}
 	if req.Note == "" {
@@ -152,7 +152,7 @@ func (b tokenBody) request(c Caller, u ident.User) (req tokens.Request, err erro
 	return req, nil
 }
 
-// findToken gives the token of the path, which must be the user's.
+// findToken returns the token of the path, which must be the user's.
 func (a *API) findToken(r *http.Request) (store.Token, error) {
 	u, err := a.findUser(r)
 	if err != nil {

@@ -71,7 +71,7 @@ func (a *API) tokenWhoami(c Caller, w http.ResponseWriter, r *http.Request) erro
 	return a.json(w, http.StatusOK, m)
 }
 
-// findUser gives the user of the path, who must be known to the hub.
+// findUser returns the user of the path, who must be known to the hub.
 func (a *API) findUser(r *http.Request) (store.User, error) {
 	return a.lookUp(r, r.PathValue("user"))
 }
@@ -197,7 +197,7 @@ func (a *API) filterState(q *store.UserQuery, state string) error {
 	return nil
 }
 
-// both gives who is in both lists; a nil list is everybody.
+// both returns who is in both lists; a nil list is everybody.
 func both(some, others []ident.User) []ident.User {
 	if some == nil {
 		return others

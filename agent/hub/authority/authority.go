@@ -56,7 +56,7 @@ func New(c Config) (*Authority, error) {
 			return nil, fmt.Errorf("role %q: %w", r.Name, err)
 		}
 		if known, ok := a.roles[r.Name]; ok && len(r.Scopes) == 0 {
-			r.Role = known.Role // only gives a default role to somebody
+			r.Role = known.Role // only returns a default role to somebody
 		}
 		a.add(r)
 	}
@@ -70,15 +70,15 @@ func (a *Authority) add(r Role) {
 	a.roles[r.Name] = r
 }
 
-// Table gives the scopes that there are.
+// Table returns the scopes that there are.
 func (a *Authority) Table() *scopes.Table { return a.table }
 
-// Groups gives the groups that a user is in.
+// Groups returns the groups that a user is in.
 func (a *Authority) Groups(ctx context.Context, u ident.User) ([]string, error) {
 	return a.records.GroupsOf(ctx, u)
 }
 
-// Membership gives the function that looks groups up, each user once. A database that does
+// Membership returns the function that looks groups up, each user once. A database that does
 // not answer puts nobody into a group.
 func (a *Authority) Membership(ctx context.Context) scopes.Membership {
 	known := map[ident.User][]string{}
@@ -95,7 +95,7 @@ func (a *Authority) Membership(ctx context.Context) scopes.Membership {
 	}
 }
 
-// UserRoles gives the names of a user's own roles, without those of groups (the model's
+// UserRoles returns the names of a user's own roles, without those of groups (the model's
 // "roles" in JupyterHub).
 func (a *Authority) UserRoles(u ident.User, admin bool) []string {
 	return a.named(func(r Role) bool {
@@ -103,12 +103,12 @@ func (a *Authority) UserRoles(u ident.User, admin bool) []string {
 	})
 }
 
-// GroupRoles gives the names of a group's roles.
+// GroupRoles returns the names of a group's roles.
 func (a *Authority) GroupRoles(group string) []string {
 	return a.named(func(r Role) bool { return slices.Contains(r.Groups, group) })
 }
 
-// ServiceRoles gives the names of a service's roles.
+// ServiceRoles returns the names of a service's roles.
 func (a *Authority) ServiceRoles(name string, admin bool) []string {
 	return a.named(func(r Role) bool {
 		return r.Name == scopes.AdminRole && admin || slices.Contains(r.Services, name)
@@ -125,13 +125,13 @@ func (a *Authority) named(has func(Role) bool) []string {
 	return names
 }
 
-// Role gives the scopes of a role by its name.
+// Role returns the scopes of a role by its name.
 func (a *Authority) Role(name string) (Role, bool) {
 	r, ok := a.roles[name]
 	return r, ok
 }
 
-// User gives what a user may do who is in the given groups: the user's roles, those of
+// User returns what a user may do who is in the given groups: the user's roles, those of
 // the groups, and what was shared with either.
 func (a *Authority) User(ctx context.Context, u ident.User, admin bool, groups []string) (scopes.Set, error) {
 	owner := scopes.Owner{User: u}
@@ -150,7 +150,7 @@ func (a *Authority) User(ctx context.Context, u ident.User, admin bool, groups [
 	return set, nil
 }
 
-// Service gives what a service may do: its roles, and the scopes that the settings give
+// Service returns what a service may do: its roles, and the scopes that the settings give
 // it directly.
 func (a *Authority) Service(name string, admin bool, own []string) scopes.Set {
 	owner := scopes.Owner{Service: name}
@@ -159,13 +159,13 @@ func (a *Authority) Service(name string, admin bool, own []string) scopes.Set {
 	return set.Union(extra)
 }
 
-// Server gives what a server's own token may do: the role "server" as far as its owner
+// Server returns what a server's own token may do: the role "server" as far as its owner
 // may do it.
 func (a *Authority) Server(k ident.Key, ownerSet scopes.Set) scopes.Set {
 	return a.Token(a.roles[scopes.ServerRole].Scopes, scopes.Owner{User: k.User, Server: &k}, ownerSet, nil)
 }
 
-// Token gives what a token of a user may do now. Every token may say whose it is, as in
+// Token returns what a token of a user may do now. Every token may say whose it is, as in
 // JupyterHub.
 func (a *Authority) Token(list []string, owner scopes.Owner, ownerSet scopes.Set, m scopes.Membership) scopes.Set {
 	return a.table.Effective(append(scopes.Identify(owner.User), list...), owner, ownerSet, m)

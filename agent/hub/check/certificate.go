@@ -54,7 +54,7 @@ func (r *run) hubReads(ctx context.Context, file string) []finding {
 		return fail("systemd-sysusers", "the user %s does not exist", hubUser)
 	}
 	if _, err := r.Host.Run(ctx, "setpriv", "--reuid="+hubUser, "--regid="+hubUser, "--init-groups", "test", "-r", file); err != nil {
-		return fail(fmt.Sprintf("setfacl -m u:%s:r %s   (and u:%s:x on the folders above it: namei -l %s)", hubUser, file, hubUser, file),
+		return fail(fmt.Sprintf("setfacl -m u:%s:r %s   (and u:%s:x on the directories above it: namei -l %s)", hubUser, file, hubUser, file),
 			"the user %s may not read %s", hubUser, file)
 	}
 	return nil

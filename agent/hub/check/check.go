@@ -1,5 +1,5 @@
 // Package check tests whether a host can do what the hub needs, for `gifford-hub check`.
-// Each finding says what was seen, why it matters and the command that mends it. It must
+// Each finding says what was seen, why it matters and the command that fixes it. It must
 // never change anything on the host, and what it may not look at it says instead of
 // guessing.
 package check
@@ -33,7 +33,7 @@ type Result struct {
 	Level Level  `json:"level"`
 	What  string `json:"what"`          // what was seen
 	Why   string `json:"why"`           // why it matters
-	Fix   string `json:"fix,omitempty"` // the command that mends it; "" when there is nothing to mend
+	Fix   string `json:"fix,omitempty"` // the command that fixes it; "" when there is nothing to fix
 }
 
 // launcher is the client of the launcher's D-Bus interface, as much of it as is tested.
@@ -107,7 +107,7 @@ func Run(ctx context.Context, cfg Config) []Result {
 	return results
 }
 
-// Failed tells whether a result is a failure.
+// Failed reports whether a result is a failure.
 func Failed(results []Result) bool {
 	for _, r := range results {
 		if r.Level == Fail {

@@ -42,7 +42,7 @@ func mustOpen(s gpu.Spec, node string) bool {
 	return !nvidia || !strings.HasPrefix(node, "/dev/dri/") && !strings.HasPrefix(node, "/dev/nvidia-caps/") && node != "/dev/nvidia-modeset"
 }
 
-// opens tells whether members can open a node.
+// opens reports whether members can open a node.
 func (r *run) opens(ctx context.Context, s gpu.Spec, node string, f File) []finding {
 	switch mode := f.Mode.Perm(); {
 	case mode&openToAll == openToAll:

@@ -25,13 +25,13 @@ var drivers = []struct{ node, kind, generate string }{
 	{"/dev/kfd", "amd.com/", "amd-ctk cdi generate --output=/etc/cdi/amd.json"},
 }
 
-// gpus tells what keeps members from the host's devices. It says nothing on a host that
+// gpus reports what keeps members from the host's devices. It says nothing on a host that
 // has none and whose profiles want none.
 func gpus(ctx context.Context, r *run) []finding {
 	inv := r.GPUs()
 	found := r.unnamed(inv)
 	for _, b := range inv.Broken {
-		found = append(found, fail("nvidia-ctk cdi list, or the tool that wrote it; then write it anew, or remove it",
+		found = append(found, fail("nvidia-ctk cdi list, or the tool that wrote it; then write it again, or remove it",
 			"%s cannot be used: %s", b.File, b.Reason)...)
 	}
 	for _, s := range inv.Specs {
@@ -71,7 +71,7 @@ func (r *run) unnamed(inv gpu.Inventory) []finding {
 // those that were tried (docs/gpus.md). Of others it is not known.
 var formats = map[version]version{{4, 3}: {0, 5}, {5, 4}: {0, 8}}
 
-// format tells whether Podman knows the version of a specification's format.
+// format reports whether Podman knows the version of a specification's format.
 func (r *run) format(ctx context.Context, s gpu.Spec) []finding {
 	podman, err := r.podmanVersion(ctx)
 	newest, tried := formats[podman]
@@ -90,7 +90,7 @@ func generate(kind string) string {
 			return d.generate
 		}
 	}
-	return "load the driver of " + kind + ", or write its specification in /etc/cdi anew with the vendor's tool"
+	return "load the driver of " + kind + ", or write its specification in /etc/cdi again with the vendor's tool"
 }
 
 // rules looks for names in the policy's [gpus] that mean nothing on this host.
@@ -129,7 +129,7 @@ func named(d gpu.Device, pattern string) bool {
 	})
 }
 
-// measured tells whether gifford-gpus runs and what the vendor's tools say.
+// measured reports whether gifford-gpus runs and what the vendor's tools say.
 func (r *run) measured() []finding {
 	const fix = "systemctl restart gifford-gpus; systemctl status gifford-gpus"
 	state, err := r.GPUState()

@@ -7,7 +7,7 @@ import (
 
 // host is what the checks look at. It reads; nothing of it may change the host.
 type host interface {
-	// Root tells whether the checks run as root.
+	// Root reports whether the checks run as root.
 	Root() bool
 	// ReadFile reads a whole file.
 	ReadFile(path string) ([]byte, error)
@@ -16,12 +16,12 @@ type host interface {
 	// Run runs a program of the host's path and gives its standard output without the
 	// line end. The error holds what it wrote to standard error.
 	Run(ctx context.Context, name string, args ...string) (string, error)
-	// Listener gives the program that listens on a TCP port: "" when nothing does, "?"
+	// Listener returns the program that listens on a TCP port: "" when nothing does, "?"
 	// when its name may not be seen.
 	Listener(port int) (string, error)
-	// Free gives the bytes that are free, and all, of the file system on which a folder is.
+	// Free returns the bytes that are free, and all, of the file system on which a directory is.
 	Free(path string) (free, total int64, err error)
-	// Fetch gives the body of an HTTP answer of status 200.
+	// Fetch returns the body of an HTTP answer of status 200.
 	Fetch(ctx context.Context, url string) ([]byte, error)
 }
 

@@ -13,7 +13,7 @@ import (
 // viewer is the program that makes members' views of the store.
 const viewer = "/usr/libexec/gifford-hub/gifford-view"
 
-// images tells whether members share the one store of images, and if not why starts are
+// images reports whether members share the one store of images, and if not why starts are
 // slow.
 func images(ctx context.Context, r *run) []finding {
 	switch {

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	cgroupRoot   = "/sys/fs/cgroup/"
-	sysctlFolder = "/proc/sys/"
+	cgroupRoot      = "/sys/fs/cgroup/"
+	sysctlDirectory = "/proc/sys/"
 )
 
 // cgroups looks for the unified hierarchy and the controllers of the limits.
@@ -35,7 +35,7 @@ func cgroups(_ context.Context, r *run) []finding {
 // kernel compares with the releases that brought overlayfs in user namespaces (5.13 with
 // extended attributes) and idmapped overlay mounts (5.19).
 func kernel(_ context.Context, r *run) []finding {
-	b, err := r.Host.ReadFile(sysctlFolder + "kernel/osrelease")
+	b, err := r.Host.ReadFile(sysctlDirectory + "kernel/osrelease")
 	if err != nil {
 		return unknown("uname -r", "cannot read the kernel's release")
 	}
@@ -87,7 +87,7 @@ func (r *run) appArmor() []finding {
 }
 
 func (r *run) sysctl(file string) string {
-	b, err := r.Host.ReadFile(sysctlFolder + file)
+	b, err := r.Host.ReadFile(sysctlDirectory + file)
 	if err != nil {
 		return "" // the switch is not there on other distributions
 	}

@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// cluster looks at the shared folder.
+// cluster looks at the shared directory.
 func cluster(_ context.Context, r *run) []finding {
 	if r.policy == nil {
 		return unknown("sudoedit /etc/gifford-hub/launcher.toml", "needs a policy that can be used")
 	}
-	folder := r.policy.Host.Cluster
-	if folder == "" {
-		return ok("the policy has no shared folder")
+	directory := r.policy.Host.Cluster
+	if directory == "" {
+		return ok("the policy has no shared directory")
 	}
-	f, err := r.Host.Stat(folder)
+	f, err := r.Host.Stat(directory)
 	switch {
 	case err != nil:
-		return fail("mount "+folder+", or set cluster in [host] of /etc/gifford-hub/launcher.toml", "%v", err)
+		return fail("mount "+directory+", or set cluster in [host] of /etc/gifford-hub/launcher.toml", "%v", err)
 	case !f.Mode.IsDir():
-		return fail("mount "+folder, "%s is not a folder", folder)
+		return fail("mount "+directory, "%s is not a directory", directory)
 	case f.Mode.Perm()&0o005 != 0o005:
-		return warn("chmod o+rx "+folder, "%s is closed to some members (mode %04o)", folder, f.Mode.Perm())
+		return warn("chmod o+rx "+directory, "%s is closed to some members (mode %04o)", directory, f.Mode.Perm())
 	}
-	return ok("%s is there", folder)
+	return ok("%s is there", directory)
 }
 
 // member tests what a start for one person needs: an account, a range of ids, a home.
@@ -34,7 +34,7 @@ func member(ctx context.Context, r *run) []finding {
 		return unknown("gifford-hub check --user NAME", "no member was named")
 	}
 	if _, err := r.Host.Run(ctx, "getent", "passwd", r.User.String()); err != nil {
-		return fail(fmt.Sprintf("getent passwd %s; then add the account, or mend the name service", r.User),
+		return fail(fmt.Sprintf("getent passwd %s; then add the account, or fix the name service", r.User),
 			"%s has no Unix account on this host", r.User)
 	}
 	found := ok("%s has a Unix account", r.User)
@@ -91,7 +91,7 @@ func (r *run) home() []finding {
 	case err != nil:
 		return fail(fmt.Sprintf("install -d -m 0700 -o %s -g \"$(id -gn %s)\" %s", r.User, r.User, home), "%v", err)
 	case f.Mode&fs.ModeDir == 0:
-		return fail("ls -ld "+home, "%s is not a folder", home)
+		return fail("ls -ld "+home, "%s is not a directory", home)
 	case f.Owner != r.User.String():
 		return fail(fmt.Sprintf("chown %s %s", r.User, home), "%s belongs to %s, not to %s", home, f.Owner, r.User)
 	}

@@ -30,10 +30,10 @@ const (
 // OS is the host that this process runs on.
 type OS struct{ client *http.Client }
 
-// NewHost gives the real host.
+// NewHost returns the real host.
 func NewHost() *OS { return &OS{&http.Client{Timeout: fetchTimeout}} }
 
-// Root tells whether the process runs as root.
+// Root reports whether the process runs as root.
 func (*OS) Root() bool { return os.Geteuid() == 0 }
 
 // ReadFile is os.ReadFile.
@@ -54,7 +54,7 @@ func (*OS) Stat(path string) (File, error) {
 	return f, nil
 }
 
-// Free looks at the file system on which a folder is.
+// Free looks at the file system on which a directory is.
 func (*OS) Free(path string) (free, total int64, err error) {
 	f, err := disk.Statfs(path)
 	return f.Free, f.Total, err
@@ -124,7 +124,7 @@ func (*OS) Listener(port int) (string, error) {
 	return "", nil
 }
 
-// listening gives the inode of the socket that listens on a port, in the format of
+// listening returns the inode of the socket that listens on a port, in the format of
 // /proc/net/tcp (proc_pid_net(5)): the fourth field is the state, 0A is LISTEN.
 func listening(table string, port int) string {
 	suffix := fmt.Sprintf(":%04X", port)

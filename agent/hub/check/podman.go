@@ -80,7 +80,7 @@ func idMaps(_ context.Context, r *run) []finding {
 	return ok("newuidmap and newgidmap may write id maps")
 }
 
-// network tells which of the two ways a notebook gets its network.
+// network reports which of the two ways a notebook gets its network.
 func network(ctx context.Context, r *run) []finding {
 	if _, err := r.Host.Run(ctx, "pasta", "--version"); err != nil { // some builds print nothing
 		return fail("apt install passt   (dnf install passt)", "pasta is not there: notebooks would have no way to the hub")

@@ -18,7 +18,7 @@ func noSettings() []finding {
 	return unknown("gifford-hub config validate", "needs settings that can be used")
 }
 
-// settings gives a finding for each problem of the files.
+// settings returns a finding for each problem of the files.
 func settings(_ context.Context, r *run) []finding {
 	var problems config.Problems
 	switch {
@@ -71,7 +71,7 @@ func access(ctx context.Context, r *run) []finding {
 	var found []finding
 	for _, g := range slices.Compact(names) {
 		if _, err := r.Host.Run(ctx, "getent", "group", g); err != nil {
-			found = append(found, fail("getent group "+g+"; then mend the name service, or the name in [access]",
+			found = append(found, fail("getent group "+g+"; then fix the name service, or the name in [access]",
 				"the Unix group %q is unknown on this host: its rule lets nobody in", g)...)
 		}
 	}

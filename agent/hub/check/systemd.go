@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	systemdLeast = 252
-	hubUser      = "gifford-hub"
-	stateFolder  = "/var/lib/gifford-hub"
+	systemdLeast   = 252
+	hubUser        = "gifford-hub"
+	stateDirectory = "/var/lib/gifford-hub"
 
 	// launcherTimeout is D-Bus's own for starting a service (25 s) and a little.
 	launcherTimeout = 30 * time.Second
@@ -136,24 +136,24 @@ func (r *run) inactive(unit, show string) []finding {
 	return warn("systemctl enable --now gifford-hub.socket", "%s is not active: nobody can reach the hub", unit)
 }
 
-// state looks at the folder that systemd makes for the hub.
+// state looks at the directory that systemd makes for the hub.
 func state(_ context.Context, r *run) []finding {
-	folder := stateFolder
+	directory := stateDirectory
 	if r.settings != nil && r.settings.State.Directory != "" {
-		folder = r.settings.State.Directory
+		directory = r.settings.State.Directory
 	}
-	f, err := r.Host.Stat(folder)
+	f, err := r.Host.Stat(directory)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && folder == stateFolder:
-		return ok("%s is made at the first start", folder)
+	case errors.Is(err, fs.ErrNotExist) && directory == stateDirectory:
+		return ok("%s is made at the first start", directory)
 	case err != nil:
-		return fail("install -d -o gifford-hub -g gifford-hub -m 0700 "+folder, "%v", err)
+		return fail("install -d -o gifford-hub -g gifford-hub -m 0700 "+directory, "%v", err)
 	case f.Owner != hubUser:
-		return fail("chown -R gifford-hub:gifford-hub "+folder, "%s belongs to %s", folder, f.Owner)
+		return fail("chown -R gifford-hub:gifford-hub "+directory, "%s belongs to %s", directory, f.Owner)
 	case f.Mode.Perm()&0o300 != 0o300:
-		return fail("chmod 0700 "+folder, "%s cannot be written (mode %04o)", folder, f.Mode.Perm())
+		return fail("chmod 0700 "+directory, "%s cannot be written (mode %04o)", directory, f.Mode.Perm())
 	case f.Mode.Perm()&0o077 != 0:
-		return warn("chmod 0700 "+folder, "%s is open to others (mode %04o)", folder, f.Mode.Perm())
+		return warn("chmod 0700 "+directory, "%s is open to others (mode %04o)", directory, f.Mode.Perm())
 	}
-	return ok("%s is the hub's", folder)
+	return ok("%s is the hub's", directory)
 }

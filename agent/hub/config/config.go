@@ -110,7 +110,7 @@ type Access struct {
 	MaxStale         time.Duration
 }
 
-// Empty tells whether no rule lets anybody in.
+// Empty reports whether no rule lets anybody in.
 func (a Access) Empty() bool {
 	return !a.AllowAll && len(a.Users)+len(a.Groups)+len(a.UnixGroups)+
 		len(a.AdminUsers)+len(a.AdminGroups)+len(a.AdminUnixGroups) == 0
@@ -182,7 +182,7 @@ type Origin struct {
 	Line int    // 0 when there is none
 }
 
-// Origin tells where the value of a setting ("login.issuer") comes from; ok is false for
+// Origin reports where the value of a setting ("login.issuer") comes from; ok is false for
 // a default.
 func (c *Config) Origin(key string) (o Origin, ok bool) {
 	o, ok = c.origins[key]

@@ -115,7 +115,7 @@ func (g CullGroup) show() string {
 	return "{ " + strings.Join(shown, ", ") + " }"
 }
 
-// shortestIdle gives the shortest time of [cull] and its groups after which a server is
+// shortestIdle returns the shortest time of [cull] and its groups after which a server is
 // idle, and for whom; 0 for never.
 func (c *Config) shortestIdle() (shortest time.Duration, who string) {
 	shortest = c.Cull.Idle
@@ -127,7 +127,7 @@ func (c *Config) shortestIdle() (shortest time.Duration, who string) {
 	return shortest, who
 }
 
-// neverCulls tells whether no server would ever be stopped.
+// neverCulls reports whether no server would ever be stopped.
 func (c *Config) neverCulls() bool {
 	if c.Cull.Idle > 0 || c.Cull.MaxAge > 0 {
 		return false
@@ -152,7 +152,7 @@ type limit struct {
 	who   string
 }
 
-// shortestGPUIdle gives the shortest time of [cull] and its groups after which an unused
+// shortestGPUIdle returns the shortest time of [cull] and its groups after which an unused
 // GPU is given back; 0 for never.
 func (c *Config) shortestGPUIdle() limit {
 	shortest := limit{after: c.Cull.GPUIdle}

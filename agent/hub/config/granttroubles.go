@@ -16,7 +16,7 @@ const minToken = 8
 // makeToken is how to come by one.
 const makeToken = "make one with: openssl rand -hex 32"
 
-// grantTroubles gives what is wrong with roles, services and scopes, by key.
+// grantTroubles returns what is wrong with roles, services and scopes, by key.
 func (c *Config) grantTroubles() map[string]string {
 	g := grants{cfg: c, bad: map[string]string{}, clients: map[string]string{}, tokens: map[string]string{}}
 	g.customScopes()

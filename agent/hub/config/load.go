@@ -18,19 +18,19 @@ const maxFile = 1 << 20
 type Source struct {
 	// File is hub.toml's path. Required.
 	File string
-	// DropIns is the folder whose *.toml files follow in the order of their names; a
-	// folder that is not there counts as empty.
+	// DropIns is the directory whose *.toml files follow in the order of their names; a
+	// directory that is not there counts as empty.
 	DropIns string
 	// Credentials is systemd's $CREDENTIALS_DIRECTORY; "" outside the hub's unit.
 	Credentials string
-	// Secrets is the folder from which systemd makes the credentials. It is read when
+	// Secrets is the directory from which systemd makes the credentials. It is read when
 	// Credentials is "", for commands that run as root.
 	Secrets string
 	// Lookup is the environment. Required.
 	Lookup func(string) (string, bool)
 }
 
-// Host gives the Source of an installed hub; file "" means DefaultFile. With another file,
+// Host returns the Source of an installed hub; file "" means DefaultFile. With another file,
 // the drop-ins are those of hub.d beside it.
 func Host(file string, lookup func(string) (string, bool)) Source {
 	s := Source{File: DefaultFile, DropIns: DefaultDropIns, Secrets: DefaultSecrets, Lookup: lookup}
@@ -42,7 +42,7 @@ func Host(file string, lookup func(string) (string, bool)) Source {
 	return s
 }
 
-// Load reads and checks all settings. An error is Problems, unless a file or folder could
+// Load reads and checks all settings. An error is Problems, unless a file or directory could
 // not be read at all.
 func Load(src Source) (*Config, error) {
 	c, err := defaults()
@@ -120,10 +120,10 @@ func (e *Unreadable) Error() string {
 	return fmt.Sprintf("cannot read %s: %v", e.File, e.Err)
 }
 
-// Unwrap gives the operating system's error.
+// Unwrap returns the operating system's error.
 func (e *Unreadable) Unwrap() error { return e.Err }
 
-// Hint gives the next step, "" when there is none to tell.
+// Hint returns the next step, "" when there is none to tell.
 func (e *Unreadable) Hint() string {
 	switch {
 	case errors.Is(e.Err, fs.ErrPermission):

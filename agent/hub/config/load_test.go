@@ -21,7 +21,7 @@ callback_url = "https://hub.example.org/hub/oauth_callback"
 certificate = "/tls.pem"
 `
 
-// write makes a folder of settings; names with a slash go into sub-folders.
+// write makes a directory of settings; names with a slash go into sub-directories.
 func write(t *testing.T, files map[string]string) Source {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,7 +40,7 @@ func write(t *testing.T, files map[string]string) Source {
 func TestProblems(t *testing.T) {
 	tests := map[string]struct {
 		files map[string]string
-		want  []string // without the folder
+		want  []string // without the directory
 	}{
 		"good":            {map[string]string{"hub.toml": good}, nil},
 		"not TOML":        {map[string]string{"hub.toml": good, "hub.d/9.toml": "[http\n"}, []string{"hub.d/9.toml:1: cannot read this as TOML: "}},
@@ -198,7 +198,7 @@ func entry(s Setting) string {
 	return "thing"
 }
 
-// shown gives what a setting shows, for the entry where there may be many.
+// shown returns what a setting shows, for the entry where there may be many.
 func shown(s Setting, c *Config) string {
 	if s.showNamed != nil {
 		return s.showNamed(c, entry(s))

@@ -154,7 +154,7 @@ func grantSettings() []Setting {
 			"Members by the settings; others come from the provider's claim, from Unix groups and through the API."),
 		defNamed("groups.*.properties", freeTable, func(c *Config, n string) *map[string]any { return &c.Groups[n].Properties }, `{ room = "32-G575" }`, "What programs are told of the group."),
 		defNamed("services.*.url", serviceURL, func(c *Config, n string) *string { return &c.Services[n].URL }, `"http://127.0.0.1:9001"`,
-			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port can be taken by any account of the host while the service is down, a socket in a folder of its own cannot. Left out: it has no pages."),
+			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port can be taken by any account of the host while the service is down, a socket in a directory of its own cannot. Left out: it has no pages."),
 		defNamed("services.*.admin", boolean, func(c *Config, n string) *bool { return &c.Services[n].Admin }, `true`, "It may do everything."),
 		defNamed("services.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].Scopes }, `["list:users", "read:servers", "delete:servers"]`, "What its token may do, besides its roles."),
 		defNamed("services.*.token_file", path, func(c *Config, n string) *string { return &c.Services[n].TokenFile }, `"/etc/gifford-hub/culler.token"`,
@@ -182,7 +182,7 @@ const APIToken = "JUPYTERHUB_API_TOKEN="
 // tokenKey names where a service's token comes from among the origins.
 func tokenKey(name string) string { return "services." + quoteKey(name) + ".token" }
 
-// TokenFile gives the file that a service's token was read from; "" without a token.
+// TokenFile returns the file that a service's token was read from; "" without a token.
 // asEnv tells that it can be a unit's EnvironmentFile=.
 func (c *Config) TokenFile(name string) (file string, asEnv bool) {
 	return c.origins[tokenKey(name)].File, c.Services[name].tokenIsEnv
@@ -217,7 +217,7 @@ func (c *Config) serviceToken(src Source, name string, s *Service) (err error) {
 	return nil
 }
 
-// Table gives the scopes that there are, the custom ones of the settings among them.
+// Table returns the scopes that there are, the custom ones of the settings among them.
 func (c *Config) Table() (*scopes.Table, error) {
 	var custom []scopes.Custom
 	for _, name := range slices.Sorted(maps.Keys(c.CustomScopes)) {
@@ -226,7 +226,7 @@ func (c *Config) Table() (*scopes.Table, error) {
 	return scopes.NewTable(custom)
 }
 
-// ClientID gives the OAuth client id of a service, "" when it is no client.
+// ClientID returns the OAuth client id of a service, "" when it is no client.
 func (c *Config) ClientID(name string) string {
 	s := c.Services[name]
 	switch {
@@ -238,7 +238,7 @@ func (c *Config) ClientID(name string) string {
 	return "service-" + name
 }
 
-// RedirectURI gives where a service's people are sent back to.
+// RedirectURI returns where a service's people are sent back to.
 func (c *Config) RedirectURI(name string) string {
 	if uri := c.Services[name].RedirectURI; uri != "" {
 		return uri

@@ -64,7 +64,7 @@ func typeName(v any) string {
 	}
 }
 
-// suggest gives the known key that was probably meant, or "".
+// suggest returns the known key that was probably meant, or "".
 func suggest(key string, known []string) string {
 	name := key[strings.LastIndexByte(key, '.')+1:]
 	best, bestDistance := "", len(name)/3+2

@@ -14,7 +14,7 @@ type rule struct {
 	broken func(c *Config) string
 }
 
-// when gives text if a condition is true.
+// when returns text if a condition is true.
 func when(condition bool, text string) string {
 	if condition {
 		return text
@@ -131,7 +131,7 @@ func publicURLTrouble(c *Config) string {
 	return ""
 }
 
-// contradictions gives every rule that does not hold. main is the file to blame for what
+// contradictions returns every rule that does not hold. main is the file to blame for what
 // no file sets.
 func (c *Config) contradictions(main string) Problems {
 	var problems Problems

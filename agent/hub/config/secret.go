@@ -12,10 +12,10 @@ type Secret struct{ text string }
 // NewSecret keeps text.
 func NewSecret(text string) Secret { return Secret{text} }
 
-// Reveal gives the text.
+// Reveal returns the text.
 func (s Secret) Reveal() string { return s.text }
 
-// IsZero tells whether there is no secret.
+// IsZero reports whether there is no secret.
 func (s Secret) IsZero() bool { return s.text == "" }
 
 // String gives "***", or "" when there is no secret.

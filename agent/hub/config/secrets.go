@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Names in the folder of secrets. In the hub's unit, where the whole folder is one
+// Names in the directory of secrets. In the hub's unit, where the whole directory is one
 // credential of the name "hub", they are "hub_NAME" (systemd.exec(5), LoadCredential=).
 const (
 	oldEnvFile   = "oauth.env"
@@ -33,7 +33,7 @@ func (src Source) secretFile(name string) (data []byte, file string, found bool,
 	return data, file, err == nil, err
 }
 
-// oldVariables gives the variables of the old env file, and those of the environment that
+// oldVariables returns the variables of the old env file, and those of the environment that
 // the file does not set, each with where it comes from.
 func (src Source) oldVariables() (values, origin map[string]string, problems Problems, err error) {
 	values, origin = map[string]string{}, map[string]string{}

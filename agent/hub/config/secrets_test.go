@@ -56,8 +56,8 @@ func TestOldEnvFile(t *testing.T) {
 	}
 }
 
-// TestCredentials checks the names that systemd gives to a folder's files, and that the
-// folder itself is then left alone.
+// TestCredentials checks the names that systemd gives to a directory's files, and that the
+// directory itself is then left alone.
 func TestCredentials(t *testing.T) {
 	src := write(t, map[string]string{"hub.toml": bare,
 		"creds/hub_oauth.env":     "OAUTH_CLIENT_ID=x\nOAUTH_CALLBACK_URL=https://h/cb\n",

@@ -28,10 +28,10 @@ type Setting struct {
 	showNamed func(c *Config, name string) string
 }
 
-// Section gives the part of the key before the last dot.
+// Section returns the part of the key before the last dot.
 func (s Setting) Section() string { return s.Key[:strings.LastIndexByte(s.Key, '.')] }
 
-// Name gives the part of the key after the last dot.
+// Name returns the part of the key after the last dot.
 func (s Setting) Name() string { return s.Key[strings.LastIndexByte(s.Key, '.')+1:] }
 
 // def binds a key to its field.
@@ -49,7 +49,7 @@ func def[T any](key string, k kind[T], field func(*Config) *T, defaultValue, exa
 	}
 }
 
-// Sections gives each section's key and what it is for, in the order of Settings.
+// Sections returns each section's key and what it is for, in the order of Settings.
 func Sections() [][2]string {
 	return [][2]string{
 		{"http", "How the hub is reached."},
@@ -73,7 +73,7 @@ func Sections() [][2]string {
 	}
 }
 
-// Settings gives all settings in the order in which they are documented. Names and
+// Settings returns all settings in the order in which they are documented. Names and
 // defaults of login are those of agent/hub/login.
 func Settings() []Setting {
 	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(), diskSettings(), otherSettings(), grantSettings())
@@ -198,7 +198,7 @@ func otherSettings() []Setting {
 	}
 }
 
-// defaults gives a Config in which every setting has its default.
+// defaults returns a Config in which every setting has its default.
 func defaults() (*Config, error) {
 	c := &Config{origins: map[string]Origin{}}
 	for _, s := range Settings() {

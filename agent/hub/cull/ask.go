@@ -25,7 +25,7 @@ type tokens interface {
 // fields are required but where said.
 type Jupyter struct {
 	Tokens tokens
-	// Route gives where a server listens, and as which account.
+	// Route returns where a server listens, and as which account.
 	Route func(key ident.Key) (socket string, uid uint32, ok bool)
 	// Dial connects to a socket and makes sure that the account listens there.
 	Dial func(ctx context.Context, socket string, uid uint32) (net.Conn, error)
@@ -49,7 +49,7 @@ type kernelModel struct {
 	Connections int    `json:"connections"`
 }
 
-// works tells whether a kernel may be at work. "starting" counts: on a loaded host
+// works reports whether a kernel may be at work. "starting" counts: on a loaded host
 // jupyter_server begins to listen to a kernel only after its first cell has said "busy",
 // and then stays at "starting" as long as the cell is silent (seen with 2.15). A kernel
 // that nobody ever connected to stays there too, and keeps its server.

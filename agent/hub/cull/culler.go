@@ -37,22 +37,22 @@ type Report struct {
 type Config struct {
 	Servers manager
 	Ask     asker
-	// Policy gives what holds for a person. On an error nothing of theirs is stopped.
+	// Policy returns what holds for a person. On an error nothing of theirs is stopped.
 	Policy func(ctx context.Context, user ident.User) (Policy, error)
 	// Every is how often the servers are looked at.
 	Every time.Duration
-	// Usage gives the processor time that a server has used since it started; ok is false
+	// Usage returns the processor time that a server has used since it started; ok is false
 	// where nobody knows. It is the hosts' matter how it is found out. Optional.
 	Usage func(ctx context.Context, key ident.Key) (cpu time.Duration, ok bool)
 	// BusyCPU is the share of one core, 0.05 for 5 %, from which on a server is busy
 	// whatever it says; 0: Usage is not asked.
 	BusyCPU float64
-	// Traffic gives when data last passed to a server, for those that have never reported
+	// Traffic returns when data last passed to a server, for those that have never reported
 	// activity. Optional.
 	Traffic func(key ident.Key) time.Time
 	// Touch records that a person wanted a server kept. Optional.
 	Touch func(key ident.Key, at time.Time)
-	// GPUs gives the devices of the host and who holds them. Optional.
+	// GPUs returns the devices of the host and who holds them. Optional.
 	GPUs func(ctx context.Context) (launcherbus.GPUs, error)
 	// BusyGPU is the share of a device, 0.05 for 5 %, from which on it is in use; 0: GPUs is
 	// not asked.
@@ -77,13 +77,13 @@ type Notice struct {
 	Kept    bool      // a person kept it before in this run, and nobody can once more
 }
 
-// MayKeep tells whether a person can put the end off.
+// MayKeep reports whether a person can put the end off.
 func (n Notice) MayKeep() bool {
 	return n.Reason == ReasonIdle || n.Reason == ReasonGPU && !n.Kept
 }
 
 // Culler looks after idle servers. Make it with New. It holds nothing that would be
-// missed after a restart: an end that was announced is then announced anew, and what must
+// missed after a restart: an end that was announced is then announced again, and what must
 // not be forgotten is in Config.Memory.
 type Culler struct {
 	cfg Config
@@ -120,7 +120,7 @@ func New(cfg Config) (*Culler, error) {
 	return &Culler{cfg: cfg, watched: map[ident.Key]*watch{}, recalled: map[ident.Key]store.GPUUse{}}, nil
 }
 
-// Notices gives the ends that stand announced.
+// Notices returns the ends that stand announced.
 func (c *Culler) Notices() map[ident.Key]Notice {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,7 +133,7 @@ func (c *Culler) Notices() map[ident.Key]Notice {
 	return all
 }
 
-// Notice gives the end announced for one server.
+// Notice returns the end announced for one server.
 func (c *Culler) Notice(key ident.Key) (n Notice, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,7 +203,7 @@ func (c *Culler) Run(ctx context.Context) {
 	}
 }
 
-// holdsGPU tells whether there are devices to look at between two looks at the servers.
+// holdsGPU reports whether there are devices to look at between two looks at the servers.
 func (c *Culler) holdsGPU() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -279,7 +279,7 @@ func (c *Culler) lookAt(ctx context.Context, s servers.Server) {
 	}
 }
 
-// devices tells whether a server computes on a device that it holds.
+// devices reports whether a server computes on a device that it holds.
 func (c *Culler) devices(key ident.Key) Busy {
 	if c.cfg.GPUs == nil {
 		return No
@@ -304,7 +304,7 @@ func (c *Culler) startAgain(s servers.Server) {
 	}
 }
 
-// ruleless tells whether there is no rule for a server, and says it once.
+// ruleless reports whether there is no rule for a server, and says it once.
 func (c *Culler) ruleless(key ident.Key, err error) bool {
 	c.mu.Lock()
 	w := c.watched[key]
@@ -363,7 +363,7 @@ func (c *Culler) settle(p Policy, s servers.Server, busy Busy) Decision {
 	return d
 }
 
-// stop stops a server and tells whether it did. The next look tries again what failed.
+// stop stops a server and reports whether it did. The next look tries again what failed.
 func (c *Culler) stop(ctx context.Context, key ident.Key, reason string) bool {
 	err := c.cfg.Servers.Stop(ctx, key)
 	switch {

@@ -178,7 +178,7 @@ func TestLives(t *testing.T) {
 			}
 			c.Traffic = func(ident.Key) time.Time { return time.Now() }
 		}, want: 61 * time.Minute},
-		"started anew": {live: func(t *testing.T, h *host, _ *Culler) {
+		"started again": {live: func(t *testing.T, h *host, _ *Culler) {
 			time.Sleep(55 * time.Minute)
 			h.set(func(h *host) {
 				k := key(t, "alice")
@@ -293,11 +293,11 @@ func TestSample(t *testing.T) {
 		used   time.Duration
 		want   sample
 	}{
-		"first":      {sample{}, at(0), used, sample{at(0), used, Unknown}},
-		"too soon":   {sample{at(0), used, No}, at(9), used + 9*time.Second, sample{at(0), used, No}},
-		"busy":       {sample{at(0), used, No}, at(10), used + 500*time.Millisecond, sample{at(10), used + 500*time.Millisecond, Yes}},
-		"idle":       {sample{at(0), used, Yes}, at(10), used + 499*time.Millisecond, sample{at(10), used + 499*time.Millisecond, No}},
-		"began anew": {sample{at(0), used, Yes}, at(10), 0, sample{at(10), 0, Unknown}},
+		"first":       {sample{}, at(0), used, sample{at(0), used, Unknown}},
+		"too soon":    {sample{at(0), used, No}, at(9), used + 9*time.Second, sample{at(0), used, No}},
+		"busy":        {sample{at(0), used, No}, at(10), used + 500*time.Millisecond, sample{at(10), used + 500*time.Millisecond, Yes}},
+		"idle":        {sample{at(0), used, Yes}, at(10), used + 499*time.Millisecond, sample{at(10), used + 499*time.Millisecond, No}},
+		"began again": {sample{at(0), used, Yes}, at(10), 0, sample{at(10), 0, Unknown}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,7 @@ type Policy struct {
 	GPURestart bool          // it is then started again without them; otherwise it is stopped
 }
 
-// Busy tells whether a server works.
+// Busy reports whether a server works.
 type Busy int
 
 // The zero value is that nobody knows.
@@ -91,7 +91,7 @@ func Decide(now time.Time, p Policy, o Observation) Decision {
 	return d
 }
 
-// end gives the earliest end that the policy has for a server, and its reason; "" for
+// end returns the earliest end that the policy has for a server, and its reason; "" for
 // none.
 func (p Policy) end(o Observation) (end time.Time, reason string) {
 	if p.Exempt {
@@ -113,7 +113,7 @@ func (p Policy) end(o Observation) (end time.Time, reason string) {
 	return end, reason
 }
 
-// maxAge gives how old a server may get; 0 for as old as it likes. One of which nobody
+// maxAge returns how old a server may get; 0 for as old as it likes. One of which nobody
 // knows whether it works gets twice the time, so that one that hangs ends some day.
 func (p Policy) maxAge(b Busy) time.Duration {
 	switch {

@@ -42,7 +42,7 @@ type gpuUse struct {
 	any    Busy // use of all that it holds
 }
 
-// useOf tells how a server uses the devices that it holds. share is from which load on a
+// useOf reports how a server uses the devices that it holds. share is from which load on a
 // device is in use.
 func useOf(g launcherbus.GPUs, key ident.Key, share float64) gpuUse {
 	u := gpuUse{none: true, leased: No, any: No}
@@ -60,7 +60,7 @@ func useOf(g launcherbus.GPUs, key ident.Key, share float64) gpuUse {
 	return u
 }
 
-// uses tells whether a holder uses a device. A device with several holders tells only that
+// uses reports whether a holder uses a device. A device with several holders tells only that
 // one of them does; which one is told by processes, where the vendor's tool knows whose
 // they are.
 func uses(d launcherbus.GPU, h launcherbus.Holder, share float64) Busy {
@@ -77,7 +77,7 @@ func uses(d launcherbus.GPU, h launcherbus.Holder, share float64) Busy {
 	return No
 }
 
-// processesKnown tells whether the processes on a busy device are known with their units.
+// processesKnown reports whether the processes on a busy device are known with their units.
 func processesKnown(d launcherbus.GPU) bool {
 	seen := len(d.Strangers) > 0
 	for _, h := range d.Holders {
@@ -86,7 +86,7 @@ func processesKnown(d launcherbus.GPU) bool {
 	return seen && !slices.ContainsFunc(d.Strangers, func(p launcherbus.GPUProcess) bool { return p.Unit == "" })
 }
 
-// busier gives what is known of two parts: work in one is work, and what nobody knows of
+// busier returns what is known of two parts: work in one is work, and what nobody knows of
 // one is known of neither.
 func busier(a, b Busy) Busy {
 	switch {

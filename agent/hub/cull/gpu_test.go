@@ -112,7 +112,7 @@ func (d *drawer) SaveGPUUse(_ context.Context, u store.GPUUse) error {
 	return nil
 }
 
-// withCard gives alice's server a device at rest, which is given back after two hours.
+// withCard returns alice's server a device at rest, which is given back after two hours.
 func withCard(t *testing.T, c *card, more func(*host, *Config)) func(*host, *Config) {
 	c.load, c.sharing = launcherbus.Load{Known: true}, launcherbus.Exclusive
 	return func(h *host, cfg *Config) {
@@ -245,7 +245,7 @@ func TestGPUHubRestart(t *testing.T) {
 		kept bool
 		want time.Duration // of the stop after the server's start; the hub was stopped after 116 minutes
 	}{
-		"reload":                      {want: 128*time.Minute + time.Second}, // announced anew
+		"reload":                      {want: 128*time.Minute + time.Second}, // announced again
 		"down for longer":             {down: time.Hour, want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
 		"kept before":                 {kept: true, want: 235*time.Minute + time.Second},
 		"kept before a longer outage": {kept: true, down: time.Hour, want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},

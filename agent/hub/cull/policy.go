@@ -16,7 +16,7 @@ type Policies struct {
 	Groups  map[string]Override // by the group's name
 }
 
-// For gives the policy of a member of groups. Of several groups the most generous one
+// For returns the policy of a member of groups. Of several groups the most generous one
 // counts, each key for itself.
 func (ps Policies) For(groups []string) Policy {
 	p, found := ps.Default, false
@@ -50,7 +50,7 @@ func (o Override) apply(p Policy) Policy {
 	return p
 }
 
-// generous gives the longer time, where 0 is for ever.
+// generous returns the longer time, where 0 is for ever.
 func generous(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
 		return 0

@@ -1,6 +1,6 @@
 // Package disk knows what members' files take, as the launcher measures it for the hub, and
 // how much is free where they are. It warns before a disk is full. It must never look into a
-// member's folder, never have more than one member measured at a time, and never make a page
+// member's directory, never have more than one member measured at a time, and never make a page
 // wait for a file system that does not answer.
 package disk
 
@@ -30,12 +30,12 @@ type Threshold struct {
 	Bytes   int64
 }
 
-// Low tells whether so much free of so much is below the threshold.
+// Low reports whether so much free of so much is below the threshold.
 func (t Threshold) Low(free, total int64) bool {
 	return free < t.Bytes || t.Percent > 0 && float64(free) < float64(total)*t.Percent/100
 }
 
-// Place is a file system, by one of the folders on it.
+// Place is a file system, by one of the directories on it.
 type Place struct {
 	Path        string
 	Free, Total int64 // bytes; Free is what those who are not root may still take
@@ -47,14 +47,14 @@ type Place struct {
 // Config is what a Watch needs. All fields are required but where said.
 type Config struct {
 	Launcher launcher
-	// Users gives all users; what was measured of them before is asked for once.
+	// Users returns all users; what was measured of them before is asked for once.
 	Users func(ctx context.Context) ([]ident.User, error)
-	// Recent gives the users whose files may have changed since a time: those with a server
+	// Recent returns the users whose files may have changed since a time: those with a server
 	// that runs, or was used since then.
 	Recent func(ctx context.Context, since time.Time) ([]ident.User, error)
 	// Refresh is how old a measuring may be; 0: only what Measure asks for is measured.
 	Refresh time.Duration
-	// Paths are folders on the file systems to watch. One that is not there is left out.
+	// Paths are directories on the file systems to watch. One that is not there is left out.
 	Paths []string
 	// WarnFree is when people are warned.
 	WarnFree Threshold
@@ -128,7 +128,7 @@ func repeat(ctx context.Context, every time.Duration, do func(context.Context)) 
 	}
 }
 
-// Of gives what was last measured of a user; ok is false when nothing was.
+// Of returns what was last measured of a user; ok is false when nothing was.
 func (w *Watch) Of(user ident.User) (u launcherbus.Usage, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -136,7 +136,7 @@ func (w *Watch) Of(user ident.User) (u launcherbus.Usage, ok bool) {
 	return u, ok && !u.Measured.IsZero()
 }
 
-// Users gives the users of whom something was measured, by name.
+// Users returns the users of whom something was measured, by name.
 func (w *Watch) Users() []ident.User {
 	w.mu.Lock()
 	defer w.mu.Unlock()

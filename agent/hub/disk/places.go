@@ -15,11 +15,11 @@ import (
 
 // FileSystem is what statfs(2) says.
 type FileSystem struct {
-	ID          uint64 // the same for all folders on it
+	ID          uint64 // the same for all directories on it
 	Free, Total int64  // bytes
 }
 
-// Statfs looks at the file system on which a folder is. It needs no right on the folder
+// Statfs looks at the file system on which a directory is. It needs no right on the directory
 // itself, so that the hub can look at members' homes.
 func Statfs(path string) (FileSystem, error) {
 	var dev unix.Stat_t
@@ -31,7 +31,7 @@ func Statfs(path string) (FileSystem, error) {
 	return FileSystem{dev.Dev, int64(st.Bavail) * size, int64(st.Blocks) * size}, nil
 }
 
-// Look looks at the file systems of the settings' folders and of the homes that are known.
+// Look looks at the file systems of the settings' directories and of the homes that are known.
 func (w *Watch) Look(ctx context.Context) {
 	wait := statfsTime
 	for _, path := range w.paths() {
@@ -57,7 +57,7 @@ func (w *Watch) Look(ctx context.Context) {
 	}
 }
 
-// paths gives the settings' folders first, so that a file system is called by one of them.
+// paths returns the settings' directories first, so that a file system is called by one of them.
 func (w *Watch) paths() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,7 +72,7 @@ func (w *Watch) paths() []string {
 
 var errNoAnswer = errors.New("the file system does not answer")
 
-// stuck tells whether an earlier question has no answer yet.
+// stuck reports whether an earlier question has no answer yet.
 func (w *Watch) stuck(path string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +135,7 @@ func (w *Watch) see(path string, f FileSystem) {
 	}
 }
 
-// nameOf gives the path by which a file system is called: the first of the settings' that
+// nameOf returns the path by which a file system is called: the first of the settings' that
 // is on it, or else the first of the homes'. w.mu is held.
 func (w *Watch) nameOf(p Place) string {
 	for _, path := range append(slices.Clone(w.cfg.Paths), slices.Sorted(maps.Keys(w.places))...) {
@@ -146,7 +146,7 @@ func (w *Watch) nameOf(p Place) string {
 	return p.Path
 }
 
-// Places gives the file systems, each once, in the order of the settings.
+// Places returns the file systems, each once, in the order of the settings.
 func (w *Watch) Places() []Place {
 	paths := w.paths()
 	w.mu.Lock()
@@ -160,8 +160,8 @@ func (w *Watch) Places() []Place {
 	return all
 }
 
-// LowFor gives the file systems with little space that matter to a user: those of the
-// settings and that of his home.
+// LowFor returns the file systems with little space that matter to a user: those of the
+// settings and that of their home.
 func (w *Watch) LowFor(user ident.User) []Place {
 	w.mu.Lock()
 	home := w.places[w.usage[user].HomePath]

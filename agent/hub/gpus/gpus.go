@@ -34,7 +34,7 @@ type launcher interface {
 // Config is what a Desk needs. All fields are required but where said.
 type Config struct {
 	Launcher launcher
-	// UserName gives the name of a Unix uid. Its error means that there is none to be told.
+	// UserName returns the name of a Unix uid. Its error means that there is none to be told.
 	UserName func(ctx context.Context, uid uint32) (string, error)
 	Log      *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -65,7 +65,7 @@ func New(cfg Config) (*Desk, error) {
 	return &Desk{cfg: cfg}, nil
 }
 
-// GPUs gives what the launcher last said, at most two seconds ago. The answer is shared:
+// GPUs returns what the launcher last said, at most two seconds ago. The answer is shared:
 // nobody may change it. After an error it is empty.
 func (d *Desk) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 	if g, ok, err := d.known(); ok {
@@ -87,7 +87,7 @@ func (d *Desk) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 	return d.last, d.err
 }
 
-// known gives the last answer, and whether it is fresh.
+// known returns the last answer, and whether it is fresh.
 func (d *Desk) known() (g launcherbus.GPUs, ok bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -118,7 +118,7 @@ func (d *Desk) note(g launcherbus.GPUs, err error) {
 	}
 }
 
-// Any tells whether the host had devices, or specifications of some that are broken, when
+// Any reports whether the host had devices, or specifications of some that are broken, when
 // the launcher last told.
 func (d *Desk) Any() bool {
 	d.mu.Lock()
@@ -126,7 +126,7 @@ func (d *Desk) Any() bool {
 	return d.any
 }
 
-// Held gives the devices that a server holds, by name; none while that cannot be told.
+// Held returns the devices that a server holds, by name; none while that cannot be told.
 func (d *Desk) Held(ctx context.Context, key ident.Key) []string {
 	g, _ := d.GPUs(ctx)
 	return g.Held(key)

@@ -25,7 +25,7 @@ func Lent(g launcherbus.GPU) string {
 // Percent says a share, for people: "7 %".
 func Percent(share float64) string { return fmt.Sprintf("%d %%", Whole(share)) }
 
-// Whole gives a share in whole per cents. What is more than nothing is at least one, and
+// Whole returns a share in whole per cents. What is more than nothing is at least one, and
 // what is less than all at most 99, so that a device that does a little is not idle.
 func Whole(share float64) int {
 	n := int(math.Round(100 * share))

@@ -39,7 +39,7 @@ func Fail(status int, format string, args ...any) *Error {
 	return &Error{Status: status, Public: fmt.Sprintf(format, args...)}
 }
 
-// Public gives the half of err that may be shown. An error that nobody marked is a
+// Public returns the half of err that may be shown. An error that nobody marked is a
 // bare 500 whose cause stays in the log.
 func Public(err error) *Error {
 	var e *Error
@@ -64,17 +64,17 @@ func noteOf(r *http.Request) *note {
 	return &note{}
 }
 
-// RequestID gives the id under which the journal keeps r, "" outside WithRequestID.
+// RequestID returns the id under which the journal keeps r, "" outside WithRequestID.
 func RequestID(r *http.Request) string { return noteOf(r).id }
 
 // SetRoute notes the pattern that took r. Surfaces call it where their table's handlers
 // begin: middleware in front holds an older copy of r, whose Pattern no mux has set.
 func SetRoute(r *http.Request, pattern string) { noteOf(r).route = pattern }
 
-// Route gives the pattern that took r once it has been answered, "" when none did.
+// Route returns the pattern that took r once it has been answered, "" when none did.
 func Route(r *http.Request) string { return noteOf(r).route }
 
-// WithRequestID gives each request an id of its own. It takes none from the client,
+// WithRequestID returns each request an id of its own. It takes none from the client,
 // so that nobody can forge the journal's.
 func WithRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -31,7 +31,7 @@ type Access struct {
 	BlockedUsers []ident.User
 }
 
-// usesClaims tells whether a rule needs the provider's groups.
+// usesClaims reports whether a rule needs the provider's groups.
 func (a Access) usesClaims() bool { return len(a.AllowedGroups)+len(a.AdminGroups) > 0 }
 
 func (a Access) unixGroups() []string {

@@ -64,7 +64,7 @@ func (s sealer) seal(a attempt) (string, error) {
 
 var errNoAttempt = errors.New("this browser has no sign-in of that state under way")
 
-// open gives the attempt of a state, if this browser began it in time.
+// open returns the attempt of a state, if this browser began it in time.
 func (s sealer) open(r *http.Request, state string, now time.Time) (attempt, error) {
 	cookie, err := r.Cookie(attemptCookie(state))
 	if state == "" || err != nil {

@@ -161,7 +161,7 @@ func (s *Service) admit(ctx context.Context, c claims, tok *oauth2.Token, raw st
 	return p, nil
 }
 
-// decide gives the verdict on a user: a *Denied when it is sure that the user may
+// decide returns the verdict on a user: a *Denied when it is sure that the user may
 // not be here, another error when something could not be looked up.
 func (s *Service) decide(ctx context.Context, u ident.User, groups []string) (verdict, error) {
 	if s.c.Access.blocked(u) {

@@ -19,7 +19,7 @@ func (c claims) merge(more claims) {
 	}
 }
 
-// text gives a claim that is a string, "" for anything else.
+// text returns a claim that is a string, "" for anything else.
 func (c claims) text(name string) string {
 	s, _ := c[name].(string)
 	return s
@@ -37,7 +37,7 @@ func (c claims) emailVerified() bool {
 	return false
 }
 
-// lookup gives a claim by its name or, when there is none of that name, by a dotted
+// lookup returns a claim by its name or, when there is none of that name, by a dotted
 // path into objects. Names themselves may hold dots, as in "https://example.org/groups".
 func (c claims) lookup(path string) (any, bool) {
 	if path == "" {
@@ -59,7 +59,7 @@ func (c claims) lookup(path string) (any, bool) {
 	return at, true
 }
 
-// groups gives the strings of a claim that is a string or a list; ok is false when
+// groups returns the strings of a claim that is a string or a list; ok is false when
 // there is no such claim. Parts of a list that are no strings are left out.
 func (c claims) groups(path string) (names []string, ok bool) {
 	v, ok := c.lookup(path)
@@ -88,7 +88,7 @@ type naming struct {
 	verified  bool
 }
 
-// user gives the Unix name for the claims, or a Denied.
+// user returns the Unix name for the claims, or a Denied.
 func (n naming) user(c claims) (ident.User, error) {
 	name := c.text(n.claim)
 	if name == "" {

@@ -19,11 +19,11 @@ import (
 // accounts is what this package must know of the host's name service. An error
 // means that the name service did not answer, never that a name is unknown.
 type accounts interface {
-	// Exists tells whether there is a Unix account of that name.
+	// Exists reports whether there is a Unix account of that name.
 	Exists(ctx context.Context, user ident.User) (bool, error)
-	// GroupExists tells whether there is a Unix group of that name.
+	// GroupExists reports whether there is a Unix group of that name.
 	GroupExists(ctx context.Context, group string) (bool, error)
-	// MemberOf tells whether the group is the user's primary or one of the
+	// MemberOf reports whether the group is the user's primary or one of the
 	// supplementary groups. An unknown group has no members.
 	MemberOf(ctx context.Context, user ident.User, group string) (bool, error)
 }

@@ -11,7 +11,7 @@ import (
 // ErrNoSession says that nobody is signed in. Its status is 401.
 var ErrNoSession error = httpx.Fail(http.StatusUnauthorized, "you are not signed in")
 
-// Reason tells why someone who proved who they are may not enter.
+// Reason reports why someone who proved who they are may not enter.
 type Reason string
 
 // The reasons of a Denied.
@@ -38,7 +38,7 @@ type Denied struct {
 
 func (d *Denied) Error() string { return d.public() }
 
-// Unwrap gives the httpx.Error for the person.
+// Unwrap returns the httpx.Error for the person.
 func (d *Denied) Unwrap() error {
 	return &httpx.Error{Status: http.StatusForbidden, Public: d.public(), Hint: d.hint()}
 }

@@ -105,11 +105,11 @@ func (s *Service) newSessions() *scs.SessionManager {
 // whatever the callback URL says and may lie outside BASE/hub/.
 func (s *Service) CallbackPath() string { return s.callback }
 
-// Wrap gives the hub's own routes and the callback their session. Traffic of
+// Wrap returns the hub's own routes and the callback their session. Traffic of
 // /user/ must not pass it: it needs no session and must not wait for the database.
 func (s *Service) Wrap(next http.Handler) http.Handler { return s.sessions.LoadAndSave(next) }
 
-// Ready tells whether the provider can be reached; the error is an httpx.Error for
+// Ready reports whether the provider can be reached; the error is an httpx.Error for
 // the sign-in page. A failure is remembered for some seconds.
 func (s *Service) Ready(ctx context.Context) error {
 	_, err := s.provider.get(ctx)
@@ -147,7 +147,7 @@ func (s *Service) Problems(ctx context.Context) []string {
 	return found
 }
 
-// plainHTTP tells whether a URL goes over a network in the clear.
+// plainHTTP reports whether a URL goes over a network in the clear.
 func plainHTTP(raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "http" {

@@ -22,7 +22,7 @@ type Member struct {
 	Since       time.Time // of the sign-in
 }
 
-// Member gives who sent r: ErrNoSession for nobody, a *Denied for the one request
+// Member returns who sent r: ErrNoSession for nobody, a *Denied for the one request
 // at which the hub learns that somebody may no longer be here.
 func (s *Service) Member(r *http.Request) (Member, error) {
 	var token string

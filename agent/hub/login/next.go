@@ -9,7 +9,7 @@ import (
 // maxNext keeps the sign-in's cookie below the 4096 bytes that browsers keep.
 const maxNext = 2048
 
-// SafeNext gives the URL path to go to after a sign-in: next when it is a path on
+// SafeNext returns the URL path to go to after a sign-in: next when it is a path on
 // this host, otherwise fallback. What a browser could take for another host ("//x",
 // "/\x"), a scheme, and every control character (browsers drop tabs and newlines
 // before they look: WHATWG URL, basic parser) is refused.

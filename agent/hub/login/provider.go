@@ -63,7 +63,7 @@ func (p *provider) with(ctx context.Context) context.Context {
 	return oidc.ClientContext(ctx, p.c.HTTP)
 }
 
-// get gives the provider or an httpx.Error that says that it is down.
+// get returns the provider or an httpx.Error that says that it is down.
 func (p *provider) get(ctx context.Context) (*endpoints, error) {
 	if ep, err := p.known(); ep != nil || err != nil {
 		return ep, err
@@ -189,7 +189,7 @@ func (e *tokenError) Error() string {
 	return fmt.Sprintf("token endpoint answered %d, error %q", e.status, e.code)
 }
 
-// invalidGrant tells whether the provider said that the code or refresh token is void.
+// invalidGrant reports whether the provider said that the code or refresh token is void.
 func invalidGrant(err error) bool {
 	var e *tokenError
 	return errors.As(err, &e) && e.code == "invalid_grant"

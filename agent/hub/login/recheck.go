@@ -49,7 +49,7 @@ func (k secret) seal() []byte {
 	return b
 }
 
-// openSecret gives no tokens for a row that cannot be read; the next check then
+// openSecret returns no tokens for a row that cannot be read; the next check then
 // fails and the session ends at MaxStale.
 func openSecret(b []byte) secret {
 	var k secret
@@ -106,7 +106,7 @@ func (s *Service) recheckOnce(ctx context.Context, sessionID string) (loginRow, 
 	return next, s.c.Store.SaveCheck(ctx, next)
 }
 
-// due tells whether it is time for a check.
+// due reports whether it is time for a check.
 func (s *Service) due(l loginRow, now time.Time) bool {
 	at := l.Checked.Add(s.c.Recheck)
 	if l.Attempted.After(l.Checked) { // the last one failed

@@ -13,7 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// names gives every name under which Prometheus stores what the registry emits.
+// names returns every name under which Prometheus stores what the registry emits.
 func names(t *testing.T) map[string]bool {
 	t.Helper()
 	m := newTest(t, host(t))
@@ -36,7 +36,7 @@ var (
 	operator = map[string]bool{"and": true, "or": true, "unless": true, "offset": true, "bool": true}
 )
 
-// metricsOf gives the names of the metrics in an expression.
+// metricsOf returns the names of the metrics in an expression.
 func metricsOf(expr string) []string {
 	var found []string
 	for _, w := range word.FindAllString(notNames.ReplaceAllString(expr, " "), -1) {

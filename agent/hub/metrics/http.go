@@ -28,7 +28,7 @@ func (m *Metrics) Middleware(route func(*http.Request) string) func(http.Handler
 	}
 }
 
-// handler gives the label for a pattern.
+// handler returns the label for a pattern.
 func handler(pattern string) string {
 	if _, path, hasMethod := strings.Cut(pattern, " "); hasMethod {
 		pattern = path
@@ -72,7 +72,7 @@ var classes = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"} // read only
 // 502 that the proxy then writes to nobody says nothing about the server.
 const clientGone = "client-gone"
 
-// class gives a status's; a WebSocket that is open counts as 1xx, by its status 101.
+// class returns a status's; a WebSocket that is open counts as 1xx, by its status 101.
 func class(status int) string {
 	if status < 100 || status > 599 {
 		return "other"
@@ -150,7 +150,7 @@ func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, brw, nil
 }
 
-// final gives the status once the handler has ended: net/http sends 200 for a handler
+// final returns the status once the handler has ended: net/http sends 200 for a handler
 // that wrote none, and the hub 500 for one that panicked before it wrote anything.
 func (rec *recorder) final() int {
 	switch {

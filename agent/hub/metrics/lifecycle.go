@@ -37,7 +37,7 @@ type start struct {
 	took   time.Duration
 }
 
-// change gives the start or the stop that has just ended, nil and 0 when none has.
+// change returns the start or the stop that has just ended, nil and 0 when none has.
 func (sp *spans) change(s servers.Server, from servers.State) (ended *start, stop time.Duration) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()

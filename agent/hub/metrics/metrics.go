@@ -34,19 +34,19 @@ type Users struct {
 type Config struct {
 	Version           string // the hub's own
 	JupyterHubVersion string // whose contract it keeps
-	// Servers gives the servers that are active or failed.
+	// Servers returns the servers that are active or failed.
 	Servers func() []servers.Server
 	// Users counts people.
 	Users func(ctx context.Context) (Users, error)
 	// WebSockets and Requests give what the proxy passes right now.
 	WebSockets, Requests func() int
-	// Draining gives how many older processes of the hub still serve what was open.
+	// Draining returns how many older processes of the hub still serve what was open.
 	Draining func() int
-	// CertificateExpiry gives when the certificate in use ends; nil without TLS.
+	// CertificateExpiry returns when the certificate in use ends; nil without TLS.
 	CertificateExpiry func() time.Time
-	// Disks gives the file systems that are watched.
+	// Disks returns the file systems that are watched.
 	Disks func() []disk.Place
-	// GPUs gives the host's devices and who holds them. Optional.
+	// GPUs returns the host's devices and who holds them. Optional.
 	GPUs func(ctx context.Context) (launcherbus.GPUs, error)
 	// Database is the path of the SQLite file, whose size is told.
 	Database string

@@ -67,7 +67,7 @@ func everything(m *Metrics) {
 	m.Proxy(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/user/a/", nil))
 }
 
-// gather gives the families by name.
+// gather returns the families by name.
 func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 	t.Helper()
 	all, err := m.registry.Gather()
@@ -81,7 +81,7 @@ func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 	return byName
 }
 
-// scraped gives the lines that Handler answers.
+// scraped returns the lines that Handler answers.
 func scraped(t *testing.T, m *Metrics) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -236,7 +236,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// histogram gives a family's with one label's value.
+// histogram returns a family's with one label's value.
 func histogram(f *dto.MetricFamily, value string) *dto.Histogram {
 	for _, m := range f.GetMetric() {
 		for _, l := range m.GetLabel() {

@@ -38,7 +38,7 @@ func (c Client) access() string {
 	return scopes.AccessService(c.Service)
 }
 
-// admits tells whether a person may enter.
+// admits reports whether a person may enter.
 func (c Client) admits(p Person) bool {
 	if c.Server != nil {
 		return p.Scopes.AllowsServer(scopes.AccessServers, *c.Server, p.groupsOf(c.Server.User))
@@ -58,7 +58,7 @@ type Clients struct {
 	Env      servers.EnvConfig // to know each server's callback path
 }
 
-// Find gives the client with that id; a server's only while it is active.
+// Find returns the client with that id; a server's only while it is active.
 func (c Clients) Find(id string) (Client, bool) {
 	if id == "" {
 		return Client{}, false

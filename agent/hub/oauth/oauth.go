@@ -67,9 +67,9 @@ type Config struct {
 	Clients Clients
 	Records records
 	Table   *scopes.Table
-	// Role gives the scopes of a role: a client may name roles in the place of scopes.
+	// Role returns the scopes of a role: a client may name roles in the place of scopes.
 	Role func(name string) (list []string, ok bool)
-	// Person gives who is in the browser. Its error is answered as it is.
+	// Person returns who is in the browser. Its error is answered as it is.
 	Person func(r *http.Request) (Person, error)
 	// Confirm answers with the page that asks; it posts back to the same URL.
 	Confirm func(w http.ResponseWriter, r *http.Request, q Question) error
@@ -139,7 +139,7 @@ func (req request) answer(w http.ResponseWriter, r *http.Request, q url.Values) 
 	http.Redirect(w, r, req.client.Redirect+separator+q.Encode(), http.StatusFound)
 }
 
-// wanted gives the scopes that a request asks for; without a word, all that the client may
+// wanted returns the scopes that a request asks for; without a word, all that the client may
 // ask for. "identify" is always granted, and roles stand for their scopes (oauth/provider.py).
 func (p *Provider) wanted(c Client, list []string) ([]string, error) {
 	if len(list) == 0 {
@@ -214,7 +214,7 @@ func (p *Provider) yes(w http.ResponseWriter, r *http.Request, req *request) err
 	return nil
 }
 
-// mustAsk tells whether the person is to be asked: not for a server of their own, nor for a
+// mustAsk reports whether the person is to be asked: not for a server of their own, nor for a
 // client that the settings trust, nor again for what they have granted before
 // (apihandlers/auth.py: needs_oauth_confirm).
 func (p *Provider) mustAsk(ctx context.Context, req request, person Person) (bool, error) {

@@ -44,7 +44,7 @@ func (r fleet) TokenOwner(token string) (ident.Key, bool) {
 	return ident.Key{}, false
 }
 
-// provider gives a Provider with a real database, for a browser in which user is
+// provider returns a Provider with a real database, for a browser in which user is
 // signed in, and whether the confirmation page was shown.
 func provider(t *testing.T, user string, admin bool) (*Provider, *store.Store, *bool) {
 	t.Helper()

@@ -42,20 +42,20 @@ type Config struct {
 	Listeners []control.Listener
 	// Know makes a user known to the hub who may never have signed in.
 	Know func(ctx context.Context, u ident.User) error
-	// Kept gives what persistent profiles keep.
+	// Kept returns what persistent profiles keep.
 	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
 	// Reload changes to the binary and settings on disk.
 	Reload func(ctx context.Context) error
 	// Backup writes a consistent copy of the database.
 	Backup func(ctx context.Context, w io.Writer) error
-	// Older tells whether a server runs on an older image than its next start would, and
+	// Older reports whether a server runs on an older image than its next start would, and
 	// whether that is known. It is asked once a list; optional.
 	Older func(ctx context.Context) func(s servers.Server) (older, known bool)
 	// Tokens makes tokens for people.
 	Tokens *tokens.Issuer
 	// Disk knows what members' files take.
 	Disk disks
-	// Usage gives what users used.
+	// Usage returns what users used.
 	Usage func(ctx context.Context, q store.UsageQuery) ([]store.Spent, error)
 	// GPUs knows the host's GPUs.
 	GPUs devices
@@ -73,7 +73,7 @@ type Operator struct {
 // New makes an Operator.
 func New(cfg Config) *Operator { return &Operator{cfg: cfg, started: time.Now()} }
 
-// Handler gives all that can be asked.
+// Handler returns all that can be asked.
 func (o *Operator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range []struct {
@@ -198,7 +198,7 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// failure gives the reason of a failed start and the next step.
+// failure returns the reason of a failed start and the next step.
 func (o *Operator) failure(key ident.Key, otherwise string) (message, hint string) {
 	f := o.cfg.Servers.Get(key).Failure
 	if f == nil {

@@ -62,7 +62,7 @@ func (o *Operator) reset(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// outdated tells whether a server runs in a kept container whose profile says something
+// outdated reports whether a server runs in a kept container whose profile says something
 // else by now. Without the launcher's answer nothing is said of it.
 func (o *Operator) outdated(ctx context.Context) func(servers.Server) bool {
 	kept, err := o.cfg.Kept(ctx)

@@ -9,7 +9,7 @@ import (
 )
 
 // StrangerError says that another account than the server's listens on its socket, as
-// when a member puts a link to somebody else's socket in place of his own.
+// when a member puts a link to somebody else's socket in place of their own.
 type StrangerError struct {
 	Socket    string
 	Want, Got uint32 // user ids

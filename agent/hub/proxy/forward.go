@@ -48,7 +48,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.Header.Set("X-Forwarded-Port", from.port)
 }
 
-// origin gives where r came from, and whether a trusted proxy brought it.
+// origin returns where r came from, and whether a trusted proxy brought it.
 func (p *Proxy) origin(r *http.Request) (origin, bool) {
 	o := origin{addr: peer(r), proto: "http", host: r.Host}
 	if r.TLS != nil {
@@ -88,7 +88,7 @@ func (p *Proxy) believe(o origin, h http.Header) origin {
 	return o
 }
 
-// trusts tells whether addr is a trusted proxy's.
+// trusts reports whether addr is a trusted proxy's.
 func (p *Proxy) trusts(addr string) bool {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
@@ -102,7 +102,7 @@ func (p *Proxy) trusts(addr string) bool {
 	return false
 }
 
-// peer gives the address of whoever opened the connection, without a zone.
+// peer returns the address of whoever opened the connection, without a zone.
 func peer(r *http.Request) string {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -111,7 +111,7 @@ func peer(r *http.Request) string {
 	return ap.Addr().Unmap().WithZone("").String()
 }
 
-// portOf gives the port in a Host header, or the one that its scheme implies.
+// portOf returns the port in a Host header, or the one that its scheme implies.
 func portOf(host, proto string) string {
 	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
 		return port
@@ -122,7 +122,7 @@ func portOf(host, proto string) string {
 	return "80"
 }
 
-// list gives all words of a header that is a comma-separated list.
+// list returns all words of a header that is a comma-separated list.
 func list(h http.Header, name string) []string {
 	var words []string
 	for _, line := range h.Values(name) {
@@ -133,7 +133,7 @@ func list(h http.Header, name string) []string {
 	return words
 }
 
-// last gives the last word of such a list, "" if there is none.
+// last returns the last word of such a list, "" if there is none.
 func last(h http.Header, name string) string {
 	words := list(h, name)
 	if len(words) == 0 {

@@ -15,7 +15,7 @@ type frames struct {
 	skip   uint64   // bytes of the payload to come
 }
 
-// message takes the next bytes and tells whether any belong to a message.
+// message takes the next bytes and reports whether any belong to a message.
 func (f *frames) message(b []byte) (found bool) {
 	for len(b) > 0 {
 		if f.skip > 0 {
@@ -38,10 +38,10 @@ func (f *frames) message(b []byte) (found bool) {
 	return found
 }
 
-// control tells whether the frame is a close, ping or pong (5.5: opcodes from 8 on).
+// control reports whether the frame is a close, ping or pong (5.5: opcodes from 8 on).
 func (f *frames) control() bool { return f.header[0]&0x08 != 0 }
 
-// need gives how long the header is, as far as its first bytes tell.
+// need returns how long the header is, as far as its first bytes tell.
 func (f *frames) need() int {
 	if f.have < 2 {
 		return 2
@@ -59,7 +59,7 @@ func (f *frames) need() int {
 	return need
 }
 
-// length gives the payload's length from a whole header.
+// length returns the payload's length from a whole header.
 func (f *frames) length() uint64 {
 	switch n := f.header[1] & 0x7f; n {
 	case 126:
@@ -71,14 +71,14 @@ func (f *frames) length() uint64 {
 	}
 }
 
-// isWebSocket tells whether an upgrade is to WebSockets. Of other protocols every byte
+// isWebSocket reports whether an upgrade is to WebSockets. Of other protocols every byte
 // counts.
 func isWebSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// poll tells whether a request is one that an open JupyterLab makes by itself: it asks
-// every few seconds for the lists of kernels, sessions and terminals, for the folder that
+// poll reports whether a request is one that an open JupyterLab makes by itself: it asks
+// every few seconds for the lists of kernels, sessions and terminals, for the directory that
 // it shows, and for how much memory there is. All of them read a server's api/.
 func poll(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

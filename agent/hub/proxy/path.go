@@ -19,7 +19,7 @@ type Target struct {
 	Bare bool
 }
 
-// Target tells whom the request's path names; false if it is not of the form
+// Target reports whom the request's path names; false if it is not of the form
 // BASE/user/NAME with a name that an account can have.
 //
 // The path is decided on as it came, still escaped: it is cut at its literal slashes,
@@ -74,7 +74,7 @@ func decodesTo(segment, want string) bool {
 	return err == nil && got == want
 }
 
-// rawPath gives the path byte for byte as the client sent it. What net/http parsed is
+// rawPath returns the path byte for byte as the client sent it. What net/http parsed is
 // not enough: it writes characters that should have been escaped in its own way.
 func rawPath(r *http.Request) string {
 	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {

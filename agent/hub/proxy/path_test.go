@@ -108,7 +108,7 @@ func overRequest(t *testing.T, path string) {
 	}
 }
 
-// escapes tells whether segment is name with some of its bytes as %XX, by taking the
+// escapes reports whether segment is name with some of its bytes as %XX, by taking the
 // escapes off one by one (and not as the code under test does it).
 func escapes(segment, name string) bool {
 	const hex = "0123456789abcdef"

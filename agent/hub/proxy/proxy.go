@@ -127,7 +127,7 @@ func (p *Proxy) DeleteRoute(key ident.Key) {
 	p.retire(old)
 }
 
-// Lookup gives the route of key.
+// Lookup returns the route of key.
 func (p *Proxy) Lookup(key ident.Key) (Route, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,7 +148,7 @@ func (p *Proxy) retire(old *route) {
 	old.transport.CloseIdleConnections()
 }
 
-// find gives the route that a target's path leads to: the named server's if it has
+// find returns the route that a target's path leads to: the named server's if it has
 // one, else the default server's (whose own path may begin with any word).
 func (p *Proxy) find(t Target) *route {
 	p.mu.Lock()

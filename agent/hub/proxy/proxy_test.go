@@ -76,7 +76,7 @@ func named(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", name, r.RequestURI) })
 }
 
-// raw sends a request line as it is, without a client that would mend it.
+// raw sends a request line as it is, without a client that would fix it.
 func raw(t *testing.T, addr, uri string, headers ...string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -304,18 +304,18 @@ func TestActivity(t *testing.T) {
 		status             int
 		counts             bool
 	}{
-		"answer":           {"GET", "lab", "", 200, true},
-		"redirect":         {"GET", "lab", "", 302, false},
-		"refusal":          {"GET", "lab", "", 403, false},
-		"failure":          {"GET", "lab", "", 500, false},
-		"body and refusal": {"POST", "lab", "x", 403, true},
-		"poll of kernels":  {"GET", "api/kernels?1234", "", 200, false},
-		"poll of status":   {"GET", "api/status", "", 200, false},
-		"poll of memory":   {"GET", "api/metrics/v1", "", 200, false},
-		"poll of a folder": {"HEAD", "api/contents/x", "", 200, false},
-		"marked as a poll": {"GET", "lsp/status?no_track_activity=1", "", 200, false},
-		"starts a kernel":  {"POST", "api/kernels", "{}", 201, true},
-		"ends a kernel":    {"DELETE", "api/kernels/1", "", 204, true},
+		"answer":              {"GET", "lab", "", 200, true},
+		"redirect":            {"GET", "lab", "", 302, false},
+		"refusal":             {"GET", "lab", "", 403, false},
+		"failure":             {"GET", "lab", "", 500, false},
+		"body and refusal":    {"POST", "lab", "x", 403, true},
+		"poll of kernels":     {"GET", "api/kernels?1234", "", 200, false},
+		"poll of status":      {"GET", "api/status", "", 200, false},
+		"poll of memory":      {"GET", "api/metrics/v1", "", 200, false},
+		"poll of a directory": {"HEAD", "api/contents/x", "", 200, false},
+		"marked as a poll":    {"GET", "lsp/status?no_track_activity=1", "", 200, false},
+		"starts a kernel":     {"POST", "api/kernels", "{}", 201, true},
+		"ends a kernel":       {"DELETE", "api/kernels/1", "", 204, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

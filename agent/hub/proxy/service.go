@@ -24,7 +24,7 @@ type Service struct {
 	route *route
 }
 
-// ForService gives a handler that passes requests on to a service the way requests for
+// ForService returns a handler that passes requests on to a service the way requests for
 // servers go: path, query and Host as they came, forwarding headers from our own
 // knowledge, both ways as a stream, WebSockets included. What is open over it counts and
 // ends with what is open to the servers.

@@ -53,7 +53,7 @@ func blob(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fronts gives the proxy over HTTP/1.1 and over TLS with HTTP/2.
+// fronts returns the proxy over HTTP/1.1 and over TLS with HTTP/2.
 func fronts(t *testing.T, p http.Handler) map[string]*httptest.Server {
 	h2 := httptest.NewUnstartedServer(p)
 	h2.EnableHTTP2 = true

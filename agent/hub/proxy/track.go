@@ -30,7 +30,7 @@ type Stats struct {
 	LastTraffic time.Time // as Activity
 }
 
-// Stats gives what runs over the route of key; zero without a route.
+// Stats returns what runs over the route of key; zero without a route.
 func (p *Proxy) Stats(key ident.Key) Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +41,7 @@ func (p *Proxy) Stats(key ident.Key) Stats {
 	return Stats{int(r.requests.Load()), int(r.sockets.Load()), time.Unix(0, r.traffic.Load())}
 }
 
-// Activity gives when the server of key was last used: when its route was made, data
+// Activity returns when the server of key was last used: when its route was made, data
 // came from a client (the body of a request, or a message over a WebSocket), or an answer
 // below 300 was complete. These are configurable-http-proxy's rules (lib/configproxy.js),
 // but that a browser's pings and JupyterLab's polls do not count, with which an open tab
@@ -50,14 +50,14 @@ func (p *Proxy) Stats(key ident.Key) Stats {
 // route.
 func (p *Proxy) Activity(key ident.Key) time.Time { return p.Stats(key).LastTraffic }
 
-// Open gives how many requests and WebSockets are being passed.
+// Open returns how many requests and WebSockets are being passed.
 func (p *Proxy) Open() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.open)
 }
 
-// WebSockets gives how many upgraded connections are open.
+// WebSockets returns how many upgraded connections are open.
 func (p *Proxy) WebSockets() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +87,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	}
 }
 
-// sessions gives the open sessions that match. match runs under the lock.
+// sessions returns the open sessions that match. match runs under the lock.
 func (p *Proxy) sessions(match func(*session) bool) []*session {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -46,7 +46,7 @@ func (b builder) set() Set {
 	return Set{b}
 }
 
-// Union gives what any of the sets grants.
+// Union returns what any of the sets grants.
 func (s Set) Union(others ...Set) Set {
 	b := builder(maps.Clone(s.scopes))
 	if b == nil {
@@ -78,7 +78,7 @@ func inOrder(filters []Filter) cover {
 	return cover{filters: slices.Compact(filters)}
 }
 
-// Intersect gives what both sets grant (jupyterhub/scopes.py:
+// Intersect returns what both sets grant (jupyterhub/scopes.py:
 // _intersect_expanded_scopes): a filter by user covers the user's servers, and one by
 // group the members and their servers. As in JupyterHub, two different groups have
 // nothing in common, even where they share members.
@@ -97,7 +97,7 @@ func (s Set) Intersect(other Set, m Membership) Set {
 	return Set{both}
 }
 
-// meet gives what both covers hold on.
+// meet returns what both covers hold on.
 func (c cover) meet(d cover, groups Membership) cover {
 	switch {
 	case c.all:
@@ -119,7 +119,7 @@ func (c cover) meet(d cover, groups Membership) cover {
 	return inOrder(common)
 }
 
-// covers tells whether everything that f names is covered.
+// covers reports whether everything that f names is covered.
 func (c cover) covers(f Filter, groups Membership) bool {
 	switch {
 	case c.has(f):

@@ -20,7 +20,7 @@ type Owner struct {
 	Server *ident.Key
 }
 
-// Membership gives the groups that a user is in. It is asked only where a filter by
+// Membership returns the groups that a user is in. It is asked only where a filter by
 // group meets one by user or server, once for each user. Nil means that nobody is in
 // any group.
 type Membership func(u ident.User) []string
@@ -98,7 +98,7 @@ func (f Filter) resolve(o Owner) (Filter, bool) {
 	return Filter{}, false
 }
 
-// Effective gives what a token may do now: what its scopes expand to, as far as its
+// Effective returns what a token may do now: what its scopes expand to, as far as its
 // owner may still do that. "inherit" is all that the owner may do.
 func (t *Table) Effective(token []string, o Owner, ownerSet Set, m Membership) Set {
 	if slices.Contains(token, Inherit) {
@@ -108,7 +108,7 @@ func (t *Table) Effective(token []string, o Owner, ownerSet Set, m Membership) S
 	return s.Intersect(ownerSet, m)
 }
 
-// Excess gives the expanded scopes that a list asks for and the owner has not, in
+// Excess returns the expanded scopes that a list asks for and the owner has not, in
 // order; none means that a token may be made with this list. "inherit" never exceeds.
 func (t *Table) Excess(list []string, o Owner, ownerSet Set, m Membership) []string {
 	s, _ := t.Expand(list, o)

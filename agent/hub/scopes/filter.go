@@ -30,10 +30,10 @@ func (k Kind) String() string { return kindNames[k] }
 // Kinds is a set of kinds of filters.
 type Kinds uint8
 
-// Has tells whether k is one of them.
+// Has reports whether k is one of them.
 func (ks Kinds) Has(k Kind) bool { return ks&(1<<k) != 0 }
 
-// List gives the kinds in the order of their constants, for people.
+// List returns the kinds in the order of their constants, for people.
 func (ks Kinds) List() []string {
 	var list []string
 	for k := KindUser; k <= KindService; k++ {
@@ -82,10 +82,10 @@ func byName(kind Kind, name string) (Filter, error) {
 	return Filter{kind: kind, name: name}, nil
 }
 
-// Kind tells what f names; KindNone when there is no filter.
+// Kind reports what f names; KindNone when there is no filter.
 func (f Filter) Kind() Kind { return f.kind }
 
-// Bare tells whether f is "!user", "!server" or "!service", which stand for whoever or
+// Bare reports whether f is "!user", "!server" or "!service", which stand for whoever or
 // whatever the token belongs to.
 func (f Filter) Bare() bool { return f.bare }
 
@@ -100,7 +100,7 @@ func (f Filter) String() string {
 	return f.kind.String() + "=" + f.value()
 }
 
-// value gives what stands behind the "=".
+// value returns what stands behind the "=".
 func (f Filter) value() string {
 	switch f.kind {
 	case KindUser:
@@ -117,7 +117,7 @@ func compare(a, b Filter) int {
 		cmp.Compare(a.key.User.String(), b.key.User.String()), cmp.Compare(a.key.Server.String(), b.key.Server.String()))
 }
 
-// ServerFilter gives a server as filters name it: "alice/" or "alice/name".
+// ServerFilter returns a server as filters name it: "alice/" or "alice/name".
 func ServerFilter(k ident.Key) string { return k.User.String() + "/" + k.Server.String() }
 
 // parseFilter takes what stands behind the "!".
@@ -166,7 +166,7 @@ type Scope struct {
 	Filter Filter
 }
 
-// String gives the scope as it is written: "servers", "servers!user=alice".
+// String returns the scope as it is written: "servers", "servers!user=alice".
 func (s Scope) String() string {
 	if s.Filter.kind == KindNone {
 		return s.Name

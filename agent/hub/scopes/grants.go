@@ -2,7 +2,7 @@ package scopes
 
 import "github.com/gifford-lab/gifford-hub/agent/ident"
 
-// ForUser gives what a user may do by the default roles.
+// ForUser returns what a user may do by the default roles.
 func ForUser(u ident.User, isAdmin bool) Set {
 	list := defaultRole(UserRole)
 	if isAdmin {
@@ -12,13 +12,13 @@ func ForUser(u ident.User, isAdmin bool) Set {
 	return s
 }
 
-// ForServer gives what a server's own token may do by the default roles.
+// ForServer returns what a server's own token may do by the default roles.
 func ForServer(k ident.Key) Set {
 	s, _ := Default().Expand(defaultRole(ServerRole), Owner{User: k.User, Server: &k})
 	return s
 }
 
-// Identify gives what every token of u may do: say whose it is (jupyterhub/scopes.py:
+// Identify returns what every token of u may do: say whose it is (jupyterhub/scopes.py:
 // identify_scopes).
 func Identify(u ident.User) []string {
 	return []string{ReadUsersName + "!user=" + u.String(), ReadUsersGroups + "!user=" + u.String()}
@@ -27,9 +27,9 @@ func Identify(u ident.User) []string {
 // IdentifyService is Identify for a service's own token.
 func IdentifyService(name string) []string { return []string{ReadServicesName + "!service=" + name} }
 
-// AccessServer gives the scope that opens one server (jupyterhub/scopes.py:
+// AccessServer returns the scope that opens one server (jupyterhub/scopes.py:
 // access_scopes).
 func AccessServer(k ident.Key) string { return Scope{AccessServers, ByServer(k)}.String() }
 
-// AccessService gives the scope that opens one service.
+// AccessService returns the scope that opens one service.
 func AccessService(name string) string { return AccessServices + "!service=" + name }

@@ -18,7 +18,7 @@ type dice struct {
 var filters = []string{"", "", "!user=alice", "!user=bob", "!user=carol", "!group=cgs", "!group=all", "!group=none", "!server=alice/",
 	"!server=alice/gpu", "!server=bob/", "!server=carol/gpu", "!service=culler", "!service=nbgrader", "!user", "!server", "!service"}
 
-// list gives some scopes. They are taken from few names, so that two lists often have
+// list returns some scopes. They are taken from few names, so that two lists often have
 // something in common.
 func (d dice) list() []string {
 	list := make([]string, d.IntN(7))
@@ -28,7 +28,7 @@ func (d dice) list() []string {
 	return list
 }
 
-// owner gives a user, with or without an OAuth client, or a service.
+// owner returns a user, with or without an OAuth client, or a service.
 func (d dice) owner(t testing.TB) Owner {
 	o := Owner{User: user(t, []string{"alice", "bob", "carol"}[d.IntN(3)])}
 	switch d.IntN(4) {
@@ -208,7 +208,7 @@ func TestFiltersAreWhatIsAllowed(t *testing.T) {
 	})
 }
 
-// reaches tells whether a list of what is covered covers the thing of that name.
+// reaches reports whether a list of what is covered covers the thing of that name.
 func reaches(r Reach, name string) bool {
 	kind, value, _ := strings.Cut(name, "=")
 	owner, _, _ := strings.Cut(value, "/")

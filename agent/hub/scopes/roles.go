@@ -21,7 +21,7 @@ const (
 	TokenRole  = "token"
 )
 
-// DefaultRoles gives the roles that are always there: what every user has, what
+// DefaultRoles returns the roles that are always there: what every user has, what
 // administrators have besides, what a server's own token may do, and what a token may
 // do that was made without a list of scopes (jupyterhub/roles.py: get_default_roles).
 func DefaultRoles() []Role {
@@ -75,7 +75,7 @@ func (t *Table) CheckRole(r Role) error {
 	return nil
 }
 
-// defaultRole gives the scopes of a role that is always there.
+// defaultRole returns the scopes of a role that is always there.
 func defaultRole(name string) []string {
 	roles := DefaultRoles()
 	return roles[slices.IndexFunc(roles, func(r Role) bool { return r.Name == name })].Scopes

@@ -37,35 +37,35 @@ func (c cover) hasKind(k Kind) bool {
 	return slices.ContainsFunc(c.filters, func(f Filter) bool { return f.kind == k })
 }
 
-// AllowsUser tells whether s grants the scope on a user who is in the given groups.
+// AllowsUser reports whether s grants the scope on a user who is in the given groups.
 func (s Set) AllowsUser(scope string, u ident.User, groupsOfUser []string) bool {
 	c := s.scopes[scope]
 	return c.all || c.has(ByUser(u)) || c.hasGroup(groupsOfUser)
 }
 
-// AllowsServer tells whether s grants the scope on a server of a user who is in the
+// AllowsServer reports whether s grants the scope on a server of a user who is in the
 // given groups.
 func (s Set) AllowsServer(scope string, k ident.Key, groupsOfUser []string) bool {
 	c := s.scopes[scope]
 	return c.all || c.has(ByServer(k)) || c.has(ByUser(k.User)) || c.hasGroup(groupsOfUser)
 }
 
-// AllowsGroup tells whether s grants the scope on a group itself.
+// AllowsGroup reports whether s grants the scope on a group itself.
 func (s Set) AllowsGroup(scope, group string) bool {
 	c := s.scopes[scope]
 	return c.all || c.has(Filter{kind: KindGroup, name: group})
 }
 
-// AllowsService tells whether s grants the scope on a service.
+// AllowsService reports whether s grants the scope on a service.
 func (s Set) AllowsService(scope, name string) bool {
 	c := s.scopes[scope]
 	return c.all || c.has(Filter{kind: KindService, name: name})
 }
 
-// Everywhere tells whether s grants the scope on everything.
+// Everywhere reports whether s grants the scope on everything.
 func (s Set) Everywhere(scope string) bool { return s.scopes[scope].all }
 
-// Has tells whether s grants the scope on anything at all, whatever the filter.
+// Has reports whether s grants the scope on anything at all, whatever the filter.
 func (s Set) Has(scope string) bool {
 	_, ok := s.scopes[scope]
 	return ok
@@ -80,7 +80,7 @@ type Reach struct {
 	Services []string
 }
 
-// Filters gives what s grants the scope on, for handlers that answer lists.
+// Filters returns what s grants the scope on, for handlers that answer lists.
 func (s Set) Filters(scope string) Reach {
 	c := s.scopes[scope]
 	r := Reach{All: c.all}
@@ -99,7 +99,7 @@ func (s Set) Filters(scope string) Reach {
 	return r
 }
 
-// Sorted gives the scopes as JupyterHub lists them: in order, without repetitions, and
+// Sorted returns the scopes as JupyterHub lists them: in order, without repetitions, and
 // with no filtered one whose unfiltered one is there.
 func (s Set) Sorted() []string {
 	list := make([]string, 0, len(s.scopes))

@@ -42,7 +42,7 @@ type line struct {
 	accepts Kinds
 }
 
-// Default gives the table without custom scopes.
+// Default returns the table without custom scopes.
 func Default() *Table { return plain() }
 
 var plain = sync.OnceValue(func() *Table {
@@ -152,10 +152,10 @@ func (t *Table) collect(got []string, name string, path []string) ([]string, err
 	return got, nil
 }
 
-// All gives the whole table, in the order in which people should see it.
+// All returns the whole table, in the order in which people should see it.
 func (t *Table) All() []Def { return slices.Clone(t.defs) }
 
-// Lookup gives a scope's line of the table.
+// Lookup returns a scope's line of the table.
 func (t *Table) Lookup(name string) (Def, bool) {
 	if l := t.byName[name]; l != nil {
 		return l.Def, true

@@ -57,7 +57,7 @@ func things(t testing.TB) []thing {
 	return list
 }
 
-// granted gives the names of the things on which s grants the scope, sorted.
+// granted returns the names of the things on which s grants the scope, sorted.
 func granted(s Set, scope string, all []thing) []string {
 	var names []string
 	for _, x := range all {

@@ -15,7 +15,7 @@ type EnvConfig struct {
 	PublicURL string // the public URL of BaseURL with a slash at the end; "" if not known
 }
 
-// ClientID gives the OAuth client id of a server, as JupyterHub makes it (user.py:
+// ClientID returns the OAuth client id of a server, as JupyterHub makes it (user.py:
 // "jupyterhub-user-" and the quoted names). It is also the name of the server's
 // cookie in the browser.
 func ClientID(k ident.Key) string {
@@ -26,15 +26,15 @@ func ClientID(k ident.Key) string {
 	return id
 }
 
-// CallbackPath gives the only redirect_uri that the server's OAuth client may name.
+// CallbackPath returns the only redirect_uri that the server's OAuth client may name.
 func (c EnvConfig) CallbackPath(k ident.Key) string {
 	return c.Prefix(k) + "oauth_callback"
 }
 
-// Prefix gives the server's URL path under the hub's base URL, slashes at both ends.
+// Prefix returns the server's URL path under the hub's base URL, slashes at both ends.
 func (c EnvConfig) Prefix(k ident.Key) string { return c.BaseURL + k.Path()[1:] }
 
-// AccessScopes gives the scopes of which any one opens the server (JupyterHub's
+// AccessScopes returns the scopes of which any one opens the server (JupyterHub's
 // spawner.oauth_access_scopes).
 func AccessScopes(k ident.Key) []string {
 	return []string{

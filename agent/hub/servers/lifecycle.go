@@ -142,7 +142,7 @@ func (m *Manager) launched(key ident.Key, progress *broadcast) {
 	}
 }
 
-// answeredStart takes note that the launcher has answered a Start, and tells whether
+// answeredStart takes note that the launcher has answered a Start, and reports whether
 // that is the start under way. Its caller says in the same hold of m.mu what came of a
 // start that failed, or the news of the unit's end would do so, which knows less.
 func (m *Manager) answeredStart(key ident.Key, progress *broadcast) bool {
@@ -362,7 +362,7 @@ func (m *Manager) markFailed(key ident.Key, e event, reason string, since time.T
 	return func() {
 		lines := m.tail(key, since, failed)
 		m.mu.Lock()
-		if s.Failure == failure { // not started anew meanwhile
+		if s.Failure == failure { // not started again meanwhile
 			s.Failure = &Failure{Message: failure.Message, Lines: lines, At: failure.At}
 		}
 		m.mu.Unlock()

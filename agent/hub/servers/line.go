@@ -22,18 +22,18 @@ type entry struct {
 	limited bool
 }
 
-// wants tells whether an entry can use a device.
+// wants reports whether an entry can use a device.
 func (e entry) wants(d launcherbus.GPU) bool {
 	return d.Sharing != launcherbus.Open && slices.Contains(d.Profiles, e.profile)
 }
 
-// competes tells whether two entries can use the same device.
+// competes reports whether two entries can use the same device.
 func (e entry) competes(f entry, devices []launcherbus.GPU) bool {
 	return slices.ContainsFunc(devices, func(d launcherbus.GPU) bool { return e.wants(d) && f.wants(d) })
 }
 
-// inOrder gives the line as it moves on. Who holds fewer servers with devices comes first,
-// those of his that wait before included; then who asked first. So nobody who has much
+// inOrder returns the line as it moves on. Who holds fewer servers with devices comes first,
+// those of their that wait before included; then who asked first. So nobody who has much
 // keeps others from having something.
 func inOrder(entries []entry, devices []launcherbus.GPU) []entry {
 	line := slices.Clone(entries)
@@ -54,7 +54,7 @@ func inOrder(entries []entry, devices []launcherbus.GPU) []entry {
 	return line
 }
 
-// holders gives the servers that hold devices which are not open to all.
+// holders returns the servers that hold devices which are not open to all.
 func holders(devices []launcherbus.GPU) map[ident.Key]bool {
 	all := map[ident.Key]bool{}
 	for _, d := range devices {
@@ -68,7 +68,7 @@ func holders(devices []launcherbus.GPU) map[ident.Key]bool {
 }
 
 // plan says who of the line, which is in order, can be started now. Whoever must wait keeps
-// the free devices that he can use from those behind him, or who needs two would wait for
+// the free devices that he can use from those behind them, or who needs two would wait for
 // ever. called are those whose turn has come already.
 func plan(line, called []entry, devices []launcherbus.GPU) (start []ident.Key) {
 	left := map[string]int{} // places, by device
@@ -116,7 +116,7 @@ func take(e entry, devices []launcherbus.GPU, left map[string]int) bool {
 	return true
 }
 
-// place gives an entry's number among those in the line that want the same devices, from 1,
+// place returns an entry's number among those in the line that want the same devices, from 1,
 // and how many they are.
 func place(line []entry, at int, devices []launcherbus.GPU) (number, of int) {
 	for i, e := range line {

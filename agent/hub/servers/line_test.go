@@ -117,7 +117,7 @@ func TestPlan(t *testing.T) {
 }
 
 // TestPlanProperties plays random lines to their end: no device is planned twice, nobody
-// takes a device that one before him could use while that one waits, and everybody who
+// takes a device that one before them could use while that one waits, and everybody who
 // can be served at all is served some day.
 func TestPlanProperties(t *testing.T) {
 	for seed := range uint64(300) {
@@ -147,7 +147,7 @@ func TestPlanProperties(t *testing.T) {
 	}
 }
 
-// checkOvertaking wants that who starts leaves enough for everybody before him who waits
+// checkOvertaking wants that who starts leaves enough for everybody before them who waits
 // for want of devices that both can use.
 func checkOvertaking(t *testing.T, seed uint64, line []entry, started []ident.Key, devices []launcherbus.GPU) {
 	t.Helper()
@@ -159,7 +159,7 @@ func checkOvertaking(t *testing.T, seed uint64, line []entry, started []ident.Ke
 			if !slices.Contains(started, behind.key) {
 				continue
 			}
-			// Then every device that was free for both must be no longer free for him: there are others.
+			// Then every device that was free for both must be no longer free for them: there are others.
 			own := 0
 			for _, d := range devices {
 				if d.Free() && behind.wants(d) && !e.wants(d) {

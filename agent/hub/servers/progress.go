@@ -16,7 +16,7 @@ type broadcast struct {
 	steps []Progress
 	first int // number of the oldest step kept
 	done  bool
-	wake  chan struct{} // closed and made anew at each step
+	wake  chan struct{} // closed and made again at each step
 	read  bool          // the unit's journal is being read for it
 	ended chan struct{} // closed after the last step
 }
@@ -64,7 +64,7 @@ func (b *broadcast) readAgain() {
 	b.read = false
 }
 
-// since gives the steps from number n on, the number after them, whether the last
+// since returns the steps from number n on, the number after them, whether the last
 // has come, and what to wait for.
 func (b *broadcast) since(n int) ([]Progress, int, bool, <-chan struct{}) {
 	b.mu.Lock()

@@ -49,7 +49,7 @@ type unitLog interface {
 	// Follow calls line for each line of the unit written since the given time, until
 	// ctx ends.
 	Follow(ctx context.Context, unit string, since time.Time, line func(string)) error
-	// Tail gives the last n lines of the unit written since the given time.
+	// Tail returns the last n lines of the unit written since the given time.
 	Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error)
 }
 
@@ -61,7 +61,7 @@ type Config struct {
 	// hold waits for ever; optional where no profile needs any.
 	Devices devices
 	Memory  memory // optional; without it a restart of the hub forgets who waits
-	// Ends gives the end of a server that was announced; optional.
+	// Ends returns the end of a server that was announced; optional.
 	Ends         func(ident.Key) (time.Time, bool)
 	Router       router
 	Prober       prober
@@ -157,7 +157,7 @@ func (m *Manager) Close() {
 	m.wg.Wait()
 }
 
-// Get gives what is known of one server; a server never heard of is Stopped.
+// Get returns what is known of one server; a server never heard of is Stopped.
 func (m *Manager) Get(key ident.Key) Server {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -167,7 +167,7 @@ func (m *Manager) Get(key ident.Key) Server {
 	return Server{Key: key, State: Stopped}
 }
 
-// List gives all servers that are active or failed, ordered by key.
+// List returns all servers that are active or failed, ordered by key.
 func (m *Manager) List() []Server {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -181,7 +181,7 @@ func (m *Manager) List() []Server {
 	return all
 }
 
-// Of gives the servers of one user that are active or failed.
+// Of returns the servers of one user that are active or failed.
 func (m *Manager) Of(user ident.User) []Server {
 	var own []Server
 	for _, s := range m.List() {
@@ -192,7 +192,7 @@ func (m *Manager) Of(user ident.User) []Server {
 	return own
 }
 
-// TokenOwner tells which active server a JUPYTERHUB_API_TOKEN belongs to.
+// TokenOwner reports which active server a JUPYTERHUB_API_TOKEN belongs to.
 func (m *Manager) TokenOwner(token string) (ident.Key, bool) {
 	hash := ident.HashToken(token)
 	m.mu.Lock()
@@ -215,7 +215,7 @@ func (m *Manager) Touch(key ident.Key, t time.Time) {
 	}
 }
 
-// entry gives the table's entry, made if missing. m.mu is held.
+// entry returns the table's entry, made if missing. m.mu is held.
 func (m *Manager) entry(key ident.Key) *server {
 	s, ok := m.servers[key]
 	if !ok {

@@ -181,7 +181,7 @@ func key(t *testing.T, user string) ident.Key {
 	return k
 }
 
-// follow gives the last step of a start.
+// follow returns the last step of a start.
 func follow(t *testing.T, m *Manager, k ident.Key) Progress {
 	t.Helper()
 	var last Progress

@@ -17,10 +17,10 @@ const (
 	Failed   State = "failed"
 )
 
-// Pending tells whether the server is on its way to Ready.
+// Pending reports whether the server is on its way to Ready.
 func (s State) Pending() bool { return s == Queued || s == Starting || s == Waiting }
 
-// Active tells whether a unit exists, is being made, or waits to be.
+// Active reports whether a unit exists, is being made, or waits to be.
 func (s State) Active() bool { return s.Pending() || s == Ready || s == Stopping }
 
 // event is what can happen to a server.
@@ -37,7 +37,7 @@ const (
 	startFailed event = "start failed"
 )
 
-// next gives the state after an event, or an error for an event that must not
+// next returns the state after an event, or an error for an event that must not
 // happen in that state. It has no effects.
 func next(s State, e event) (State, error) {
 	switch e {

@@ -24,7 +24,7 @@ type memory interface {
 	SaveLine(ctx context.Context, line []LinePlace) error
 	// AddLease notes how long a server held a device of a kind.
 	AddLease(ctx context.Context, kind string, held time.Duration, ended time.Time) error
-	// TypicalLease gives the median of past leases of a kind; 0 when there were too few.
+	// TypicalLease returns the median of past leases of a kind; 0 when there were too few.
 	TypicalLease(ctx context.Context, kind string) (time.Duration, error)
 }
 
@@ -54,7 +54,7 @@ const limitedFor = 5 * time.Minute
 // lookTime bounds one look at the devices.
 const lookTime = 10 * time.Second
 
-// Waits gives how a server in the line stands; false for one that is not in it.
+// Waits returns how a server in the line stands; false for one that is not in it.
 func (m *Manager) Waits(key ident.Key) (Wait, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -237,7 +237,7 @@ func sight(devices []launcherbus.GPU) string {
 	return b.String()
 }
 
-// entries gives the line, apart from it those that need no device any more, and those
+// entries returns the line, apart from it those that need no device any more, and those
 // whose turn has come and of whom the launcher may not know yet.
 func (m *Manager) entries(profiles []launcherbus.Profile, view string) (line, called []entry, gone []ident.Key) {
 	m.mu.Lock()
@@ -285,7 +285,7 @@ func (m *Manager) typical(ctx context.Context) func(kind string) time.Duration {
 	}
 }
 
-// ends gives the announced ends of the servers that hold devices.
+// ends returns the announced ends of the servers that hold devices.
 func (m *Manager) ends(devices []launcherbus.GPU) map[ident.Key]time.Time {
 	ends := map[ident.Key]time.Time{}
 	if m.cfg.Ends == nil {
@@ -348,7 +348,7 @@ func (m *Manager) putBack(key ident.Key, progress *broadcast) {
 	m.note(m.transition(s, noDevice))
 }
 
-// inLine tells whether somebody waits, or is about to take what he has waited for.
+// inLine reports whether somebody waits, or is about to take what he has waited for.
 func (m *Manager) inLine() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -360,7 +360,7 @@ func (m *Manager) inLine() bool {
 	return false
 }
 
-// mustWait tells whether somebody in the line wants the devices that a new start would
+// mustWait reports whether somebody in the line wants the devices that a new start would
 // take.
 func (m *Manager) mustWait(ctx context.Context, key ident.Key, profile string) bool {
 	if m.cfg.Devices == nil || !m.inLine() {

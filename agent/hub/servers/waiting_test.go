@@ -108,7 +108,7 @@ func (g *gpuHost) TypicalLease(context.Context, string) (time.Duration, error) {
 	return 3 * time.Hour, nil
 }
 
-// line gives who is written down.
+// line returns who is written down.
 func (g *gpuHost) line() string {
 	g.gm.Lock()
 	defer g.gm.Unlock()

@@ -16,13 +16,13 @@ type EnvConfig struct {
 	PublicURL string // the public URL of BaseURL with a slash at the end; "" if not known
 }
 
-// AccessScopes gives the scopes of which any one opens a service (JupyterHub's
+// AccessScopes returns the scopes of which any one opens a service (JupyterHub's
 // _ServiceSpawner, services/service.py).
 func AccessScopes(name string) []string {
 	return []string{"access:services", "access:services!service=" + name}
 }
 
-// Env gives what JupyterHub would put into the environment of a service that it starts
+// Env returns what JupyterHub would put into the environment of a service that it starts
 // itself (jupyterhub/services/service.py, Service.start; spawner.py, Spawner.get_env),
 // but JUPYTERHUB_API_TOKEN, which the hub keeps as a hash alone.
 func (c EnvConfig) Env(s Service) map[string]string {

@@ -144,7 +144,7 @@ func check(s *Service) error {
 	return nil
 }
 
-// List gives all services in order.
+// List returns all services in order.
 func (r *Registry) List() []Service {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -156,7 +156,7 @@ func (r *Registry) List() []Service {
 	return all
 }
 
-// Get gives a service by its name.
+// Get returns a service by its name.
 func (r *Registry) Get(name string) (Service, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -164,7 +164,7 @@ func (r *Registry) Get(name string) (Service, bool) {
 	return s, ok
 }
 
-// ByToken gives whose API token that is.
+// ByToken returns whose API token that is.
 func (r *Registry) ByToken(token string) (name string, ok bool) {
 	hash := []byte(ident.HashToken(token))
 	for _, s := range r.List() {
@@ -175,7 +175,7 @@ func (r *Registry) ByToken(token string) (name string, ok bool) {
 	return "", false
 }
 
-// Client gives the service whose OAuth client that is.
+// Client returns the service whose OAuth client that is.
 func (r *Registry) Client(clientID string) (Service, bool) {
 	for _, s := range r.List() {
 		if clientID != "" && s.ClientID == clientID {

@@ -307,7 +307,7 @@ func TestBackupTo(t *testing.T) {
 	ok(t, err)
 }
 
-// many gives a database of 1,000 users with ten tokens each.
+// many returns a database of 1,000 users with ten tokens each.
 func many(b *testing.B) *Store {
 	b.Helper()
 	s, err := Open(b.Context(), Config{Path: filepath.Join(b.TempDir(), "hub.sqlite"), Log: quiet()})

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// CountUsers gives how many users there are.
+// CountUsers returns how many users there are.
 func (s *Store) CountUsers(ctx context.Context) (int, error) {
 	var n int
 	err := s.queryRow(ctx, "count the users", []any{&n}, `SELECT count(*) FROM users`)
 	return n, err
 }
 
-// CountActive gives how many users were active at a time or later.
+// CountActive returns how many users were active at a time or later.
 func (s *Store) CountActive(ctx context.Context, since time.Time) (int, error) {
 	var n int
 	err := s.queryRow(ctx, "count the active users", []any{&n}, `SELECT count(*) FROM users WHERE last_activity >= ?`, micros(since))

@@ -26,7 +26,7 @@ func (s *Store) SaveGPUUse(ctx context.Context, u GPUUse) error {
 	return err
 }
 
-// GPUUses gives the last of each server.
+// GPUUses returns the last of each server.
 func (s *Store) GPUUses(ctx context.Context) ([]GPUUse, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT user, server, started, used, seen, kept FROM gpu_uses ORDER BY user, server`)
 	if err != nil {

@@ -108,7 +108,7 @@ const groupColumns = `name, properties`
 
 func (g *Group) dest() []any { return []any{&g.Name, objectCol{&g.Properties}} }
 
-// Groups gives all groups with their members, the oldest first.
+// Groups returns all groups with their members, the oldest first.
 func (s *Store) Groups(ctx context.Context) ([]Group, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT `+groupColumns+` FROM user_groups ORDER BY created, name`)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Store) Groups(ctx context.Context) ([]Group, error) {
 	return all, nil
 }
 
-// GroupByName gives a group with its members or ErrNotFound.
+// GroupByName returns a group with its members or ErrNotFound.
 func (s *Store) GroupByName(ctx context.Context, name string) (Group, error) {
 	var g Group
 	err := s.queryRow(ctx, "look up the group", g.dest(), `SELECT `+groupColumns+` FROM user_groups WHERE name = ?`, name)
@@ -137,7 +137,7 @@ func (s *Store) GroupByName(ctx context.Context, name string) (Group, error) {
 	return g, err
 }
 
-// Members gives a group's users in order; none for a group that is not there.
+// Members returns a group's users in order; none for a group that is not there.
 func (s *Store) Members(ctx context.Context, group string) ([]ident.User, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT user FROM memberships WHERE user_group = ? ORDER BY user`, group)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *Store) Members(ctx context.Context, group string) ([]ident.User, error)
 	return collect(rows, func(u *ident.User) []any { return []any{userCol{u}} })
 }
 
-// GroupsOf gives the names of a user's groups in order.
+// GroupsOf returns the names of a user's groups in order.
 func (s *Store) GroupsOf(ctx context.Context, u ident.User) ([]string, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT user_group FROM memberships WHERE user = ? ORDER BY user_group`, u.String())
 	if err != nil {

@@ -33,7 +33,7 @@ func (s *Store) SaveLine(ctx context.Context, line []LinePlace) error {
 	})
 }
 
-// Line gives those who wait, in the order in which they asked.
+// Line returns those who wait, in the order in which they asked.
 func (s *Store) Line(ctx context.Context) ([]LinePlace, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT user, server, profile, asked FROM line ORDER BY asked, user, server`)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Store) AddLease(ctx context.Context, kind string, held time.Duration, e
 	})
 }
 
-// TypicalLease gives the median of the last leases of a kind; 0 when there were too few.
+// TypicalLease returns the median of the last leases of a kind; 0 when there were too few.
 func (s *Store) TypicalLease(ctx context.Context, kind string) (time.Duration, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT held FROM leases WHERE kind = ?`, kind)
 	if err != nil {

@@ -50,7 +50,7 @@ func (l *Login) dest() []any {
 		timeCol{&l.Created}, timeCol{&l.Expires}, timeCol{&l.Seen}, timeCol{&l.Checked}, timeCol{&l.Attempted}}
 }
 
-// LoginByID gives the sign-in with that session id, ErrNotFound when it has ended.
+// LoginByID returns the sign-in with that session id, ErrNotFound when it has ended.
 func (s *Store) LoginByID(ctx context.Context, sessionID string) (Login, error) {
 	var l Login
 	err := s.queryRow(ctx, "look up the sign-in", l.dest(),
@@ -58,7 +58,7 @@ func (s *Store) LoginByID(ctx context.Context, sessionID string) (Login, error) 
 	return l, err
 }
 
-// LoginsOf gives a user's sign-ins that have not ended, the oldest first.
+// LoginsOf returns a user's sign-ins that have not ended, the oldest first.
 func (s *Store) LoginsOf(ctx context.Context, user ident.User) ([]Login, error) {
 	rows, err := s.db.QueryContext(ctx,
 		`SELECT `+loginColumns+` FROM logins WHERE user = ? AND expires > ? ORDER BY created`, user.String(), micros(s.now()))

@@ -59,7 +59,7 @@ func (v *Server) dest() []any {
 		timeCol{&v.Started}, &v.LastFailure, &v.DisplayName, objectCol{&v.UserOptions}, timeCol{&v.Created}}
 }
 
-// ServerByKey gives the server or ErrNotFound.
+// ServerByKey returns the server or ErrNotFound.
 func (s *Store) ServerByKey(ctx context.Context, key ident.Key) (Server, error) {
 	var v Server
 	err := s.queryRow(ctx, "look up the server", v.dest(),
@@ -67,7 +67,7 @@ func (s *Store) ServerByKey(ctx context.Context, key ident.Key) (Server, error) 
 	return v, err
 }
 
-// ServersOf gives a user's servers in the order of their names, the default first.
+// ServersOf returns a user's servers in the order of their names, the default first.
 func (s *Store) ServersOf(ctx context.Context, user ident.User) ([]Server, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT `+serverColumns+` FROM servers WHERE user = ? ORDER BY server`, user.String())
 	if err != nil {

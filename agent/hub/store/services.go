@@ -23,7 +23,7 @@ func (s *Store) SaveService(ctx context.Context, v ServiceRecord) error {
 	return err
 }
 
-// ServiceRecords gives all of them in order.
+// ServiceRecords returns all of them in order.
 func (s *Store) ServiceRecords(ctx context.Context) ([]ServiceRecord, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT name, record FROM services ORDER BY name`)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 // scs.CtxStore and scs.IterableCtxStore.
 type Sessions struct{ s *Store }
 
-// Sessions gives the part of s that package scs needs.
+// Sessions returns the part of s that package scs needs.
 func (s *Store) Sessions() *Sessions { return &Sessions{s} }
 
-// FindCtx gives the data of a session; found is false when it is unknown or expired.
+// FindCtx returns the data of a session; found is false when it is unknown or expired.
 func (t *Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	err = t.s.queryRow(ctx, "look up the session", []any{&data},
 		`SELECT data FROM sessions WHERE token = ? AND expires > ?`, token, micros(t.s.now()))
@@ -45,7 +45,7 @@ type sessionRow struct {
 	data  []byte
 }
 
-// AllCtx gives the data of every session that has not expired, by hashed token.
+// AllCtx returns the data of every session that has not expired, by hashed token.
 func (t *Sessions) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	rows, err := t.s.db.QueryContext(ctx, `SELECT token, data FROM sessions WHERE expires > ?`, micros(t.s.now()))
 	if err != nil {

@@ -35,7 +35,7 @@ type ShareQuery struct {
 	WithGroups []string
 }
 
-// Shares gives the shares that a query selects, the oldest first.
+// Shares returns the shares that a query selects, the oldest first.
 func (s *Store) Shares(ctx context.Context, q ShareQuery) ([]Share, error) {
 	server := any(nil)
 	if q.Server != nil {
@@ -51,7 +51,7 @@ func (s *Store) Shares(ctx context.Context, q ShareQuery) ([]Share, error) {
 	return collect(rows, (*Share).dest)
 }
 
-// SharesFor gives what was shared with a user, by name or through one of the groups.
+// SharesFor returns what was shared with a user, by name or through one of the groups.
 func (s *Store) SharesFor(ctx context.Context, u ident.User, groups []string) ([]Share, error) {
 	return s.Shares(ctx, ShareQuery{With: u, WithGroups: groups})
 }
@@ -141,7 +141,7 @@ func (s *Store) CreateShareCode(ctx context.Context, c ShareCode) (id int64, err
 	return id, err
 }
 
-// ShareCodeByHash gives a code that has not expired, or ErrNotFound.
+// ShareCodeByHash returns a code that has not expired, or ErrNotFound.
 func (s *Store) ShareCodeByHash(ctx context.Context, hash string) (ShareCode, error) {
 	var c ShareCode
 	err := s.queryRow(ctx, "look up the share code", c.dest(),
@@ -149,7 +149,7 @@ func (s *Store) ShareCodeByHash(ctx context.Context, hash string) (ShareCode, er
 	return c, err
 }
 
-// ShareCodes gives the codes of an owner that have not expired, of one server or of all,
+// ShareCodes returns the codes of an owner that have not expired, of one server or of all,
 // the oldest first.
 func (s *Store) ShareCodes(ctx context.Context, owner ident.User, server *ident.Server) ([]ShareCode, error) {
 	name := any(nil)

@@ -25,11 +25,11 @@ var ErrNotFound = errors.New("not found in the hub's database")
 
 // Config says where the database lies.
 type Config struct {
-	// Path of the file; its folder must exist. Required.
+	// Path of the file; its directory must exist. Required.
 	Path string
 	// Log gets migrations and clean-ups. Required.
 	Log *slog.Logger
-	// Now gives the time by which rows expire; nil means time.Now.
+	// Now returns the time by which rows expire; nil means time.Now.
 	Now func() time.Time
 }
 
@@ -89,7 +89,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 // Close closes the file. Methods fail afterwards.
 func (s *Store) Close() error { return s.db.Close() }
 
-// Ping tells whether the database answers.
+// Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.db.PingContext(ctx); err != nil {
 		return fmt.Errorf("cannot reach the database: %w", err)

@@ -112,7 +112,7 @@ func TestOpenTwoProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.sqlite")
 	c := newClock()
 	var wg sync.WaitGroup
-	for range 8 { // all of them see an empty folder
+	for range 8 { // all of them see an empty directory
 		wg.Go(func() {
 			s, err := Open(context.WithoutCancel(t.Context()), Config{Path: path, Log: quiet(), Now: c.now})
 			if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// TokenKind tells who a token was made for.
+// TokenKind reports who a token was made for.
 type TokenKind string
 
 const (
@@ -51,7 +51,7 @@ func (t *Token) dest() []any {
 		timeCol{&t.Created}, timeCol{&t.LastUsed}, timeCol{&t.Expires}}
 }
 
-// TokenByHash gives the token with that hash. An expired one is ErrNotFound.
+// TokenByHash returns the token with that hash. An expired one is ErrNotFound.
 func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
 	var t Token
 	err := s.queryRow(ctx, "look up the token", t.dest(),
@@ -59,7 +59,7 @@ func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
 	return t, err
 }
 
-// TokensOf gives a user's tokens that have not expired, the oldest first.
+// TokensOf returns a user's tokens that have not expired, the oldest first.
 func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) {
 	rows, err := s.db.QueryContext(ctx,
 		`SELECT `+tokenColumns+` FROM tokens WHERE user = ? AND (expires IS NULL OR expires > ?) ORDER BY id`, user.String(), micros(s.now()))
@@ -69,7 +69,7 @@ func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) 
 	return collect(rows, (*Token).dest)
 }
 
-// Token gives one of a user's tokens by its id, or ErrNotFound.
+// Token returns one of a user's tokens by its id, or ErrNotFound.
 func (s *Store) Token(ctx context.Context, user ident.User, id int64) (Token, error) {
 	var t Token
 	err := s.queryRow(ctx, "look up the token", t.dest(),

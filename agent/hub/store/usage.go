@@ -80,7 +80,7 @@ func addSpent(ctx context.Context, tx *sql.Tx, v Spent) error {
 	return err
 }
 
-// Readings gives the last reading of each server that runs, or whose end nobody saw.
+// Readings returns the last reading of each server that runs, or whose end nobody saw.
 func (s *Store) Readings(ctx context.Context) ([]Reading, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT `+readingColumns+` FROM usage_readings ORDER BY user, server`)
 	if err != nil {
@@ -102,7 +102,7 @@ type UsageQuery struct {
 	User  ident.User // zero: everybody
 }
 
-// Usage gives what was used, the latest month first and users by name.
+// Usage returns what was used, the latest month first and users by name.
 func (s *Store) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds FROM usage
 		WHERE (?1 = '' OR month = ?1) AND (?2 = '' OR user = ?2) ORDER BY month DESC, user`, q.Month, q.User.String())
@@ -114,7 +114,7 @@ func (s *Store) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
 	})
 }
 
-// UsageMonths gives the months in which something was used, the latest first.
+// UsageMonths returns the months in which something was used, the latest first.
 func (s *Store) UsageMonths(ctx context.Context) ([]string, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT month FROM usage ORDER BY month DESC`)
 	if err != nil {

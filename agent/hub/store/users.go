@@ -36,14 +36,14 @@ func (u *User) dest() []any {
 	return []any{userCol{&u.Name}, &u.DisplayName, &u.Admin, &u.AdminByAPI, timeCol{&u.Created}, timeCol{&u.LastActivity}}
 }
 
-// UserByName gives the user or ErrNotFound.
+// UserByName returns the user or ErrNotFound.
 func (s *Store) UserByName(ctx context.Context, name ident.User) (User, error) {
 	var u User
 	err := s.queryRow(ctx, "look up the user", u.dest(), `SELECT `+userColumns+` FROM users WHERE name = ?`, name.String())
 	return u, err
 }
 
-// Users gives all users in the order of their names.
+// Users returns all users in the order of their names.
 func (s *Store) Users(ctx context.Context) ([]User, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT `+userColumns+` FROM users ORDER BY name`)
 	if err != nil {
@@ -125,7 +125,7 @@ var orders = map[string]string{
 	"last_activity": `last_activity IS NOT NULL, last_activity, name`, "-last_activity": `last_activity IS NULL, last_activity DESC, name DESC`,
 }
 
-// FindUsers gives a page of the users that a query selects, and how many there are in all.
+// FindUsers returns a page of the users that a query selects, and how many there are in all.
 func (s *Store) FindUsers(ctx context.Context, q UserQuery) (users []User, total int, err error) {
 	order, ok := orders[q.Sort]
 	if !ok {
@@ -160,7 +160,7 @@ func userNames(users []ident.User) string {
 	return list(names)
 }
 
-// orNow gives t, or the present when t is zero.
+// orNow returns t, or the present when t is zero.
 func (s *Store) orNow(t time.Time) time.Time {
 	if t.IsZero() {
 		return s.now()

@@ -162,7 +162,7 @@ func readFile(name string) ([]byte, error) {
 func readError(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; the user %s must be able to read it and to enter its folders: setfacl -m u:%s:r %s",
+		return fmt.Errorf("%w; the user %s must be able to read it and to enter its directories: setfacl -m u:%s:r %s",
 			err, serviceUser, serviceUser, name)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w; check the path in the configuration, and that a link there leads somewhere", err)

@@ -141,10 +141,10 @@ func TestOpenUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ path, want string }{
-		"missing":  {filepath.Join(dir, "none.pem"), "check the path in the configuration"},
-		"dangling": {dangling, "a link there leads somewhere"},
-		"folder":   {dir, "is a directory"},
-		"unset":    {"", "no certificate file is configured"},
+		"missing":   {filepath.Join(dir, "none.pem"), "check the path in the configuration"},
+		"dangling":  {dangling, "a link there leads somewhere"},
+		"directory": {dir, "is a directory"},
+		"unset":     {"", "no certificate file is configured"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(t.Context(), Config{Certificate: tc.path})

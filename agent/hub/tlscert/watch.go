@@ -56,25 +56,25 @@ func (l *Loader) loop(ctx context.Context, watcher *fsnotify.Watcher, works bool
 	}
 }
 
-// follow makes watcher watch the folders of the files as they are now. It
-// watches folders because a file renamed over takes the watch on the old one
-// with it. A folder that cannot be watched is left to the looks by the clock.
+// follow makes watcher watch the directories of the files as they are now. It
+// watches directories because a file renamed over takes the watch on the old one
+// with it. A directory that cannot be watched is left to the looks by the clock.
 func follow(watcher *fsnotify.Watcher, files []string) {
-	want := folders(files)
-	for _, folder := range watcher.WatchList() {
-		if !want[folder] {
-			_ = watcher.Remove(folder)
+	want := directories(files)
+	for _, directory := range watcher.WatchList() {
+		if !want[directory] {
+			_ = watcher.Remove(directory)
 		}
 	}
-	for _, folder := range slices.Sorted(maps.Keys(want)) {
-		_ = watcher.Add(folder)
+	for _, directory := range slices.Sorted(maps.Keys(want)) {
+		_ = watcher.Add(directory)
 	}
 }
 
-// folders returns the folder of each file and of the file that its links lead
+// directories returns the directory of each file and of the file that its links lead
 // to: certbot's live/NAME/fullchain.pem is a link into archive/NAME, and other
-// tools swap a link to the folder.
-func folders(files []string) map[string]bool {
+// tools swap a link to the directory.
+func directories(files []string) map[string]bool {
 	out := map[string]bool{}
 	for _, file := range files {
 		out[filepath.Dir(file)] = true

@@ -92,7 +92,7 @@ func TestWatchTakesUpRenewal(t *testing.T) {
 				link(t, filepath.Join("..", "..", "archive", "hub", name), path)
 			}
 		},
-		"folder link swapped": func(t *testing.T, dir string) (string, func(string)) {
+		"directory link swapped": func(t *testing.T, dir string) (string, func(string)) {
 			version := 0
 			return filepath.Join(dir, "current", "hub.pem"), func(pem string) {
 				version++

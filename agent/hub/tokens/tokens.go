@@ -98,7 +98,7 @@ func (i *Issuer) life(seconds *int64) (time.Duration, error) {
 	return life, nil
 }
 
-// scopes gives the scopes of a new token. None may exceed what its owner may do.
+// scopes returns the scopes of a new token. None may exceed what its owner may do.
 func (i *Issuer) scopes(ctx context.Context, req Request) ([]string, error) {
 	if req.Scopes != nil && req.Roles != nil {
 		return nil, httpx.Fail(http.StatusBadRequest, "Can only assign one of roles or scopes.")

@@ -31,7 +31,7 @@ func args(unit string, since time.Time) []string {
 		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
 }
 
-// Tail gives the last n lines of the unit written since the given time. It reads all of
+// Tail returns the last n lines of the unit written since the given time. It reads all of
 // them: with --lines systemd 252's journalctl looks from the end, and may leave out the
 // newest entries of a unit whose entries are in two files, the system's and the member's.
 func (r Reader) Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error) {

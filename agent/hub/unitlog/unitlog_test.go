@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// command gives a Reader whose journalctl is the shell script. The real one is tested
+// command returns a Reader whose journalctl is the shell script. The real one is tested
 // end to end.
 func command(t *testing.T, script string) Reader {
 	t.Helper()

@@ -159,7 +159,7 @@ func (s *Web) adminURL(q adminQuery) string {
 	return s.hub + "admin?" + args.Encode()
 }
 
-// findUsers gives a page of the users whom the person may list.
+// findUsers returns a page of the users whom the person may list.
 func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.User, int, error) {
 	query := store.UserQuery{NameFilter: q.Search, Sort: q.Sort, Offset: q.Page * usersAPage, Limit: usersAPage}
 	if reach := m.scopes.Filters(scopes.ListUsers); !reach.All {
@@ -213,13 +213,13 @@ func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []l
 	return v, nil
 }
 
-// mayMark tells whether the person may make the user an administrator or end that. It is
+// mayMark reports whether the person may make the user an administrator or end that. It is
 // for administrators alone, and never for oneself: somebody must be left who can undo it.
 func (s *Web) mayMark(m member, u ident.User) bool {
 	return m.Admin && u != m.User && m.mayUser(u, scopes.AdminUsers)
 }
 
-// mayDelete tells whether the person may delete the user: never oneself, and an
+// mayDelete reports whether the person may delete the user: never oneself, and an
 // administrator only as one (JupyterHub's apihandlers/users.py).
 func mayDelete(m member, u store.User) bool {
 	return u.Name != m.User && (m.Admin || !u.Admin) && m.mayUser(u.Name, scopes.DeleteUsers)

@@ -31,7 +31,7 @@ type lowView struct{ Path, Free, Total string }
 // size is disk.Size in one piece, which a narrow column must not break.
 func size(bytes int64) string { return strings.ReplaceAll(disk.Size(bytes), " ", "\u00a0") }
 
-// usage gives nil where nothing was measured.
+// usage returns nil where nothing was measured.
 func (s *Web) usage(user ident.User) *usageView {
 	if s.cfg.Disk == nil {
 		return nil
@@ -43,7 +43,7 @@ func (s *Web) usage(user ident.User) *usageView {
 	return &usageView{size(u.Home.Bytes), size(u.Storage.Bytes), u.Home.Unread+u.Storage.Unread > 0, u.Measured}
 }
 
-// usageOf gives a user's usage to who may see what that user does.
+// usageOf returns a user's usage to who may see what that user does.
 func (s *Web) usageOf(m member, user ident.User) *usageView {
 	if !m.mayUser(user, scopes.ReadUsersActivity) {
 		return nil
@@ -51,7 +51,7 @@ func (s *Web) usageOf(m member, user ident.User) *usageView {
 	return s.usage(user)
 }
 
-// lowFor gives what a user is warned of on the home page.
+// lowFor returns what a user is warned of on the home page.
 func (s *Web) lowFor(user ident.User) []lowView {
 	if s.cfg.Disk == nil {
 		return nil
@@ -59,7 +59,7 @@ func (s *Web) lowFor(user ident.User) []lowView {
 	return lowViews(s.cfg.Disk.LowFor(user))
 }
 
-// low gives what administrators are warned of.
+// low returns what administrators are warned of.
 func (s *Web) low(m member) []lowView {
 	if s.cfg.Disk == nil || !m.Admin {
 		return nil

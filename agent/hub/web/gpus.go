@@ -86,7 +86,7 @@ func (s *Web) gpusPage(m member, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// anyGPUs tells whether the host has GPUs, or specifications of some that are broken.
+// anyGPUs reports whether the host has GPUs, or specifications of some that are broken.
 func (s *Web) anyGPUs(ctx context.Context) bool {
 	if s.cfg.GPUs == nil {
 		return false
@@ -95,7 +95,7 @@ func (s *Web) anyGPUs(ctx context.Context) bool {
 	return s.cfg.GPUs.Any()
 }
 
-// gpusFor gives what the home page says of the host's GPUs, nil where there is none, and
+// gpusFor returns what the home page says of the host's GPUs, nil where there is none, and
 // which of them a server holds.
 func (s *Web) gpusFor(ctx context.Context, m member, profiles []launcherbus.Profile) (*gpusView, func(ident.Key) []string) {
 	if s.cfg.GPUs == nil {

@@ -60,7 +60,7 @@ func fourGPUs() launcherbus.GPUs {
 	}
 }
 
-// withGPUs gives a hub's settings what knows of the launcher's devices.
+// withGPUs returns a hub's settings what knows of the launcher's devices.
 func withGPUs(t testing.TB, f *fakeLauncher) func(*Config) {
 	t.Helper()
 	desk, err := gpus.New(gpus.Config{Launcher: f, Log: slog.New(slog.DiscardHandler), Now: f.later,
@@ -76,7 +76,7 @@ func withGPUs(t testing.TB, f *fakeLauncher) func(*Config) {
 	return func(c *Config) { c.GPUs, c.NamedServers = desk, 2 }
 }
 
-// rowsOf gives the texts of the rows of the table that is in a section.
+// rowsOf returns the texts of the rows of the table that is in a section.
 func rowsOf(p shown, section string) []string {
 	var rows []string
 	for _, s := range p.elements("section") {

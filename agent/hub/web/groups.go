@@ -87,7 +87,7 @@ func (s *Web) addGroup(m member, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// groupOf gives the group that a request names, if there is one and the scope holds on it.
+// groupOf returns the group that a request names, if there is one and the scope holds on it.
 func (s *Web) groupOf(m member, r *http.Request, name, scope string) (store.Group, error) {
 	g, err := s.cfg.Store.GroupByName(r.Context(), name)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !m.mayGroup(name, scope) {

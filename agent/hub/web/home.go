@@ -116,7 +116,7 @@ func (s *Web) shared(ctx context.Context, m member, profiles []launcherbus.Profi
 	return all, nil
 }
 
-// links gives the services that are shown to the person: those with pages, and of those
+// links returns the services that are shown to the person: those with pages, and of those
 // that ask who comes the ones that let them in.
 func (s *Web) links(m member) []serviceLink {
 	var all []serviceLink
@@ -128,7 +128,7 @@ func (s *Web) links(m member) []serviceLink {
 	return all
 }
 
-// profiles gives the policy's choices. Without them a start is still possible, with
+// profiles returns the policy's choices. Without them a start is still possible, with
 // the policy's default.
 func (s *Web) profiles(ctx context.Context) (all []launcherbus.Profile, warning string) {
 	all, err := s.cfg.Profiles(ctx)

@@ -123,7 +123,7 @@ func (s *Web) rowsOf(i imagekeeper.Image) []imageRow {
 	return []imageRow{row}
 }
 
-// missing gives the images with which profiles would start that are not in the store.
+// missing returns the images with which profiles would start that are not in the store.
 func (s *Web) missing(ctx context.Context, list []imagekeeper.Image) []imageRow {
 	profiles, _ := s.profiles(ctx)
 	byName := map[string]*imageRow{}
@@ -145,7 +145,7 @@ func (s *Web) missing(ctx context.Context, list []imagekeeper.Image) []imageRow 
 	return rows
 }
 
-// fromRegistry tells whether a registry may have an image: Podman's own localhost is none.
+// fromRegistry reports whether a registry may have an image: Podman's own localhost is none.
 func fromRegistry(name string) bool { return !strings.HasPrefix(name, "localhost/") }
 
 // watch is the page of the pull of a name that goes on.

@@ -20,7 +20,7 @@ type lineView struct {
 	Rows     []gpuRow
 }
 
-// line tells how a server's start stands in the line; nil for one that is not in it.
+// line reports how a server's start stands in the line; nil for one that is not in it.
 func (s *Web) line(m member, key ident.Key, profiles []launcherbus.Profile) *lineView {
 	w, ok := s.cfg.Servers.Waits(key)
 	if !ok {

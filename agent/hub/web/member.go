@@ -19,7 +19,7 @@ type member struct {
 	groupsOf scopes.Membership // of anybody, asked only where a filter by group stands
 }
 
-// member gives who sent r: once a request, since it asks the database.
+// member returns who sent r: once a request, since it asks the database.
 func (s *Web) member(r *http.Request) (member, error) {
 	l, err := s.cfg.Login.Member(r)
 	if err != nil {
@@ -52,23 +52,23 @@ func (m member) groupsFor(scope string, u ident.User) []string {
 	return m.groupsOf(u)
 }
 
-// mayServer tells whether any of the scopes holds on a server.
+// mayServer reports whether any of the scopes holds on a server.
 func (m member) mayServer(k ident.Key, anyOf ...string) bool {
 	return slices.ContainsFunc(anyOf, func(scope string) bool {
 		return m.scopes.AllowsServer(scope, k, m.groupsFor(scope, k.User))
 	})
 }
 
-// mayUser tells whether a scope holds on a user.
+// mayUser reports whether a scope holds on a user.
 func (m member) mayUser(u ident.User, scope string) bool {
 	return m.scopes.AllowsUser(scope, u, m.groupsFor(scope, u))
 }
 
-// mayGroup tells whether a scope holds on a group.
+// mayGroup reports whether a scope holds on a group.
 func (m member) mayGroup(name, scope string) bool { return m.scopes.AllowsGroup(scope, name) }
 
-// Administers tells whether the person sees the administration pages.
+// Administers reports whether the person sees the administration pages.
 func (m member) Administers() bool { return m.scopes.Has(scopes.AdminUI) }
 
-// HasTokens tells whether the person has a page of tokens.
+// HasTokens reports whether the person has a page of tokens.
 func (m member) HasTokens() bool { return !m.User.IsZero() && m.mayUser(m.User, scopes.ReadTokens) }

@@ -25,7 +25,7 @@ type addForm struct {
 	Left              int // how many more there may be; below 0: any number
 }
 
-// record gives what is remembered of a server; known is false where nothing is.
+// record returns what is remembered of a server; known is false where nothing is.
 func (s *Web) record(ctx context.Context, key ident.Key) (rec store.Server, known bool, err error) {
 	rec, err = s.cfg.Store.ServerByKey(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
@@ -97,7 +97,7 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// named gives a user's servers with names, those that run and those that are remembered,
+// named returns a user's servers with names, those that run and those that are remembered,
 // in the order of their names.
 func (s *Web) named(ctx context.Context, u ident.User) ([]servers.Server, map[ident.Key]string, error) {
 	known, err := s.cfg.Store.ServersOf(ctx, u)

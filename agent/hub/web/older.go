@@ -24,7 +24,7 @@ type knownImages struct {
 	images launcherbus.Images
 }
 
-// runningImages gives which images servers run on; none when that cannot be told, which
+// runningImages returns which images servers run on; none when that cannot be told, which
 // no page waits or fails for. While one page asks, others take the last answer.
 func (s *Web) runningImages(ctx context.Context) launcherbus.Images {
 	k := &s.images
@@ -51,7 +51,7 @@ func (s *Web) runningImages(ctx context.Context) launcherbus.Images {
 	return images
 }
 
-// older tells whether a server that runs would get another image at its next start.
+// older reports whether a server that runs would get another image at its next start.
 func older(srv servers.Server, images launcherbus.Images, profiles []launcherbus.Profile) bool {
 	is, known := images.Older(srv.Key, srv.Profile, profiles)
 	return is && known && (srv.State == servers.Ready || srv.State == servers.Waiting)

@@ -43,7 +43,7 @@ func show(t testing.TB, resp *http.Response) shown {
 	return shown{resp.StatusCode, text, root, resp.Header.Get("Content-Security-Policy")}
 }
 
-// elements gives all elements of the page with one of the names.
+// elements returns all elements of the page with one of the names.
 func (p shown) elements(names ...string) []*html.Node {
 	var all []*html.Node
 	for n := range p.root.Descendants() {
@@ -63,7 +63,7 @@ func attr(n *html.Node, name string) string {
 	return ""
 }
 
-// textOf gives the text of a node.
+// textOf returns the text of a node.
 func textOf(n *html.Node) string {
 	var b strings.Builder
 	for d := range n.Descendants() {

@@ -90,7 +90,7 @@ func (p *pull) change(what func(*pullView)) {
 	p.changed = make(chan struct{})
 }
 
-// now gives how the pull stands, and what is closed when that has changed.
+// now returns how the pull stands, and what is closed when that has changed.
 func (p *pull) now() (pullView, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 )
 
-// wantsJSON tells whether a program asks, not a person: a path of an API, a WebSocket,
+// wantsJSON reports whether a program asks, not a person: a path of an API, a WebSocket,
 // or a client that takes JSON and no HTML.
 func wantsJSON(base string, r *http.Request) bool {
 	accept := r.Header.Get("Accept")
@@ -22,7 +22,7 @@ func wantsJSON(base string, r *http.Request) bool {
 	return strings.Contains(accept, "application/json") || r.Header.Get("Sec-Fetch-Dest") == "empty"
 }
 
-// apiPath tells whether a path is one of the hub's API or of a server's:
+// apiPath reports whether a path is one of the hub's API or of a server's:
 // BASE/[hub/]user/NAME/[SERVER/]api/…. The OAuth provider's authorize lies below the API
 // but is a page: browsers are sent there by servers (RFC 6749, 4.1.1).
 func apiPath(base, path string) bool {
@@ -34,7 +34,7 @@ func apiPath(base, path string) bool {
 	return parts[0] == "api" && rest != "api/oauth2/authorize" && len(rest) < len(path)-len(base)
 }
 
-// navigation tells whether a browser asks for a page to show, and so may be sent to
+// navigation reports whether a browser asks for a page to show, and so may be sent to
 // another one.
 func navigation(base string, r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
@@ -44,7 +44,7 @@ func navigation(base string, r *http.Request) bool {
 	return false
 }
 
-// deliberate tells whether a GET may change something because its person meant it: a
+// deliberate reports whether a GET may change something because its person meant it: a
 // link of this site, a bookmark or a typed address, but no other site's link and no
 // picture or frame (Fetch Metadata). Browsers without these headers count as meaning it.
 func deliberate(r *http.Request) bool {

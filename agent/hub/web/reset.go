@@ -13,7 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// kept gives what persistent profiles keep, by server. Without an answer the pages show
+// kept returns what persistent profiles keep, by server. Without an answer the pages show
 // no way to reset a server, and the log says why.
 func (s *Web) kept(ctx context.Context) map[ident.Key][]launcherbus.Kept {
 	if s.cfg.Kept == nil {
@@ -64,8 +64,8 @@ func (s *Web) resetPage(m member, w http.ResponseWriter, r *http.Request) error 
 		whose += " " + key.Server.String()
 	}
 	body := sureBody{Verb: "Reset", Action: s.act("reset", key), What: whose, Back: s.hub + "home", Words: []string{
-		"Lost: all that was installed or changed outside of the home folder, such as system packages. Profile: " + strings.Join(names, "; ") + ".",
-		"What stays: the home folder and all below it: notebooks, data, packages that were installed there.",
+		"Lost: all that was installed or changed outside of the home directory, such as system packages. Profile: " + strings.Join(names, "; ") + ".",
+		"What stays: the home directory and all below it: notebooks, data, packages that were installed there.",
 		"The next start makes a fresh server from the newest image."}}
 	if srv := s.cfg.Servers.Get(key); srv.State.Active() {
 		v := s.view(m, srv, nil)

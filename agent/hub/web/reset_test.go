@@ -27,7 +27,7 @@ func TestResetPage(t *testing.T) {
 		"home, stopped":         {"/hub/home", "gail", []string{`href="/hub/reset/gail"`, "is kept until it is reset"}, []string{"Its profile has changed"}},
 		"home, running":         {"/hub/home", "alice", nil, []string{"/hub/reset/"}},
 		"home, nothing kept":    {"/hub/home", "erin", nil, []string{"/hub/reset/"}},
-		"asks":                  {"/hub/reset/gail", "gail", []string{"Reset your server?", "Lost: ", "JupyterLab with a GPU", "What stays: the home folder", `action="/hub/reset/gail"`, ">Reset your server<"}, []string{"/hub/stop/"}},
+		"asks":                  {"/hub/reset/gail", "gail", []string{"Reset your server?", "Lost: ", "JupyterLab with a GPU", "What stays: the home directory", `action="/hub/reset/gail"`, ">Reset your server<"}, []string{"/hub/stop/"}},
 		"admin page":            {"/hub/admin", "dora", []string{`href="/hub/reset/gail"`}, []string{`href="/hub/reset/alice"`, `href="/hub/reset/bob"`}},
 		"asks an administrator": {"/hub/reset/gail", "dora", []string{"Reset the server of gail?", `action="/hub/reset/gail"`}, nil},
 		"runs":                  {"/hub/reset/alice", "alice", []string{"must be stopped first", `action="/hub/stop/alice"`, `name="next" value="/hub/reset/alice"`}, []string{`action="/hub/reset/alice"`}},

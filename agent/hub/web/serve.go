@@ -30,7 +30,7 @@ func (s *Web) serve(rt route) http.Handler {
 	})
 }
 
-// admit gives the person whom a route is for.
+// admit returns the person whom a route is for.
 func (s *Web) admit(a access, r *http.Request) (member, error) {
 	if a == Anyone {
 		return member{}, nil
@@ -47,7 +47,7 @@ func (s *Web) admit(a access, r *http.Request) (member, error) {
 	return m, httpx.Fail(http.StatusForbidden, "this page has no rule of who may see it")
 }
 
-// target gives the server that a path names, one's own default when it names none, to
+// target returns the server that a path names, one's own default when it names none, to
 // whoever has any of the scopes on it. For all others it is not there, whether it is or
 // not.
 func (s *Web) target(m member, r *http.Request, anyOf ...string) (ident.Key, error) {
@@ -146,7 +146,7 @@ func (s *Web) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	redirect(w, http.StatusSeeOther, s.hub+"login?"+q.Encode())
 }
 
-// headers gives every answer the headers that JupyterHub's have, and ours.
+// headers returns every answer the headers that JupyterHub's have, and ours.
 func (s *Web) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.setHeaders(w.Header())

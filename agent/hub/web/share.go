@@ -49,7 +49,7 @@ type codeView struct {
 	Scopes           []scopes.Description
 }
 
-// ownShare gives the server of the path if it is one's own and may be shared.
+// ownShare returns the server of the path if it is one's own and may be shared.
 func (s *Web) ownShare(m member, r *http.Request) (ident.Key, error) {
 	key, err := s.existing(m, r, scopes.Shares)
 	if err == nil && key.User != m.User {
@@ -101,7 +101,7 @@ func (s *Web) given(list []string) []scopes.Description {
 	return all
 }
 
-// names tells whether the person may name anybody else, or a group.
+// names reports whether the person may name anybody else, or a group.
 func (m member) names() bool {
 	users := m.scopes.Filters(scopes.ReadUsersName)
 	others := users.All || len(users.Groups) > 0 || len(users.Users) > 1
@@ -147,7 +147,7 @@ func (s *Web) share(m member, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// granted gives the scopes that a form asks to share, none of which the person lacks.
+// granted returns the scopes that a form asks to share, none of which the person lacks.
 func granted(m member, r *http.Request, key ident.Key) ([]string, error) {
 	names := []string{scopes.AccessServers}
 	if r.PostFormValue("control") != "" {

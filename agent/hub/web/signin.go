@@ -124,7 +124,7 @@ type signedOut struct {
 	from string
 }
 
-// WriteHeader mends the Location, if it is that page and not the provider's.
+// WriteHeader fixes the Location, if it is that page and not the provider's.
 func (w *signedOut) WriteHeader(status int) {
 	if w.Header().Get("Location") == w.from {
 		w.Header().Set("Location", w.from+"?notice="+noticeSignedOut)

@@ -132,7 +132,7 @@ func (s *Web) clientName(t store.Token) (name, service string) {
 	return t.ClientID, ""
 }
 
-// lives gives the lives to choose from, as far as the settings allow them.
+// lives returns the lives to choose from, as far as the settings allow them.
 func lives(longest time.Duration, chosen string) []life {
 	const day = 24 * time.Hour
 	all := []life{}

@@ -79,7 +79,7 @@ func (s *Web) hoursCSV(m member, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// month gives the month that is asked for, or this one, or the last in which there was
+// month returns the month that is asked for, or this one, or the last in which there was
 // something.
 func (s *Web) month(r *http.Request, known []string) string {
 	if m := r.URL.Query().Get("month"); m != "" {
@@ -103,7 +103,7 @@ func (s *Web) hours(r *http.Request, month string) ([]accounting.Hours, error) {
 	return accounting.InHours(spent), err
 }
 
-// monthChoices gives the months in which there was something, and all of them at once.
+// monthChoices returns the months in which there was something, and all of them at once.
 func monthChoices(known []string, chosen string) []monthChoice {
 	if chosen != everyMonth && !slices.Contains(known, chosen) {
 		known = append([]string{chosen}, known...)

@@ -48,7 +48,7 @@ func (s *Web) userPath(m member, w http.ResponseWriter, r *http.Request) error {
 	return s.notRunning(m, w, r, srv, safeNext(asked))
 }
 
-// locate gives the server that a path PREFIXuser/USER/… leads to, and the path on it, as
+// locate returns the server that a path PREFIXuser/USER/… leads to, and the path on it, as
 // escaped as it came: USER/NAME/… is the named server if isServer says that there is
 // one, else a path of the default server.
 func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Request, key ident.Key, rest string) (bool, error)) (ident.Key, string, error) {
@@ -80,7 +80,7 @@ func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Reque
 	return key, rest, nil
 }
 
-// remembered tells whether there is such a server: the default one always, else an active
+// remembered reports whether there is such a server: the default one always, else an active
 // one or one that its owner keeps.
 func (s *Web) remembered(r *http.Request, key ident.Key, _ string) (bool, error) {
 	if key.Server.IsDefault() || s.cfg.Servers.Get(key).State.Active() {
@@ -129,7 +129,7 @@ func (s *Web) backToServer(m member, w http.ResponseWriter, r *http.Request, key
 	return nil
 }
 
-// sleep waits and tells whether the client is still there.
+// sleep waits and reports whether the client is still there.
 func sleep(r *http.Request, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -77,7 +77,7 @@ func (s *Web) makeUsers(m member, r *http.Request, form addUsersForm) (problem s
 	return ""
 }
 
-// userOf gives the user whom a request names, who must be known.
+// userOf returns the user whom a request names, who must be known.
 func (s *Web) userOf(r *http.Request, name string) (store.User, error) {
 	u, err := ident.ParseUser(name)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *Web) markAdmin(m member, w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// deletable gives the user whom a request names, if the person may delete them.
+// deletable returns the user whom a request names, if the person may delete them.
 func (s *Web) deletable(m member, r *http.Request, name string) (store.User, error) {
 	u, err := s.userOf(r, name)
 	if err == nil && !mayDelete(m, u) {

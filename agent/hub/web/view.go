@@ -95,7 +95,7 @@ func (s *Web) view(m member, srv servers.Server, profiles []launcherbus.Profile)
 	return v
 }
 
-// end tells when a server will be stopped though it runs, and where that is put off. An end
+// end reports when a server will be stopped though it runs, and where that is put off. An end
 // for its age cannot be.
 func (s *Web) end(key ident.Key, state servers.State, mayKeep bool) (end *endView, keep string) {
 	if s.cfg.Cull == nil || state != servers.Ready {

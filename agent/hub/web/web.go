@@ -30,7 +30,7 @@ import (
 
 // members knows who is in the browser.
 type members interface {
-	// Member gives who sent r: login.ErrNoSession for nobody, a *login.Denied for
+	// Member returns who sent r: login.ErrNoSession for nobody, a *login.Denied for
 	// somebody who may no longer be here.
 	Member(r *http.Request) (login.Member, error)
 }
@@ -124,16 +124,16 @@ type Config struct {
 	Servers manager
 	// Store is the hub's database.
 	Store *store.Store
-	// Authority tells what people may do.
+	// Authority reports what people may do.
 	Authority *authority.Authority
 	// Tokens makes API tokens.
 	Tokens *tokens.Issuer
-	// Services gives the services that there are.
+	// Services returns the services that there are.
 	Services func() []services.Service
 	// NamedServers is how many servers with a name a user may have beside the default one:
 	// 0 none, below 0 any number.
 	NamedServers int
-	// Cull gives the announced end of a server that nobody uses. Optional.
+	// Cull returns the announced end of a server that nobody uses. Optional.
 	Cull func(key ident.Key) (cull.Notice, bool)
 	// Keep puts that off; it fails with cull.ErrKeptBefore where that was done before and
 	// cannot be again. Optional.
@@ -145,9 +145,9 @@ type Config struct {
 	// PublicURL is where browsers find BaseURL, with a slash at the end. Optional: links that
 	// people are to send to others are then shown without the host.
 	PublicURL string
-	// Profiles gives the policy's choices.
+	// Profiles returns the policy's choices.
 	Profiles func(ctx context.Context) ([]launcherbus.Profile, error)
-	// Images tells which images servers run on and profiles would start with. Optional: no
+	// Images reports which images servers run on and profiles would start with. Optional: no
 	// page then says that there is a newer one.
 	Images func(ctx context.Context) (launcherbus.Images, error)
 	// Keeper owns the images that all servers share. Optional: the page of images then says
@@ -156,7 +156,7 @@ type Config struct {
 	// Background runs what outlasts a request, in a goroutine of its own; the context ends
 	// with the hub, which waits. Required with a Keeper.
 	Background func(work func(ctx context.Context))
-	// Kept gives what persistent profiles keep of stopped and running servers. Optional.
+	// Kept returns what persistent profiles keep of stopped and running servers. Optional.
 	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
 	// Audit is called for each Deed before it is answered.
 	Audit func(r *http.Request, d Deed)

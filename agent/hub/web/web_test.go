@@ -37,7 +37,7 @@ var (
 // now is the time on every test page.
 var now = time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC)
 
-// key gives a server: "alice" is her default one, "alice:x" one with a name.
+// key returns a server: "alice" is her default one, "alice:x" one with a name.
 func key(name string) ident.Key {
 	user, server, _ := strings.Cut(name, ":")
 	k, err := ident.ParseKey(user, server)
@@ -219,7 +219,7 @@ var (
 	baseline []byte
 )
 
-// emptyStore gives the file of a database that knows everybody. It is made once, since
+// emptyStore returns the file of a database that knows everybody. It is made once, since
 // that is most of what a test would do.
 func emptyStore(t testing.TB) []byte {
 	t.Helper()

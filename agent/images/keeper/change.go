@@ -142,7 +142,7 @@ func (k *Keeper) importArchive(ctx context.Context, name string, archive io.Read
 	return k.rename(ctx, before, names[0], name)
 }
 
-// rename gives the loaded image its name, and what the archive called it back to the
+// rename returns the loaded image its name, and what the archive called it back to the
 // image that had that name before.
 func (k *Keeper) rename(ctx context.Context, before []summary, loaded, name string) error {
 	id, err := k.find(loaded)
@@ -215,7 +215,7 @@ func (k *Keeper) renew(ctx context.Context, rules *policy.Policy, name string, s
 	return after, errors.Join(err, h.write(k.cfg.StateDir))
 }
 
-// known gives the IDs of all images.
+// known returns the IDs of all images.
 func (k *Keeper) known(ctx context.Context) (map[string]bool, error) {
 	all, err := k.cfg.Podman.list(ctx)
 	known := map[string]bool{}
@@ -225,7 +225,7 @@ func (k *Keeper) known(ctx context.Context) (map[string]bool, error) {
 	return known, err
 }
 
-// restore gives a name back to the image that it had and removes images that are new.
+// restore returns a name back to the image that it had and removes images that are new.
 func (k *Keeper) restore(name, before string, known map[string]bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), time.Minute)
 	defer cancel()
@@ -256,7 +256,7 @@ func (k *Keeper) unhide(ctx context.Context, name, id string) error {
 	return k.cfg.Podman.untag(ctx, id, repository, tag)
 }
 
-// digest gives an image's digest; "" when it cannot be told.
+// digest returns an image's digest; "" when it cannot be told.
 func (k *Keeper) digest(ctx context.Context, id string) string {
 	all, _ := k.cfg.Podman.list(ctx)
 	for _, s := range all {
@@ -326,7 +326,7 @@ func (k *Keeper) drop(ctx context.Context, id string) error {
 	return h.write(k.cfg.StateDir)
 }
 
-// lookup gives the image of a name or of the beginning of an ID, and the name in full if
+// lookup returns the image of a name or of the beginning of an ID, and the name in full if
 // it was one.
 func (k *Keeper) lookup(ctx context.Context, name string) (summary, string, error) {
 	all, err := k.cfg.Podman.list(ctx)
@@ -393,7 +393,7 @@ func (k *Keeper) Prune(ctx context.Context, req imagekeeper.PruneRequest) (image
 	return result, err
 }
 
-// Rollback gives a name back to an image that had it before, and holds it there.
+// Rollback returns a name back to an image that had it before, and holds it there.
 func (k *Keeper) Rollback(ctx context.Context, req imagekeeper.RollbackRequest) (imagekeeper.Image, error) {
 	name, err := normal(req.Name)
 	if err != nil {

@@ -161,7 +161,7 @@ type rig struct {
 	*Keeper
 	podman *fake
 	text   string // the policy
-	run    string // the launcher's run folder
+	run    string // the launcher's run directory
 }
 
 const name = "quay.io/lab/notebook:latest"

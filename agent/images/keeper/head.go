@@ -21,7 +21,7 @@ const headSize = 1 << 20
 // write: the description, or a layer or configuration named by its digest.
 var savedFirst = regexp.MustCompile(`^(manifest\.json|repositories|oci-layout|index\.json|blobs/?$|blobs/sha256.*|[0-9a-f]{64}(\.tar|\.json|/.*)?)$`)
 
-// saved tells whether an archive, which may be compressed, is one that Podman loads; if
+// saved reports whether an archive, which may be compressed, is one that Podman loads; if
 // not, it is the root file system of an image. The reader it gives has all of it, plain:
 // Podman 4.3 cannot load a compressed docker-archive. Close it.
 func saved(archive io.Reader) (image bool, whole io.ReadCloser, err error) {
@@ -52,6 +52,6 @@ func firstName(head []byte) (string, error) {
 		if name := strings.TrimPrefix(h.Name, "./"); name != "" {
 			return name, nil
 		}
-		// "./" is how "tar -C FOLDER ." begins; an archive of images may begin so too.
+		// "./" is how "tar -C DIRECTORY ." begins; an archive of images may begin so too.
 	}
 }

@@ -34,15 +34,15 @@ func TestSaved(t *testing.T) {
 		first []string
 		want  bool
 	}{
-		"podman save":             {[]string{hex + ".tar", hex + ".json", "manifest.json"}, true},
-		"podman save, of folders": {[]string{hex + "/", hex + "/layer.tar"}, true},
-		"ours":                    {[]string{"manifest.json"}, true},
-		"docker save":             {[]string{"blobs/", "blobs/sha256/", "index.json"}, true},
-		"oci-archive":             {[]string{"blobs/sha256/" + hex, "index.json", "oci-layout"}, true},
-		"tar of an OCI folder":    {[]string{"./", "./index.json", "./oci-layout"}, true},
-		"a root file system":      {[]string{"bin/", "etc/", "usr/"}, false},
-		"tar of one":              {[]string{"./", "./bin/"}, false},
-		"with such a folder":      {[]string{"blobs.d/"}, false},
+		"podman save":                 {[]string{hex + ".tar", hex + ".json", "manifest.json"}, true},
+		"podman save, of directories": {[]string{hex + "/", hex + "/layer.tar"}, true},
+		"ours":                        {[]string{"manifest.json"}, true},
+		"docker save":                 {[]string{"blobs/", "blobs/sha256/", "index.json"}, true},
+		"oci-archive":                 {[]string{"blobs/sha256/" + hex, "index.json", "oci-layout"}, true},
+		"tar of an OCI directory":     {[]string{"./", "./index.json", "./oci-layout"}, true},
+		"a root file system":          {[]string{"bin/", "etc/", "usr/"}, false},
+		"tar of one":                  {[]string{"./", "./bin/"}, false},
+		"with such a directory":       {[]string{"blobs.d/"}, false},
 	}
 	for name, tt := range tests {
 		plain := archive(t, tt.first...)

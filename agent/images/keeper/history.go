@@ -26,7 +26,7 @@ type nameHistory struct {
 	Archive *archiveStamp        `json:"archive,omitempty"`
 }
 
-// archiveStamp tells whether an archive is the one that was loaded.
+// archiveStamp reports whether an archive is the one that was loaded.
 type archiveStamp struct {
 	Path    string    `json:"path"`
 	Size    int64     `json:"size"`

@@ -102,7 +102,7 @@ func writeFailure(w http.ResponseWriter, status int, message, hint string) {
 	_ = json.NewEncoder(w).Encode(imagekeeper.Failure{Message: message, Hint: hint})
 }
 
-// answer gives a function that writes a result, if there is no error.
+// answer returns a function that writes a result, if there is no error.
 func answer(w http.ResponseWriter) func(v any, err error) error {
 	return func(v any, err error) error {
 		if err != nil {

@@ -42,7 +42,7 @@ type Config struct {
 	// Policy reads launcher.toml; it is called for each request.
 	Policy func() (*policy.Policy, error)
 	// StateDir holds the store and the history; LauncherRun and LauncherState are the
-	// launcher's folders, which tell what is in use.
+	// launcher's directories, which tell what is in use.
 	StateDir, LauncherRun, LauncherState string
 	Log                                  *slog.Logger
 }
@@ -67,7 +67,7 @@ func New(ctx context.Context, cfg Config) *Keeper {
 // Wait waits for the jobs.
 func (k *Keeper) Wait() { k.wg.Wait() }
 
-// Busy tells whether a job is under way.
+// Busy reports whether a job is under way.
 func (k *Keeper) Busy() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,7 +86,7 @@ func (k *Keeper) store() (*imagestore.Store, error) {
 	return imagestore.Open(filepath.Join(k.cfg.StateDir, "storage"))
 }
 
-// find gives the ID of a name's image; "" when there is none.
+// find returns the ID of a name's image; "" when there is none.
 func (k *Keeper) find(name string) (string, error) {
 	store, err := k.store()
 	if err != nil {
@@ -100,7 +100,7 @@ func (k *Keeper) find(name string) (string, error) {
 	return image.ID, err
 }
 
-// share gives the job of that name, or begins one.
+// share returns the job of that name, or begins one.
 func (k *Keeper) share(name string, work func(ctx context.Context, j *job) (id string, err error)) *job {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -188,7 +188,7 @@ func profileOf(rules *policy.Policy, name string) (policy.Profile, bool) {
 	return rules.Profiles[i], true
 }
 
-// freshArchive gives the profile's archive if the image is not there or the archive is not
+// freshArchive returns the profile's archive if the image is not there or the archive is not
 // the one that was loaded last.
 func (k *Keeper) freshArchive(p policy.Profile, name string, there bool) (*archiveStamp, error) {
 	if p.Archive == "" {
@@ -271,7 +271,7 @@ func (k *Keeper) disk(rules *policy.Policy) (imagekeeper.Disk, error) {
 		Low: uint64(max(0, free)) < rules.Images.MinFree}, nil
 }
 
-// Disk tells what the store takes and what is left.
+// Disk reports what the store takes and what is left.
 func (k *Keeper) Disk() (imagekeeper.Disk, error) {
 	rules, err := k.cfg.Policy()
 	if err != nil {

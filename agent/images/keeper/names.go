@@ -32,7 +32,7 @@ func visible(names []string) []string {
 	return slices.Compact(all)
 }
 
-// normal gives a name in full: with a registry, and a tag or digest.
+// normal returns a name in full: with a registry, and a tag or digest.
 func normal(name string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
@@ -44,14 +44,14 @@ func normal(name string) (string, error) {
 	return reference.TagNameOnly(named).String(), nil
 }
 
-// pinned tells whether a name has a digest, so that nothing newer can come by it.
+// pinned reports whether a name has a digest, so that nothing newer can come by it.
 func pinned(name string) bool {
 	named, err := reference.ParseNormalizedNamed(name)
 	_, digested := named.(reference.Digested)
 	return err == nil && digested
 }
 
-// splitTag gives the two parts of a normal name with a tag.
+// splitTag returns the two parts of a normal name with a tag.
 func splitTag(name string) (repository, tag string, err error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
@@ -88,7 +88,7 @@ func profilesOf(rules *policy.Policy, name string) []string {
 	return all
 }
 
-// idPrefix tells whether s can be the beginning of an ID.
+// idPrefix reports whether s can be the beginning of an ID.
 func idPrefix(s string) bool {
 	return imagestore.IsID(s) || len(s) >= 12 && len(s) < 64 && strings.Trim(s, "0123456789abcdef") == ""
 }

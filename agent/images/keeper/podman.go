@@ -40,13 +40,13 @@ type Podman struct {
 	gone chan struct{} // closed when cmd has ended
 }
 
-// NewPodman prepares the folders of a Podman that is not started yet.
+// NewPodman prepares the directories of a Podman that is not started yet.
 func NewPodman(runDir, stateDir, auth string, stderr io.Writer) (*Podman, error) {
 	logrus.SetOutput(io.Discard) // the bindings' own log; errors come back
 	p := &Podman{runDir: runDir, stateDir: stateDir, auth: auth, stderr: stderr}
 	for _, dir := range []string{p.tmp(), filepath.Join(runDir, "containers")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("cannot make the keeper's folder: %w", err)
+			return nil, fmt.Errorf("cannot make the keeper's directory: %w", err)
 		}
 	}
 	store := filepath.Join(stateDir, "storage")
@@ -76,7 +76,7 @@ func (p *Podman) credentials() error {
 	return os.WriteFile(filepath.Join(p.runDir, "containers", "auth.json"), data, 0o600)
 }
 
-// connection gives a context for the bindings, and starts the service if none runs. The
+// connection returns a context for the bindings, and starts the service if none runs. The
 // connection outlives the request that needed it first.
 func (p *Podman) connection(ctx context.Context) (context.Context, error) {
 	p.mu.Lock()
@@ -94,7 +94,7 @@ func (p *Podman) connection(ctx context.Context) (context.Context, error) {
 	return p.with(ctx), nil
 }
 
-// with gives the bindings' connection the life of ctx.
+// with returns the bindings' connection the life of ctx.
 func (p *Podman) with(ctx context.Context) context.Context { return both{p.conn, ctx} }
 
 // both has the values of a connection and the end of a request.

@@ -26,7 +26,7 @@ func inOurWords(s systemd.State) (launcherbus.State, bool) {
 	return state, ok
 }
 
-// List gives the servers whose units exist and have not ended. Units of the same name
+// List returns the servers whose units exist and have not ended. Units of the same name
 // that the launcher has not made are none.
 func (l *Launcher) List(ctx context.Context) ([]launcherbus.ServerRow, error) {
 	units, err := l.cfg.Units.List(ctx, UnitPrefix+"*"+UnitSuffix)

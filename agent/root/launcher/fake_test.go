@@ -20,7 +20,7 @@ import (
 
 const hubUID = 990
 
-// host is a made-up host: systemd that can be told to fail, a name service, folders.
+// host is a made-up host: systemd that can be told to fail, a name service, directories.
 type host struct {
 	t    *testing.T
 	dir  string
@@ -54,7 +54,7 @@ func newHost(t *testing.T) *host {
 		}
 	}
 	if h.uid == 0 {
-		h.uid = 4242 // root may give folders away
+		h.uid = 4242 // root may give directories away
 	}
 	for _, u := range []string{"alice", "bob", "hub"} {
 		home := filepath.Join(h.dir, "cluster", u)
@@ -97,7 +97,7 @@ func (h *host) launch() {
 }
 
 // Lookup knows everybody but "nosuch" and "root"; all have the uid of the test, so that
-// it can make their folders.
+// it can make their directories.
 func (h *host) Lookup(_ context.Context, u ident.User) (accounts.Account, error) {
 	switch u.String() {
 	case "nosuch":

@@ -12,34 +12,34 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
-// files is what root writes below the launcher's two folders. An os.Root goes down name
+// files is what root writes below the launcher's two directories. An os.Root goes down name
 // by name and follows no link out of them; what belongs to a member is only ever the
-// last part of a path, in a folder of root's.
+// last part of a path, in a directory of root's.
 type files struct {
 	run, state *os.Root
 	hubGID     uint32
 	imagesGID  uint32 // the image keeper's group
 }
 
-// Modes: root's folders let everyone pass and nobody list or write.
+// Modes: root's directories let everyone pass and nobody list or write.
 const (
 	passage    = 0o711
 	listed     = 0o755 // the keeper looks up which images are in use
 	private    = 0o700
-	socketMode = 0o710 | fs.ModeSetgid // the socket gets the hub's group from its folder
+	socketMode = 0o710 | fs.ModeSetgid // the socket gets the hub's group from its directory
 )
 
 // resolvConf is for containers whose network the helper attaches.
 const resolvConf = "# made by gifford-launcher: pasta hands questions to the host's resolver\nnameserver " + unit.DNSForward + "\n"
 
-// layOut makes root's own folders and files.
+// layOut makes root's own directories and files.
 func (f files) layOut() error {
 	for _, dir := range []struct {
 		root *os.Root
 		name string
 		mode fs.FileMode
 	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.run, "requests", private}, {f.run, "images", listed}, {f.state, "users", passage}, {f.state, "images", listed}, {f.state, "kept", private}} {
-		if err := ownFolder(dir.root, dir.name, dir.mode); err != nil {
+		if err := ownDirectory(dir.root, dir.name, dir.mode); err != nil {
 			return err
 		}
 	}
@@ -49,10 +49,10 @@ func (f files) layOut() error {
 	return replace(f.run, path.Base(unit.ResolvConf), resolvConf, 0o644)
 }
 
-// ownFolder makes one of root's folders, or gives it its mode again.
-func ownFolder(root *os.Root, name string, mode fs.FileMode) error {
+// ownDirectory makes one of root's directories, or gives it its mode again.
+func ownDirectory(root *os.Root, name string, mode fs.FileMode) error {
 	if err := root.Mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cannot make the launcher's folder: %w", err)
+		return fmt.Errorf("cannot make the launcher's directory: %w", err)
 	}
 	return root.Chmod(name, mode)
 }
@@ -69,13 +69,13 @@ func replace(root *os.Root, name, content string, mode fs.FileMode) error {
 	return nil
 }
 
-// prepareUser makes the folder of the member's podman and its settings.
+// prepareUser makes the directory of the member's podman and its settings.
 func (f files) prepareUser(a accounts.Account) error {
 	name := a.User.String()
-	if err := memberFolder(f.state, path.Join("users", name), private, a.UID, a.GID); err != nil {
+	if err := memberDirectory(f.state, path.Join("users", name), private, a.UID, a.GID); err != nil {
 		return err
 	}
-	if err := ownFolder(f.run, path.Join("users", name), passage); err != nil {
+	if err := ownDirectory(f.run, path.Join("users", name), passage); err != nil {
 		return err
 	}
 	storage := path.Join(unit.UserDir(a.User), "storage")
@@ -84,21 +84,21 @@ func (f files) prepareUser(a accounts.Account) error {
 	return replace(f.run, path.Join("users", name, "storage.conf"), conf, 0o644)
 }
 
-// memberFolder makes a folder that belongs to a member in a folder of root's. One that
-// is there must be his.
-func memberFolder(root *os.Root, name string, mode fs.FileMode, uid, gid uint32) error {
+// memberDirectory makes a directory that belongs to a member in a directory of root's. One that
+// is there must be their.
+func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint32) error {
 	err := root.Mkdir(name, private)
 	made := err == nil
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cannot make a member's folder: %w", err)
+		return fmt.Errorf("cannot make a member's directory: %w", err)
 	}
 	dir, err := root.Open(name)
 	if err != nil {
-		return fmt.Errorf("cannot open a member's folder: %w", err)
+		return fmt.Errorf("cannot open a member's directory: %w", err)
 	}
 	defer dir.Close()
 	if made {
-		// The owner comes last: as long as the folder is root's, no capability is needed.
+		// The owner comes last: as long as the directory is root's, no capability is needed.
 		return errors.Join(dir.Chmod(mode), dir.Chown(int(uid), int(gid)))
 	}
 	info, err := dir.Stat()
@@ -106,23 +106,23 @@ func memberFolder(root *os.Root, name string, mode fs.FileMode, uid, gid uint32)
 		return err
 	}
 	if owner := ownerOf(info); owner != uid || !info.IsDir() {
-		return fmt.Errorf("%s belongs to uid %d, not to %d: was the account made anew? move the folder away", name, owner, uid)
+		return fmt.Errorf("%s belongs to uid %d, not to %d: was the account made again? move the directory away", name, owner, uid)
 	}
 	return nil
 }
 
-// prepareServer makes an empty folder for the server's socket: the member's, and
+// prepareServer makes an empty directory for the server's socket: the member's, and
 // passable for the hub's group.
 func (f files) prepareServer(key ident.Key, a accounts.Account) error {
 	parts := unit.SocketDirParts(key)
-	if err := ownFolder(f.run, path.Join(parts[0], parts[1]), passage); err != nil {
+	if err := ownDirectory(f.run, path.Join(parts[0], parts[1]), passage); err != nil {
 		return err
 	}
 	name := path.Join(parts[:]...)
 	if err := f.run.RemoveAll(name); err != nil {
-		return fmt.Errorf("cannot empty the folder of the socket: %w", err)
+		return fmt.Errorf("cannot empty the directory of the socket: %w", err)
 	}
-	return memberFolder(f.run, name, socketMode, a.UID, f.hubGID)
+	return memberDirectory(f.run, name, socketMode, a.UID, f.hubGID)
 }
 
 func credentialName(key ident.Key) string { return path.Join("credentials", unit.CredentialName(key)) }

@@ -20,7 +20,7 @@ import (
 )
 
 // A lease has no record of its own that could be wrong: it is the environment of a unit
-// that exists. A launcher that is started anew reads it there, and when systemd says that a
+// that exists. A launcher that is started again reads it there, and when systemd says that a
 // unit has ended, its devices are free at once, before anybody is told. Only between the
 // choice and systemd's answer to the start does nothing but this process know of it.
 
@@ -85,7 +85,7 @@ func (l *Launcher) leaseRequest(ctx context.Context, in unit.Input, account acco
 	return r, nil
 }
 
-// notLent gives the allocator's refusals their code.
+// notLent returns the allocator's refusals their code.
 func notLent(err error) error {
 	var e *lease.Error
 	if !errors.As(err, &e) {
@@ -125,7 +125,7 @@ func (l *Launcher) look() (gpu.Inventory, gpu.State) {
 	return gpu.Read(l.cfg.CDI...), state
 }
 
-// leases gives who holds what: the units that exist and have not ended, and what was lent
+// leases returns who holds what: the units that exist and have not ended, and what was lent
 // to units that do not exist yet. The caller holds the lock of lending.
 func (l *Launcher) leases(ctx context.Context) ([]lease.Lease, error) {
 	units, err := l.cfg.Units.List(ctx, UnitPrefix+"*"+UnitSuffix)
@@ -161,13 +161,13 @@ func (l *Launcher) leases(ctx context.Context) ([]lease.Lease, error) {
 	return all, nil
 }
 
-// holds tells whether a unit has its devices: from the moment that its start is queued,
+// holds reports whether a unit has its devices: from the moment that its start is queued,
 // while it waits for what it requires, until all of its processes are gone.
 func holds(u systemd.Unit) bool {
 	return u.State != systemd.Failed && (u.State != systemd.Inactive || u.Queued)
 }
 
-// GPUs tells which devices the host has, who holds them and what they do.
+// GPUs reports which devices the host has, who holds them and what they do.
 func (l *Launcher) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 	rules, err := l.policy()
 	if err != nil {
@@ -229,7 +229,7 @@ func processesOf(key ident.Key, all []gpu.Process) (n uint32) {
 	return n
 }
 
-// stranger tells whether a process on a device is one of a server that does not hold it, or
+// stranger reports whether a process on a device is one of a server that does not hold it, or
 // a member's from elsewhere. The system's own, such as a display server, are none.
 func stranger(p gpu.Process, holders []launcherbus.Holder, minUID uint32) bool {
 	if slices.ContainsFunc(holders, func(h launcherbus.Holder) bool { return h.Key.Unit() == p.Unit }) {

@@ -56,7 +56,7 @@ func (h *host) startWith(profile string, k ident.Key) error {
 	return h.l.Start(h.t.Context(), launcherbus.StartRequest{Key: k, Profile: profile})
 }
 
-// held tells who holds which device, in the words of GPUs.
+// held reports who holds which device, in the words of GPUs.
 func (h *host) held() string {
 	h.t.Helper()
 	g, err := h.l.GPUs(h.t.Context())
@@ -72,7 +72,7 @@ func (h *host) held() string {
 	return strings.Join(words, ", ")
 }
 
-// TestLend lends two devices, is started anew, and gets them back.
+// TestLend lends two devices, is started again, and gets them back.
 func TestLend(t *testing.T) {
 	h := gpuHost(t)
 	alice, bob, more := h.key("alice", ""), h.key("bob", "x"), h.key("bob", "y")

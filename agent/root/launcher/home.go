@@ -15,7 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// home is a folder of a member's own: HOME, or the source of a mount with {user}.
+// home is a directory of a member's own: HOME, or the source of a mount with {user}.
 type home struct {
 	path   string
 	owner  accounts.Account
@@ -25,10 +25,10 @@ type home struct {
 }
 
 func homeOf(h policy.Host, a accounts.Account) home {
-	return home{h.HomeOf(a.User), a, h.CreateHome, uint32(h.HomeMode.Perm()), "home folder"}
+	return home{h.HomeOf(a.User), a, h.CreateHome, uint32(h.HomeMode.Perm()), "home directory"}
 }
 
-// ensure wants a real folder of the member's own, reached without a symbolic link, and
+// ensure wants a real directory of the member's own, reached without a symbolic link, and
 // makes it where the policy lets it. Errors are for people, with code HomeNotCovered.
 func (h home) ensure() error {
 	err := h.check()
@@ -47,7 +47,7 @@ func (h home) ensure() error {
 	case errors.Is(err, unix.ELOOP):
 		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow", h.what, h.path)
 	case errors.Is(err, unix.ENOTDIR):
-		return notCovered("%s is not a folder", h.path)
+		return notCovered("%s is not a directory", h.path)
 	}
 	return notCovered("the %s %s cannot be used: %v", h.what, h.path, err)
 }
@@ -56,9 +56,9 @@ func notCovered(format string, args ...any) error {
 	return fail(launcherbus.HomeNotCovered, format, args...)
 }
 
-// openFolder opens a folder for a look only (no permission on it is needed, which root
+// openDirectory opens a directory for a look only (no permission on it is needed, which root
 // lacks on some network file systems) and follows no link anywhere in the path.
-func openFolder(name string) (*os.File, error) {
+func openDirectory(name string) (*os.File, error) {
 	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
 		// No O_NOFOLLOW: with O_PATH it opens a link itself instead of refusing it.
 		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
@@ -71,7 +71,7 @@ func openFolder(name string) (*os.File, error) {
 }
 
 func (h home) check() error {
-	dir, err := openFolder(h.path)
+	dir, err := openDirectory(h.path)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (h home) check() error {
 	return nil
 }
 
-// ownerOf gives the uid of a file; an unknown one is the invalid uid, never 0.
+// ownerOf returns the uid of a file; an unknown one is the invalid uid, never 0.
 func ownerOf(info fs.FileInfo) uint32 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return st.Uid
@@ -94,10 +94,10 @@ func ownerOf(info fs.FileInfo) uint32 {
 	return 1<<32 - 1
 }
 
-// make makes the folder in one that is root's alone, so that nobody can put another
+// make makes the directory in one that is root's alone, so that nobody can put another
 // thing in its place before it has its owner.
 func (h home) make() error {
-	parent, err := openFolder(path.Dir(h.path))
+	parent, err := openDirectory(path.Dir(h.path))
 	if err != nil {
 		return err
 	}
@@ -122,18 +122,18 @@ func (h home) make() error {
 	return nil
 }
 
-// hand gives the new folder its mode and then its owner.
+// hand returns the new directory its mode and then its owner.
 func (h home) hand(parent int, name string) error {
 	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("cannot open the new folder: %w", err)
+		return fmt.Errorf("cannot open the new directory: %w", err)
 	}
 	defer unix.Close(fd)
 	if err := unix.Fchmod(fd, h.mode); err != nil {
-		return fmt.Errorf("cannot set the new folder's mode: %w", err)
+		return fmt.Errorf("cannot set the new directory's mode: %w", err)
 	}
 	if err := unix.Fchown(fd, int(h.owner.UID), int(h.owner.GID)); err != nil {
-		return fmt.Errorf("cannot give the new folder to %s: %w", h.owner.User, err)
+		return fmt.Errorf("cannot give the new directory to %s: %w", h.owner.User, err)
 	}
 	return nil
 }

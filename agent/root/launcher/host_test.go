@@ -179,7 +179,7 @@ func TestHome(t *testing.T) {
 		"another's":          {"alice", me + 1, true, "belongs to uid"},
 		"link":               {"frank", me, true, "symbolic link"},
 		"through a link":     {"link/alice", me, true, "symbolic link"},
-		"file":               {"file", me, true, "not a folder"},
+		"file":               {"file", me, true, "not a directory"},
 		"missing":            {"gail", me, false, "does not let the launcher make it\nhint: install -d"},
 		"parent missing":     {"no/gail", me, true, "is missing"},
 		"open parent":        {"open/gail", me, true, "others than root may write"},
@@ -191,7 +191,7 @@ func TestHome(t *testing.T) {
 			if name == "made by the policy" && me != 0 {
 				t.Skip("only root may make homes")
 			}
-			h := home{filepath.Join(dir, tt.path), account(t, "alice", tt.uid), tt.create, 0o750, "home folder"}
+			h := home{filepath.Join(dir, tt.path), account(t, "alice", tt.uid), tt.create, 0o750, "home directory"}
 			err := h.ensure()
 			if (err == nil) != (tt.want == "") || err != nil && (codeOf(err) != launcherbus.HomeNotCovered || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("error is %v, want %q", err, tt.want)
@@ -205,7 +205,7 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// TestMembersLinks checks that what a member puts into his folder leads root nowhere.
+// TestMembersLinks checks that what a member puts into their directory leads root nowhere.
 func TestMembersLinks(t *testing.T) {
 	h := newHost(t)
 	k := h.key("alice", "")

@@ -13,7 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
-// PrepareImageAccount gives the image keeper's account subordinate ids, once, from the
+// PrepareImageAccount returns the image keeper's account subordinate ids, once, from the
 // range of the members'. It is what gifford-images.service runs as root before the keeper.
 func PrepareImageAccount(config string) error {
 	rules, err := ReadPolicy(config)

@@ -15,7 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// Images tells which images of the shared store servers run on and profiles would start
+// Images reports which images of the shared store servers run on and profiles would start
 // with. A store that cannot be read has none: its servers have copies of their own.
 func (l *Launcher) Images(ctx context.Context) ([]launcherbus.ServerImage, []launcherbus.ProfileImage, error) {
 	running, err := l.List(ctx)

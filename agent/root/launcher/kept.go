@@ -33,7 +33,7 @@ func deviceNames(devices []unit.Device) (names []string) {
 	return names
 }
 
-// keptName is the record of one server below the state folder: "kept", the user, and the
+// keptName is the record of one server below the state directory: "kept", the user, and the
 // server or "_". Only root reads and writes it.
 func keptName(key ident.Key) string {
 	parts := unit.SocketDirParts(key)
@@ -81,7 +81,7 @@ func (f files) noteKept(key ident.Key, c keptContainer) error {
 	if slices.ContainsFunc(all, func(k keptContainer) bool { return k.profile == c.profile }) {
 		return nil
 	}
-	if err := ownFolder(f.state, path.Dir(keptName(key)), private); err != nil {
+	if err := ownDirectory(f.state, path.Dir(keptName(key)), private); err != nil {
 		return err
 	}
 	var b strings.Builder
@@ -131,7 +131,7 @@ func (f files) allKept() []ident.Key {
 	return keys
 }
 
-// Kept gives what persistent profiles keep, of all members.
+// Kept returns what persistent profiles keep, of all members.
 func (l *Launcher) Kept(ctx context.Context) ([]launcherbus.KeptRow, error) {
 	rules, err := l.policy()
 	if err != nil {
@@ -154,7 +154,7 @@ func (l *Launcher) Kept(ctx context.Context) ([]launcherbus.KeptRow, error) {
 	return rows, nil
 }
 
-// outdated tells whether a container that is made now would be another.
+// outdated reports whether a container that is made now would be another.
 func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman unit.Version, key ident.Key, k keptContainer) bool {
 	i := slices.IndexFunc(rules.Profiles, func(p policy.Profile) bool { return p.Name == k.profile && p.Persistent })
 	if i < 0 {

@@ -56,7 +56,7 @@ func TestKept(t *testing.T) {
 	check("a limit counts at once", row("alice", "", false), row("alice", "gpu", false), row("bob", "", false))
 	h.text += "env = { LANG = \"C.UTF-8\" }\n"
 	check("the environment has changed", row("alice", "", true), row("alice", "gpu", true), row("bob", "", true))
-	life(t, h, "bob", "") // does not make it anew
+	life(t, h, "bob", "") // does not make it again
 	check("started again", row("alice", "", true), row("alice", "gpu", true), row("bob", "", true))
 	if err := h.l.Reset(t.Context(), h.key("alice", "")); err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ type manager interface {
 	EnableLinger(ctx context.Context, uid uint32) error
 }
 
-// units tells what systemd runs.
+// units reports what systemd runs.
 type units interface {
 	Get(ctx context.Context, name string) (systemd.Unit, error)
 	List(ctx context.Context, pattern string) ([]systemd.Unit, error)
@@ -53,10 +53,10 @@ type Config struct {
 	// Manager and Units are systemd.
 	Manager manager
 	Units   units
-	// Podman gives the version of the host's podman.
+	// Podman returns the version of the host's podman.
 	Podman func(ctx context.Context) (unit.Version, error)
 	// Hub is the account of the hub: who may call besides root, and the group of the
-	// folders with the servers' sockets.
+	// directories with the servers' sockets.
 	Hub accounts.Account
 	// ImagesGID is the image keeper's group, which may lock the images; 0 where there is no
 	// keeper.
@@ -66,7 +66,7 @@ type Config struct {
 	// RunDir, StateDir, EtcDir and Store are unit.RunDir, unit.StateDir, /etc and
 	// imagestore.Dir; tests have others.
 	RunDir, StateDir, EtcDir, Store string
-	// CDI are the folders with the specifications of devices, gpu.DefaultDirs(); GPUState is
+	// CDI are the directories with the specifications of devices, gpu.DefaultDirs(); GPUState is
 	// what gifford-gpus knows of them, gpu.StateFile. Tests have others.
 	CDI      []string
 	GPUState string
@@ -94,7 +94,7 @@ type server struct {
 	ended    chan struct{}   // closed when its end has been told and cleared away
 }
 
-// New opens the launcher's folders.
+// New opens the launcher's directories.
 func New(cfg Config) (*Launcher, error) {
 	if cfg.Policy == nil || cfg.Accounts == nil || cfg.Manager == nil || cfg.Units == nil || cfg.Podman == nil || cfg.Emit == nil || cfg.Log == nil {
 		return nil, errors.New("cannot make the launcher: every field of its configuration is required")
@@ -103,7 +103,7 @@ func New(cfg Config) (*Launcher, error) {
 	for i, dir := range []string{cfg.RunDir, cfg.StateDir, cfg.EtcDir} {
 		root, err := os.OpenRoot(dir)
 		if err != nil {
-			return nil, fmt.Errorf("cannot open the launcher's folder %s: %w", dir, err)
+			return nil, fmt.Errorf("cannot open the launcher's directory %s: %w", dir, err)
 		}
 		roots[i] = root
 	}

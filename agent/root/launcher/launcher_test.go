@@ -181,7 +181,7 @@ func TestLife(t *testing.T) {
 	}
 	info, err := os.Stat(filepath.Join(h.dir, "run/servers/alice/gpu"))
 	if err != nil || info.Mode().Perm() != 0o710 || info.Mode()&fs.ModeSetgid == 0 {
-		t.Errorf("the socket's folder is %v, %v", info.Mode(), err)
+		t.Errorf("the socket's directory is %v, %v", info.Mode(), err)
 	}
 	if found, _ := filepath.Glob(filepath.Join(h.dir, "run/credentials/*")); len(found) != 0 {
 		t.Errorf("credentials are left: %v", found)

@@ -24,7 +24,7 @@ var (
 
 // TestLives lets launchers live at random over one systemd: starts, several at a time, that
 // work or fail in every way, ends, crashes, new launchers in the midst of starts, and
-// specifications that are written anew by other names. After each step it reads from the
+// specifications that are written again by other names. After each step it reads from the
 // units alone who holds which node, and checks that nobody holds what another has.
 func TestLives(t *testing.T) {
 	var total counts
@@ -41,15 +41,15 @@ func TestLives(t *testing.T) {
 		total.lent += l.count.lent
 		total.taken += l.count.taken
 		total.limited += l.count.limited
-		total.anew += l.count.anew
+		total.again += l.count.again
 	}
 	t.Logf("seed %d: %+v", *seed, total)
-	if n := *lives; total.lent < 10*n || total.taken < n || total.limited < n || total.anew < 2*n {
+	if n := *lives; total.lent < 10*n || total.taken < n || total.limited < n || total.again < 2*n {
 		t.Errorf("the lives are too dull to show anything")
 	}
 }
 
-type counts struct{ lent, taken, limited, anew int }
+type counts struct{ lent, taken, limited, again int }
 
 type lifetime struct {
 	*host
@@ -123,15 +123,15 @@ func (l *lifetime) step() {
 			l.forget(k)
 		}
 	case n == 13:
-		l.count.anew++
-		l.write(fmt.Sprint(l.count.anew, "-"))
+		l.count.again++
+		l.write(fmt.Sprint(l.count.again, "-"))
 	default:
-		l.anew()
+		l.again()
 	}
 }
 
-// anew ends the launcher as a crash would, and starts the next.
-func (l *lifetime) anew() {
+// again ends the launcher as a crash would, and starts the next.
+func (l *lifetime) again() {
 	l.l.Close()
 	l.launch()
 	if _, err := l.l.Adopt(l.t.Context()); err != nil {
@@ -139,7 +139,7 @@ func (l *lifetime) anew() {
 	}
 }
 
-// anyone gives a server whose unit is in that state.
+// anyone returns a server whose unit is in that state.
 func (l *lifetime) anyone(s systemd.State) (ident.Key, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -204,7 +204,7 @@ func (l *lifetime) starts(n int) {
 	}
 	wg.Wait()
 	if waits {
-		l.anew()
+		l.again()
 	}
 }
 
@@ -238,7 +238,7 @@ func (l *lifetime) judge(k ident.Key, profile string, err error, before map[stri
 			l.t.Errorf("%s with profile %s is refused while he holds %d: %v", k, profile, holds, err)
 		}
 	case launcherbus.DevicesMissing:
-		if profile != "keeps" || l.count.anew == 0 {
+		if profile != "keeps" || l.count.again == 0 {
 			l.t.Errorf("%s with profile %s: %v", k, profile, err)
 		}
 		_ = l.l.Reset(l.t.Context(), k)

@@ -13,7 +13,7 @@ import (
 
 // operation is one thing that the bus can ask for.
 type operation struct {
-	// callers tells whether an account may ask. Required: an operation without it does
+	// callers reports whether an account may ask. Required: an operation without it does
 	// not pass TestOperations.
 	callers func(hub, caller uint32) bool
 	// method makes the function that the bus calls. It must do all its work inside the
@@ -137,7 +137,7 @@ func parseKey(user, server string) (ident.Key, error) {
 // Callers tells the uid behind a name on the bus.
 type Callers func(ctx context.Context, sender string) (uint32, error)
 
-// Methods gives the functions to export on the bus. ctx is the life of what they do:
+// Methods returns the functions to export on the bus. ctx is the life of what they do:
 // a start goes on when the hub goes away.
 func (l *Launcher) Methods(ctx context.Context, uidOf Callers) map[string]any {
 	methods := map[string]any{}
@@ -160,7 +160,7 @@ func (l *Launcher) gate(ctx context.Context, name string, callers func(hub, call
 	}
 }
 
-// answer gives the public half of an error to the caller and all of it to the log. An
+// answer returns the public half of an error to the caller and all of it to the log. An
 // error that nobody has put into words says no more than where to look.
 func (l *Launcher) answer(operation string, err error) *dbus.Error {
 	if err == nil {

@@ -22,7 +22,7 @@ type Podman struct {
 
 const nobody = 65534
 
-// Version gives the version. The error names the next step.
+// Version returns the version. The error names the next step.
 func (p *Podman) Version(ctx context.Context) (unit.Version, error) {
 	info, err := os.Stat(unit.Podman)
 	if err != nil {
@@ -49,7 +49,7 @@ func askPodman(ctx context.Context) (unit.Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, unit.Podman, "--version")
-	// Podman looks for its settings even then, in folders that must exist.
+	// Podman looks for its settings even then, in directories that must exist.
 	cmd.Env = []string{"HOME=/", "XDG_CONFIG_HOME=/"}
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second

@@ -107,7 +107,7 @@ func (l *Launcher) person(ctx context.Context, account accounts.Account) policy.
 	}}
 }
 
-// refused gives the policy's refusals their code.
+// refused returns the policy's refusals their code.
 func refused(err error) error {
 	var refusal *policy.Refusal
 	switch {
@@ -134,7 +134,7 @@ func (l *Launcher) inGroup(ctx context.Context, account accounts.Account, name s
 	return false, nil
 }
 
-// Profiles gives the policy's profiles, the default one first.
+// Profiles returns the policy's profiles, the default one first.
 func (l *Launcher) Profiles() ([]launcherbus.ProfileRow, error) {
 	rules, err := l.policy()
 	if err != nil {

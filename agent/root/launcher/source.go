@@ -30,13 +30,13 @@ func checkMounts(mounts []policy.Mount, a accounts.Account) error {
 }
 
 func checkSource(m policy.Mount, a accounts.Account) error {
-	parent, err := trustedFolder(path.Dir(m.Source))
+	parent, err := trustedDirectory(path.Dir(m.Source))
 	if err != nil {
 		return err
 	}
 	defer parent.Close()
 	if m.User {
-		return asMount(home{m.Source, a, m.Create, perUserMode, "folder"}.ensure(), m)
+		return asMount(home{m.Source, a, m.Create, perUserMode, "directory"}.ensure(), m)
 	}
 	// A look with O_DIRECTORY lets an automounter mount; a file has none.
 	last, err := lookAt(parent, path.Base(m.Source), unix.O_DIRECTORY)
@@ -49,11 +49,11 @@ func checkSource(m policy.Mount, a accounts.Account) error {
 	return last.Close()
 }
 
-// trustedFolder opens a folder in which, as in all above it, only root can put one thing in
+// trustedDirectory opens a directory in which, as in all above it, only root can put one thing in
 // the place of another: each belongs to root and nobody else may write to it (an ACL that
 // lets others write shows as the group's right), and none is reached through a link.
-func trustedFolder(name string) (*os.File, error) {
-	at, err := openFolder("/")
+func trustedDirectory(name string) (*os.File, error) {
+	at, err := openDirectory("/")
 	if err != nil {
 		return nil, badPart("/", err)
 	}
@@ -83,18 +83,18 @@ func wantRootsAlone(dir *os.File) error {
 		return badPart(dir.Name(), err)
 	}
 	if !rootsAlone(info) {
-		return fail(launcherbus.MountRefused, "cannot trust a mount's source below %s: others than root may write to that folder\nhint: chown root %s; chmod go-w %s; or another source in %s",
+		return fail(launcherbus.MountRefused, "cannot trust a mount's source below %s: others than root may write to that directory\nhint: chown root %s; chmod go-w %s; or another source in %s",
 			dir.Name(), dir.Name(), dir.Name(), policy.File)
 	}
 	return nil
 }
 
-// rootsAlone tells whether only root may write to a file or folder.
+// rootsAlone reports whether only root may write to a file or directory.
 func rootsAlone(info fs.FileInfo) bool {
 	return ownerOf(info) == 0 && info.Mode().Perm()&0o022 == 0
 }
 
-// lookAt opens one name in a folder for a look only, and no link.
+// lookAt opens one name in a directory for a look only, and no link.
 func lookAt(dir *os.File, name string, flags uint64) (*os.File, error) {
 	fd, err := unix.Openat2(int(dir.Fd()), name, &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_CLOEXEC | flags,
@@ -114,12 +114,12 @@ func badPart(name string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s\nhint: make it, or take the mount out of %s", name, policy.File)
 	case errors.Is(err, unix.ENOTDIR):
-		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a folder\nhint: another source in %s", name, policy.File)
+		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a directory\nhint: another source in %s", name, policy.File)
 	}
 	return fail(launcherbus.MountRefused, "a mount's source cannot be looked at: %s: %v", name, err)
 }
 
-// asMount tells of a member's own folder what is wrong with it as that of a mount.
+// asMount tells of a member's own directory what is wrong with it as that of a mount.
 func asMount(err error, m policy.Mount) error {
 	var public *launcherbus.Error
 	if errors.As(err, &public) {

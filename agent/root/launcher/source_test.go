@@ -14,9 +14,9 @@ import (
 // member is the uid of who plays tricks in the tests.
 const member = 4242
 
-// rootsFolder gives a folder that is root's up to "/", as t.TempDir is not, with things in
+// rootsDirectory returns a directory that is root's up to "/", as t.TempDir is not, with things in
 // it as a member and an administrator could have left them.
-func rootsFolder(t *testing.T) string {
+func rootsDirectory(t *testing.T) string {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root can make what only root may write; test/e2e does it too")
@@ -46,28 +46,28 @@ func rootsFolder(t *testing.T) string {
 
 // TestSources tries what a member can put in the way of a mount, at each level of its path.
 func TestSources(t *testing.T) {
-	dir := rootsFolder(t)
+	dir := rootsDirectory(t)
 	tests := map[string]struct{ source, want string }{
-		"folder":                   {"data", ""},
-		"deep folder":              {"data/deep", ""},
-		"file":                     {"data/file", ""},
-		"a member's, not below it": {"alice", ""},
-		"a group's, not below it":  {"group", ""},
-		"below a member's":         {"alice/sub", "others than root may write to that folder\nhint: chown root " + dir + "/alice"},
-		"below a group's":          {"group/sub", "cannot trust a mount's source below " + dir + "/group"},
-		"below an open one":        {"open/sub", "cannot trust a mount's source below " + dir + "/open"},
-		"link at the end":          {"link", "the symbolic link " + dir + "/link"},
-		"link to the right place":  {"inner", "the symbolic link " + dir + "/inner"},
-		"link in the middle":       {"inner/deep", "the symbolic link " + dir + "/inner"},
-		"link to a folder outside": {"link/ssh", "the symbolic link " + dir + "/link"},
-		"a member's link":          {"alice/out", "others than root may write"},
-		"relative link":            {"data/up/deep", "the symbolic link " + dir + "/data/up"},
-		"loop":                     {"loop", "the symbolic link"},
-		"magic link":               {"magic/etc", "the symbolic link"},
-		"link to a file":           {"data/shadow", "the symbolic link"},
-		"missing":                  {"data/none", "is missing: there is no " + dir + "/data/none\nhint: make it"},
-		"missing folder":           {"none/data", "is missing: there is no " + dir + "/none"},
-		"file in the middle":       {"data/file/x", "leads through " + dir + "/data/file, which is not a folder"},
+		"directory":                   {"data", ""},
+		"deep directory":              {"data/deep", ""},
+		"file":                        {"data/file", ""},
+		"a member's, not below it":    {"alice", ""},
+		"a group's, not below it":     {"group", ""},
+		"below a member's":            {"alice/sub", "others than root may write to that directory\nhint: chown root " + dir + "/alice"},
+		"below a group's":             {"group/sub", "cannot trust a mount's source below " + dir + "/group"},
+		"below an open one":           {"open/sub", "cannot trust a mount's source below " + dir + "/open"},
+		"link at the end":             {"link", "the symbolic link " + dir + "/link"},
+		"link to the right place":     {"inner", "the symbolic link " + dir + "/inner"},
+		"link in the middle":          {"inner/deep", "the symbolic link " + dir + "/inner"},
+		"link to a directory outside": {"link/ssh", "the symbolic link " + dir + "/link"},
+		"a member's link":             {"alice/out", "others than root may write"},
+		"relative link":               {"data/up/deep", "the symbolic link " + dir + "/data/up"},
+		"loop":                        {"loop", "the symbolic link"},
+		"magic link":                  {"magic/etc", "the symbolic link"},
+		"link to a file":              {"data/shadow", "the symbolic link"},
+		"missing":                     {"data/none", "is missing: there is no " + dir + "/data/none\nhint: make it"},
+		"missing directory":           {"none/data", "is missing: there is no " + dir + "/none"},
+		"file in the middle":          {"data/file/x", "leads through " + dir + "/data/file, which is not a directory"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestSources(t *testing.T) {
 			wantRefusal(t, err, tt.want)
 		})
 	}
-	t.Run("in a folder for all", func(t *testing.T) {
+	t.Run("in a directory for all", func(t *testing.T) {
 		err := checkSource(policy.Mount{Source: t.TempDir(), Target: "/x"}, account(t, "alice", member))
 		wantRefusal(t, err, "below /tmp")
 	})
@@ -88,24 +88,24 @@ func wantRefusal(t *testing.T, err error, want string) {
 	}
 }
 
-// TestSourcesOfMembers checks folders of members' own, and those that root makes for them.
+// TestSourcesOfMembers checks directories of members' own, and those that root makes for them.
 func TestSourcesOfMembers(t *testing.T) {
-	dir := rootsFolder(t)
+	dir := rootsDirectory(t)
 	tests := map[string]struct {
 		source string
 		create bool
 		want   string
 	}{
-		"own":                {"alice", true, ""},
-		"another's":          {"bob", true, "cannot mount /x: the folder " + dir + "/bob belongs to uid 4243"},
-		"root's":             {"data", true, "belongs to uid 0"},
-		"file":               {"data/file", true, "is not a folder"},
-		"link":               {"link", true, "symbolic link"},
-		"made":               {"data/new", true, ""},
-		"not made":           {"data/other", false, "does not let the launcher make it"},
-		"in a group's":       {"group/new", true, "others than root may write"},
-		"in a member's":      {"alice/new", true, "others than root may write"},
-		"in a folder linked": {"inner/new", true, "the symbolic link " + dir + "/inner"},
+		"own":                   {"alice", true, ""},
+		"another's":             {"bob", true, "cannot mount /x: the directory " + dir + "/bob belongs to uid 4243"},
+		"root's":                {"data", true, "belongs to uid 0"},
+		"file":                  {"data/file", true, "is not a directory"},
+		"link":                  {"link", true, "symbolic link"},
+		"made":                  {"data/new", true, ""},
+		"not made":              {"data/other", false, "does not let the launcher make it"},
+		"in a group's":          {"group/new", true, "others than root may write"},
+		"in a member's":         {"alice/new", true, "others than root may write"},
+		"in a directory linked": {"inner/new", true, "the symbolic link " + dir + "/inner"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -103,7 +103,7 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 	return l.cfg.Manager.ResetFailed(ctx, key.Unit())
 }
 
-// forgotten gives the unit when systemd has forgotten it, should it have ended just now: it
+// forgotten returns the unit when systemd has forgotten it, should it have ended just now: it
 // takes no other of the name as long as what the end starts (OnSuccess=) is on its way.
 func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, error) {
 	for end := time.Now().Add(endingTime); ; {

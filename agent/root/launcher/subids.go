@@ -17,7 +17,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// subIDs gives accounts their subordinate ids. The ledger holds every range ever seen in
+// subIDs returns accounts their subordinate ids. The ledger holds every range ever seen in
 // the files or given, so that no range is given a second time: files of its first owner
 // may still lie about.
 type subIDs struct {
@@ -62,7 +62,7 @@ func parseRanges(data []byte) []idRange {
 	return ranges
 }
 
-// free gives the first range of that size that overlaps none of those seen.
+// free returns the first range of that size that overlaps none of those seen.
 func free(seen []idRange, rules policy.SubIDs) (idRange, bool) {
 	r := idRange{start: uint64(rules.First), count: uint64(rules.Count)}
 	seen = slices.SortedFunc(slices.Values(seen), func(a, b idRange) int { return cmp.Compare(a.start, b.start) })

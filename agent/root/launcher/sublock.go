@@ -90,7 +90,7 @@ func (s subIDs) lockFile(name string) error {
 	return err
 }
 
-// holder reads who holds a lock and tells whether that process is gone for certain.
+// holder reads who holds a lock and reports whether that process is gone for certain.
 func (s subIDs) holder(name string) (pid int, dead bool) {
 	data, err := s.etc.ReadFile(name)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s subIDs) holder(name string) (pid int, dead bool) {
 	return pid, errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
-// groupOf gives the gid of a file; an unknown one is -1, which changes nothing.
+// groupOf returns the gid of a file; an unknown one is -1, which changes nothing.
 func groupOf(info fs.FileInfo) int {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(st.Gid)

@@ -19,7 +19,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// Usage tells what the member's files took when they were last measured. With measure it
+// Usage reports what the member's files took when they were last measured. With measure it
 // starts another measuring, unless one is under way, and does not wait for it.
 func (l *Launcher) Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareTime)
@@ -64,9 +64,9 @@ func (l *Launcher) measuring(ctx context.Context, user ident.User) (bool, error)
 	return u.State == systemd.Activating || u.State == systemd.Deactivating, err
 }
 
-// startMeasuring gives the member no sub-ids: who has none has no files of theirs.
+// startMeasuring returns the member no sub-ids: who has none has no files of theirs.
 func (l *Launcher) startMeasuring(ctx context.Context, rules *policy.Policy, a accounts.Account) error {
-	if err := memberFolder(l.files.state, path.Join("users", a.User.String()), private, a.UID, a.GID); err != nil {
+	if err := memberDirectory(l.files.state, path.Join("users", a.User.String()), private, a.UID, a.GID); err != nil {
 		return err
 	}
 	now, err := l.ids.read()
@@ -92,7 +92,7 @@ func rangesOf(all []idRange, a accounts.Account) []string {
 }
 
 // lastUsage reads what the member's unit has left. All of it, the file's kind included, is
-// the member's choice: no link is followed, nothing waits, and only a file of his own counts.
+// the member's choice: no link is followed, nothing waits, and only a file of their own counts.
 func (f files) lastUsage(a accounts.Account) (unit.Usage, error) {
 	users, err := f.state.Open("users")
 	if err != nil {

@@ -99,7 +99,7 @@ func TestHostileUsage(t *testing.T) {
 		"sparse":         func(t *testing.T, h *host) error { h.leave(t, good); return os.Truncate(h.usageFile(), 1<<40) },
 		"nested":         func(t *testing.T, h *host) error { h.leave(t, strings.Repeat("[", 4000)); return nil },
 		"pipe":           func(t *testing.T, h *host) error { return unix.Mkfifo(h.usageFile(), 0o600) },
-		"folder":         func(t *testing.T, h *host) error { return os.Mkdir(h.usageFile(), 0o700) },
+		"directory":      func(t *testing.T, h *host) error { return os.Mkdir(h.usageFile(), 0o700) },
 		"device":         func(t *testing.T, h *host) error { return os.Symlink("/dev/zero", h.usageFile()) },
 		"link":           func(t *testing.T, h *host) error { return os.Symlink("real", h.usageFile()) },
 		"link outside":   func(t *testing.T, h *host) error { return os.Symlink("/etc/passwd", h.usageFile()) },

@@ -36,7 +36,7 @@ func (a allocation) kept() ([]gpu.Device, error) {
 	return a.from(list, len(list))
 }
 
-// open gives every device that is open to all; none is no error.
+// open returns every device that is open to all; none is no error.
 func (a allocation) open() ([]gpu.Device, error) {
 	list, err := a.permitted(a.suiting())
 	if err != nil {
@@ -81,7 +81,7 @@ func (a allocation) from(list []Device, count int) ([]gpu.Device, error) {
 	return chosen, nil
 }
 
-// budget tells how many devices that count for limits the server may get. Limits that are
+// budget reports how many devices that count for limits the server may get. Limits that are
 // in the way whoever holds what come first: no wait would help.
 func (a allocation) budget(list []Device, count int) (int, error) {
 	limits, err := a.limits()
@@ -122,7 +122,7 @@ func (a allocation) permitted(list []Device) ([]Device, error) {
 	return mine, nil
 }
 
-// free tells whether one more server may hold the device.
+// free reports whether one more server may hold the device.
 func (a allocation) free(d Device) bool {
 	capacity := d.Rule.Capacity()
 	if capacity > 0 && len(a.holders(d)) >= int(capacity) {
@@ -140,7 +140,7 @@ func (a allocation) holders(d Device) (some []Lease) {
 	return some
 }
 
-// inTheWay gives the leases of other devices that share hardware with this one. Two that
+// inTheWay returns the leases of other devices that share hardware with this one. Two that
 // are open are nobody's, so they are in nobody's way.
 func (a allocation) inTheWay(d Device) (some []Lease) {
 	for _, l := range a.held {
@@ -153,7 +153,7 @@ func (a allocation) inTheWay(d Device) (some []Lease) {
 	return some
 }
 
-// isOpen tells whether a device that is held counts for no limit. It may be one that the
+// isOpen reports whether a device that is held counts for no limit. It may be one that the
 // host no longer has.
 func (a allocation) isOpen(h gpu.Device) bool {
 	if i := slices.IndexFunc(a.all, func(d Device) bool { return same(h, d.Device) }); i >= 0 {
@@ -174,7 +174,7 @@ func (a allocation) sort(list []Device) {
 // unlimited is a budget that is never used up.
 const unlimited = math.MaxInt
 
-// pick gives the first so many devices of a list of which no two share hardware and no
+// pick returns the first so many devices of a list of which no two share hardware and no
 // more than the budget count for limits; nil if there are none. It tries others where the
 // first in the list leave too few: a whole GPU is in the way of all its instances.
 func pick(list []Device, count, budget int) []gpu.Device {
@@ -197,7 +197,7 @@ func pick(list []Device, count, budget int) []gpu.Device {
 	return nil
 }
 
-// enough tells whether there can be so many in a list at all.
+// enough reports whether there can be so many in a list at all.
 func enough(list []Device, count, budget int) bool {
 	counted := 0
 	for _, d := range list {

@@ -33,7 +33,7 @@ func Devices(inv gpu.Inventory, state gpu.State, rules policy.GPUs) []Device {
 
 func names(d gpu.Device) []string { return append([]string{d.Name}, d.Aliases...) }
 
-// Suits tells whether a profile with this wish can get the device.
+// Suits reports whether a profile with this wish can get the device.
 func (d Device) Suits(w policy.GPUWish) bool {
 	switch {
 	case w.Count == 0 || w.Count == policy.AllGPUs && d.Rule.Sharing != policy.Open:
@@ -50,8 +50,8 @@ type Lease struct {
 	Devices []gpu.Device // as they were when they were lent
 }
 
-// Holds tells whether the lease is for that device: by any of its names, or by its nodes
-// where a specification that was written anew has another name for them.
+// Holds reports whether the lease is for that device: by any of its names, or by its nodes
+// where a specification that was written again has another name for them.
 func (l Lease) Holds(d gpu.Device) bool {
 	return slices.ContainsFunc(l.Devices, func(held gpu.Device) bool { return same(held, d) })
 }
@@ -69,7 +69,7 @@ type Request struct {
 	// names: it gets these or none.
 	IsKept bool
 	Kept   []string
-	// InGroup tells whether a user is in a Unix group. Required where the policy names groups
+	// InGroup reports whether a user is in a Unix group. Required where the policy names groups
 	// in [gpus]; its errors end the request.
 	InGroup func(user ident.User, group string) (bool, error)
 }
@@ -96,7 +96,7 @@ func refuse(code Code, format string, args ...any) error {
 	return &Error{code, fmt.Sprintf(format, args...)}
 }
 
-// Choose gives the devices for a server, given all leases of others. The error is an
+// Choose returns the devices for a server, given all leases of others. The error is an
 // *Error, or what InGroup returned.
 func Choose(r Request, rules policy.GPUs, devices []Device, held []Lease) ([]gpu.Device, error) {
 	a := allocation{Request: r, rules: rules, all: devices, held: held}

@@ -123,7 +123,7 @@ func TestChoose(t *testing.T) {
 		"group never":         {wish: policy.GPUWish{Count: 2, Kind: "a.org/gpu"}, rules: group("students", 0, 1), want: "limit: together may hold 1 device at a time, and profile"},
 		"holder is unknown":   {wish: gpu1, rules: group("students", 0, 1), held: "away a.org/gpu=0", want: "no answer"},
 		"not for her":         {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive, UnixGroups: []string{"staff"}}}}, want: "limit: alice may not have the devices that profile \"p\" needs: not in the Unix group staff"},
-		"for him":             {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive, UnixGroups: []string{"staff"}}}}, who: "carol", want: "a.org/gpu=1"},
+		"for them":            {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive, UnixGroups: []string{"staff"}}}}, who: "carol", want: "a.org/gpu=1"},
 		"kept":                {wish: gpu1, kept: "a.org/gpu=2", want: "a.org/gpu=2"},
 		"kept by alias":       {wish: gpu1, kept: "a.org/gpu=GPU-00", want: "a.org/gpu=0"},
 		"kept without":        {wish: gpu1, kept: "-", want: ""},

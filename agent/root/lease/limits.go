@@ -12,7 +12,7 @@ type limit struct {
 
 func (l limit) room() int { return l.max - l.held }
 
-// limits gives all that hold for the member, his own first.
+// limits returns all that hold for the member, their own first.
 func (a allocation) limits() ([]limit, error) {
 	own := limit{max: atMost(a.rules.MaxPerUser)}
 	if err := a.count(&own, func(user ident.User) (bool, error) { return user == a.Key.User, nil }); err != nil {

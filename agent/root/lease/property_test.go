@@ -120,7 +120,7 @@ func (w *world) step(refused map[Code]int) {
 	}
 }
 
-// rename writes a specification anew, by other names, while servers hold its devices.
+// rename writes a specification again, by other names, while servers hold its devices.
 func (w *world) rename() {
 	d := &w.inv.Devices[w.r.IntN(len(w.inv.Devices))]
 	if len(d.Nodes) > 0 {

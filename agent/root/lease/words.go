@@ -22,7 +22,7 @@ func (a allocation) missing(list []Device, count int) error {
 	return refuse(Missing, "this host has not what profile %q needs, %s: %s\nhint: %s", a.Profile, a.wish(count), has, hint)
 }
 
-// unknown tells whether devices are left out because nobody has told about them.
+// unknown reports whether devices are left out because nobody has told about them.
 func (a allocation) unknown() bool {
 	anyOfKind := a.Wish
 	anyOfKind.Memory, anyOfKind.Model = 0, ""

@@ -1,8 +1,8 @@
 // Package memberpodman gives root Podman's API of one member for as long as a server of
-// his runs: a "podman system service" in a transient unit of its own, as the member and
+// their runs: a "podman system service" in a transient unit of its own, as the member and
 // with the environment of the server's unit, moved into the control group of that unit so
 // that it may run commands in the container. What the API answers is the member's word,
-// for the service is a process of his; it must never be believed in matters of rights.
+// for the service is a process of their; it must never be believed in matters of rights.
 // It must never start anything as root, nor leave the service behind.
 package memberpodman
 
@@ -99,7 +99,7 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket", path.Join("/run", socketBelow(name))}}}},
 		{Name: "Environment", Value: environment},
 		{Name: "WorkingDirectory", Value: unit.UserDir(key.User)},
-		{Name: "RuntimeDirectory", Value: []string{folder(name)}},
+		{Name: "RuntimeDirectory", Value: []string{directory(name)}},
 		{Name: "RuntimeDirectoryMode", Value: uint32(0o700)},
 		{Name: "BindsTo", Value: []string{key.Unit()}},
 		{Name: "After", Value: []string{key.Unit()}},
@@ -110,13 +110,13 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 	}}
 }
 
-// folder is below /run. A socket's path must stay below 108 bytes, so it is not the unit's name.
-func folder(unitName string) string {
+// directory is below /run. A socket's path must stay below 108 bytes, so it is not the unit's name.
+func directory(unitName string) string {
 	id := strings.TrimSuffix(unitName, ".service")
 	return "gifford-podman-" + id[strings.LastIndexByte(id, '-')+1:]
 }
 
-func socketBelow(unitName string) string { return path.Join(folder(unitName), "api.sock") }
+func socketBelow(unitName string) string { return path.Join(directory(unitName), "api.sock") }
 
 // moveAndWait puts the service into the server's control group and waits for its socket.
 func (a *API) moveAndWait(ctx context.Context, key ident.Key) error {

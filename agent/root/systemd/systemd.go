@@ -142,7 +142,7 @@ type Service struct {
 	Environment []string
 }
 
-// Service gives one service. The error wraps ErrNotLoaded if systemd knows none.
+// Service returns one service. The error wraps ErrNotLoaded if systemd knows none.
 func (c *Conn) Service(ctx context.Context, name string) (Service, error) {
 	props, err := c.manager.GetUnitTypePropertiesContext(ctx, name, "Service")
 	if err != nil {
@@ -180,7 +180,7 @@ func named(err error) error {
 	return err
 }
 
-// List gives the loaded units whose name matches the pattern (glob(7)).
+// List returns the loaded units whose name matches the pattern (glob(7)).
 func (c *Conn) List(ctx context.Context, pattern string) ([]Unit, error) {
 	found, err := c.manager.ListUnitsByPatternsContext(ctx, nil, []string{pattern})
 	if err != nil {
@@ -199,7 +199,7 @@ func (c *Conn) List(ctx context.Context, pattern string) ([]Unit, error) {
 	return units, nil
 }
 
-// Get gives one unit. The error wraps ErrNotLoaded if there is none of that name.
+// Get returns one unit. The error wraps ErrNotLoaded if there is none of that name.
 func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
 	props, err := c.manager.GetAllPropertiesContext(ctx, name)
 	if err != nil {
@@ -223,7 +223,7 @@ func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
 	return u, nil
 }
 
-// Outcome tells how a unit that has failed came to that. The error wraps ErrNotLoaded
+// Outcome reports how a unit that has failed came to that. The error wraps ErrNotLoaded
 // once systemd has forgotten it.
 func (c *Conn) Outcome(ctx context.Context, name string) (Outcome, error) {
 	props, err := c.manager.GetUnitTypePropertiesContext(ctx, name, "Service")
@@ -256,7 +256,7 @@ func exitOf(property any) int32 {
 	return 0
 }
 
-// isUnit tells whether a name matches "prefix*suffix".
+// isUnit reports whether a name matches "prefix*suffix".
 func isUnit(name, prefix, suffix string) bool {
 	return strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix)
 }

@@ -61,7 +61,7 @@ func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Unit, s
 // states is the last state of each unit that is not inactive.
 type states map[string]State
 
-// change notes a unit's state and tells whether it is news. systemd repeats the state
+// change notes a unit's state and reports whether it is news. systemd repeats the state
 // with every other property that changes; a new unit is inactive before its job runs,
 // and a failed one becomes so when it is reset: neither is an end.
 func (s states) change(name string, to State) bool {
@@ -74,14 +74,14 @@ func (s states) change(name string, to State) bool {
 	return from != to
 }
 
-// EnableLinger lets the user's runtime folder /run/user/UID and user manager exist
+// EnableLinger lets the user's runtime directory /run/user/UID and user manager exist
 // without a login session, and waits until they do.
 func (c *Conn) EnableLinger(ctx context.Context, uid uint32) error {
 	login := c.bus.Object("org.freedesktop.login1", "/org/freedesktop/login1")
 	if err := login.CallWithContext(ctx, "org.freedesktop.login1.Manager.SetUserLinger", 0, uid, true, false).Err; err != nil {
 		return fmt.Errorf("cannot enable lingering for uid %d: %w", uid, err)
 	}
-	// The manager's unit needs that of the runtime folder; starting it again is nothing.
+	// The manager's unit needs that of the runtime directory; starting it again is nothing.
 	name := fmt.Sprintf("user@%d.service", uid)
 	wait, err := c.job("start "+name, func(result chan<- string) (int, error) {
 		return c.manager.StartUnitContext(ctx, name, "replace", result)

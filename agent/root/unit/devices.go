@@ -3,7 +3,7 @@ package unit
 import "strings"
 
 // deviceVariables are the unit's variables that say which devices the server holds. They
-// are how a launcher that was started anew knows them. Without devices there are none.
+// are how a launcher that was started again knows them. Without devices there are none.
 func deviceVariables(devices []Device) []string {
 	if len(devices) == 0 {
 		return nil

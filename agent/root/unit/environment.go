@@ -11,7 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
-// EnvFile gives the container's environment in the form of podman's --env-file: what the
+// EnvFile returns the container's environment in the form of podman's --env-file: what the
 // hub sent and what only the launcher knows (JupyterHub's Spawner.get_env), which wins.
 // It holds secrets. Values have no line breaks: the launcher has refused them.
 func EnvFile(in Input, fromHub map[string]string) []byte {
@@ -93,10 +93,10 @@ func ParseVersion(s string) (Version, error) {
 	return Version{major, minor}, nil
 }
 
-// Supported tells whether "--userns=keep-id:uid=…" is there (Podman 4.3).
+// Supported reports whether "--userns=keep-id:uid=…" is there (Podman 4.3).
 func (v Version) Supported() bool { return v.Major > 4 || v.Major == 4 && v.Minor >= 3 }
 
-// hasPasta tells whether podman itself can attach pasta (Podman 4.4).
+// hasPasta reports whether podman itself can attach pasta (Podman 4.4).
 func (v Version) hasPasta() bool { return v.Major > 4 || v.Major == 4 && v.Minor >= 4 }
 
 // The exit statuses of gifford-container, in words for people.
@@ -105,7 +105,7 @@ const (
 	ExitNoImage   = 71 // the image is missing and may not be pulled
 	ExitLoad      = 72 // the archive cannot be loaded
 	ExitPull      = 73 // the registry does not give the image
-	ExitDirectory = 74 // the notebook folder cannot be made
+	ExitDirectory = 74 // the notebook directory cannot be made
 	ExitNetwork   = 75 // no network for the container
 	ExitPodman    = 76 // podman's own state is broken
 )
@@ -117,7 +117,7 @@ func Explain(p policy.Profile, status int32) string {
 		ExitNoImage:   fmt.Sprintf("image %q is not on this host, and profile %q does not allow pulling it", p.Image, p.Name),
 		ExitLoad:      fmt.Sprintf("image %q cannot be loaded from %s", p.Image, p.Archive),
 		ExitPull:      fmt.Sprintf("image %q cannot be pulled", p.Image),
-		ExitDirectory: fmt.Sprintf("the notebook folder %s cannot be made", p.NotebookDir),
+		ExitDirectory: fmt.Sprintf("the notebook directory %s cannot be made", p.NotebookDir),
 		ExitNetwork:   "the container got no network",
 		ExitPodman:    "podman's state of this member is broken",
 	}[status]

@@ -16,14 +16,14 @@ import (
 // its unit ends, and started again by "podman start" in the next one. What was installed
 // into it stays; all that changes from start to start must come in from outside, for
 // Podman 4.3 cannot change a container's environment. So the image's entry point is
-// wrapped: a line of shell reads the server's variables from a file in the folder of the
-// socket, which the launcher makes anew for each start. Keeping the container costs
+// wrapped: a line of shell reads the server's variables from a file in the directory of the
+// socket, which the launcher makes again for each start. Keeping the container costs
 // nothing at stop; the other way, "podman commit" at each stop, copies all changes each
 // time and loses those of a unit that was killed.
 
 const (
 	// keptEnvName is the file with the server's variables, in the form that a shell reads,
-	// beside the server's socket: the member's, mode 0600, in a folder that the hub's group
+	// beside the server's socket: the member's, mode 0600, in a directory that the hub's group
 	// may pass through alone.
 	keptEnvName = "env"
 	// SettingsLabel holds on a kept container the hash of what it was made from.
@@ -135,7 +135,7 @@ func ShellEnv(envFile []byte) []byte {
 	return []byte(b.String())
 }
 
-// shellName tells whether a shell takes s for a variable's name (POSIX, "Name").
+// shellName reports whether a shell takes s for a variable's name (POSIX, "Name").
 func shellName(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -17,7 +17,7 @@ const ResolvConf = RunDir + "/resolv.conf"
 // (link-local, as Podman 5 itself chooses it).
 const DNSForward = "169.254.1.1"
 
-// prepare is ExecStartPre: image and notebook folder, as the member.
+// prepare is ExecStartPre: image and notebook directory, as the member.
 func (in Input) prepare() []string {
 	p := in.Profile
 	args := []string{Helper, "prepare", "--profile", p.Name, "--image", p.Image, "--pull", string(p.Pull),
@@ -73,7 +73,7 @@ func (in Input) mapping() []string {
 	return []string{"--userns=keep-id:uid=1000,gid=100"}
 }
 
-// network gives the container exactly one loopback port of the host, the hub's API.
+// network returns the container exactly one loopback port of the host, the hub's API.
 func (in Input) network() []string {
 	if in.Podman.hasPasta() {
 		return []string{"--network=pasta:-T," + in.apiPort()}

@@ -133,7 +133,7 @@ func (in Input) service() []Property {
 		{"WorkingDirectory", UserDir(in.Key.User)},
 		{"LoadCredential", []Credential{{"env", CredentialPath(in.Key)}}},
 		{"Environment", in.environment(path.Join(ViewDir(in.Key), "storage.conf"))},
-		// Read anew for each command; gifford-view writes it.
+		// Read again for each command; gifford-view writes it.
 		{"EnvironmentFiles", []EnvironmentFile{{ViewDir(in.Key) + "/image.env", true}}},
 		{"SyslogIdentifier", "jupyter-" + in.Key.User.String()},
 		{"TimeoutStartUSec", micros(p.StartTimeout)},
@@ -200,7 +200,7 @@ func seconds(d time.Duration) string {
 // UserDir is the HOME of the user's podman, with the container storage below it.
 func UserDir(u ident.User) string { return path.Join(StateDir, "users", u.String()) }
 
-// ViewUnit is the package's unit that makes the server's view of the images; it runs anew
+// ViewUnit is the package's unit that makes the server's view of the images; it runs again
 // for each start. UnviewUnit takes the view away.
 func ViewUnit(k ident.Key) string   { return "gifford-view@" + k.String() + ".service" }
 func UnviewUnit(k ident.Key) string { return "gifford-unview@" + k.String() + ".service" }
@@ -220,7 +220,7 @@ type ViewRequest struct {
 	Keep string `json:"keep,omitempty"`
 }
 
-// View gives the request for the input's server.
+// View returns the request for the input's server.
 func (in Input) View() ViewRequest {
 	r := ViewRequest{UID: in.UID, GID: in.GID, Mapping: in.Profile.UserMapping, Image: in.Profile.Image, Share: in.Policy.Images.Share}
 	if in.Profile.Persistent {
@@ -229,13 +229,13 @@ func (in Input) View() ViewRequest {
 	return r
 }
 
-// ViewParts names the folder of the server's view of the images below RunDir.
+// ViewParts names the directory of the server's view of the images below RunDir.
 func ViewParts(k ident.Key) string {
 	parts := SocketDirParts(k)
 	return path.Join("views", parts[1], parts[2])
 }
 
-// ViewDir is the folder of the server's view of the images: what gifford-view makes.
+// ViewDir is the directory of the server's view of the images: what gifford-view makes.
 func ViewDir(k ident.Key) string { return path.Join(RunDir, ViewParts(k)) }
 
 // StorageConf is the root-owned settings of the user's container storage, for commands
@@ -247,7 +247,7 @@ func RunRoot(uid uint32) string {
 	return "/run/user/" + strconv.FormatUint(uint64(uid), 10) + "/gifford-hub"
 }
 
-// SocketDirParts names the folder of the server's socket below RunDir: "servers", the
+// SocketDirParts names the directory of the server's socket below RunDir: "servers", the
 // user, and the server or "_" for the default one (no server can be named so).
 func SocketDirParts(k ident.Key) [3]string {
 	server := k.Server.String()
@@ -260,7 +260,7 @@ func SocketDirParts(k ident.Key) [3]string {
 // SocketPath is the server's UNIX socket on the host: at most 101 bytes of sun_path's 107.
 func SocketPath(k ident.Key) string { return path.Join(SocketDir(k), socketName) }
 
-// SocketDir is the folder that is mounted at /run/jupyter.
+// SocketDir is the directory that is mounted at /run/jupyter.
 func SocketDir(k ident.Key) string {
 	parts := SocketDirParts(k)
 	return path.Join(RunDir, parts[0], parts[1], parts[2])

@@ -96,7 +96,7 @@ func holding(in Input) Input {
 	return in
 }
 
-// TestGolden shows whole units; -update writes them anew for a reader's eye.
+// TestGolden shows whole units; -update writes them again for a reader's eye.
 func TestGolden(t *testing.T) {
 	tests := map[string]Input{
 		"plain":                  input(t, plain, "alice", "", Version{5, 4}),

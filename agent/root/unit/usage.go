@@ -17,7 +17,7 @@ import (
 type UsageInput struct {
 	User   ident.User
 	Policy *policy.Policy
-	// UIDs and GIDs are the member's subordinate ids, as "first:count"; files in his
+	// UIDs and GIDs are the member's subordinate ids, as "first:count"; files in their
 	// containers' storage belong to them.
 	UIDs, GIDs []string
 }
@@ -29,7 +29,7 @@ func UsageUnit(u ident.User) string { return "gifford-usage-" + u.String() + ".s
 const UsageFileName = "usage.json"
 
 // BuildUsage makes the unit. It runs as the member when nobody else needs the disk or a
-// processor, sees no network and can write nothing but the result's folder.
+// processor, sees no network and can write nothing but the result's directory.
 func BuildUsage(in UsageInput) Spec {
 	dir := UserDir(in.User)
 	args := []string{Helper, "usage", "--result", path.Join(dir, UsageFileName), "--storage", dir, "--home", in.Policy.Host.HomeOf(in.User)}
@@ -70,11 +70,11 @@ type Usage struct {
 	Home    UsageTree `json:"home"`
 }
 
-// UsageTree is one folder with all below it on the same file system.
+// UsageTree is one directory with all below it on the same file system.
 type UsageTree struct {
 	Bytes  int64 `json:"bytes"`  // of blocks, each file once
-	Files  int64 `json:"files"`  // files and folders
-	Unread int64 `json:"unread"` // folders and files that could not be looked at
+	Files  int64 `json:"files"`  // files and directories
+	Unread int64 `json:"unread"` // directories and files that could not be looked at
 }
 
 // maxUsage bounds the file, maxCount a number in it: no disk is larger.

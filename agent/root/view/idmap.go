@@ -23,7 +23,7 @@ type Range struct{ Inside, Outside, Count int64 }
 // IDMap is a mapping of user or group ids.
 type IDMap []Range
 
-// then gives the mapping that applies m and then next. An id that next does not know is
+// then returns the mapping that applies m and then next. An id that next does not know is
 // left out.
 func (m IDMap) then(next IDMap) IDMap {
 	var all IDMap

@@ -13,7 +13,7 @@ import (
 // errNoIDMap says that the kernel or the file system cannot do it.
 var errNoIDMap = errors.New("idmapped mounts are not possible here")
 
-// attach puts an idmapped, read-only mount of source at target, which both are folders
+// attach puts an idmapped, read-only mount of source at target, which both are directories
 // that are open: nobody can put another in their place.
 func attach(source, target *os.File, uids, gids IDMap) error {
 	tree, err := cloneMapped(source, uids, gids)
@@ -94,7 +94,7 @@ func (m IDMap) sys() []syscall.SysProcIDMap {
 	return all
 }
 
-// detach takes all mounts off a folder, whoever still uses them: a running container has
+// detach takes all mounts off a directory, whoever still uses them: a running container has
 // its own hold on its layers.
 func detach(target string) error {
 	for {

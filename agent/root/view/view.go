@@ -96,7 +96,7 @@ func (h Host) Unmount(key ident.Key) error {
 	return errors.Join(detach(path.Join(dir, "overlay")), os.RemoveAll(dir), removeIfThere(path.Join(h.RunDir, "images", key.Unit())))
 }
 
-// Probe tells why members cannot share the store's images; nil when they can. It mounts
+// Probe reports why members cannot share the store's images; nil when they can. It mounts
 // nothing anywhere.
 func (h Host) Probe() error {
 	store, err := imagestore.Open(h.Store)
@@ -104,9 +104,9 @@ func (h Host) Probe() error {
 		return err
 	}
 	store.Close()
-	source, err := openFolder(path.Join(h.Store, "overlay"))
+	source, err := openDirectory(path.Join(h.Store, "overlay"))
 	if errors.Is(err, fs.ErrNotExist) {
-		source, err = openFolder(path.Dir(h.Store)) // nothing was pulled yet
+		source, err = openDirectory(path.Dir(h.Store)) // nothing was pulled yet
 	}
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (h Host) lock() (unlock func(), err error) {
 	}
 }
 
-// fresh makes the server's empty folder, after whatever an earlier view left. All of it is
+// fresh makes the server's empty directory, after whatever an earlier view left. All of it is
 // root's: members pass and read.
 func (h Host) fresh(key ident.Key) (*os.Root, error) {
 	if err := h.Unmount(key); err != nil {
@@ -170,7 +170,7 @@ func (h Host) fresh(key ident.Key) (*os.Root, error) {
 	for part := range strings.SplitSeq(unit.ViewParts(key), "/") {
 		at = path.Join(at, part)
 		if err := run.Mkdir(at, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("cannot make the folder of the view: %w", err)
+			return nil, fmt.Errorf("cannot make the directory of the view: %w", err)
 		}
 		if err := run.Chmod(at, 0o755); err != nil {
 			return nil, err
@@ -227,7 +227,7 @@ func (h Host) mappings(key ident.Key, r unit.ViewRequest) (uids, gids ids, err e
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || owner.Uid == 0 || !info.IsDir() {
-		return uids, gids, fmt.Errorf("%s must be a folder of %s's", h.Store, imagestore.Account)
+		return uids, gids, fmt.Errorf("%s must be a directory of %s's", h.Store, imagestore.Account)
 	}
 	keptUID, keptGID := uint32(1000), uint32(100)
 	if r.Mapping == policy.MapHost {
@@ -292,9 +292,9 @@ func write(dir *os.Root, name string, data []byte) error {
 	return nil
 }
 
-// mountLayers mounts the folder of the store's layers.
+// mountLayers mounts the directory of the store's layers.
 func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
-	source, err := openFolder(path.Join(h.Store, "overlay"))
+	source, err := openDirectory(path.Join(h.Store, "overlay"))
 	if err != nil {
 		return err
 	}
@@ -314,8 +314,8 @@ func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
 	return attach(source, target, uids, gids)
 }
 
-// openFolder opens a folder and follows no link anywhere in the path.
-func openFolder(name string) (*os.File, error) {
+// openDirectory opens a directory and follows no link anywhere in the path.
+func openDirectory(name string) (*os.File, error) {
 	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
@@ -353,7 +353,7 @@ func oneLine(s string) string {
 	return `"` + s + `"`
 }
 
-// request reads what the launcher has left for this server, in a folder of root's alone.
+// request reads what the launcher has left for this server, in a directory of root's alone.
 func (h Host) request(key ident.Key) (unit.ViewRequest, error) {
 	data, err := os.ReadFile(path.Join(h.RunDir, unit.ViewRequestName(key)))
 	if err != nil {

@@ -27,7 +27,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Client speaks to the hub on this host.
@@ -137,7 +137,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
-// do gives the body of an answer below 400.
+// do returns the body of an answer below 400.
 func (c *Client) do(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
 	var send bytes.Buffer
 	if in != nil {

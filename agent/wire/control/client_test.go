@@ -18,7 +18,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// serve gives a client whose hub is h.
+// serve returns a client whose hub is h.
 func serve(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "control") // t.TempDir may be too long for a socket

@@ -14,7 +14,7 @@ type Disk struct {
 	Users       []DiskUser   `json:"users"`
 }
 
-// FileSystem is one that the hub watches, by one of the folders on it.
+// FileSystem is one that the hub watches, by one of the directories on it.
 type FileSystem struct {
 	Path  string `json:"path"`
 	Free  int64  `json:"free"`  // bytes that members may still take
@@ -30,11 +30,11 @@ type DiskUser struct {
 	Storage  DiskTree   `json:"storage"` // containers' changes, and images that are the user's own
 }
 
-// DiskTree is one folder with all below it on the same file system.
+// DiskTree is one directory with all below it on the same file system.
 type DiskTree struct {
 	Bytes  int64 `json:"bytes"`
 	Files  int64 `json:"files"`
-	Unread int64 `json:"unread"` // files and folders that could not be looked at
+	Unread int64 `json:"unread"` // files and directories that could not be looked at
 }
 
 // DiskRequest asks that a user's files be measured now.
@@ -42,7 +42,7 @@ type DiskRequest struct {
 	User ident.User `json:"user"`
 }
 
-// Disk tells what is known of the disks. An error is an *Error.
+// Disk reports what is known of the disks. An error is an *Error.
 func (c *Client) Disk(ctx context.Context) (Disk, error) {
 	var d Disk
 	return d, c.call(ctx, http.MethodGet, DiskPath, nil, &d)

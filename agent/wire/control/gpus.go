@@ -57,13 +57,13 @@ type GPUProcess struct {
 	Memory  uint64 `json:"memory,omitempty"` // bytes on the device; 0 where that is not known
 }
 
-// BrokenSpec is a CDI specification that cannot be used, or a folder of them.
+// BrokenSpec is a CDI specification that cannot be used, or a directory of them.
 type BrokenSpec struct {
 	File  string `json:"file"`
 	Error string `json:"error"`
 }
 
-// GPUs tells what the host has. An error is an *Error.
+// GPUs reports what the host has. An error is an *Error.
 func (c *Client) GPUs(ctx context.Context) (GPUs, error) {
 	var g GPUs
 	return g, c.call(ctx, http.MethodGet, GPUsPath, nil, &g)

@@ -18,7 +18,7 @@ type Usage struct {
 	Server float64 `json:"server_hours"`
 }
 
-// Usage gives what was used in a month, or in all of them for "", by one user or, for the
+// Usage returns what was used in a month, or in all of them for "", by one user or, for the
 // zero one, by everybody. An error is an *Error.
 func (c *Client) Usage(ctx context.Context, month string, user ident.User) ([]Usage, error) {
 	q := url.Values{}

@@ -30,7 +30,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Client speaks to the keeper on this host.
@@ -59,7 +59,7 @@ func (c *Client) Image(ctx context.Context, name string) (Detail, error) {
 	return d, c.call(ctx, http.MethodGet, ImagePath+"?name="+url.QueryEscape(name), nil, &d)
 }
 
-// Disk tells what the store takes.
+// Disk reports what the store takes.
 func (c *Client) Disk(ctx context.Context) (Disk, error) {
 	var d Disk
 	return d, c.call(ctx, http.MethodGet, DiskPath, nil, &d)
@@ -92,7 +92,7 @@ func (c *Client) Prune(ctx context.Context, req PruneRequest) (Pruned, error) {
 	return p, c.call(ctx, http.MethodPost, PrunePath, req, &p)
 }
 
-// Rollback gives a name back to a former image.
+// Rollback returns a name back to a former image.
 func (c *Client) Rollback(ctx context.Context, req RollbackRequest) (Image, error) {
 	var i Image
 	return i, c.call(ctx, http.MethodPost, RollbackPath, req, &i)
@@ -152,7 +152,7 @@ func jsonBody(v any) io.Reader {
 	return bytes.NewReader(b)
 }
 
-// do gives the body of an answer below 400.
+// do returns the body of an answer below 400.
 func (c *Client) do(ctx context.Context, method, path, kind string, send io.Reader) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://gifford-images"+path, send)
 	if err != nil {

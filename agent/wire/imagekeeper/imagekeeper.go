@@ -90,7 +90,7 @@ type Pruned struct {
 	Freed  int64   `json:"freed"` // bytes
 }
 
-// RollbackRequest gives a name back to the image that had it before.
+// RollbackRequest returns a name back to the image that had it before.
 type RollbackRequest struct {
 	Name string `json:"name"`
 	To   string `json:"to,omitempty"` // digest or beginning of an ID; "" is the newest former one

@@ -1,6 +1,6 @@
 package imagekeeper
 
-// LayerOver tells whether a step is the last of its layer: all of it has come, or it is
+// LayerOver reports whether a step is the last of its layer: all of it has come, or it is
 // there already, in the words of Podman's pull (its Docker-compatible API, images/create).
 func (p Progress) LayerOver() bool {
 	switch p.Message {

@@ -75,7 +75,7 @@ func (c *Client) Reset(ctx context.Context, key ident.Key) error {
 	return c.call(ctx, "Reset", nil, key.User.String(), key.Server.String())
 }
 
-// Kept gives the containers that persistent profiles keep, of all members.
+// Kept returns the containers that persistent profiles keep, of all members.
 func (c *Client) Kept(ctx context.Context) ([]Kept, error) {
 	var rows []KeptRow
 	if err := c.call(ctx, "Kept", &rows); err != nil {
@@ -92,7 +92,7 @@ func (c *Client) Kept(ctx context.Context) ([]Kept, error) {
 	return all, nil
 }
 
-// List gives the servers whose units exist and have not ended.
+// List returns the servers whose units exist and have not ended.
 func (c *Client) List(ctx context.Context) ([]Server, error) {
 	var rows []ServerRow
 	if err := c.call(ctx, "List", &rows); err != nil {
@@ -109,7 +109,7 @@ func (c *Client) List(ctx context.Context) ([]Server, error) {
 	return servers, nil
 }
 
-// Profiles gives the policy's profiles, the default one first.
+// Profiles returns the policy's profiles, the default one first.
 func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
 	var rows []ProfileRow
 	if err := c.call(ctx, "Profiles", &rows); err != nil {
@@ -122,7 +122,7 @@ func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
 	return profiles, nil
 }
 
-// Images gives the images of the shared store that servers run on and profiles would
+// Images returns the images of the shared store that servers run on and profiles would
 // start with.
 func (c *Client) Images(ctx context.Context) (Images, error) {
 	var servers []ServerImage
@@ -144,7 +144,7 @@ func (c *Client) Images(ctx context.Context) (Images, error) {
 	return images, nil
 }
 
-// GPUs gives the devices of the host that can be lent, and who holds them.
+// GPUs returns the devices of the host that can be lent, and who holds them.
 func (c *Client) GPUs(ctx context.Context) (GPUs, error) {
 	var row GPUsRow
 	if err := c.call(ctx, "GPUs", &row); err != nil {
@@ -153,7 +153,7 @@ func (c *Client) GPUs(ctx context.Context) (GPUs, error) {
 	return row.gpus()
 }
 
-// Usage gives what a member's files took when they were last measured. With measure
+// Usage returns what a member's files took when they were last measured. With measure
 // another measuring begins, unless one is under way; nothing waits for it.
 func (c *Client) Usage(ctx context.Context, user ident.User, measure bool) (Usage, error) {
 	var row UsageRow
@@ -187,7 +187,7 @@ func (c *Client) calls(ctx context.Context, method string, replies []any, args .
 	return nil
 }
 
-// connection gives the one that is open, or a new one. It does not end with the context
+// connection returns the one that is open, or a new one. It does not end with the context
 // of the call that happens to open it.
 func (c *Client) connection() (*dbus.Conn, error) {
 	c.mu.Lock()

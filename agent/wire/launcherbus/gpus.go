@@ -40,7 +40,7 @@ type GPU struct {
 	Strangers []GPUProcess
 }
 
-// Free tells whether one more server may hold the device: nothing is wrong with it and a
+// Free reports whether one more server may hold the device: nothing is wrong with it and a
 // place is left.
 func (g GPU) Free() bool {
 	return g.Health == "" && (g.Places == 0 || uint32(len(g.Holders)) < g.Places)
@@ -80,10 +80,10 @@ type GPUs struct {
 	ToolError string    // why the vendor's tool tells nothing, for people; "" when it does or there is none
 }
 
-// BrokenSpec is a CDI specification that cannot be used, or a folder of them.
+// BrokenSpec is a CDI specification that cannot be used, or a directory of them.
 type BrokenSpec struct{ File, Error string }
 
-// Held gives the devices that a server holds, by name.
+// Held returns the devices that a server holds, by name.
 func (g GPUs) Held(key ident.Key) []string {
 	var names []string
 	for _, d := range g.Devices {
@@ -122,7 +122,7 @@ type HolderRow struct {
 	Processes             uint32
 }
 
-// Row gives the form in which g crosses the bus.
+// Row returns the form in which g crosses the bus.
 func (g GPUs) Row() GPUsRow {
 	r := GPUsRow{Devices: []GPURow{}, Broken: g.Broken, ToolError: g.ToolError}
 	if !g.Measured.IsZero() {

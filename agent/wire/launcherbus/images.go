@@ -2,7 +2,7 @@ package launcherbus
 
 import "github.com/gifford-lab/gifford-hub/agent/ident"
 
-// Older tells whether a server runs on another image than the one with which its profile
+// Older reports whether a server runs on another image than the one with which its profile
 // would start now, and whether that is known at all: not of one with a copy of its own,
 // nor of a profile whose image is not in the store. profile is what was asked for, "" the
 // default one of profiles.

@@ -77,7 +77,7 @@ type Profile struct {
 	GPUs        int32 // devices that a server of it holds; AllGPUs: all that are open to all
 }
 
-// Images tells which images of the shared store are in use and which would be. An ID is
+// Images reports which images of the shared store are in use and which would be. An ID is
 // 64 hexadecimal digits.
 type Images struct {
 	Servers  map[ident.Key]string // ID of the image that the server runs on; none for one with its own copy
@@ -102,11 +102,11 @@ type Usage struct {
 	HomePath  string
 }
 
-// Tree is one folder with all below it on the same file system. The numbers come from a
+// Tree is one directory with all below it on the same file system. The numbers come from a
 // program that runs as the member, so they are as true as the member lets them be.
 type Tree struct {
 	Bytes  int64 // of blocks, each file once
-	Files  int64 // files and folders
+	Files  int64 // files and directories
 	Unread int64 // of them that could not be looked at
 }
 
@@ -119,7 +119,7 @@ const (
 	Refused        Code = "Refused"        // the policy or the request's form forbids it
 	NoAccount      Code = "NoAccount"      // no Unix account of that name
 	NoSubIDs       Code = "NoSubIDs"       // no subordinate ids, and none can be given
-	HomeNotCovered Code = "HomeNotCovered" // the home folder is not as the policy demands
+	HomeNotCovered Code = "HomeNotCovered" // the home directory is not as the policy demands
 	MountRefused   Code = "MountRefused"   // the source of one of the policy's mounts is missing or cannot be trusted
 	AlreadyExists  Code = "AlreadyExists"  // the unit exists
 	NotFound       Code = "NotFound"       // no such unit or profile

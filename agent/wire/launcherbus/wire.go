@@ -47,7 +47,7 @@ type KeptRow struct {
 	Outdated              bool
 }
 
-// Row gives the form in which k crosses the bus.
+// Row returns the form in which k crosses the bus.
 func (k Kept) Row() KeptRow {
 	return KeptRow{k.Key.User.String(), k.Key.Server.String(), k.Profile, k.Outdated}
 }
@@ -65,7 +65,7 @@ type UsageRow struct {
 	HomePath      string
 }
 
-// Row gives the form in which u crosses the bus.
+// Row returns the form in which u crosses the bus.
 func (u Usage) Row() UsageRow {
 	r := UsageRow{u.Measuring, 0, u.Storage, u.Home, u.HomePath}
 	if !u.Measured.IsZero() {
@@ -82,7 +82,7 @@ func (r UsageRow) usage() Usage {
 	return u
 }
 
-// Row gives the form in which s crosses the bus.
+// Row returns the form in which s crosses the bus.
 func (s Server) Row() ServerRow {
 	return ServerRow{s.Key.User.String(), s.Key.Server.String(), s.Profile, string(s.State), s.UID, s.Socket,
 		uint64(max(0, s.Started.UnixMicro())), s.TokenHash, s.Devices}
@@ -93,7 +93,7 @@ func (r ServerRow) server() (Server, error) {
 	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.UnixMicro(int64(r.Started)), r.TokenHash, r.Devices}, err
 }
 
-// Body gives the signal's arguments.
+// Body returns the signal's arguments.
 func (e Event) Body() []any {
 	return []any{e.Key.User.String(), e.Key.Server.String(), string(e.State), e.Result, e.Exit}
 }
@@ -109,7 +109,7 @@ func readEvent(body []any) (Event, error) {
 	return e, err
 }
 
-// DBus gives the D-Bus error by which e crosses the bus.
+// DBus returns the D-Bus error by which e crosses the bus.
 func (e *Error) DBus() *dbus.Error {
 	return &dbus.Error{Name: errorPrefix + string(e.Code), Body: []any{e.Message}}
 }
