@@ -18,7 +18,8 @@ func FuzzRead(f *testing.F) {
 		}
 		f.Add(text)
 	}
-	f.Add([]byte(spec("nvidia.com/gpu", "all|/dev/nvidia0 /dev/nvidia1", "0|/dev/nvidia0", "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3")))
+	f.Add([]byte(spec("nvidia.com/gpu", "all|/dev/nvidia0 /dev/nvidia1", "0|/dev/nvidia0",
+		"0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3")))
 	f.Add([]byte(`{"cdiVersion":"0.5.0","kind":"a.com/bee","devices":[null]}`))
 	f.Add([]byte(spec("a/b", "0|/dev/x")))
 	f.Fuzz(func(t *testing.T, text []byte) {

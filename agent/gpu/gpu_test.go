@@ -43,7 +43,8 @@ func directory(t *testing.T, files map[string]string) string {
 
 // show is a device in one line.
 func show(d Device) string {
-	return strings.TrimSpace(strings.Join(append([]string{d.Name}, d.Aliases...), " = ") + " " + strings.Join(d.Nodes, " "))
+	return strings.TrimSpace(strings.Join(append([]string{d.Name}, d.Aliases...), " = ") + " " +
+		strings.Join(d.Nodes, " "))
 }
 
 func TestRead(t *testing.T) {
@@ -53,22 +54,30 @@ func TestRead(t *testing.T) {
 		want  []string
 	}{
 		"nothing": {nil, nil},
-		"natural order": {map[string]string{"a.yaml": spec(gpus, "10|/dev/nvidia10", "2|/dev/nvidia2", "1|/dev/nvidia1 /dev/nvidiactl")},
-			[]string{"nvidia.com/gpu=1 /dev/nvidia1", "nvidia.com/gpu=2 /dev/nvidia2", "nvidia.com/gpu=10 /dev/nvidia10"}},
-		"names of the same, and a group": {map[string]string{"a.yaml": spec(gpus, "all|/dev/nvidia0 /dev/nvidia1", "GPU-aa|/dev/nvidia0", "0|/dev/nvidia0", "1|/dev/nvidia1")},
+		"natural order": {map[string]string{"a.yaml": spec(gpus, "10|/dev/nvidia10", "2|/dev/nvidia2",
+			"1|/dev/nvidia1 /dev/nvidiactl")},
+			[]string{"nvidia.com/gpu=1 /dev/nvidia1", "nvidia.com/gpu=2 /dev/nvidia2",
+				"nvidia.com/gpu=10 /dev/nvidia10"}},
+		"names of the same, and a group": {map[string]string{"a.yaml": spec(gpus, "all|/dev/nvidia0 /dev/nvidia1",
+			"GPU-aa|/dev/nvidia0", "0|/dev/nvidia0", "1|/dev/nvidia1")},
 			[]string{"nvidia.com/gpu=0 = nvidia.com/gpu=GPU-aa /dev/nvidia0", "nvidia.com/gpu=1 /dev/nvidia1"}},
 		"all is one": {map[string]string{"a.yaml": spec(gpus, "all|/dev/nvidia0", "GPU-aaaa|/dev/nvidia0")},
 			[]string{"nvidia.com/gpu=GPU-aaaa = nvidia.com/gpu=all /dev/nvidia0"}},
-		"instances": {map[string]string{"a.yaml": spec(gpus, "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3", "0:1|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap4",
+		"instances": {map[string]string{"a.yaml": spec(gpus, "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3",
+			"0:1|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap4",
 			"all|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia-caps/nvidia-cap4")},
-			[]string{"nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0", "nvidia.com/gpu=0:1 /dev/nvidia-caps/nvidia-cap4 /dev/nvidia0"}},
-		"instance and its GPU": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3")},
+			[]string{"nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0",
+				"nvidia.com/gpu=0:1 /dev/nvidia-caps/nvidia-cap4 /dev/nvidia0"}},
+		"instance and its GPU": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0",
+			"0:0|/dev/nvidia0 /dev/nvidia-caps/nvidia-cap3")},
 			[]string{"nvidia.com/gpu=0 /dev/nvidia0", "nvidia.com/gpu=0:0 /dev/nvidia-caps/nvidia-cap3 /dev/nvidia0"}},
-		"paths written in other ways": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "first|/dev//nvidia0", "second|/dev/dri/../nvidia0 /dev//nvidiactl")},
+		"paths written in other ways": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "first|/dev//nvidia0",
+			"second|/dev/dri/../nvidia0 /dev//nvidiactl")},
 			[]string{"nvidia.com/gpu=0 = nvidia.com/gpu=first = nvidia.com/gpu=second /dev/nvidia0"}},
 		"other vendor, JSON": {map[string]string{"a.json": `{"cdiVersion":"0.6.0","kind":"amd.com/gpu","devices":[{"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/kfd"},{"path":"/dev/dri/renderD128","hostPath":"/dev/dri/renderD128"}]}}]}`},
 			[]string{"amd.com/gpu=0 /dev/dri/renderD128"}},
-		"no nodes": {map[string]string{"a.yaml": spec("lab.example/licence", "a", "b")}, []string{"lab.example/licence=a", "lab.example/licence=b"}},
+		"no nodes": {map[string]string{"a.yaml": spec("lab.example/licence", "a", "b")},
+			[]string{"lab.example/licence=a", "lab.example/licence=b"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -88,9 +97,10 @@ func TestRead(t *testing.T) {
 func TestBroken(t *testing.T) {
 	good := spec("nvidia.com/gpu", "0|/dev/nvidia0")
 	tests := map[string]struct{ file, text string }{
-		"not YAML":     {"bad.yaml", "{{{"},
-		"no version":   {"bad.yaml", "kind: a.com/bee\ndevices: [{name: x, containerEdits: {env: [A=1]}}]"},
-		"later":        {"bad.json", `{"cdiVersion":"99.0.0","kind":"a.com/bee","devices":[{"name":"x","containerEdits":{"env":["A=1"]}}]}`},
+		"not YAML":   {"bad.yaml", "{{{"},
+		"no version": {"bad.yaml", "kind: a.com/bee\ndevices: [{name: x, containerEdits: {env: [A=1]}}]"},
+		"later": {"bad.json",
+			`{"cdiVersion":"99.0.0","kind":"a.com/bee","devices":[{"name":"x","containerEdits":{"env":["A=1"]}}]}`},
 		"bad kind":     {"bad.yaml", spec("no kind at all", "0|/dev/x")},
 		"bad name":     {"bad.yaml", spec("a.com/bee", "a b\\n|/dev/x")},
 		"unknown key":  {"bad.yaml", spec("a.com/bee", "0|/dev/x") + "wrong: 1\n"},
@@ -108,7 +118,8 @@ func TestBroken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := directory(t, map[string]string{"good.yaml": good, tt.file: tt.text})
 			inv := Read(dir)
-			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, strings.ToValidUTF8(tt.file, "?")) || !fit(inv.Broken[0].Reason) {
+			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, strings.ToValidUTF8(tt.file, "?")) ||
+				!fit(inv.Broken[0].Reason) {
 				t.Errorf("broken: %.2000q", inv.Broken)
 			}
 			if len(inv.Devices) != 1 || inv.Devices[0].Name != "nvidia.com/gpu=0" {
@@ -128,7 +139,8 @@ func numbered(n int) (devices []string) {
 
 // fit reports whether a text can be sent over D-Bus and stands in a line.
 func fit(text string) bool {
-	return text != "" && len(text) <= maxReason+len("…") && utf8.ValidString(text) && !strings.ContainsAny(text, "\n\r\t")
+	return text != "" && len(text) <= maxReason+len("…") && utf8.ValidString(text) &&
+		!strings.ContainsAny(text, "\n\r\t")
 }
 
 // TestDirectories checks which directory counts, and those that cannot be read.
@@ -139,9 +151,11 @@ func TestDirectories(t *testing.T) {
 	if len(inv.Broken) != 0 || len(inv.Devices) != 1 || show(inv.Devices[0]) != "nvidia.com/gpu=0 /dev/new" {
 		t.Errorf("two directories: %+v", inv)
 	}
-	same := directory(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/a"), "b.yaml": spec("nvidia.com/gpu", "0|/dev/b", "1|/dev/c")})
+	same := directory(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/a"),
+		"b.yaml": spec("nvidia.com/gpu", "0|/dev/b", "1|/dev/c")})
 	inv = Read(same)
-	if len(inv.Broken) == 0 || !strings.Contains(inv.Broken[0].Reason, "nvidia.com/gpu=0") || len(inv.Devices) != 1 || inv.Devices[0].Name != "nvidia.com/gpu=1" {
+	if len(inv.Broken) == 0 || !strings.Contains(inv.Broken[0].Reason, "nvidia.com/gpu=0") || len(inv.Devices) != 1 ||
+		inv.Devices[0].Name != "nvidia.com/gpu=1" {
 		t.Errorf("a name in two files of a directory: %+v", inv)
 	}
 	large := directory(t, map[string]string{"a.yaml": strings.Repeat("#", maxSpec+1)})
@@ -185,7 +199,8 @@ func TestReadState(t *testing.T) {
 	write := func(measured time.Time) {
 		text := fmt.Sprintf(`{"measured":%q,"tools":[{"name":"nvidia-smi"}],"devices":[
 			{"node":"/dev/nvidia0","uuid":"GPU-aa","model":"H100","memory":85899345920,"now":{"known":true,"busy":0.5,"memory":1},"processes":[{"pid":1}]},
-			{"node":"/dev/nvidia1","model":"A100"},{"node":"/dev/nvidia1","part":"1:0","model":"A100 1g"}]}`, measured.Format(time.RFC3339Nano))
+			{"node":"/dev/nvidia1","model":"A100"},{"node":"/dev/nvidia1","part":"1:0","model":"A100 1g"}]}`,
+			measured.Format(time.RFC3339Nano))
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -195,18 +210,22 @@ func TestReadState(t *testing.T) {
 	if err != nil || !s.Devices[0].Now.Known || len(s.Devices[0].Processes) != 1 {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	for device, want := range map[string]string{"GPU-aa|": "H100", "0|/dev/nvidia0": "H100", "1|/dev/nvidia1": "A100", "1:0|/dev/nvidia-caps/nvidia-cap1 /dev/nvidia1": "A100 1g",
+	for device, want := range map[string]string{"GPU-aa|": "H100", "0|/dev/nvidia0": "H100", "1|/dev/nvidia1": "A100",
+		"1:0|/dev/nvidia-caps/nvidia-cap1 /dev/nvidia1": "A100 1g",
 		"1:1|/dev/nvidia-caps/nvidia-cap2 /dev/nvidia1": "", "2|/dev/nvidia2": ""} {
 		name, nodes, _ := strings.Cut(device, "|")
-		if f, ok := s.Of(Device{Name: "nvidia.com/gpu=" + name, Nodes: strings.Fields(nodes)}); f.Model != want || ok != (want != "") {
+		if f, ok := s.Of(Device{Name: "nvidia.com/gpu=" + name, Nodes: strings.Fields(nodes)}); f.Model != want ||
+			ok != (want != "") {
 			t.Errorf("%s is %+v", device, f)
 		}
 	}
 	write(time.Now().Add(-time.Hour))
-	if s, err := ReadState(file); err != nil || s.Devices[0].Now.Known || s.Devices[0].Processes != nil || s.Devices[0].Model != "H100" || !s.Measured.IsZero() {
+	if s, err := ReadState(file); err != nil || s.Devices[0].Now.Known || s.Devices[0].Processes != nil ||
+		s.Devices[0].Model != "H100" || !s.Measured.IsZero() {
 		t.Errorf("an old file: %+v, %v", s, err)
 	}
-	for name, text := range map[string]string{"no JSON": "x", "too large": strings.Repeat(" ", maxState+1), "another shape": `{"devices":{}}`} {
+	for name, text := range map[string]string{"no JSON": "x", "too large": strings.Repeat(" ", maxState+1),
+		"another shape": `{"devices":{}}`} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -225,8 +244,10 @@ func TestGenerated(t *testing.T) {
 	}
 	want := []string{
 		"amd.com/gpu=0 /dev/dri/card0 /dev/dri/renderD130", "amd.com/gpu=1 /dev/dri/card3 /dev/dri/renderD131",
-		"nvidia.com/gpu=0 = nvidia.com/gpu=GPU-0a1b2c3d-0000-0000-0000-000000000001 /dev/dri/card1 /dev/dri/renderD128 /dev/nvidia0",
-		"nvidia.com/gpu=1 = nvidia.com/gpu=GPU-0a1b2c3d-0000-0000-0000-000000000002 /dev/dri/card2 /dev/dri/renderD129 /dev/nvidia1",
+		"nvidia.com/gpu=0 = nvidia.com/gpu=GPU-0a1b2c3d-0000-0000-0000-000000000001 /dev/dri/card1 " +
+			"/dev/dri/renderD128 /dev/nvidia0",
+		"nvidia.com/gpu=1 = nvidia.com/gpu=GPU-0a1b2c3d-0000-0000-0000-000000000002 /dev/dri/card2 " +
+			"/dev/dri/renderD129 /dev/nvidia1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(inv.Broken) > 0 {
 		t.Errorf("broken %v; devices (-want +got):\n%s", inv.Broken, diff)

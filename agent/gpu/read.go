@@ -84,7 +84,8 @@ func enter(spec *cdi.Spec, file string, priority int, found map[string]entry) (b
 		}
 		name := d.GetQualifiedName()
 		if other, ok := found[name]; ok && other.priority == priority && other.file != file {
-			bad = append(bad, newBroken(file, fmt.Sprintf("it describes %s, and so does %s: neither counts", name, other.file)))
+			bad = append(bad, newBroken(file, fmt.Sprintf("it describes %s, and so does %s: neither counts", name,
+				other.file)))
 			d = nil
 		}
 		found[name] = entry{d, file, priority}
@@ -97,7 +98,8 @@ func enter(spec *cdi.Spec, file string, priority int, found map[string]entry) (b
 func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 	defer func() {
 		if recover() != nil {
-			spec, err = nil, errors.New("it is no valid specification: a vendor or class of one letter, or what nobody has thought of")
+			spec, err = nil, errors.New("it is no valid specification: a vendor or class of one letter, or what "+
+				"nobody has thought of")
 		}
 	}()
 	info, err := os.Stat(file)
@@ -168,14 +170,20 @@ func leasable(all []Device) []Device {
 		if slices.ContainsFunc(all, func(e Device) bool { return groups(d, e) }) {
 			continue
 		}
-		same := slices.IndexFunc(list, func(e Device) bool { return len(d.Nodes) > 0 && slices.Equal(d.Nodes, e.Nodes) })
+		same := slices.IndexFunc(list, func(e Device) bool {
+			return len(d.Nodes) > 0 &&
+				slices.Equal(d.Nodes, e.Nodes)
+		})
 		if same >= 0 {
 			list[same].Aliases = append(list[same].Aliases, d.Name)
 			continue
 		}
 		list = append(list, d)
 	}
-	slices.SortFunc(list, func(a, b Device) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), naturally(a.Name, b.Name)) })
+	slices.SortFunc(list, func(a, b Device) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind),
+			naturally(a.Name, b.Name))
+	})
 	return list
 }
 

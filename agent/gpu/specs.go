@@ -87,13 +87,15 @@ func unsafe(s *cdi.Spec) error {
 	common, devices := allNodes(s)
 	for _, n := range slices.Concat(append(devices, common)...) {
 		if n.host != n.inside {
-			return fmt.Errorf("it gives %s of the host as %s: rootless Podman would give the host's %s instead", n.host, n.inside, n.inside)
+			return fmt.Errorf("it gives %s of the host as %s: rootless Podman would give the host's %s instead", n.host,
+				n.inside, n.inside)
 		}
 	}
 	for i, nodes := range devices {
 		for _, n := range nodes {
 			if len(devices) > 1 && slices.Contains(common, n) && !controls(n.host) {
-				return fmt.Errorf("it gives %s, the node of its device %q, to all of its devices", n.host, s.Devices[i].Name)
+				return fmt.Errorf("it gives %s, the node of its device %q, to all of its devices", n.host,
+					s.Devices[i].Name)
 			}
 		}
 	}

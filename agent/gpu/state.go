@@ -40,7 +40,8 @@ func ReadState(file string) (State, error) {
 	}
 	var s State
 	if err := json.Unmarshal(data, &s); err != nil {
-		return State{}, fmt.Errorf("cannot read what the GPUs do: %s: %w\nhint: systemctl restart gifford-gpus", file, err)
+		return State{}, fmt.Errorf("cannot read what the GPUs do: %s: %w\nhint: systemctl restart gifford-gpus", file,
+			err)
 	}
 	if time.Since(s.Measured) > stale {
 		s.forget()

@@ -22,7 +22,8 @@ func (g nvidiaGPU) health() string {
 		return "the driver cannot talk to it (ERR!)"
 	case yes(g.Reset):
 		return "it must be reset"
-	case strings.HasPrefix(recovery, "Reset"), strings.HasPrefix(recovery, "Reboot"), strings.HasPrefix(recovery, "Drain"):
+	case strings.HasPrefix(recovery, "Reset"), strings.HasPrefix(recovery, "Reboot"),
+		strings.HasPrefix(recovery, "Drain"):
 		return "the driver asks for it to be recovered: " + recovery
 	case yes(g.Rows.Failure):
 		return "its memory has failed (row remapping failure): it must be replaced"

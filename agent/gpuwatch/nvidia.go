@@ -78,7 +78,8 @@ func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
 		if err != nil {
 			continue // one that is lost may have no number: lostNVIDIA names it by its device
 		}
-		f := gpu.Facts{Node: fmt.Sprintf("/dev/nvidia%d", minor), UUID: oneLine(known(g.UUID)), Model: oneLine(known(g.Model)), Health: g.health(), Memory: nvidiaBytes(g.Memory.Total)}
+		f := gpu.Facts{Node: fmt.Sprintf("/dev/nvidia%d", minor), UUID: oneLine(known(g.UUID)),
+			Model: oneLine(known(g.Model)), Health: g.health(), Memory: nvidiaBytes(g.Memory.Total)}
 		f.Now = nvidiaLoad(g.Busy, g.Memory.Used)
 		for _, p := range g.Processes {
 			f.Processes = append(f.Processes, gpu.Process{PID: p.PID, Memory: nvidiaBytes(p.Used)})
@@ -93,7 +94,8 @@ func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
 
 // instance is a part of a GPU. The tool does not tell how busy it is.
 func (g nvidiaGPU) instance(whole gpu.Facts, index int, m nvidiaMIG) gpu.Facts {
-	f := gpu.Facts{Node: whole.Node, Part: fmt.Sprintf("%d:%s", index, oneLine(m.Index)), UUID: oneLine(known(m.UUID)), Model: whole.Model + " (instance)", Health: cmp.Or(whole.Health, m.ECC.health()),
+	f := gpu.Facts{Node: whole.Node, Part: fmt.Sprintf("%d:%s", index, oneLine(m.Index)), UUID: oneLine(known(m.UUID)),
+		Model: whole.Model + " (instance)", Health: cmp.Or(whole.Health, m.ECC.health()),
 		Memory: nvidiaBytes(m.Memory.Total)}
 	for _, p := range g.Processes {
 		if p.GPU == m.GPU && p.Instance == m.Instance {

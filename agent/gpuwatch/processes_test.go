@@ -66,7 +66,8 @@ func TestHistory(t *testing.T) {
 }
 
 func TestUIDOf(t *testing.T) {
-	for text, want := range map[string]uint32{"Name:\tUid:\nUmask:\t0022\nUid:\t5001\t0\t0\t0\nGid:\t1\n": 5001, "Name:\tx\n": 0, "": 0} {
+	for text, want := range map[string]uint32{"Name:\tUid:\nUmask:\t0022\nUid:\t5001\t0\t0\t0\nGid:\t1\n": 5001,
+		"Name:\tx\n": 0, "": 0} {
 		if got := uidOf(text); got != want {
 			t.Errorf("%q is %d, want %d", text, got, want)
 		}

@@ -36,8 +36,10 @@ func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 			continue // nothing reports which device it is
 		}
 		f := gpu.Facts{Node: node, UUID: oneLine(first(keys, "unique id")),
-			Model: oneLine(first(keys, "card series", "card model", "device name", "card sku")), Memory: number64(keys["vram total memory (b)"])}
-		if busy, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(keys["gpu use (%)"], "%")), 64); err == nil && busy >= 0 && busy <= 100 {
+			Model:  oneLine(first(keys, "card series", "card model", "device name", "card sku")),
+			Memory: number64(keys["vram total memory (b)"])}
+		if busy, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(keys["gpu use (%)"], "%")),
+			64); err == nil && busy >= 0 && busy <= 100 {
 			f.Now = gpu.Load{Known: true, Busy: busy / 100, Memory: number64(keys["vram total used memory (b)"])}
 		}
 		all = append(all, f)
@@ -80,7 +82,8 @@ func addROCmProcesses(all []gpu.Facts, system any) {
 			continue
 		}
 		name := oneLine(strings.Join(fields[:n-4], ","))
-		all[0].Processes = append(all[0].Processes, gpu.Process{PID: uint32(pid), Command: name, Memory: number64(strings.TrimSpace(fields[n-3]))})
+		all[0].Processes = append(all[0].Processes, gpu.Process{PID: uint32(pid), Command: name,
+			Memory: number64(strings.TrimSpace(fields[n-3]))})
 	}
 }
 

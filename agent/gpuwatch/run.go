@@ -119,7 +119,8 @@ func output(ctx context.Context, path string, args ...string) ([]byte, error) {
 	case out.over || failure.over:
 		return nil, fmt.Errorf("%s failed: %w", path, errTooMuch)
 	}
-	return out.kept.Bytes(), fmt.Errorf("%s failed (%w): %s", path, err, oneLine(head(failure.kept.Bytes())+" "+head(out.kept.Bytes())))
+	return out.kept.Bytes(), fmt.Errorf("%s failed (%w): %s", path, err,
+		oneLine(head(failure.kept.Bytes())+" "+head(out.kept.Bytes())))
 }
 
 // head is what a tool says before its document.

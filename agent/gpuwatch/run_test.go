@@ -30,7 +30,8 @@ func TestRunTool(t *testing.T) {
 	if _, err := new(runner).run(t.Context(), "no-such-tool"); !errors.Is(err, ErrNoTool) {
 		t.Errorf("no tool: %v", err)
 	}
-	if _, err := new(runner).run(t.Context(), "bad"); err == nil || !strings.Contains(err.Error(), "NVIDIA-SMI has failed because it could not") {
+	if _, err := new(runner).run(t.Context(), "bad"); err == nil ||
+		!strings.Contains(err.Error(), "NVIDIA-SMI has failed because it could not") {
 		t.Errorf("a tool that fails: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -39,11 +40,13 @@ func TestRunTool(t *testing.T) {
 		t.Errorf("a tool that hangs: %v", err)
 	}
 	began := time.Now()
-	if _, err := new(runner).run(t.Context(), "endless"); !errors.Is(err, errTooMuch) || time.Since(began) > toolTime/2 {
+	if _, err := new(runner).run(t.Context(), "endless"); !errors.Is(err, errTooMuch) ||
+		time.Since(began) > toolTime/2 {
 		t.Errorf("endless output, after %s: %v", time.Since(began), err)
 	}
 	script("partly", "echo '<?xml?><some/>'; echo 'GPU is lost' >&2; exit 15")
-	if out, err := new(runner).run(t.Context(), "partly"); string(out) != "<?xml?><some/>\n" || err == nil || !strings.Contains(err.Error(), "GPU is lost") || strings.Contains(err.Error(), "some") {
+	if out, err := new(runner).run(t.Context(), "partly"); string(out) != "<?xml?><some/>\n" || err == nil ||
+		!strings.Contains(err.Error(), "GPU is lost") || strings.Contains(err.Error(), "some") {
 		t.Errorf("a tool that tells a part: %q, %v", out, err)
 	}
 	// One that cannot be killed is not started again.

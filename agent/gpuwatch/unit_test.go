@@ -21,12 +21,14 @@ func TestUnit(t *testing.T) {
 	}
 	// ProtectClock= implied DeviceAllow=, which closes all other devices, before systemd 252.7
 	// (github.com/systemd/systemd/issues/18142).
-	for _, key := range []string{"PrivateDevices", "DeviceAllow", "DevicePolicy", "ProtectClock", "PrivateUsers", "ProcSubset", "PrivatePIDs", "MemoryDenyWriteExecute"} {
+	for _, key := range []string{"PrivateDevices", "DeviceAllow", "DevicePolicy", "ProtectClock", "PrivateUsers",
+		"ProcSubset", "PrivatePIDs", "MemoryDenyWriteExecute"} {
 		if value, ok := set[key]; ok {
 			t.Errorf("%s=%s", key, value)
 		}
 	}
-	for key, want := range map[string]string{"User": "gifford-gpus", "ProtectProc": "default", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "RuntimeDirectory": "gifford-gpus"} {
+	for key, want := range map[string]string{"User": "gifford-gpus", "ProtectProc": "default", "NoNewPrivileges": "yes",
+		"CapabilityBoundingSet": "", "RuntimeDirectory": "gifford-gpus"} {
 		if value, ok := set[key]; !ok || value != want {
 			t.Errorf("%s=%s, want %q", key, value, want)
 		}

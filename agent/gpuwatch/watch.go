@@ -95,7 +95,8 @@ type tool struct {
 
 var tools = []tool{ // read only
 	{"nvidia-smi", []string{"-q", "-x"}, readNVIDIA, lostNVIDIA},
-	{"rocm-smi", []string{"--showproductname", "--showmeminfo", "vram", "--showuse", "--showuniqueid", "--showbus", "--showpids", "--json"}, readROCm, nil},
+	{"rocm-smi", []string{"--showproductname", "--showmeminfo", "vram", "--showuse", "--showuniqueid", "--showbus",
+		"--showpids", "--json"}, readROCm, nil},
 }
 
 // look asks all tools that the host has.

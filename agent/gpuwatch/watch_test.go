@@ -16,14 +16,17 @@ import (
 )
 
 // newWatch has a specification and tools of the test's making.
-func newWatch(t *testing.T, run func(ctx context.Context, name string, args ...string) ([]byte, error)) (w *Watch, spec string, log *strings.Builder) {
+func newWatch(t *testing.T, run func(ctx context.Context, name string, args ...string) ([]byte, error)) (w *Watch,
+	spec string, log *strings.Builder) {
 	t.Helper()
 	dir := t.TempDir()
 	spec, log = filepath.Join(dir, "a.yaml"), &strings.Builder{}
-	if err := os.WriteFile(spec, []byte("cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: [{name: \"0\", containerEdits: {deviceNodes: [{path: /dev/nvidia1}]}}]\n"), 0o644); err != nil {
+	if err := os.WriteFile(spec, []byte("cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: [{name: \"0\", "+
+		"containerEdits: {deviceNodes: [{path: /dev/nvidia1}]}}]\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	w, err := New(Config{Dirs: []string{dir}, File: filepath.Join(t.TempDir(), "state.json"), Proc: "/proc", Sys: "/sys", Every: Every, Log: slog.New(slog.NewTextHandler(log, nil)), Run: run})
+	w, err := New(Config{Dirs: []string{dir}, File: filepath.Join(t.TempDir(), "state.json"), Proc: "/proc",
+		Sys: "/sys", Every: Every, Log: slog.New(slog.NewTextHandler(log, nil)), Run: run})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +68,8 @@ func TestRun(t *testing.T) {
 			}
 			return s
 		}
-		if s := read(); len(s.Devices) != 4 || s.Devices[0].Hour.Busy != 0.97 || len(s.Tools) != 1 || s.Tools[0].Error != "" || ready != 1 {
+		if s := read(); len(s.Devices) != 4 || s.Devices[0].Hour.Busy != 0.97 || len(s.Tools) != 1 ||
+			s.Tools[0].Error != "" || ready != 1 {
 			t.Errorf("state %+v, ready %d times", s, ready)
 		}
 		if info, err := os.Stat(w.cfg.File); err != nil || info.Mode().Perm() != 0o644 {
@@ -74,7 +78,8 @@ func TestRun(t *testing.T) {
 		set(errors.New("it hangs"))
 		time.Sleep(5 * Every)
 		synctest.Wait()
-		if s := read(); s.Tools[0].Error != "it hangs" || len(s.Devices) != 4 || s.Devices[0].Model != "NVIDIA H100 80GB HBM3" ||
+		if s := read(); s.Tools[0].Error != "it hangs" || len(s.Devices) != 4 ||
+			s.Devices[0].Model != "NVIDIA H100 80GB HBM3" ||
 			s.Devices[0].Now.Known || !s.Devices[0].Hour.Known || s.Devices[0].Processes != nil {
 			t.Errorf("a tool that fails: %+v", s)
 		}
@@ -98,7 +103,9 @@ func TestRun(t *testing.T) {
 
 // TestAsk checks what is known when a tool tells a part, and how much of it is written.
 func TestAsk(t *testing.T) {
-	many := "<nvidia_smi_log><gpu><minor_number>0</minor_number><processes>" + strings.Repeat("<process_info><pid>1073741824</pid></process_info>", 2*maxProcesses) + "</processes></gpu></nvidia_smi_log>"
+	many := "<nvidia_smi_log><gpu><minor_number>0</minor_number><processes>" +
+		strings.Repeat("<process_info><pid>1073741824</pid></process_info>", 2*maxProcesses) +
+		"</processes></gpu></nvidia_smi_log>"
 	w, _, _ := newWatch(t, func(_ context.Context, name string, _ ...string) ([]byte, error) {
 		if name != "nvidia-smi" {
 			return nil, ErrNoTool
@@ -106,7 +113,8 @@ func TestAsk(t *testing.T) {
 		return []byte(many), errors.New("a GPU is lost")
 	})
 	s := w.look(t.Context(), gpu.Read(w.cfg.Dirs...))
-	if len(s.Devices) != 2 || s.Devices[0].Node != "/dev/nvidia0" || s.Devices[0].Health != "" || s.Devices[1].Node != "/dev/nvidia1" || s.Devices[1].Health == "" || s.Tools[0].Error != "a GPU is lost" {
+	if len(s.Devices) != 2 || s.Devices[0].Node != "/dev/nvidia0" || s.Devices[0].Health != "" ||
+		s.Devices[1].Node != "/dev/nvidia1" || s.Devices[1].Health == "" || s.Tools[0].Error != "a GPU is lost" {
 		t.Errorf("a part: %+v", s)
 	}
 	if n := len(s.Devices[0].Processes); n != maxProcesses {

@@ -36,7 +36,8 @@ func ParseUser(s string) (User, error) {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_':
 		case i > 0 && (c >= '0' && c <= '9' || c == '.' || c == '-'):
 		default:
-			return User{}, fmt.Errorf("cannot use user name %q: character %q at position %d is not allowed", s, rune(c), i+1)
+			return User{}, fmt.Errorf("cannot use user name %q: character %q at position %d is not allowed", s, rune(c),
+				i+1)
 		}
 	}
 	return User{s}, nil
@@ -78,7 +79,8 @@ func ParseServer(s string) (Server, error) {
 		case i > 0 && c >= '0' && c <= '9':
 		case i > 0 && i < len(s)-1 && c == '-' && s[i-1] != '-':
 		default:
-			return Server{}, fmt.Errorf("cannot use server name %q: use 1 to %d of a-z, 0-9 and single hyphens, starting with a letter", s, maxServer)
+			return Server{}, fmt.Errorf("cannot use server name %q: use 1 to %d of a-z, 0-9 and single hyphens, "+
+				"starting with a letter", s, maxServer)
 		}
 	}
 	return Server{s}, nil

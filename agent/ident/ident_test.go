@@ -75,7 +75,8 @@ func TestParseServer(t *testing.T) {
 // FuzzParseUnit checks that a unit name is accepted only if it is the one and
 // only name of the key that it parses to.
 func FuzzParseUnit(f *testing.F) {
-	for _, s := range []string{"jupyter-alice.service", "jupyter-alice:x.service", "jupyter-a.service.service", "jupyter-:.service", "x"} {
+	for _, s := range []string{"jupyter-alice.service", "jupyter-alice:x.service", "jupyter-a.service.service",
+		"jupyter-:.service", "x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -68,10 +68,13 @@ type Image struct {
 
 // What containers/storage 1.43 (Podman 4.3) to 1.59 write of an image and of a layer.
 var (
-	imageKeys = []string{"id", "digest", "names", "names-history", "layer", "mapped-layers", "metadata", "big-data-names",
+	imageKeys = []string{"id", "digest", "names", "names-history", "layer", "mapped-layers", "metadata",
+		"big-data-names",
 		"big-data-sizes", "big-data-digests", "created", "flags"}
-	layerKeys = []string{"id", "names", "parent", "metadata", "mountlabel", "created", "compressed-diff-digest", "compressed-size",
-		"diff-digest", "toc-digest", "diff-size", "compression", "uidset", "gidset", "flags", "uidmap", "gidmap", "big-data-names"}
+	layerKeys = []string{"id", "names", "parent", "metadata", "mountlabel", "created", "compressed-diff-digest",
+		"compressed-size",
+		"diff-digest", "toc-digest", "diff-size", "compression", "uidset", "gidset", "flags", "uidmap", "gidmap",
+		"big-data-names"}
 )
 
 // Open reads the store's lists. A store that was never written to has no images.

@@ -22,10 +22,14 @@ const digest = "sha256:0d87609a3721ddefe330a17b6b381903193835d5a82bf927991902cf7
 
 // Lists as Podman 5.4 writes them, but for the names.
 var (
-	goodLayers = `[{"id":"` + base + `","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,"diff-digest":"sha256:00","diff-size":9,"uidset":[0,1000],"gidset":[0,100]},
-		{"id":"` + top + `","names":["x"],"parent":"` + base + `","created":"2026-11-23T11:52:10Z","compression":2,"toc-digest":"sha256:11"}]`
-	goodImages = `[{"id":"` + image + `","digest":"` + digest + `","names":["quay.io/jupyter/scipy-notebook:latest","docker.io/library/debian:12"],"names-history":["quay.io/jupyter/scipy-notebook:latest"],
-		"layer":"` + top + `","mapped-layers":["` + base + `"],"metadata":"{}","big-data-names":["sha256:` + image + `","manifest"],"big-data-sizes":{"manifest":4},"big-data-digests":{},"created":"2025-01-01T00:00:00Z"}]`
+	goodLayers = `[{"id":"` + base +
+		`","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,"diff-digest":"sha256:00","diff-size":9,"uidset":[0,1000],"gidset":[0,100]},
+		{"id":"` + top + `","names":["x"],"parent":"` + base +
+		`","created":"2026-11-23T11:52:10Z","compression":2,"toc-digest":"sha256:11"}]`
+	goodImages = `[{"id":"` + image + `","digest":"` + digest +
+		`","names":["quay.io/jupyter/scipy-notebook:latest","docker.io/library/debian:12"],"names-history":["quay.io/jupyter/scipy-notebook:latest"],
+		"layer":"` + top + `","mapped-layers":["` + base + `"],"metadata":"{}","big-data-names":["sha256:` + image +
+		`","manifest"],"big-data-sizes":{"manifest":4},"big-data-digests":{},"created":"2025-01-01T00:00:00Z"}]`
 )
 
 // store writes a store and gives its directory.
@@ -34,7 +38,8 @@ func store(t *testing.T, images, layers string) string {
 	dir := t.TempDir()
 	files := map[string]string{
 		"overlay-images/images.json": images, "overlay-layers/layers.json": layers,
-		"overlay-images/" + image + "/manifest": "{}{}", "overlay-images/" + image + "/" + dataFile("sha256:"+image): "config",
+		"overlay-images/" + image + "/manifest": "{}{}", "overlay-images/" + image + "/" +
+			dataFile("sha256:"+image): "config",
 	}
 	for name, text := range files {
 		name = filepath.Join(dir, name)
@@ -95,10 +100,13 @@ func TestBrokenStores(t *testing.T) {
 		"no list":                 {`{"images":[]}`, goodLayers, ErrFormat},
 		"no JSON":                 {goodImages, `[{`, ErrFormat},
 		"an ID that is a path":    {strings.Replace(goodImages, image, "../../etc/shadow", 1), goodLayers, ErrFormat},
-		"a layer is missing":      {goodImages, strings.Replace(goodLayers, `"id":"`+base, `"id":"`+image, 1), ErrNotFound},
-		"a layer is half written": {goodImages, strings.Replace(goodLayers, `"compression":2`, `"flags":{"incomplete":true}`, 1), ErrNotFound},
-		"layers in a circle":      {goodImages, strings.Replace(goodLayers, `"created":"2026-11-23T11:52:09.74803102Z"`, `"parent":"`+top+`"`, 1), ErrNotFound},
-		"no layers":               {goodImages, "[]", ErrNotFound},
+		"a layer is missing": {goodImages, strings.Replace(goodLayers, `"id":"`+base, `"id":"`+image, 1),
+			ErrNotFound},
+		"a layer is half written": {goodImages, strings.Replace(goodLayers, `"compression":2`,
+			`"flags":{"incomplete":true}`, 1), ErrNotFound},
+		"layers in a circle": {goodImages, strings.Replace(goodLayers, `"created":"2026-11-23T11:52:09.74803102Z"`,
+			`"parent":"`+top+`"`, 1), ErrNotFound},
+		"no layers": {goodImages, "[]", ErrNotFound},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +125,9 @@ func TestBrokenStores(t *testing.T) {
 // TestOrphans: two layers on base belong to no image, of which one lies on the other.
 func TestOrphans(t *testing.T) {
 	left, child := strings.Repeat("d4", 32), strings.Repeat("e5", 32)
-	layers := strings.TrimSuffix(strings.TrimSpace(goodLayers), "]") + `,{"id":"` + left + `","parent":"` + base + `","diff-digest":"sha256:22","diff-size":3},{"id":"` + child + `","parent":"` + left + `","diff-digest":"sha256:33","diff-size":4}]`
+	layers := strings.TrimSuffix(strings.TrimSpace(goodLayers), "]") + `,{"id":"` + left + `","parent":"` + base +
+		`","diff-digest":"sha256:22","diff-size":3},{"id":"` + child + `","parent":"` + left +
+		`","diff-digest":"sha256:33","diff-size":4}]`
 	s, err := Open(store(t, goodImages, layers))
 	if err != nil {
 		t.Fatal(err)
@@ -194,8 +204,11 @@ func TestView(t *testing.T) {
 	}
 	uids := `[{"container_id":0,"host_id":1,"size":1000},{"container_id":1000,"host_id":0,"size":1}]`
 	gids := `[{"container_id":0,"host_id":1,"size":100}]`
-	wantLayers := `[{"id":"` + base + `","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,"diff-digest":"sha256:00","diff-size":9,"uidset":[0,1000],"gidset":[0,100],"uidmap":` + uids + `,"gidmap":` + gids + `},
-		{"id":"` + top + `","parent":"` + base + `","created":"2026-11-23T11:52:10Z","compression":2,"toc-digest":"sha256:11","uidmap":` + uids + `,"gidmap":` + gids + `}]`
+	wantLayers := `[{"id":"` + base +
+		`","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,"diff-digest":"sha256:00","diff-size":9,"uidset":[0,1000],"gidset":[0,100],"uidmap":` + uids + `,"gidmap":` + gids + `},
+		{"id":"` + top + `","parent":"` + base +
+		`","created":"2026-11-23T11:52:10Z","compression":2,"toc-digest":"sha256:11","uidmap":` + uids + `,"gidmap":` +
+		gids + `}]`
 	wantImages := strings.Replace(goodImages, `"mapped-layers":["`+base+`"],`, "", 1)
 	if diff := cmp.Diff(parsed(t, wantLayers), parsed(t, string(v.Layers))); diff != "" {
 		t.Errorf("layers.json (-want +got):\n%s", diff)

@@ -51,7 +51,8 @@ func Parse(file string, data []byte) (*Policy, error) {
 	}
 	p := f.policy()
 	if len(f.Defaults.Mount) > 0 {
-		return nil, Problems{{file, lineOf(data, "defaults.mount"), "defaults.mount", "mounts of every container are written as [[mount]]"}}
+		return nil, Problems{{file, lineOf(data, "defaults.mount"), "defaults.mount",
+			"mounts of every container are written as [[mount]]"}}
 	}
 	if problems := append(p.check(file, data), f.checkWishes(p, file, data)...); problems != nil {
 		return nil, problems
@@ -87,7 +88,8 @@ func decode(data []byte) (file, error) {
 }
 
 func (f file) policy() *Policy {
-	p := &Policy{Host: f.Host.host(), SubIDs: SubIDs{f.SubIDs.First, f.SubIDs.Count}, Images: f.Images.images(), GPUs: f.GPUs.gpus()}
+	p := &Policy{Host: f.Host.host(), SubIDs: SubIDs{f.SubIDs.First, f.SubIDs.Count}, Images: f.Images.images(),
+		GPUs: f.GPUs.gpus()}
 	for _, m := range f.Mount {
 		p.Mounts = append(p.Mounts, m.mount())
 	}
@@ -117,7 +119,8 @@ func (p *Policy) check(file string, data []byte) Problems {
 	p.checkHost(add)
 	p.checkProfiles(add)
 	p.checkGPUs(add, func(n int, format string, args ...any) {
-		ps = append(ps, Problem{file, lineOfSection(data, "gpus.device", n), "gpus.device", fmt.Sprintf(format, args...)})
+		ps = append(ps, Problem{file, lineOfSection(data, "gpus.device", n), "gpus.device",
+			fmt.Sprintf(format, args...)})
 	})
 	return append(ps, p.checkAllMounts(file, data)...)
 }
@@ -213,7 +216,8 @@ func explain(file string, data []byte, err error) error {
 		for i := range strict.Errors {
 			e := &strict.Errors[i]
 			line, _ := e.Position()
-			ps = append(ps, Problem{file, line, strings.Join(e.Key(), "."), "unknown key or section; launcher.toml(5) names all"})
+			ps = append(ps, Problem{file, line, strings.Join(e.Key(), "."),
+				"unknown key or section; launcher.toml(5) names all"})
 		}
 		return ps
 	case errors.As(err, &bad):

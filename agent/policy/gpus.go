@@ -145,9 +145,11 @@ func (p *Policy) checkGPUs(add func(key, format string, args ...any), addRule fu
 func (f file) checkWishes(p *Policy, name string, data []byte) (ps Problems) {
 	defaults := f.Defaults.profile("").GPUs
 	for _, q := range p.Profiles {
-		if q.GPUs.Count == 0 && (q.GPUs.Kind != defaults.Kind || q.GPUs.Memory != defaults.Memory || q.GPUs.Model != defaults.Model) {
+		if q.GPUs.Count == 0 && (q.GPUs.Kind != defaults.Kind || q.GPUs.Memory != defaults.Memory ||
+			q.GPUs.Model != defaults.Model) {
 			key := "profile." + q.Name
-			ps = append(ps, Problem{name, lineOf(data, key), key, "gpu_kind, gpu_memory and gpu_model say which devices; how many is missing: gpus, " + expected["gpus"]})
+			ps = append(ps, Problem{name, lineOf(data, key), key,
+				"gpu_kind, gpu_memory and gpu_model say which devices; how many is missing: gpus, " + expected["gpus"]})
 		}
 	}
 	return ps

@@ -54,10 +54,12 @@ func TestGPUs(t *testing.T) {
 	for _, q := range p.Profiles {
 		wishes[q.Name] = q.GPUs
 	}
-	if diff := cmp.Diff(map[string]GPUWish{"gpu": {1, "nvidia.com/gpu", 40 << 30, "*h100*"}, "screen": {Count: AllGPUs}, "none": {}}, wishes); diff != "" {
+	if diff := cmp.Diff(map[string]GPUWish{"gpu": {1, "nvidia.com/gpu", 40 << 30, "*h100*"}, "screen": {Count: AllGPUs},
+		"none": {}}, wishes); diff != "" {
 		t.Errorf("wishes: %s", diff)
 	}
-	for name, want := range map[string]Sharing{"nvidia.com/gpu=0": Shared, "nvidia.com/gpu=0:1": Exclusive, "x.org/render=card0": Open, "x.org/other=1": Exclusive} {
+	for name, want := range map[string]Sharing{"nvidia.com/gpu=0": Shared, "nvidia.com/gpu=0:1": Exclusive,
+		"x.org/render=card0": Open, "x.org/other=1": Exclusive} {
 		if got := p.GPUs.Rule("x.org/unknown=1", name).Sharing; got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
@@ -69,7 +71,8 @@ func TestGPUs(t *testing.T) {
 
 func TestSuits(t *testing.T) {
 	h100 := func(w GPUWish) bool {
-		return w.Suits("nvidia.com/gpu", []string{"nvidia.com/gpu=0", "nvidia.com/gpu=GPU-1"}, 80<<30, "NVIDIA H100 80GB/PCIe")
+		return w.Suits("nvidia.com/gpu", []string{"nvidia.com/gpu=0", "nvidia.com/gpu=GPU-1"}, 80<<30,
+			"NVIDIA H100 80GB/PCIe")
 	}
 	tests := map[string]struct {
 		wish GPUWish
@@ -102,25 +105,39 @@ func TestSuits(t *testing.T) {
 
 func TestGPUErrors(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"unknown key":    {"[gpus]\nmax = 1\n" + smallest, "launcher.toml:2: gpus.max: unknown key"},
-		"limit 0":        {"[gpus]\nmax_per_user = 0\n" + smallest, "launcher.toml:2: max_per_user: expected a whole number from 1"},
-		"no match":       {smallest + "[[gpus.device]]\nmatch = [\"a.b/c=*\"]\n[[gpus.device]]\nsharing = \"open\"\n", "launcher.toml:5: gpus.device: each [[gpus.device]] needs match"},
-		"match all":      {smallest + "[[gpus.device]]\nmatch = [\"*\"]\n", "launcher.toml:4: gpus.device.match: expected a "},
-		"bad pattern":    {smallest + "[[gpus.device]]\nmatch = [\"a/b=[\"]\n", "launcher.toml:4: gpus.device.match: expected a "},
-		"sharing":        {smallest + "[[gpus.device]]\nmatch = [\"a/b=*\"]\nsharing = \"yes\"\n", "launcher.toml:5: gpus.device.sharing: expected \"exclusive\""},
-		"no places":      {smallest + "[[gpus.device]]\nmatch = [\"a/b=*\"]\nsharing = \"shared\"\n", "launcher.toml:3: gpus.device: sharing = \"shared\" needs places"},
-		"places alone":   {smallest + "[[gpus.device]]\nmatch = [\"a/b=*\"]\nplaces = 2\n", "launcher.toml:3: gpus.device: places counts with"},
-		"group's name":   {smallest + "[gpus.group.0]\nmax = 1\n", "launcher.toml:3: gpus.group.0: expected the name of a Unix group"},
-		"group's key":    {smallest + "[gpus.group.a]\nmin = 1\n", "launcher.toml:4: gpus.group.a.min: unknown key"},
-		"no limit":       {smallest + "[gpus.group.a]\n", "launcher.toml:3: gpus.group.a: it limits nothing"},
-		"gpus as text":   {smallest + "gpus = \"some\"\n", "launcher.toml:3: profile.a.gpus: expected a whole number up to 64, or \"all\""},
-		"gpus negative":  {smallest + "gpus = -1\n", "launcher.toml:3: gpus: expected a whole number up to 64"},
-		"many gpus":      {smallest + "gpus = 65\n", "launcher.toml:3: gpus: expected a whole number up to 64"},
-		"kind":           {smallest + "gpus = 1\ngpu_kind = \"gpu\"\n", "launcher.toml:4: profile.a.gpu_kind: expected a kind"},
-		"memory":         {smallest + "gpus = 1\ngpu_memory = \"40 GB\"\n", "launcher.toml:4: profile.a.gpu_memory: expected a size"},
-		"memory no end":  {smallest + "gpus = 1\ngpu_memory = \"infinity\"\n", "launcher.toml:4: profile.a.gpu_memory: expected a size such as \"40G\""},
-		"model":          {smallest + "gpus = 1\ngpu_model = \"[\"\n", "launcher.toml:4: profile.a.gpu_model: expected a pattern"},
-		"which, but not": {smallest + "gpu_model = \"*H100*\"\n", "launcher.toml:1: profile.a: gpu_kind, gpu_memory and gpu_model say which"},
+		"unknown key": {"[gpus]\nmax = 1\n" + smallest, "launcher.toml:2: gpus.max: unknown key"},
+		"limit 0": {"[gpus]\nmax_per_user = 0\n" + smallest,
+			"launcher.toml:2: max_per_user: expected a whole number from 1"},
+		"no match": {smallest + "[[gpus.device]]\nmatch = [\"a.b/c=*\"]\n[[gpus.device]]\nsharing = \"open\"\n",
+			"launcher.toml:5: gpus.device: each [[gpus.device]] needs match"},
+		"match all": {smallest + "[[gpus.device]]\nmatch = [\"*\"]\n",
+			"launcher.toml:4: gpus.device.match: expected a "},
+		"bad pattern": {smallest + "[[gpus.device]]\nmatch = [\"a/b=[\"]\n",
+			"launcher.toml:4: gpus.device.match: expected a "},
+		"sharing": {smallest + "[[gpus.device]]\nmatch = [\"a/b=*\"]\nsharing = \"yes\"\n",
+			"launcher.toml:5: gpus.device.sharing: expected \"exclusive\""},
+		"no places": {smallest + "[[gpus.device]]\nmatch = [\"a/b=*\"]\nsharing = \"shared\"\n",
+			"launcher.toml:3: gpus.device: sharing = \"shared\" needs places"},
+		"places alone": {smallest + "[[gpus.device]]\nmatch = [\"a/b=*\"]\nplaces = 2\n",
+			"launcher.toml:3: gpus.device: places counts with"},
+		"group's name": {smallest + "[gpus.group.0]\nmax = 1\n",
+			"launcher.toml:3: gpus.group.0: expected the name of a Unix group"},
+		"group's key": {smallest + "[gpus.group.a]\nmin = 1\n", "launcher.toml:4: gpus.group.a.min: unknown key"},
+		"no limit":    {smallest + "[gpus.group.a]\n", "launcher.toml:3: gpus.group.a: it limits nothing"},
+		"gpus as text": {smallest + "gpus = \"some\"\n", "launcher.toml:3: profile.a.gpus: expected a whole " +
+			"number up to 64, or \"all\""},
+		"gpus negative": {smallest + "gpus = -1\n", "launcher.toml:3: gpus: expected a whole number up to 64"},
+		"many gpus":     {smallest + "gpus = 65\n", "launcher.toml:3: gpus: expected a whole number up to 64"},
+		"kind": {smallest + "gpus = 1\ngpu_kind = \"gpu\"\n",
+			"launcher.toml:4: profile.a.gpu_kind: expected a kind"},
+		"memory": {smallest + "gpus = 1\ngpu_memory = \"40 GB\"\n",
+			"launcher.toml:4: profile.a.gpu_memory: expected a size"},
+		"memory no end": {smallest + "gpus = 1\ngpu_memory = \"infinity\"\n",
+			"launcher.toml:4: profile.a.gpu_memory: expected a size such as \"40G\""},
+		"model": {smallest + "gpus = 1\ngpu_model = \"[\"\n",
+			"launcher.toml:4: profile.a.gpu_model: expected a pattern"},
+		"which, but not": {smallest + "gpu_model = \"*H100*\"\n",
+			"launcher.toml:1: profile.a: gpu_kind, gpu_memory and gpu_model say which"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -33,7 +33,8 @@ func (p *Policy) MountsFor(who Person, q Profile) ([]Mount, error) {
 		}
 		m = m.of(who.User)
 		if within(m.Target, home) || within(home, m.Target) {
-			return nil, &Refusal{Reason: fmt.Sprintf("the policy's mount at %s would cover the home directory %s or lie in it\nhint: another target in %s", m.Target, home, File)}
+			return nil, &Refusal{Reason: fmt.Sprintf("the policy's mount at %s would cover the home directory %s or "+
+				"lie in it\nhint: another target in %s", m.Target, home, File)}
 		}
 		all = append(all, m)
 	}
@@ -51,7 +52,8 @@ func anyGroup(who Person, groups []string) (bool, error) {
 }
 
 func (m Mount) of(u ident.User) Mount {
-	m.Source, m.Target = strings.ReplaceAll(m.Source, userPart, u.String()), strings.ReplaceAll(m.Target, userPart, u.String())
+	m.Source, m.Target = strings.ReplaceAll(m.Source, userPart, u.String()),
+		strings.ReplaceAll(m.Target, userPart, u.String())
 	return m
 }
 
@@ -69,8 +71,10 @@ var systemsOwn = []string{"/proc", "/sys", "/dev", "/run/jupyter", "/run/secrets
 
 // podmansOwn are files that podman makes for each container, and the directories in which they
 // and the system's own lie: nothing is mounted over them.
-var podmansOwn = []string{"/etc", "/run", "/var/run", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/hosts", "/etc/hostname",
-	"/etc/resolv.conf", "/run/.containerenv", "/etc/subuid", "/etc/subgid", "/etc/sudoers", "/etc/sudoers.d"} // read only
+var podmansOwn = []string{"/etc", "/run", "/var/run", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow",
+	"/etc/hosts", "/etc/hostname",
+	// read only
+	"/etc/resolv.conf", "/run/.containerenv", "/etc/subuid", "/etc/subgid", "/etc/sudoers", "/etc/sudoers.d"}
 
 // freeTarget reports whether a mount may be put there whatever the policy's other directories are.
 // /var/run is the other name of /run in most images.
@@ -78,17 +82,22 @@ func freeTarget(target string) bool {
 	if below, ok := strings.CutPrefix(target, "/var/run/"); ok {
 		target = "/run/" + below
 	}
-	return !slices.ContainsFunc(systemsOwn, func(s string) bool { return within(target, s) }) && !slices.Contains(podmansOwn, target)
+	return !slices.ContainsFunc(systemsOwn, func(s string) bool { return within(target, s) }) &&
+		!slices.Contains(podmansOwn, target)
 }
 
 // wholeParts reports whether {user} stands in a path as whole parts only.
 func wholeParts(s string) bool {
-	return !slices.ContainsFunc(strings.Split(s, "/"), func(part string) bool { return part != userPart && strings.Contains(part, userPart) })
+	return !slices.ContainsFunc(strings.Split(s, "/"), func(part string) bool {
+		return part != userPart &&
+			strings.Contains(part, userPart)
+	})
 }
 
 // checkMounts finds what no single value of a list of mounts shows. section is how the list
 // is called, others are the targets that are taken.
-func (p *Policy) checkMounts(section string, list []Mount, others map[string]bool, add func(n int, format string, args ...any)) {
+func (p *Policy) checkMounts(section string, list []Mount, others map[string]bool,
+	add func(n int, format string, args ...any)) {
 	targets := map[string]bool{}
 	for i, m := range list {
 		switch {
@@ -97,7 +106,8 @@ func (p *Policy) checkMounts(section string, list []Mount, others map[string]boo
 		case m.Create && !m.User:
 			add(i, "create = true makes directories of members alone: the last part of the source must be {user}")
 		case p.covers(m.Target):
-			add(i, "the target %s would cover the home directories or the shared directory of [host]; mount it elsewhere", m.Target)
+			add(i, "the target %s would cover the home directories or the shared directory of [host]; mount it "+
+				"elsewhere", m.Target)
 		case targets[m.Target] || others[m.Target]:
 			add(i, "the target %s is that of another mount", m.Target)
 		}

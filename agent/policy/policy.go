@@ -156,7 +156,8 @@ func (p *Policy) Permit(who Person, profile string) (Profile, error) {
 func (p *Policy) Admit(who Person) error {
 	switch {
 	case who.UID < p.Host.MinUID:
-		return &Refusal{Reason: fmt.Sprintf("%s has uid %d; accounts below %d get no server (min_uid in %s)", who.User, who.UID, p.Host.MinUID, File)}
+		return &Refusal{Reason: fmt.Sprintf("%s has uid %d; accounts below %d get no server (min_uid in %s)", who.User,
+			who.UID, p.Host.MinUID, File)}
 	case slices.Contains(p.Host.DenyUsers, who.User):
 		return &Refusal{Reason: fmt.Sprintf("%s may not have a server (deny_users in %s)", who.User, File)}
 	}
@@ -168,7 +169,8 @@ func oneGroup(who Person, groups []string, to string) error {
 	if in, err := anyGroup(who, groups); in || err != nil {
 		return err
 	}
-	return &Refusal{Reason: fmt.Sprintf("%s may not %s: not in the Unix group %s", who.User, to, strings.Join(groups, ", "))}
+	return &Refusal{Reason: fmt.Sprintf("%s may not %s: not in the Unix group %s", who.User, to,
+		strings.Join(groups, ", "))}
 }
 
 func (p *Policy) find(name string) (Profile, bool) {

@@ -31,48 +31,70 @@ func TestErrors(t *testing.T) {
 		"key of a profile": {smallest + "imgae = \"b\"\n", "launcher.toml:3: profile.a.imgae: unknown key"},
 		"syntax":           {"[host\n", "launcher.toml:1: cannot read this as TOML"},
 		"twice":            {smallest + "image = \"b\"\n", "launcher.toml:3: "},
-		"type":             {"[host]\ncreate_home = \"yes\"\n" + smallest, "launcher.toml:2: host.create_home: expected true or false"},
-		"number as text":   {"[host]\nmin_uid = \"x\"\n" + smallest, "launcher.toml:2: host.min_uid: expected a whole number from 1"},
-		"negative":         {"[host]\nmin_uid = -1\n" + smallest, "launcher.toml:2: host.min_uid: expected a whole number"},
-		"port":             {"[host]\nhub_api_port = 99999\n" + smallest, "launcher.toml:2: host.hub_api_port: expected a port"},
-		"port 0":           {"[host]\nhub_api_port = 0\n" + smallest, "launcher.toml:2: host.hub_api_port: expected a port"},
-		"root allowed":     {"[host]\nmin_uid = 0\n" + smallest, "launcher.toml:2: host.min_uid: expected"},
-		"relative path":    {"[host]\ncluster = \"cluster\"\n" + smallest, "launcher.toml:2: host.cluster: expected an absolute path"},
-		"comma in path":    {"[host]\ncluster = \"/a,readonly=false\"\n" + smallest, "launcher.toml:2: host.cluster: expected an absolute path"},
-		"home for all":     {"[host]\nhome = \"/cluster\"\n" + smallest, "launcher.toml:2: host.home: expected an absolute path with {user}"},
-		"home for two":     {"[host]\nhome = \"/{user}/x\"\n" + smallest, "launcher.toml:2: host.home: expected"},
-		"user":             {"[host]\ndeny_users = [\"../x\"]\n" + smallest, "launcher.toml:2: host.deny_users: expected a list of user names"},
-		"group":            {"[host]\nunix_groups = [\"0\"]\n" + smallest, "launcher.toml:2: host.unix_groups: expected the name of a Unix group"},
-		"size":             {smallest + "memory_max = \"16 GB\"\n", "launcher.toml:3: profile.a.memory_max: expected a size"},
-		"size 0":           {smallest + "memory_max = \"0\"\n", "launcher.toml:3: profile.a.memory_max: expected a size"},
-		"size overflow":    {smallest + "memory_max = \"99999999T\"\n", "launcher.toml:3: profile.a.memory_max: expected a size"},
-		"quota":            {smallest + "cpu_quota = \"4\"\n", "launcher.toml:3: profile.a.cpu_quota: expected a percentage"},
-		"tasks":            {smallest + "tasks_max = -5\n", "launcher.toml:3: tasks_max: expected a whole number"},
-		"tasks 0":          {smallest + "tasks_max = 0\n", "launcher.toml:3: tasks_max: expected a whole number"},
-		"bare quota":       {smallest + "cpu_quota = 4\n", "launcher.toml:3: cpu_quota: expected a percentage"},
-		"bare time":        {smallest + "stop_timeout = 20\n", "launcher.toml:3: stop_timeout: expected a time"},
-		"bare mask":        {"[host]\numask = 18\n" + smallest, "launcher.toml:2: umask: expected an octal"},
-		"bare path":        {"[host]\ncluster = 5\n" + smallest, "launcher.toml:2: cluster: expected an absolute path"},
-		"control":          {smallest + "description = \"a\\nb\"\n", "launcher.toml:3: profile.a.description: expected text without"},
-		"variable":         {smallest + "env = { A = \"a\\nb\" }\n", "expected text without control characters"},
-		"time":             {smallest + "start_timeout = \"soon\"\n", "launcher.toml:3: profile.a.start_timeout: expected a time"},
-		"option as image":  {"[profile.a]\nimage = \"--privileged\"\n", "launcher.toml:2: profile.a.image: expected an image name"},
-		"transport":        {"[profile.a]\nimage = \"docker-archive:/etc/shadow\"\n", "launcher.toml:2: profile.a.image: expected an image name"},
-		"pull":             {smallest + "pull = \"always\"\n", "launcher.toml:3: profile.a.pull: expected \"missing\" or \"never\""},
-		"no image":         {"[profile.a]\ndefault = true\n", "launcher.toml:1: profile.a.image: it is missing"},
-		"no profile":       {"[host]\n", "launcher.toml: profile: there is none"},
-		"no default":       {smallest + "[profile.b]\nimage = \"b\"\n", "profile: write default = true"},
-		"two defaults":     {smallest + "default = true\n[profile.b]\nimage = \"b\"\ndefault = true\n", "profile: write default = true"},
-		"profile name":     {"[profile.\"a b\"]\nimage = \"x\"\n", "expected a name of 1 to 40"},
-		"hub's variable":   {smallest + "env = { JUPYTERHUB_USER = \"bob\" }\n", "profile.a.env.JUPYTERHUB_USER: expected the name of a variable"},
-		"mount":            {smallest + "[[mount]]\nsource = \"/data\"\n", "mount: each [[mount]] needs"},
-		"few ids":          {"[subids]\ncount = 10\n" + smallest, "launcher.toml:2: subids.count: expected"},
-		"too high ids":     {"[subids]\nfirst = 4294967000\n" + smallest, "subids: first + count is beyond"},
+		"type": {"[host]\ncreate_home = \"yes\"\n" + smallest,
+			"launcher.toml:2: host.create_home: expected true or false"},
+		"number as text": {"[host]\nmin_uid = \"x\"\n" + smallest,
+			"launcher.toml:2: host.min_uid: expected a whole number from 1"},
+		"negative": {"[host]\nmin_uid = -1\n" + smallest,
+			"launcher.toml:2: host.min_uid: expected a whole number"},
+		"port": {"[host]\nhub_api_port = 99999\n" + smallest,
+			"launcher.toml:2: host.hub_api_port: expected a port"},
+		"port 0": {"[host]\nhub_api_port = 0\n" + smallest,
+			"launcher.toml:2: host.hub_api_port: expected a port"},
+		"root allowed": {"[host]\nmin_uid = 0\n" + smallest, "launcher.toml:2: host.min_uid: expected"},
+		"relative path": {"[host]\ncluster = \"cluster\"\n" + smallest,
+			"launcher.toml:2: host.cluster: expected an absolute path"},
+		"comma in path": {"[host]\ncluster = \"/a,readonly=false\"\n" + smallest,
+			"launcher.toml:2: host.cluster: expected an absolute path"},
+		"home for all": {"[host]\nhome = \"/cluster\"\n" + smallest,
+			"launcher.toml:2: host.home: expected an absolute path with {user}"},
+		"home for two": {"[host]\nhome = \"/{user}/x\"\n" + smallest, "launcher.toml:2: host.home: expected"},
+		"user": {"[host]\ndeny_users = [\"../x\"]\n" + smallest,
+			"launcher.toml:2: host.deny_users: expected a list of user names"},
+		"group": {"[host]\nunix_groups = [\"0\"]\n" + smallest,
+			"launcher.toml:2: host.unix_groups: expected the name of a Unix group"},
+		"size": {smallest + "memory_max = \"16 GB\"\n",
+			"launcher.toml:3: profile.a.memory_max: expected a size"},
+		"size 0": {smallest + "memory_max = \"0\"\n",
+			"launcher.toml:3: profile.a.memory_max: expected a size"},
+		"size overflow": {smallest + "memory_max = \"99999999T\"\n",
+			"launcher.toml:3: profile.a.memory_max: expected a size"},
+		"quota": {smallest + "cpu_quota = \"4\"\n",
+			"launcher.toml:3: profile.a.cpu_quota: expected a percentage"},
+		"tasks":      {smallest + "tasks_max = -5\n", "launcher.toml:3: tasks_max: expected a whole number"},
+		"tasks 0":    {smallest + "tasks_max = 0\n", "launcher.toml:3: tasks_max: expected a whole number"},
+		"bare quota": {smallest + "cpu_quota = 4\n", "launcher.toml:3: cpu_quota: expected a percentage"},
+		"bare time":  {smallest + "stop_timeout = 20\n", "launcher.toml:3: stop_timeout: expected a time"},
+		"bare mask":  {"[host]\numask = 18\n" + smallest, "launcher.toml:2: umask: expected an octal"},
+		"bare path":  {"[host]\ncluster = 5\n" + smallest, "launcher.toml:2: cluster: expected an absolute path"},
+		"control": {smallest + "description = \"a\\nb\"\n",
+			"launcher.toml:3: profile.a.description: expected text without"},
+		"variable": {smallest + "env = { A = \"a\\nb\" }\n", "expected text without control characters"},
+		"time": {smallest + "start_timeout = \"soon\"\n",
+			"launcher.toml:3: profile.a.start_timeout: expected a time"},
+		"option as image": {"[profile.a]\nimage = \"--privileged\"\n",
+			"launcher.toml:2: profile.a.image: expected an image name"},
+		"transport": {"[profile.a]\nimage = \"docker-archive:/etc/shadow\"\n",
+			"launcher.toml:2: profile.a.image: expected an image name"},
+		"pull": {smallest + "pull = \"always\"\n",
+			"launcher.toml:3: profile.a.pull: expected \"missing\" or \"never\""},
+		"no image":   {"[profile.a]\ndefault = true\n", "launcher.toml:1: profile.a.image: it is missing"},
+		"no profile": {"[host]\n", "launcher.toml: profile: there is none"},
+		"no default": {smallest + "[profile.b]\nimage = \"b\"\n", "profile: write default = true"},
+		"two defaults": {smallest + "default = true\n[profile.b]\nimage = \"b\"\ndefault = true\n",
+			"profile: write default = true"},
+		"profile name": {"[profile.\"a b\"]\nimage = \"x\"\n", "expected a name of 1 to 40"},
+		"hub's variable": {smallest + "env = { JUPYTERHUB_USER = \"bob\" }\n",
+			"profile.a.env.JUPYTERHUB_USER: expected the name of a variable"},
+		"mount":        {smallest + "[[mount]]\nsource = \"/data\"\n", "mount: each [[mount]] needs"},
+		"few ids":      {"[subids]\ncount = 10\n" + smallest, "launcher.toml:2: subids.count: expected"},
+		"too high ids": {"[subids]\nfirst = 4294967000\n" + smallest, "subids: first + count is beyond"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse("launcher.toml", []byte(tt.text))
-			if err == nil || !strings.HasPrefix(err.Error(), "launcher.toml") || !strings.Contains(err.Error(), tt.want) {
+			if err == nil || !strings.HasPrefix(err.Error(), "launcher.toml") ||
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
 		})
@@ -112,10 +134,12 @@ archive = "/srv/b.tar"
 	of := func(q Profile) taken {
 		return taken{q.MemoryMax, q.CPUQuota, q.TasksMax, q.Args, q.Command, q.Env, q.Pull}
 	}
-	if diff := cmp.Diff(taken{2 << 30, Infinity, Infinity, []string{"--x"}, []string{"jupyterhub-singleuser"}, map[string]string{"A": "1"}, PullMissing}, of(plain)); diff != "" {
+	if diff := cmp.Diff(taken{2 << 30, Infinity, Infinity, []string{"--x"}, []string{"jupyterhub-singleuser"},
+		map[string]string{"A": "1"}, PullMissing}, of(plain)); diff != "" {
 		t.Errorf("plain: %s", diff)
 	}
-	if diff := cmp.Diff(taken{Infinity, 1500000, 10, []string{"--y", "--z"}, []string{}, map[string]string{"A": "1", "B": "2"}, PullNever}, of(own)); diff != "" {
+	if diff := cmp.Diff(taken{Infinity, 1500000, 10, []string{"--y", "--z"}, []string{},
+		map[string]string{"A": "1", "B": "2"}, PullNever}, of(own)); diff != "" {
 		t.Errorf("own: %s", diff)
 	}
 }
@@ -130,7 +154,8 @@ func TestShipped(t *testing.T) {
 		t.Errorf("the shipped policy cannot be used: %v", err)
 	}
 	for key := range expected {
-		if !strings.Contains(string(data), "\n"+key+" =") && !strings.Contains(string(data), "\n# "+key+" =") && !strings.Contains(string(data), "\n#"+key+" =") {
+		if !strings.Contains(string(data), "\n"+key+" =") && !strings.Contains(string(data), "\n# "+key+" =") &&
+			!strings.Contains(string(data), "\n#"+key+" =") {
 			t.Errorf("the shipped policy does not show %s", key)
 		}
 	}
@@ -220,7 +245,8 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, q := range p.Profiles {
-			if q.Image == "" || q.Image[0] == '-' || strings.ContainsAny(q.Image, " ,\n") || strings.ContainsAny(q.Archive, ",\n\"") {
+			if q.Image == "" || q.Image[0] == '-' || strings.ContainsAny(q.Image, " ,\n") ||
+				strings.ContainsAny(q.Archive, ",\n\"") {
 				t.Errorf("accepted image %q, archive %q", q.Image, q.Archive)
 			}
 		}

@@ -113,7 +113,8 @@ type profile struct {
 
 func newFile() file {
 	return file{
-		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700}, MinUID: 1000, HubAPIPort: 8081, UsageTime: duration{10 * time.Minute}, UMask: mode{0o022}},
+		Host: host{Cluster: optionalPath{"/cluster"}, Home: template{"/cluster/{user}"}, HomeMode: mode{0o700},
+			MinUID: 1000, HubAPIPort: 8081, UsageTime: duration{10 * time.Minute}, UMask: mode{0o022}},
 		// 524288 is where systemd's range for containers begins (systemd.io/UIDS-GIDS).
 		SubIDs:   subIDs{First: 524288, Count: 65536},
 		Images:   images{Share: true, KeepFormer: 2, MinFree: size{5 << 30}},
@@ -127,7 +128,8 @@ func builtIn() profile {
 	return profile{
 		Command: []text{{"jupyterhub-singleuser"}}, UserMapping: mapping{string(MapImage)}, AllowSudo: true,
 		MemoryMax: size{Infinity}, MemoryHigh: size{Infinity}, CPUQuota: quota{Infinity}, TasksMax: number{Infinity},
-		StartTimeout: duration{2 * time.Minute}, ImageTimeout: duration{15 * time.Minute}, StopTimeout: duration{20 * time.Second},
+		StartTimeout: duration{2 * time.Minute}, ImageTimeout: duration{15 * time.Minute},
+		StopTimeout: duration{20 * time.Second},
 	}
 }
 
@@ -145,19 +147,23 @@ func (h host) host() Host {
 }
 
 func (m mount) mount() Mount {
-	return Mount{m.Source.string, m.Target.string, m.ReadOnly == nil || *m.ReadOnly, path.Base(m.Source.string) == userPart, m.Create, groups(m.UnixGroups)}
+	return Mount{m.Source.string, m.Target.string, m.ReadOnly == nil || *m.ReadOnly,
+		path.Base(m.Source.string) == userPart, m.Create, groups(m.UnixGroups)}
 }
 
 func (p *profile) profile(name string) Profile {
 	q := Profile{
 		Name: name, DisplayName: p.DisplayName.string, Description: p.Description.string,
 		Image: p.Image.string, Archive: p.Archive.string, Pull: Pull(p.Pull.string),
-		Command: words(p.Command), Args: words(p.Args), UserMapping: Mapping(p.UserMapping.string), AllowSudo: p.AllowSudo,
-		Env: map[string]string{}, NotebookDir: p.NotebookDir.string, DefaultURL: p.DefaultURL.string,
-		MemoryMax: p.MemoryMax.uint64, MemoryHigh: p.MemoryHigh.uint64, CPUQuota: p.CPUQuota.uint64, TasksMax: p.TasksMax.uint64,
-		StartTimeout: p.StartTimeout.Duration, ImageTimeout: p.ImageTimeout.Duration, StopTimeout: p.StopTimeout.Duration,
-		GPUs:       GPUWish{p.GPUs.int, p.GPUKind.string, p.GPUMemory.uint64, p.GPUModel.string},
-		Persistent: p.Persistent, UnixGroups: groups(p.UnixGroups), Default: p.Default,
+		Command: words(p.Command), Args: words(p.Args), UserMapping: Mapping(p.UserMapping.string),
+		AllowSudo: p.AllowSudo,
+		Env:       map[string]string{}, NotebookDir: p.NotebookDir.string, DefaultURL: p.DefaultURL.string,
+		MemoryMax: p.MemoryMax.uint64, MemoryHigh: p.MemoryHigh.uint64, CPUQuota: p.CPUQuota.uint64,
+		TasksMax:     p.TasksMax.uint64,
+		StartTimeout: p.StartTimeout.Duration, ImageTimeout: p.ImageTimeout.Duration,
+		StopTimeout: p.StopTimeout.Duration,
+		GPUs:        GPUWish{p.GPUs.int, p.GPUKind.string, p.GPUMemory.uint64, p.GPUModel.string},
+		Persistent:  p.Persistent, UnixGroups: groups(p.UnixGroups), Default: p.Default,
 	}
 	for name, v := range p.Env {
 		q.Env[name] = v.string

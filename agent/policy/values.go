@@ -36,27 +36,41 @@ type (
 
 // expected says for each key what its value must be.
 var expected = map[string]string{
-	"cluster": "an absolute path without , \" or \\, or \"\"", "home": "an absolute path with {user} as its last part, such as \"/cluster/{user}\"",
-	"create_home": "true or false", "home_mode": "an octal mode in quotes, such as \"0700\"", "min_uid": "a whole number from 1",
-	"deny_users": "a list of user names", "unix_groups": "a list of Unix groups", "hub_api_port": "a port from 1 to 65535",
-	"umask": "an octal mask in quotes, such as \"0022\"", "first": "a whole number from 1 to 4294967294", "count": "a whole number from 2000 to 4294967294",
-	"source": "an absolute path without , \" or \\, not in /dev, in which {user} may be the last part", "read_only": "true or false", "create": "true or false",
-	"target":       "an absolute path without , \" or \\ that is not the kernel's, Podman's or the hub's own in the container",
+	"cluster":     "an absolute path without , \" or \\, or \"\"",
+	"home":        "an absolute path with {user} as its last part, such as \"/cluster/{user}\"",
+	"create_home": "true or false", "home_mode": "an octal mode in quotes, such as \"0700\"",
+	"min_uid":    "a whole number from 1",
+	"deny_users": "a list of user names", "unix_groups": "a list of Unix groups",
+	"hub_api_port": "a port from 1 to 65535",
+	"umask":        "an octal mask in quotes, such as \"0022\"", "first": "a whole number from 1 to 4294967294",
+	"count":     "a whole number from 2000 to 4294967294",
+	"source":    "an absolute path without , \" or \\, not in /dev, in which {user} may be the last part",
+	"read_only": "true or false", "create": "true or false",
+	"target": "an absolute path without , \" or \\ that is not the kernel's, Podman's or the hub's own in the " +
+		"container",
 	"usage_time":   "a time above zero, such as \"10m\"",
-	"display_name": "text", "description": "text", "image": "an image name, such as \"quay.io/jupyter/scipy-notebook:latest\"",
+	"display_name": "text", "description": "text", "image": "an image name, such as " +
+		"\"quay.io/jupyter/scipy-notebook:latest\"",
 	"archive": "an absolute path of a docker-archive or oci-archive", "pull": "\"missing\" or \"never\"",
-	"command": "a list of texts", "args": "a list of texts", "user_mapping": "\"image\" or \"host\"", "allow_sudo": "true or false",
-	"env": "a table of texts, such as { LANG = \"C.UTF-8\" }", "notebook_dir": "an absolute path or one that begins with {home}/",
-	"default_url": "a path such as \"/lab\"", "memory_max": "a size such as \"16G\", or \"infinity\"", "memory_high": "a size such as \"12G\", or \"infinity\"",
-	"cpu_quota": "a percentage of one processor such as \"400%\", or \"infinity\"", "tasks_max": "a whole number from 1, or \"infinity\"",
-	"start_timeout": "a time above zero, such as \"2m\"", "image_timeout": "a time above zero, such as \"15m\"", "stop_timeout": "a time above zero, such as \"20s\"",
-	"default": "true or false", "persistent": "true or false", "share": "true or false",
-	"allow": "a list of image names, in which * stands for anything but /, such as \"quay.io/jupyter/*\"", "keep_former": "a whole number", "min_free": "a size such as \"5G\"",
+	"command": "a list of texts", "args": "a list of texts", "user_mapping": "\"image\" or \"host\"",
+	"allow_sudo":   "true or false",
+	"env":          "a table of texts, such as { LANG = \"C.UTF-8\" }",
+	"notebook_dir": "an absolute path or one that begins with {home}/",
+	"default_url":  "a path such as \"/lab\"", "memory_max": "a size such as \"16G\", or \"infinity\"",
+	"memory_high":   "a size such as \"12G\", or \"infinity\"",
+	"cpu_quota":     "a percentage of one processor such as \"400%\", or \"infinity\"",
+	"tasks_max":     "a whole number from 1, or \"infinity\"",
+	"start_timeout": "a time above zero, such as \"2m\"", "image_timeout": "a time above zero, such as \"15m\"",
+	"stop_timeout": "a time above zero, such as \"20s\"",
+	"default":      "true or false", "persistent": "true or false", "share": "true or false",
+	"allow":       "a list of image names, in which * stands for anything but /, such as \"quay.io/jupyter/*\"",
+	"keep_former": "a whole number", "min_free": "a size such as \"5G\"",
 	"max_per_user": "a whole number from 1, or \"infinity\"", "max": "a whole number from 1, or \"infinity\"",
 	"match":   "a list of qualified CDI names, in which * stands for anything but /, such as \"nvidia.com/gpu=*\"",
 	"sharing": "\"exclusive\", \"shared\" or \"open\"", "places": "a whole number from 1",
 	"gpus": "a whole number up to 64, or \"all\"", "gpu_memory": "a size such as \"40G\"",
-	"gpu_kind":  "a kind such as \"nvidia.com/gpu\", or a pattern of qualified CDI names such as \"nvidia.com/gpu=0:*\"",
+	"gpu_kind": "a kind such as \"nvidia.com/gpu\", or a pattern of qualified CDI names such as " +
+		"\"nvidia.com/gpu=0:*\"",
 	"gpu_model": "a pattern of the vendor's name of a device, such as \"*H100*\"",
 }
 
@@ -100,7 +114,8 @@ func validGroup(s string) bool {
 func (i *image) UnmarshalText(b []byte) error {
 	s := string(b)
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@"
-	if s == "" || strings.Trim(s, allowed) != "" || strings.ContainsAny(s[:1], "-./:@") || strings.Contains(s, ":/") || strings.Contains(s, "//") {
+	if s == "" || strings.Trim(s, allowed) != "" || strings.ContainsAny(s[:1], "-./:@") || strings.Contains(s, ":/") ||
+		strings.Contains(s, "//") {
 		return want("image", b)
 	}
 	i.string = s
@@ -118,7 +133,8 @@ func (p *pattern) UnmarshalText(b []byte) error {
 
 // UnmarshalText wants a pattern of what can be "vendor/class=name" or "vendor/class".
 func (p *gpuPattern) UnmarshalText(b []byte) error {
-	if _, err := path.Match(string(b), ""); err != nil || strings.Count(string(b), "/") != 1 || strings.ContainsAny(string(b), ", ") || control(string(b)) {
+	if _, err := path.Match(string(b), ""); err != nil || strings.Count(string(b), "/") != 1 ||
+		strings.ContainsAny(string(b), ", ") || control(string(b)) {
 		return want("gpu_kind", b)
 	}
 	p.string = string(b)
@@ -188,7 +204,8 @@ func (p *optionalPath) UnmarshalText(b []byte) error {
 // member's to change. The launcher's own unit has another /dev than the host.
 func (p *source) UnmarshalText(b []byte) error {
 	s := string(b)
-	if !clean(s) || within(s, "/dev") || strings.Contains(path.Dir(s), userPart) || !wholeParts(s) || path.Dir(s) == "/" && path.Base(s) == userPart {
+	if !clean(s) || within(s, "/dev") || strings.Contains(path.Dir(s), userPart) || !wholeParts(s) ||
+		path.Dir(s) == "/" && path.Base(s) == userPart {
 		return want("source", b)
 	}
 	p.string = s
@@ -256,7 +273,8 @@ func (n *number) UnmarshalText(b []byte) (err error) {
 
 // UnmarshalText reads systemd's sizes: base 1024, whole numbers.
 func (s *size) UnmarshalText(b []byte) (err error) {
-	s.uint64, err = limit("memory_max", b, map[string]uint64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40})
+	s.uint64, err = limit("memory_max", b, map[string]uint64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30,
+		"T": 1 << 40})
 	return err
 }
 

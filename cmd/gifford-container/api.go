@@ -35,7 +35,8 @@ func api(ctx context.Context, args []string) error {
 	if err := waitMoved(ctx, "/proc/self/cgroup", *server); err != nil {
 		return failf(unit.ExitPodman, "podman's API cannot start: %w", err)
 	}
-	return syscall.Exec(unit.Podman, []string{unit.Podman, "--events-backend=file", "system", "service", "--time=" + apiIdle, "unix://" + *socket}, os.Environ())
+	return syscall.Exec(unit.Podman, []string{unit.Podman, "--events-backend=file", "system", "service",
+		"--time=" + apiIdle, "unix://" + *socket}, os.Environ())
 }
 
 // waitMoved returns when the process is in a unit's control group.
@@ -62,7 +63,8 @@ func inGroup(file, unitName string) (bool, error) {
 		return false, err
 	}
 	for line := range strings.Lines(string(groups)) {
-		if group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok && slices.Contains(strings.Split(group, "/"), unitName) {
+		if group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok &&
+			slices.Contains(strings.Split(group, "/"), unitName) {
 			return true, nil
 		}
 	}

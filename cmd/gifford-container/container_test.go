@@ -40,16 +40,20 @@ func TestGet(t *testing.T) {
 		status int
 		want   string
 	}{
-		"there":         {image{ref: "good"}, true, 0, ""},
-		"all killed":    {image{ref: "lost"}, false, 0, "resetting its state"},
-		"no fixing":     {image{ref: "stuck"}, false, unit.ExitPodman, "cannot reset its state after its processes were killed: exit status 125: broken"},
-		"load":          {image{ref: "good", archive: "good"}, false, 0, "loading the image from good"},
-		"other inside":  {image{ref: "good", archive: "other"}, false, unit.ExitLoad, "does not hold an image \"good\""},
-		"no archive":    {image{ref: "good", archive: "none"}, false, unit.ExitLoad, "cannot be loaded from none"},
-		"pull":          {image{ref: "good", pull: policy.PullMissing}, false, 0, "pulling the image good"},
-		"pull fails":    {image{ref: "bad", pull: policy.PullMissing}, false, unit.ExitPull, "cannot be pulled"},
-		"pull too slow": {image{ref: "slow", pull: policy.PullMissing, timeout: 200 * time.Millisecond}, false, unit.ExitPull, "image_timeout in [profile.lab]"},
-		"never":         {image{ref: "good", pull: policy.PullNever}, false, unit.ExitNoImage, "profile \"lab\" does not allow pulling"},
+		"there":      {image{ref: "good"}, true, 0, ""},
+		"all killed": {image{ref: "lost"}, false, 0, "resetting its state"},
+		"no fixing": {image{ref: "stuck"}, false, unit.ExitPodman,
+			"cannot reset its state after its processes were killed: exit status 125: broken"},
+		"load": {image{ref: "good", archive: "good"}, false, 0, "loading the image from good"},
+		"other inside": {image{ref: "good", archive: "other"}, false, unit.ExitLoad,
+			"does not hold an image \"good\""},
+		"no archive": {image{ref: "good", archive: "none"}, false, unit.ExitLoad, "cannot be loaded from none"},
+		"pull":       {image{ref: "good", pull: policy.PullMissing}, false, 0, "pulling the image good"},
+		"pull fails": {image{ref: "bad", pull: policy.PullMissing}, false, unit.ExitPull, "cannot be pulled"},
+		"pull too slow": {image{ref: "slow", pull: policy.PullMissing, timeout: 200 * time.Millisecond}, false,
+			unit.ExitPull, "image_timeout in [profile.lab]"},
+		"never": {image{ref: "good", pull: policy.PullNever}, false, unit.ExitNoImage,
+			"profile \"lab\" does not allow pulling"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +83,8 @@ func TestGet(t *testing.T) {
 				text += err.Error()
 			}
 			if status != tt.status || (err != nil) != (tt.status != 0) || !strings.Contains(text, tt.want) {
-				t.Errorf("status %d, %v, output %q; want status %d and %q", status, err, out.String(), tt.status, tt.want)
+				t.Errorf("status %d, %v, output %q; want status %d and %q", status, err, out.String(), tt.status,
+					tt.want)
 			}
 		})
 	}
@@ -87,8 +92,11 @@ func TestGet(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	tests := map[string][]string{
-		"none": {}, "unknown": {"rm"}, "no image": {"prepare"}, "strange flag": {"prepare", "--image", "a", "--privileged"},
-		"rest": {"prepare", "--image", "a", "b"}, "no port": {"network", "--pidfile", "x"}, "api": {"api", "--socket", "/x"}, "kept": {"kept", "--name", "x", "--"}, "forget": {"forget", "--"}, "forget all": {"forget", "--all"}, "big port": {"network", "--pidfile", "x", "--port", "70000"},
+		"none": {}, "unknown": {"rm"}, "no image": {"prepare"},
+		"strange flag": {"prepare", "--image", "a", "--privileged"},
+		"rest":         {"prepare", "--image", "a", "b"}, "no port": {"network", "--pidfile", "x"},
+		"api": {"api", "--socket", "/x"}, "kept": {"kept", "--name", "x", "--"}, "forget": {"forget", "--"},
+		"forget all": {"forget", "--all"}, "big port": {"network", "--pidfile", "x", "--port", "70000"},
 	}
 	for name, args := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +110,8 @@ func TestArguments(t *testing.T) {
 
 // TestPasta checks that nothing but the one port is opened.
 func TestPasta(t *testing.T) {
-	want := []string{"--config-net", "--no-map-gw", "--dns-forward", "169.254.1.1", "--quiet", "-t", "none", "-u", "none", "-U", "none", "-T", "8081", "4242"}
+	want := []string{"--config-net", "--no-map-gw", "--dns-forward", "169.254.1.1", "--quiet", "-t", "none", "-u",
+		"none", "-U", "none", "-T", "8081", "4242"}
 	if diff := cmp.Diff(want, pastaArgs(4242, 8081)); diff != "" {
 		t.Error(diff)
 	}
@@ -114,7 +123,8 @@ func TestReadPID(t *testing.T) {
 		want int
 		ok   bool
 	}{
-		"plain": {"4242\n", 4242, true}, "empty": {"", 0, false}, "zero": {"0", 0, false}, "init": {"1", 0, false}, "negative": {"-1", 0, false}, "words": {"x", 0, false},
+		"plain": {"4242\n", 4242, true}, "empty": {"", 0, false}, "zero": {"0", 0, false}, "init": {"1", 0, false},
+		"negative": {"-1", 0, false}, "words": {"x", 0, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

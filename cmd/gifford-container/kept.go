@@ -106,7 +106,8 @@ func (k *kept) find(ctx context.Context) (container, error) {
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
 		return container{}, nil
 	case err != nil:
-		return container{}, failf(unit.ExitPodman, "podman cannot look for the container %s: %w: %s", k.name, err, bytes.TrimSpace(out))
+		return container{}, failf(unit.ExitPodman, "podman cannot look for the container %s: %w: %s", k.name, err,
+			bytes.TrimSpace(out))
 	}
 	out, err = exec.CommandContext(ctx, k.podman, "container", "inspect", "--format",
 		`{{.ID}} {{.State.Status}} {{index .Config.Labels "`+unit.SettingsLabel+`"}}`, k.name).Output()
@@ -123,7 +124,8 @@ func (k *kept) start(ctx context.Context, found container) error {
 		k.end(ctx, found)
 	}
 	if found.settings != k.settings {
-		_, _ = fmt.Fprintf(k.out, "settings of profile %q changed since this container was made; they count after a reset\nhint: reset the server on the hub's home page, or: gifford-hub servers reset\n", k.profile)
+		_, _ = fmt.Fprintf(k.out, "settings of profile %q changed since this container was made; they count after a "+
+			"reset\nhint: reset the server on the hub's home page, or: gifford-hub servers reset\n", k.profile)
 	}
 	return k.become([]string{k.podman, "--events-backend=file", "start", "--attach", "--sig-proxy=false", k.name})
 }
@@ -159,7 +161,8 @@ func (k *kept) create(ctx context.Context) error {
 	if len(k.payload) > 0 {
 		command = k.payload
 	}
-	args := []string{k.podman, "--events-backend=file", "run", "--replace", "--label", unit.SettingsLabel + "=" + k.settings}
+	args := []string{k.podman, "--events-backend=file", "run", "--replace", "--label",
+		unit.SettingsLabel + "=" + k.settings}
 	args = append(args, k.options...)
 	args = append(args, "--entrypoint", `["/bin/sh","-c",`+quote(unit.Wrapper)+`,"sh"]`, k.image)
 	return k.become(slices.Concat(args, entry, command))

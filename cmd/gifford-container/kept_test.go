@@ -32,8 +32,10 @@ esac
 
 // TestKept checks whether the container is started or made, and with what.
 func TestKept(t *testing.T) {
-	made := []string{"--events-backend=file", "run", "--replace", "--label", unit.SettingsLabel + "=now", "--name", "c", "--entrypoint",
-		`["/bin/sh","-c",". /run/jupyter/env \u0026\u0026 rm -f /run/jupyter/env \u0026\u0026 exec \"$@\"","sh"]`, "img", "tini", "-g", "--"}
+	made := []string{"--events-backend=file", "run", "--replace", "--label", unit.SettingsLabel + "=now", "--name", "c",
+		"--entrypoint",
+		`["/bin/sh","-c",". /run/jupyter/env \u0026\u0026 rm -f /run/jupyter/env \u0026\u0026 exec \"$@\"","sh"]`,
+		"img", "tini", "-g", "--"}
 	started := []string{"--events-backend=file", "start", "--attach", "--sig-proxy=false", "c"}
 	tests := map[string]struct {
 		container, name, image string
@@ -43,14 +45,20 @@ func TestKept(t *testing.T) {
 		status                 int
 		exit                   bool // an exit status is left for podman
 	}{
-		"none yet":           {"", "c", "img", []string{"jupyterhub-singleuser", "--x"}, append(made[:len(made):len(made)], "jupyterhub-singleuser", "--x"), "", 0, false},
-		"image's command":    {"", "c", "img", nil, append(made[:len(made):len(made)], "start.sh", "a b"), "", 0, false},
-		"not ours":           {id + " exited \n", "c", "img", []string{"x"}, append(made[:len(made):len(made)], "x"), "", 0, false},
-		"kept":               {id + " exited now\n", "c", "img", nil, started, "", 0, false},
-		"never ran":          {id + " created now\n", "c", "img", nil, started, "", 0, false},
-		"settings changed":   {id + " exited then\n", "c", "img", nil, started, "settings of profile \"lab\" changed since this container was made; they count after a reset", 0, false},
-		"killed":             {id + " stopping now\n", "c", "img", nil, started, "telling it that it was killed", 0, true},
-		"strange id":         {"../../../x running now\n", "c", "img", nil, started, "telling it that it was killed", 0, false},
+		"none yet": {"", "c", "img", []string{"jupyterhub-singleuser", "--x"},
+			append(made[:len(made):len(made)], "jupyterhub-singleuser", "--x"), "", 0, false},
+		"image's command": {"", "c", "img", nil, append(made[:len(made):len(made)], "start.sh", "a b"), "", 0,
+			false},
+		"not ours": {id + " exited \n", "c", "img", []string{"x"}, append(made[:len(made):len(made)], "x"),
+			"", 0, false},
+		"kept":      {id + " exited now\n", "c", "img", nil, started, "", 0, false},
+		"never ran": {id + " created now\n", "c", "img", nil, started, "", 0, false},
+		"settings changed": {id + " exited then\n", "c", "img", nil, started,
+			"settings of profile \"lab\" changed since this container was made; they count after a reset", 0, false},
+		"killed": {id + " stopping now\n", "c", "img", nil, started, "telling it that it was killed", 0,
+			true},
+		"strange id": {"../../../x running now\n", "c", "img", nil, started, "telling it that it was killed", 0,
+			false},
 		"podman fails":       {"", "broken", "img", nil, nil, "cannot open database", unit.ExitPodman, false},
 		"image is not there": {"", "c", "bad", nil, nil, "cannot look at the image bad", unit.ExitPodman, false},
 	}
@@ -74,8 +82,10 @@ func TestKept(t *testing.T) {
 			}
 			var out bytes.Buffer
 			var got []string
-			k := kept{podman: filepath.Join(dir, "podman"), out: &out, become: func(args []string) error { got = args[1:]; return nil }}
-			args := append([]string{"--name", tt.name, "--image", tt.image, "--profile", "lab", "--settings", "now", "--environment", filepath.Join(dir, "env"), "--", "--name", "c", "--"}, tt.payload...)
+			k := kept{podman: filepath.Join(dir, "podman"), out: &out,
+				become: func(args []string) error { got = args[1:]; return nil }}
+			args := append([]string{"--name", tt.name, "--image", tt.image, "--profile", "lab", "--settings", "now",
+				"--environment", filepath.Join(dir, "env"), "--", "--name", "c", "--"}, tt.payload...)
 			if err := k.parse(args); err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +96,8 @@ func TestKept(t *testing.T) {
 				status = failed.status
 				out.WriteString(err.Error())
 			}
-			if status != tt.status || (err != nil) != (tt.status != 0) || !strings.Contains(out.String(), tt.said) || tt.said == "" && out.Len() > 0 {
+			if status != tt.status || (err != nil) != (tt.status != 0) || !strings.Contains(out.String(), tt.said) ||
+				tt.said == "" && out.Len() > 0 {
 				t.Errorf("status %d, %v, said %q; want %d, %q", status, err, out.String(), tt.status, tt.said)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -94,7 +105,8 @@ func TestKept(t *testing.T) {
 			}
 			env, err := os.ReadFile(filepath.Join(dir, "env"))
 			info, err2 := os.Stat(filepath.Join(dir, "env"))
-			if err != nil || err2 != nil || string(env) != `export JUPYTERHUB_API_TOKEN='it'\''s'`+"\n" || info.Mode().Perm() != 0o600 {
+			if err != nil || err2 != nil || string(env) != `export JUPYTERHUB_API_TOKEN='it'\''s'`+"\n" ||
+				info.Mode().Perm() != 0o600 {
 				t.Errorf("environment handed over: %q, %v, %v", env, info.Mode(), err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "libpod/tmp/exits", id)); (err == nil) != tt.exit {
@@ -111,9 +123,10 @@ func TestForget(t *testing.T) {
 		status int
 		calls  string
 	}{
-		"gone":   {"exit 0", 0, "rm --force --ignore --time=0 -- a b\n"},
-		"killed": {`if grep -q migrate calls; then exit 0; fi; echo 'try "podman system migrate"' >&2; exit 1`, 0, "rm --force --ignore --time=0 -- a b\nsystem migrate\nrm --force --ignore --time=0 -- a b\n"},
-		"fails":  {"echo no >&2; exit 125", unit.ExitPodman, "rm --force --ignore --time=0 -- a b\n"},
+		"gone": {"exit 0", 0, "rm --force --ignore --time=0 -- a b\n"},
+		"killed": {`if grep -q migrate calls; then exit 0; fi; echo 'try "podman system migrate"' >&2; exit 1`, 0,
+			"rm --force --ignore --time=0 -- a b\nsystem migrate\nrm --force --ignore --time=0 -- a b\n"},
+		"fails": {"echo no >&2; exit 125", unit.ExitPodman, "rm --force --ignore --time=0 -- a b\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +138,8 @@ func TestForget(t *testing.T) {
 			}
 			err := image{podman: podman, out: &bytes.Buffer{}}.remove(t.Context(), []string{"a", "b"})
 			var failed *failure
-			if (err != nil) != (tt.status != 0) || err != nil && (!errors.As(err, &failed) || failed.status != tt.status) {
+			if (err != nil) != (tt.status != 0) || err != nil &&
+				(!errors.As(err, &failed) || failed.status != tt.status) {
 				t.Errorf("got %v", err)
 			}
 			calls, err := os.ReadFile(filepath.Join(dir, "calls"))

@@ -46,7 +46,8 @@ func attach(ctx context.Context, program string, pid int, args []string) error {
 			// The container has ended meanwhile: its own exit status says more than ours.
 			return nil
 		case ctx.Err() != nil, time.Now().After(end):
-			return failf(unit.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err, bytes.TrimSpace(out))
+			return failf(unit.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err,
+				bytes.TrimSpace(out))
 		}
 	}
 }

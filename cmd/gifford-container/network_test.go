@@ -12,7 +12,8 @@ import (
 func TestAttach(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "pasta")
-	script := "#!/bin/sh\n[ -e " + dir + "/second ] && exit 0\ntouch " + dir + "/second\necho \"Couldn't open network namespace\" >&2; exit 1\n"
+	script := "#!/bin/sh\n[ -e " + dir + "/second ] && exit 0\ntouch " + dir +
+		"/second\necho \"Couldn't open network namespace\" >&2; exit 1\n"
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +26,8 @@ func TestAttach(t *testing.T) {
 	if err := attach(t.Context(), program, 1<<30, nil); err != nil {
 		t.Errorf("a container that is gone: %v", err)
 	}
-	if err := attach(t.Context(), program, os.Getpid(), nil); err == nil || !strings.Contains(err.Error(), "no such device") {
+	if err := attach(t.Context(), program, os.Getpid(), nil); err == nil ||
+		!strings.Contains(err.Error(), "no such device") {
 		t.Errorf("a failure that stays: %v", err)
 	}
 }

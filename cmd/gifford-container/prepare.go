@@ -69,7 +69,8 @@ func (i image) get(ctx context.Context) error {
 		return nil
 	}
 	if shared {
-		return failf(unit.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared images\nhint: gifford-hub check; share = false in [images] of %s gives every member a copy",
+		return failf(unit.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared "+
+			"images\nhint: gifford-hub check; share = false in [images] of %s gives every member a copy",
 			i.ref, i.run, policy.File)
 	}
 	switch {
@@ -78,7 +79,8 @@ func (i image) get(ctx context.Context) error {
 	case i.pull == policy.PullMissing:
 		return i.fetch(ctx)
 	}
-	return failf(unit.ExitNoImage, "image %q is not there and profile %q does not allow pulling it\nhint: set archive or pull in [profile.%s] of %s",
+	return failf(unit.ExitNoImage, "image %q is not there and profile %q does not allow pulling it\nhint: set "+
+		"archive or pull in [profile.%s] of %s",
 		i.ref, i.profile, i.profile, policy.File)
 }
 
@@ -97,7 +99,8 @@ func (i image) exists(ctx context.Context, want string) (there, lost bool) {
 func (i image) fix(ctx context.Context) error {
 	i.say("podman lost its processes when they were killed; resetting its state")
 	if out, err := exec.CommandContext(ctx, i.podman, "system", "migrate").CombinedOutput(); err != nil {
-		return failf(unit.ExitPodman, "podman cannot reset its state after its processes were killed: %w: %s", err, bytes.TrimSpace(out))
+		return failf(unit.ExitPodman, "podman cannot reset its state after its processes were killed: %w: %s", err,
+			bytes.TrimSpace(out))
 	}
 	return nil
 }
@@ -107,7 +110,8 @@ func (i image) load(ctx context.Context) error {
 		return failf(unit.ExitLoad, "image %q cannot be loaded from %s: %w", i.ref, i.archive, err)
 	}
 	if there, _ := i.exists(ctx, i.ref); !there {
-		return failf(unit.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that podman printed above", i.archive, i.ref)
+		return failf(unit.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that "+
+			"podman printed above", i.archive, i.ref)
 	}
 	return nil
 }
@@ -124,7 +128,8 @@ func (i image) fetch(ctx context.Context) error {
 func (i image) long(ctx context.Context, what string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, i.timeout)
 	defer cancel()
-	_, _ = daemon.SdNotify(false, "EXTEND_TIMEOUT_USEC="+strconv.FormatInt((i.timeout+10*time.Second).Microseconds(), 10)+"\nSTATUS="+what)
+	_, _ = daemon.SdNotify(false, "EXTEND_TIMEOUT_USEC="+strconv.FormatInt((i.timeout+10*time.Second).Microseconds(),
+		10)+"\nSTATUS="+what)
 	begun := time.Now()
 	i.say(what)
 	cmd := exec.CommandContext(ctx, i.podman, args...)
@@ -134,7 +139,8 @@ func (i image) long(ctx context.Context, what string, args ...string) error {
 	err := cmd.Run()
 	_, _ = daemon.SdNotify(false, "STATUS=")
 	if ctx.Err() == context.DeadlineExceeded {
-		return failf(1, "it took longer than %s\nhint: image_timeout in [profile.%s] of %s", i.timeout, i.profile, policy.File)
+		return failf(1, "it took longer than %s\nhint: image_timeout in [profile.%s] of %s", i.timeout, i.profile,
+			policy.File)
 	}
 	if err == nil {
 		i.say("done after " + time.Since(begun).Round(time.Second/10).String())

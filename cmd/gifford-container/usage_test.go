@@ -60,7 +60,8 @@ func TestMeasureTree(t *testing.T) {
 		t.Errorf("a walk that was ended says %v", err)
 	}
 	result := filepath.Join(t.TempDir(), "usage.json")
-	if err := usageMode(ctx, []string{"--result", result, "--storage", tree(t), "--home", "/no/such"}); err == nil || !strings.Contains(err.Error(), "hint: usage_time") {
+	if err := usageMode(ctx, []string{"--result", result, "--storage", tree(t), "--home", "/no/such"}); err == nil ||
+		!strings.Contains(err.Error(), "hint: usage_time") {
 		t.Errorf("told %v", err)
 	}
 	if _, err := os.Stat(result); err == nil {
@@ -72,7 +73,8 @@ func TestMeasureTree(t *testing.T) {
 func TestUsageMode(t *testing.T) {
 	dir := tree(t)
 	result := filepath.Join(t.TempDir(), "usage.json")
-	if err := usageMode(t.Context(), []string{"--result", result, "--storage", dir, "--home", filepath.Join(dir, "a")}); err != nil {
+	if err := usageMode(t.Context(), []string{"--result", result, "--storage", dir, "--home",
+		filepath.Join(dir, "a")}); err != nil {
 		t.Fatal(err)
 	}
 	file, err := os.Open(result)
@@ -85,8 +87,9 @@ func TestUsageMode(t *testing.T) {
 		t.Errorf("got %+v, %v", u, err)
 	}
 	for name, args := range map[string][]string{
-		"nothing": {}, "no home": {"--result", "x", "--storage", "y"}, "range": {"--result", "x", "--storage", "y", "--home", "z", "--uids", "-1:5"},
-		"more": {"--result", "x", "--storage", "y", "--home", "z", "w"},
+		"nothing": {}, "no home": {"--result", "x", "--storage", "y"},
+		"range": {"--result", "x", "--storage", "y", "--home", "z", "--uids", "-1:5"},
+		"more":  {"--result", "x", "--storage", "y", "--home", "z", "w"},
 	} {
 		var failed *failure
 		if err := usageMode(t.Context(), args); !errors.As(err, &failed) || failed.status != unit.ExitUsage {

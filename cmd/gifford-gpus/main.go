@@ -39,7 +39,8 @@ func main() {
 // watch goes on until it is told to end, or there are no CDI specifications.
 func watch(file string) error {
 	if os.Geteuid() == 0 {
-		return errors.New("this must not run as root: a vendor's tool is a large program\nhint: systemctl start gifford-gpus.path")
+		return errors.New("this must not run as root: a vendor's tool is a large program\nhint: systemctl start " +
+			"gifford-gpus.path")
 	}
 	log, err := journal.New(journal.Config{Identifier: "gifford-gpus"})
 	if err != nil {
@@ -47,7 +48,8 @@ func watch(file string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	w, err := gpuwatch.New(gpuwatch.Config{Dirs: gpu.DefaultDirs(), File: file, Proc: "/proc", Sys: "/sys", Every: gpuwatch.Every, Log: log})
+	w, err := gpuwatch.New(gpuwatch.Config{Dirs: gpu.DefaultDirs(), File: file, Proc: "/proc", Sys: "/sys",
+		Every: gpuwatch.Every, Log: log})
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,8 @@ func (h *instance) assemble() (err error) {
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
 		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
-		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Kept: h.launcher.Kept, Store: h.store, Authority: h.authority, Tokens: h.tokens,
+		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Kept: h.launcher.Kept, Store: h.store,
+		Authority: h.authority, Tokens: h.tokens,
 		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Audit: h.audit, Log: h.log,
 		Images: h.launcher.Images, Keeper: imagekeeper.New(imagekeeper.DefaultSocket), Background: h.long.run,
 	}
@@ -92,7 +93,8 @@ func (h *instance) clients() oauth.Clients {
 // api makes JupyterHub's API with the OAuth provider in it.
 func (h *instance) api(pages *web.Web) *api.API {
 	clients := h.clients()
-	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role, Person: h.person, Confirm: pages.Confirm,
+	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role,
+		Person: h.person, Confirm: pages.Confirm,
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
 	var ends func(ident.Key) (cull.Notice, bool)
 	if h.culler != nil {
@@ -100,7 +102,8 @@ func (h *instance) api(pages *web.Web) *api.API {
 	}
 	return api.New(api.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,
-		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Tokens: h.tokens, NamedServers: h.cfg.Servers.Named,
+		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Tokens: h.tokens,
+		NamedServers: h.cfg.Servers.Named,
 		Session: func(r *http.Request) (api.Session, error) {
 			m, err := h.login.Member(r)
 			return session(m), noSession(err)
@@ -118,7 +121,8 @@ func (h *instance) api(pages *web.Web) *api.API {
 			return api.Client{Server: c.Server, Service: c.Service}, ok
 		},
 		Routes: h.routes, Resync: h.servers.Sync, Shutdown: h.end,
-		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Devices: h.gpus.Held, Log: h.log,
+		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Devices: h.gpus.Held,
+		Log: h.log,
 	})
 }
 
@@ -135,8 +139,9 @@ func (h *instance) routes() map[string]api.Route {
 	for _, s := range h.servers.List() {
 		if s.State == servers.Ready {
 			path := base + s.Key.Path()[1:]
-			all[path] = api.Route{Spec: path, Target: s.Key.Unit(), Data: map[string]any{"user": s.Key.User, "server_name": s.Key.Server,
-				"last_activity": s.LastActivity.UTC().Format(time.RFC3339Nano)}}
+			all[path] = api.Route{Spec: path, Target: s.Key.Unit(),
+				Data: map[string]any{"user": s.Key.User, "server_name": s.Key.Server,
+					"last_activity": s.LastActivity.UTC().Format(time.RFC3339Nano)}}
 		}
 	}
 	for _, s := range h.services.List() {
@@ -171,7 +176,8 @@ func (h *instance) person(r *http.Request) (oauth.Person, error) {
 		return oauth.Person{}, err
 	}
 	set, err := h.authority.User(r.Context(), m.User, m.Admin, append(groups, m.Groups...))
-	return oauth.Person{User: m.User, Scopes: set, SessionID: m.SessionID, Groups: h.authority.Membership(r.Context())}, err
+	return oauth.Person{User: m.User, Scopes: set, SessionID: m.SessionID, Groups: h.authority.Membership(r.Context())},
+		err
 }
 
 // mount says which surface answers what.
@@ -220,13 +226,17 @@ func (h *instance) operator() *operator.Operator {
 			all = append(all, control.Listener{Name: name, Address: l.Addr().String()})
 		}
 	}
-	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL, Listeners: all,
-		Know: h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens, Disk: h.disk, Usage: h.store.Usage, GPUs: h.gpus, Draining: olderProcesses, Older: h.older, Log: h.log})
+	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL,
+		Listeners: all,
+		Know:      h.know, Kept: h.launcher.Kept, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens,
+		Disk:  h.disk,
+		Usage: h.store.Usage, GPUs: h.gpus, Draining: olderProcesses, Older: h.older, Log: h.log})
 }
 
 // audit writes down what somebody does with what is not their own.
 func (h *instance) audit(r *http.Request, d web.Deed) {
-	fields := []any{"event", "admin-" + string(d.Action), "user", d.By.String(), "outcome", "done", "request", httpx.RequestID(r)}
+	fields := []any{"event", "admin-" + string(d.Action), "user", d.By.String(), "outcome", "done", "request",
+		httpx.RequestID(r)}
 	if d.Err != nil {
 		fields[5] = d.Err.Error()
 	}

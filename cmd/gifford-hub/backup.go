@@ -75,7 +75,8 @@ do all that the user may do. The user must have signed in once. Only root may do
 		},
 	}
 	cmd.Flags().StringVar(&note, "note", "", "what it is for, as the list of tokens shows it")
-	cmd.Flags().StringVar(&scopes, "scopes", "", "what it may do, separated by spaces (default: all that the user may do)")
+	cmd.Flags().StringVar(&scopes, "scopes", "", "what it may do, separated by spaces (default: all that the user "+
+		"may do)")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is good (default: as the settings say)")
 	return cmd
 }

@@ -15,7 +15,8 @@ import (
 
 // checkConfig wires the check to this host. done ends what it has opened.
 func (a *app) checkConfig(user ident.User) (cfg check.Config, done func()) {
-	cfg = check.Config{Host: check.NewHost(), LoadSettings: a.load, LoadPolicy: a.loadPolicy, Keeper: a.keeper(), User: user,
+	cfg = check.Config{Host: check.NewHost(), LoadSettings: a.load, LoadPolicy: a.loadPolicy, Keeper: a.keeper(),
+		User:     user,
 		GPUs:     func() gpu.Inventory { return gpu.Read(gpu.DefaultDirs()...) },
 		GPUState: func() (gpu.State, error) { return gpu.ReadState(gpu.StateFile) }}
 	client, err := launcherbus.New(launcherbus.Config{Log: slog.New(slog.DiscardHandler)})

@@ -33,9 +33,11 @@ func (h *instance) culling(unix memberships) (*cull.Culler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := &cullRules{policies: cullPolicies(c), unix: unix, groups: h.authority.Groups, known: map[ident.User]knownPolicy{}}
+	rules := &cullRules{policies: cullPolicies(c), unix: unix, groups: h.authority.Groups,
+		known: map[ident.User]knownPolicy{}}
 	return cull.New(cull.Config{
-		Servers: h.servers, Policy: rules.policy, OnCull: h.metrics.Culled, Every: c.Every, Log: h.log, Traffic: h.proxy.Activity, Touch: h.touch,
+		Servers: h.servers, Policy: rules.policy, OnCull: h.metrics.Culled, Every: c.Every, Log: h.log,
+		Traffic: h.proxy.Activity, Touch: h.touch,
 		Usage: processorUse(os.DirFS("/sys/fs/cgroup")), BusyCPU: float64(c.BusyCPU) / 100,
 		GPUs: h.launcher.GPUs, BusyGPU: float64(c.BusyGPU) / 100, Memory: h.store,
 		StartWithoutGPUs: func(k ident.Key, profile string) error {
@@ -54,7 +56,8 @@ func (h *instance) culling(unix memberships) (*cull.Culler, error) {
 func (h *instance) touch(key ident.Key, at time.Time) {
 	h.servers.Touch(key, at)
 	if err := h.store.TouchServer(context.Background(), key, at); err != nil {
-		h.log.Warn("cannot note a server's activity", "event", "activity-unwritten", "user", key.User.String(), "unit", key.Unit(), "error", err.Error())
+		h.log.Warn("cannot note a server's activity", "event", "activity-unwritten", "user", key.User.String(), "unit",
+			key.Unit(), "error", err.Error())
 	}
 }
 
@@ -63,7 +66,8 @@ func (h *instance) touch(key ident.Key, at time.Time) {
 func (h *instance) remember(ctx context.Context) {
 	for _, s := range h.servers.List() {
 		if err := h.know(ctx, s.Key.User); err != nil {
-			h.log.Warn("cannot note whose a server is", "event", "user-unwritten", "user", s.Key.User.String(), "error", err.Error())
+			h.log.Warn("cannot note whose a server is", "event", "user-unwritten", "user", s.Key.User.String(), "error",
+				err.Error())
 		}
 		if record, err := h.store.ServerByKey(ctx, s.Key); err == nil {
 			h.servers.Touch(s.Key, record.LastActivity)
@@ -170,7 +174,8 @@ func (h *instance) warnUnknownGroups(ctx context.Context, unix interface {
 			continue
 		}
 		if ok, err := unix.GroupExists(ctx, name); err == nil && !ok {
-			h.log.Warn(fmt.Sprintf("culling: there is neither a Unix group nor a group of the hub %q", name), "event", "cull-problem")
+			h.log.Warn(fmt.Sprintf("culling: there is neither a Unix group nor a group of the hub %q", name), "event",
+				"cull-problem")
 		}
 	}
 }

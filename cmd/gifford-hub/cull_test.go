@@ -24,11 +24,12 @@ func TestProcessorUse(t *testing.T) {
 		want  time.Duration
 		ok    bool
 	}{
-		"as the kernel writes it": {file("usage_usec 1234567\nuser_usec 1000000\nsystem_usec 234567\n"), 1234567 * time.Microsecond, true},
-		"not the first line":      {file("x 1\nusage_usec 5\n"), 5 * time.Microsecond, true},
-		"no such unit":            {fstest.MapFS{}, 0, false},
-		"no such line":            {file("user_usec 1\n"), 0, false},
-		"no number":               {file("usage_usec many\n"), 0, false},
+		"as the kernel writes it": {file("usage_usec 1234567\nuser_usec 1000000\nsystem_usec 234567\n"),
+			1234567 * time.Microsecond, true},
+		"not the first line": {file("x 1\nusage_usec 5\n"), 5 * time.Microsecond, true},
+		"no such unit":       {fstest.MapFS{}, 0, false},
+		"no such line":       {file("user_usec 1\n"), 0, false},
+		"no number":          {file("usage_usec many\n"), 0, false},
 	}
 	alice, err := ident.ParseKey("alice", "")
 	if err != nil {
@@ -51,10 +52,15 @@ func TestCounters(t *testing.T) {
 		want  accounting.Counters
 		ok    bool
 	}{
-		"as the kernel writes them": {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("4096\n")}}, accounting.Counters{CPU: 2 * time.Second, Memory: 4096}, true},
-		"no such unit":              {fstest.MapFS{}, accounting.Counters{}, false},
-		"no memory":                 {fstest.MapFS{dir + "/cpu.stat": cpu}, accounting.Counters{CPU: 2 * time.Second, Memory: -1}, true},
-		"no number":                 {fstest.MapFS{dir + "/cpu.stat": cpu, dir + "/memory.current": {Data: []byte("max\n")}}, accounting.Counters{CPU: 2 * time.Second, Memory: -1}, true},
+		"as the kernel writes them": {fstest.MapFS{dir + "/cpu.stat": cpu,
+			dir + "/memory.current": {Data: []byte("4096\n")}}, accounting.Counters{CPU: 2 * time.Second, Memory: 4096},
+			true},
+		"no such unit": {fstest.MapFS{}, accounting.Counters{}, false},
+		"no memory": {fstest.MapFS{dir + "/cpu.stat": cpu},
+			accounting.Counters{CPU: 2 * time.Second, Memory: -1}, true},
+		"no number": {fstest.MapFS{dir + "/cpu.stat": cpu,
+			dir + "/memory.current": {Data: []byte("max\n")}}, accounting.Counters{CPU: 2 * time.Second, Memory: -1},
+			true},
 	}
 	alice, err := ident.ParseKey("alice", "")
 	if err != nil {
@@ -92,12 +98,15 @@ func TestCullRules(t *testing.T) {
 			}
 			return nil, nil
 		}
-		r := &cullRules{unix: d, groups: hub, known: map[ident.User]knownPolicy{}, policies: cullPolicies(config.Cull{Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: 2 * time.Hour, GPUAction: "restart",
-			Groups: map[string]config.CullGroup{"staff": {Idle: &eight, GPUIdle: &eight}, "gpu": {Exempt: true}}})}
+		r := &cullRules{unix: d, groups: hub, known: map[ident.User]knownPolicy{},
+			policies: cullPolicies(config.Cull{Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true,
+				GPUIdle: 2 * time.Hour, GPUAction: "restart",
+				Groups: map[string]config.CullGroup{"staff": {Idle: &eight, GPUIdle: &eight}, "gpu": {Exempt: true}}})}
 		for name, want := range map[string]cull.Policy{
 			"alice": {Idle: eight, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: eight, GPURestart: true},
 			"dora":  {Idle: eight, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: eight, GPURestart: true},
-			"bob":   {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, Exempt: true, GPUIdle: 2 * time.Hour, GPURestart: true},
+			"bob": {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, Exempt: true, GPUIdle: 2 * time.Hour,
+				GPURestart: true},
 			"carol": {Idle: time.Hour, Notice: time.Minute, MaxAgeBusy: true, GPUIdle: 2 * time.Hour, GPURestart: true},
 		} {
 			user, err := ident.ParseUser(name)

@@ -88,11 +88,13 @@ func writeDisk(w io.Writer, d diskReport, now time.Time) error {
 		if i.Low {
 			low = ", LOW: nothing is pulled"
 		}
-		_, _ = fmt.Fprintf(w, "\nShared images take %s in %s; %s are free for more%s.\n", disk.Size(i.Store), i.Path, disk.Size(i.Free), low)
+		_, _ = fmt.Fprintf(w, "\nShared images take %s in %s; %s are free for more%s.\n", disk.Size(i.Store), i.Path,
+			disk.Size(i.Free), low)
 	}
 	_, _ = fmt.Fprintln(tw, "\nUSER\tHOME\tCONTAINERS\tMEASURED")
 	for _, u := range d.Users {
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s ago\n", u.User, treeSize(u.Home), treeSize(u.Storage), age(now.Sub(u.Measured)))
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s ago\n", u.User, treeSize(u.Home), treeSize(u.Storage),
+			age(now.Sub(u.Measured)))
 	}
 	return tw.Flush()
 }
@@ -107,7 +109,8 @@ func treeSize(t control.DiskTree) string {
 // watchDisks makes what knows of the disks.
 func (h *instance) watchDisks() (err error) {
 	h.disk, err = disk.New(disk.Config{
-		Launcher: h.launcher, Refresh: h.cfg.Disk.Refresh, Paths: h.cfg.Disk.Paths, WarnFree: disk.Threshold(h.cfg.Disk.WarnFree), Log: h.log,
+		Launcher: h.launcher, Refresh: h.cfg.Disk.Refresh, Paths: h.cfg.Disk.Paths,
+		WarnFree: disk.Threshold(h.cfg.Disk.WarnFree), Log: h.log,
 		Users: h.everybody, Recent: h.recentlyServed,
 	})
 	return err
@@ -139,7 +142,10 @@ func (h *instance) recentlyServed(ctx context.Context, since time.Time) ([]ident
 		if err != nil {
 			return nil, err
 		}
-		if running[u] || slices.ContainsFunc(used, func(s store.Server) bool { return s.LastActivity.After(since) || s.Started.After(since) }) {
+		if running[u] || slices.ContainsFunc(used, func(s store.Server) bool {
+			return s.LastActivity.After(since) ||
+				s.Started.After(since)
+		}) {
 			recent = append(recent, u)
 		}
 	}

@@ -30,7 +30,8 @@ func (s sharedImages) Ensure(ctx context.Context, profile string, step func(stri
 	case err == nil, ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, imagekeeper.ErrUnreachable):
-		s.log.Warn("the image keeper does not answer; the member gets a copy of the image", "event", "images-unreachable", "profile", profile, "error", err.Error())
+		s.log.Warn("the image keeper does not answer; the member gets a copy of the image", "event",
+			"images-unreachable", "profile", profile, "error", err.Error())
 		return nil
 	case errors.As(err, &failed) && failed.Hint != "":
 		return fmt.Errorf("%s\nhint: %s", failed.Message, failed.Hint)

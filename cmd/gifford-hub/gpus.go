@@ -46,7 +46,8 @@ be used, and a vendor's tool that tells nothing. Only root may do it.`,
 // writeGPUs prints the devices, and then what is wrong.
 func writeGPUs(w io.Writer, g control.GPUs, now time.Time) error {
 	if len(g.Devices) == 0 {
-		_, _ = fmt.Fprintln(w, "This host has no GPUs that servers could hold: no CDI specification in /etc/cdi or /var/run/cdi names one.")
+		_, _ = fmt.Fprintln(w, "This host has no GPUs that servers could hold: no CDI specification in /etc/cdi or "+
+			"/var/run/cdi names one.")
 	} else {
 		tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 		_, _ = fmt.Fprintln(tw, "DEVICE\tMODEL\tMEMORY\tNOW\tLAST HOUR\tAT MOST\tLENT TO\tHELD BY")
@@ -81,7 +82,8 @@ func gpuLoad(l *control.GPULoad) string {
 func holders(all []control.GPUHolder, now time.Time) string {
 	var names []string
 	for _, h := range all {
-		names = append(names, fmt.Sprintf("%s (%s, for %s)", ident.Key{User: h.User, Server: h.Server}, orDash(h.Profile), age(now.Sub(h.Since))))
+		names = append(names, fmt.Sprintf("%s (%s, for %s)", ident.Key{User: h.User, Server: h.Server},
+			orDash(h.Profile), age(now.Sub(h.Since))))
 	}
 	return orDash(strings.Join(names, ", "))
 }
@@ -94,7 +96,8 @@ func gpuTroubles(g control.GPUs) []string {
 			lines = append(lines, fmt.Sprintf("%s: %s; it is not lent while this is so", d.Name, d.Health))
 		}
 		for _, p := range d.Strangers {
-			lines = append(lines, fmt.Sprintf("%s: process %d (%s) of %s%s uses it outside the servers that hold it; look: ps -fp %d; end it: sudo kill %d",
+			lines = append(lines, fmt.Sprintf("%s: process %d (%s) of %s%s uses it outside the servers that hold "+
+				"it; look: ps -fp %d; end it: sudo kill %d",
 				d.Name, p.PID, orDash(p.Command), p.User, takes(p.Memory), p.PID, p.PID))
 		}
 	}

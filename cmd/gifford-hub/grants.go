@@ -24,16 +24,19 @@ func (h *instance) grants(ctx context.Context) error {
 	if err := h.store.DeclareGroups(ctx, declaredGroups(h.cfg)); err != nil {
 		return err
 	}
-	if h.authority, err = authority.New(authority.Config{Table: table, Roles: declaredRoles(h.cfg), Records: h.store, Log: h.log}); err != nil {
+	if h.authority, err = authority.New(authority.Config{Table: table, Roles: declaredRoles(h.cfg), Records: h.store,
+		Log: h.log}); err != nil {
 		return err
 	}
 	h.toServices = &serviceProxy{prefix: h.cfg.HTTP.BaseURL + "services/"}
-	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: declaredServices(h.cfg), Records: h.store, Removed: h.toServices.forget})
+	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: declaredServices(h.cfg),
+		Records: h.store, Removed: h.toServices.forget})
 	if err != nil {
 		return err
 	}
 	h.toServices.registry = h.services
-	h.tokens = tokens.New(tokens.Config{Records: h.store, Authority: h.authority, Life: h.cfg.Tokens.DefaultLife, Max: h.cfg.Tokens.MaxLife})
+	h.tokens = tokens.New(tokens.Config{Records: h.store, Authority: h.authority, Life: h.cfg.Tokens.DefaultLife,
+		Max: h.cfg.Tokens.MaxLife})
 	return nil
 }
 
@@ -56,7 +59,8 @@ func declaredGroups(c *config.Config) (all []store.Group) {
 func declaredServices(c *config.Config) (all []services.Service) {
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
 		s := c.Services[name]
-		one := services.Service{Name: name, Admin: s.Admin, URL: s.URL, Display: s.Display, Info: s.Info, Scopes: s.Scopes,
+		one := services.Service{Name: name, Admin: s.Admin, URL: s.URL, Display: s.Display, Info: s.Info,
+			Scopes:        s.Scopes,
 			AllowedScopes: s.AllowedScopes, NoConfirm: s.NoConfirm, Unit: s.Unit}
 		if !s.Token.IsZero() {
 			one.TokenHash = ident.HashToken(s.Token.Reveal())
@@ -73,7 +77,8 @@ func declaredServices(c *config.Config) (all []services.Service) {
 // the settings ask for them.
 func (h *instance) confirmed(unix accounts.Directory) func(ctx context.Context, u ident.User, groups []string) error {
 	a := h.cfg.Access
-	asked := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a.UnixGroups, a.AdminUnixGroups, a.ImportUnixGroups))))
+	asked := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a.UnixGroups, a.AdminUnixGroups,
+		a.ImportUnixGroups))))
 	return func(ctx context.Context, u ident.User, groups []string) error {
 		all := slices.Clone(groups)
 		for _, g := range asked {

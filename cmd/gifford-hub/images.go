@@ -115,7 +115,10 @@ layer begins and one when it has come.`,
 			if !all {
 				name = args[0]
 			}
-			return a.follow(quiet, func(each func(imagekeeper.Progress)) error { return a.keeper().Pull(cmd.Context(), name, each) })
+			return a.follow(quiet, func(each func(imagekeeper.Progress)) error {
+				return a.keeper().Pull(cmd.Context(),
+					name, each)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every image that the policy's profiles pull and that is not held")
@@ -161,17 +164,20 @@ way to a registry.`,
 func openArchive(cmd *cobra.Command, name string) (io.ReadCloser, error) {
 	if name == "-" {
 		if term.IsTerminal(int(os.Stdin.Fd())) {
-			return nil, &usageError{errors.New("standard input is a terminal: an archive is needed there"), cmd.CommandPath()}
+			return nil, &usageError{errors.New("standard input is a terminal: an archive is needed there"),
+				cmd.CommandPath()}
 		}
 		return io.NopCloser(os.Stdin), nil // never closed by the client, which reads it to its end or not
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, &hinted{fmt.Errorf("cannot read the archive: %w", err), "name a file that podman save has written, or - for standard input"}
+		return nil, &hinted{fmt.Errorf("cannot read the archive: %w", err),
+			"name a file that podman save has written, or - for standard input"}
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close()
-		return nil, &hinted{fmt.Errorf("cannot import %s: it is a directory", name), "name a file that podman save has written, or - for standard input"}
+		return nil, &hinted{fmt.Errorf("cannot import %s: it is a directory", name),
+			"name a file that podman save has written, or - for standard input"}
 	}
 	return f, nil
 }
@@ -259,11 +265,13 @@ start takes it; servers that run stay as they are. The name is then held: the ti
 			if err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(a.stdout, "%s is %s again, and held: \"gifford-hub images pull %s\" ends that\n", req.Name, shortID(i.ID), req.Name)
+			_, _ = fmt.Fprintf(a.stdout, "%s is %s again, and held: \"gifford-hub images pull %s\" ends that\n",
+				req.Name, shortID(i.ID), req.Name)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&req.To, "to", "", "digest or first 12 digits of the ID of the former image (default: the newest)")
+	cmd.Flags().StringVar(&req.To, "to", "", "digest or first 12 digits of the ID of the former image (default: the "+
+		"newest)")
 	_ = cmd.RegisterFlagCompletionFunc("to", a.completeFormer) // fails only for a flag that is not there
 	return cmd
 }

@@ -17,12 +17,16 @@ import (
 
 // Images of the keeper that stands in the tests.
 var (
-	current = imagekeeper.Image{ID: strings.Repeat("c", 64), Names: []string{"quay.io/lab/notebook:latest"}, Digest: "sha256:" + strings.Repeat("1", 64),
-		Size: 4_200_000_000, Created: time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC), Pulled: time.Date(2020, 1, 3, 3, 4, 5, 0, time.UTC),
+	current = imagekeeper.Image{ID: strings.Repeat("c", 64), Names: []string{"quay.io/lab/notebook:latest"},
+		Digest: "sha256:" + strings.Repeat("1", 64),
+		Size:   4_200_000_000, Created: time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC),
+		Pulled:   time.Date(2020, 1, 3, 3, 4, 5, 0, time.UTC),
 		Profiles: []string{"jupyterlab"}, InUse: []string{"jupyter-alice.service", "jupyter-bob.service"}, Held: true}
-	former = imagekeeper.Image{ID: strings.Repeat("f", 64), FormerOf: []string{"quay.io/lab/notebook:latest"}, Size: 4_000_000_000,
+	former = imagekeeper.Image{ID: strings.Repeat("f", 64), FormerOf: []string{"quay.io/lab/notebook:latest"},
+		Size:   4_000_000_000,
 		Pulled: time.Date(2019, 1, 3, 3, 4, 5, 0, time.UTC), InUse: []string{"jupyter-carol.service"}}
-	pinned = imagekeeper.Image{ID: strings.Repeat("d", 64), Names: []string{"quay.io/lab/course@sha256:" + strings.Repeat("2", 64)}, Size: 1_000_000}
+	pinned = imagekeeper.Image{ID: strings.Repeat("d", 64), Names: []string{"quay.io/lab/course@sha256:" +
+		strings.Repeat("2", 64)}, Size: 1_000_000}
 )
 
 // keeper starts a keeper of images on the socket named. It stands for the real one, whose
@@ -35,7 +39,8 @@ func keeper(ts *testscript.TestScript, _ bool, args []string) {
 		return func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) }
 	}
 	mux.HandleFunc("GET "+imagekeeper.ImagesPath, give([]imagekeeper.Image{pinned, former, current}))
-	mux.HandleFunc("GET "+imagekeeper.DiskPath, give(imagekeeper.Disk{Path: "/var/lib/gifford-images/storage", Store: 9e9, Free: 1e9, Total: 100e9, Low: true}))
+	mux.HandleFunc("GET "+imagekeeper.DiskPath, give(imagekeeper.Disk{Path: "/var/lib/gifford-images/storage",
+		Store: 9e9, Free: 1e9, Total: 100e9, Low: true}))
 	mux.HandleFunc("GET "+imagekeeper.ImagePath, showImage)
 	mux.HandleFunc("POST "+imagekeeper.PullPath, pullImage)
 	mux.HandleFunc("POST "+imagekeeper.ImportPath, importImage)
@@ -61,7 +66,8 @@ func showImage(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no image "+r.URL.Query().Get("name"), "gifford-hub images list")
 		return
 	}
-	_ = json.NewEncoder(w).Encode(imagekeeper.Detail{Image: current, User: "jovyan", Command: []string{"start.sh", "jupyter"}, Labels: map[string]string{"b": "2", "a": "1"},
+	_ = json.NewEncoder(w).Encode(imagekeeper.Detail{Image: current, User: "jovyan",
+		Command: []string{"start.sh", "jupyter"}, Labels: map[string]string{"b": "2", "a": "1"},
 		Layers: []imagekeeper.Layer{{Digest: "sha256:" + strings.Repeat("9", 64), Size: 1_000_000}},
 		Former: map[string][]imagekeeper.Former{current.Names[0]: {{ID: former.ID, Pulled: former.Pulled}}}})
 }
@@ -81,11 +87,13 @@ func pullImage(w http.ResponseWriter, r *http.Request) {
 	layer := "sha256:" + strings.Repeat("a", 64)
 	_ = enc.Encode(imagekeeper.Progress{Image: name, Message: "asking the registry"})
 	for _, at := range []int64{0, 500} {
-		_ = enc.Encode(imagekeeper.Progress{Image: name, Layer: layer, Message: "Downloading", Current: at, Total: 1000})
+		_ = enc.Encode(imagekeeper.Progress{Image: name, Layer: layer, Message: "Downloading", Current: at,
+			Total: 1000})
 	}
 	_ = enc.Encode(imagekeeper.Progress{Image: name, Layer: layer, Message: "Download complete"})
 	if strings.Contains(name, "broken") {
-		_ = enc.Encode(imagekeeper.Progress{Image: name, Message: "the registry broke off", Failed: true, Hint: "try again"})
+		_ = enc.Encode(imagekeeper.Progress{Image: name, Message: "the registry broke off", Failed: true,
+			Hint: "try again"})
 		return
 	}
 	_ = enc.Encode(imagekeeper.Progress{Image: name, Message: "is there", ID: current.ID, Done: true})
@@ -97,14 +105,16 @@ func importImage(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "this is no archive of an image", "")
 		return
 	}
-	_ = json.NewEncoder(w).Encode(imagekeeper.Progress{Image: r.URL.Query().Get("name"), Message: "imported", Done: true})
+	_ = json.NewEncoder(w).Encode(imagekeeper.Progress{Image: r.URL.Query().Get("name"), Message: "imported",
+		Done: true})
 }
 
 func removeImage(w http.ResponseWriter, r *http.Request) {
 	var req imagekeeper.RemoveRequest
 	_ = json.NewDecoder(r.Body).Decode(&req)
 	if req.Name == current.Names[0] {
-		refuse(w, http.StatusConflict, "cannot remove "+req.Name+": jupyter-alice.service needs it", "gifford-hub servers stop alice")
+		refuse(w, http.StatusConflict, "cannot remove "+req.Name+": jupyter-alice.service needs it",
+			"gifford-hub servers stop alice")
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -73,7 +73,8 @@ func writeImages(w io.Writer, list []imagekeeper.Image, store imagekeeper.Disk) 
 		if n := len(r.InUse); n > 0 {
 			used = fmt.Sprint(n)
 		}
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", orDash(r.name), shortID(r.ID), size(r.Size), pulled(r.Pulled), used, r.notes())
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", orDash(r.name), shortID(r.ID), size(r.Size),
+			pulled(r.Pulled), used, r.notes())
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -82,7 +83,8 @@ func writeImages(w io.Writer, list []imagekeeper.Image, store imagekeeper.Disk) 
 	if store.Low {
 		low = ", which is LOW: gifford-hub images prune"
 	}
-	_, err := fmt.Fprintf(w, "%s in %s, %s of %s free%s\n", size(store.Store), store.Path, size(store.Free), size(store.Total), low)
+	_, err := fmt.Fprintf(w, "%s in %s, %s of %s free%s\n", size(store.Store), store.Path, size(store.Free),
+		size(store.Total), low)
 	return err
 }
 

@@ -49,7 +49,10 @@ func (s *steps) step(p imagekeeper.Progress) {
 		return
 	}
 	which := [2]string{p.Image, p.Layer}
-	at := slices.IndexFunc(s.layers, func(l imagekeeper.Progress) bool { return l.Image == p.Image && l.Layer == p.Layer })
+	at := slices.IndexFunc(s.layers, func(l imagekeeper.Progress) bool {
+		return l.Image == p.Image &&
+			l.Layer == p.Layer
+	})
 	if at >= 0 && p.Total == 0 {
 		p.Total = s.layers[at].Total // the last step leaves it out
 	}

@@ -24,7 +24,8 @@ func (m lineMemory) SaveLine(ctx context.Context, line []servers.LinePlace) erro
 func (h *instance) restoreLine(ctx context.Context) {
 	rows, err := h.store.Line(ctx)
 	if err != nil {
-		h.log.Error("cannot read who waits for a device; they have to ask again", "event", "line-unreadable", "error", err.Error())
+		h.log.Error("cannot read who waits for a device; they have to ask again", "event", "line-unreadable", "error",
+			err.Error())
 		return
 	}
 	line := make([]servers.LinePlace, len(rows))

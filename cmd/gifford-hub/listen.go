@@ -38,8 +38,10 @@ type surface struct {
 // newSurface makes a surface. What net/http has to say, such as each port scan's broken
 // handshake, is for debugging.
 func newSurface(name string, listeners []net.Listener, handler http.Handler, log *slog.Logger) *surface {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.With("event", "connection-failed", "surface", name).Handler(), slog.LevelDebug)}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.With("event", "connection-failed", "surface", name).Handler(),
+			slog.LevelDebug)}
 	return &surface{name: name, server: server, drainer: handover.NewDrainer(server), listeners: listeners}
 }
 

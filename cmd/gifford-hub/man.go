@@ -76,15 +76,18 @@ func manCommands(w io.Writer, root *cobra.Command) error {
 	p.item("-h, --help", "Say what a command does.")
 	p.section("EXIT STATUS")
 	p.item("0", "It worked.")
-	p.item("1", "It failed, or `check` found a failure. The reason, and where there is one a next step, is on standard error.")
+	p.item("1", "It failed, or `check` found a failure. The reason, and where there is one a next step, is on "+
+		"standard error.")
 	p.item("2", "The command line cannot be understood.")
 	p.line(".PP")
 	p.text("`servers logs` gives journalctl's, `servers shell` the command's, or 125 when it could not be run.")
 	p.section("FILES")
 	p.item(config.DefaultFile, "The settings, gifford-hub.toml(5).")
-	p.item(config.DefaultSecrets, "Secrets that systemd hands to the hub: `client-secret`, and `oauth.env`, a Docker env file with OAUTH_CALLBACK_URL, OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.")
+	p.item(config.DefaultSecrets, "Secrets that systemd hands to the hub: `client-secret`, and `oauth.env`, a "+
+		"Docker env file with OAUTH_CALLBACK_URL, OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.")
 	p.item("/var/lib/gifford-hub", "The hub's database and keys.")
-	p.item("/etc/gifford-hub/registry-auth.json", "Passwords for private registries, containers-auth.json(5), which systemd hands to the image keeper.")
+	p.item("/etc/gifford-hub/registry-auth.json", "Passwords for private registries, containers-auth.json(5), which "+
+		"systemd hands to the image keeper.")
 	p.item("/var/lib/gifford-images/storage", "The host's one copy of every image.")
 	p.section("SEE ALSO")
 	p.text("gifford-hub.toml(5), launcher.toml(5), gifford-launcher(8), journalctl(1), podman(1)")
@@ -151,7 +154,9 @@ func manSettings(w io.Writer) error {
 		p.item(s.Name(), text+exampleOf(s))
 	})
 	p.section("THE OLD ENV FILE")
-	p.text("The Docker env file of the old set-up works unchanged as `/etc/gifford-hub/secrets/oauth.env`: it fills in what [login] leaves out of client_id, callback_url and the secret. A line is NAME=value, where the value is all that follows, quotes included; lines that begin with # are passed over.")
+	p.text("The Docker env file of the old set-up works unchanged as `/etc/gifford-hub/secrets/oauth.env`: it fills " +
+		"in what [login] leaves out of client_id, callback_url and the secret. A line is NAME=value, where the " +
+		"value is all that follows, quotes included; lines that begin with # are passed over.")
 	p.section("EXAMPLE")
 	p.example(exampleSettings)
 	p.section("SEE ALSO")

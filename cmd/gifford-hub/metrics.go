@@ -93,7 +93,8 @@ func (h *instance) mayReadMetrics(a *api.API, r *http.Request) error {
 		return err
 	}
 	if !c.Scopes.Has(readMetrics) {
-		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]", readMetrics)
+		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]",
+			readMetrics)
 	}
 	return nil
 }

@@ -27,8 +27,9 @@ func testHub(t *testing.T, authenticate bool) *instance {
 	t.Helper()
 	second := time.Second
 	h := &instance{log: slog.New(slog.DiscardHandler), handedOver: make(chan struct{}), cfg: &config.Config{
-		HTTP:    config.HTTP{BaseURL: "/x/", PublicURL: "https://hub.example.org/x/"},
-		Login:   config.Login{Issuer: "https://id.example.org", ClientID: "hub", CallbackURL: "https://hub.example.org/x/hub/oauth_callback"},
+		HTTP: config.HTTP{BaseURL: "/x/", PublicURL: "https://hub.example.org/x/"},
+		Login: config.Login{Issuer: "https://id.example.org", ClientID: "hub",
+			CallbackURL: "https://hub.example.org/x/hub/oauth_callback"},
 		Servers: config.Servers{StartTimeout: second, HTTPTimeout: second, StopTimeout: second},
 		Metrics: config.Metrics{Authenticate: authenticate}, State: config.State{Directory: t.TempDir()},
 	}}
@@ -38,17 +39,21 @@ func testHub(t *testing.T, authenticate bool) *instance {
 	}
 	t.Cleanup(func() { _ = api.Close() })
 	h.listeners = map[string][]net.Listener{"api": {api}}
-	if h.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"), Log: h.log}); err != nil {
+	if h.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"),
+		Log: h.log}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.close)
-	for name, scopes := range map[string][]string{"dora": {"read:metrics"}, "alice": {"read:metrics", "read:users:name!user=alice"}} {
+	for name, scopes := range map[string][]string{"dora": {"read:metrics"},
+		"alice": {"read:metrics", "read:users:name!user=alice"}} {
 		u, _ := ident.ParseUser(name)
-		err := h.store.UpsertUser(t.Context(), store.User{Name: u, Admin: name == "dora", LastActivity: time.Now().Add(-3 * 24 * time.Hour)})
+		err := h.store.UpsertUser(t.Context(), store.User{Name: u, Admin: name == "dora",
+			LastActivity: time.Now().Add(-3 * 24 * time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.store.CreateToken(t.Context(), store.Token{Hash: ident.HashToken("token-of-" + name), Kind: store.OAuthToken, User: u, Scopes: scopes}); err != nil {
+		if _, err := h.store.CreateToken(t.Context(), store.Token{Hash: ident.HashToken("token-of-" + name),
+			Kind: store.OAuthToken, User: u, Scopes: scopes}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +131,8 @@ func TestWhoReadsMetrics(t *testing.T) {
 // TestMetricsOfRequests sends requests through the whole hub and looks at the labels.
 func TestMetricsOfRequests(t *testing.T) {
 	h := testHub(t, false)
-	for _, path := range []string{"/x/hub/api/users/alice", "/x/hub/health", "/x/user/alice/tree", "/x/hub/metrics", "/x/hub/no-such-page"} {
+	for _, path := range []string{"/x/hub/api/users/alice", "/x/hub/health", "/x/user/alice/tree", "/x/hub/metrics",
+		"/x/hub/no-such-page"} {
 		ask(t, h, "public", "GET", path, "token-of-alice")
 	}
 	_, text := ask(t, h, "public", "GET", "/x/hub/metrics", "")
@@ -159,7 +165,8 @@ func TestCountLogin(t *testing.T) {
 		"failed":  httpx.Fail(http.StatusBadGateway, "the provider is down"),
 	} {
 		h.countLogin(err, time.Second)
-		if _, text := ask(t, h, "public", "GET", "/x/hub/metrics", ""); !strings.Contains(text, `gifford_login_duration_seconds_count{result="`+result+`"} 1`) {
+		if _, text := ask(t, h, "public", "GET", "/x/hub/metrics", ""); !strings.Contains(text,
+			`gifford_login_duration_seconds_count{result="`+result+`"} 1`) {
 			t.Errorf("%v does not count as %s", err, result)
 		}
 	}

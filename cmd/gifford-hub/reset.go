@@ -28,7 +28,8 @@ profile's present settings. HOME and /cluster are not in the container and stay 
 			if err != nil {
 				return err
 			}
-			if err := a.hub().Reset(cmd.Context(), control.ResetRequest{User: k.User, Server: k.Server, Stop: stop}); err != nil {
+			if err := a.hub().Reset(cmd.Context(), control.ResetRequest{User: k.User, Server: k.Server,
+				Stop: stop}); err != nil {
 				return err
 			}
 			_, _ = fmt.Fprintf(a.stdout, "reset %s\n", k)

@@ -128,11 +128,15 @@ that runs rootless Podman as that member. systemd starts the hub itself with
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{err, cmd.CommandPath()} })
 	root.SetVersionTemplate("gifford-hub {{.Version}}\n")
-	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile, "the hub's settings; hub.d and secrets are looked for beside it")
+	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile,
+		"the hub's settings; hub.d and secrets are looked for beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", control.DefaultSocket, "the running hub's control socket")
-	root.PersistentFlags().StringVar(&a.imagesSocket, "images-socket", imagekeeper.DefaultSocket, "the image keeper's control socket")
-	root.AddCommand(a.serveCommand(), a.checkCommand(), a.configCommand(), a.serversCommand(), a.imagesCommand(), a.servicesCommand(),
-		a.reloadCommand(), a.statusCommand(), a.backupCommand(), a.diskCommand(), a.usageCommand(), a.gpusCommand(), a.tokenCommand(), a.versionCommand(), a.docsCommand())
+	root.PersistentFlags().StringVar(&a.imagesSocket, "images-socket", imagekeeper.DefaultSocket,
+		"the image keeper's control socket")
+	root.AddCommand(a.serveCommand(), a.checkCommand(), a.configCommand(), a.serversCommand(), a.imagesCommand(),
+		a.servicesCommand(),
+		a.reloadCommand(), a.statusCommand(), a.backupCommand(), a.diskCommand(), a.usageCommand(), a.gpusCommand(),
+		a.tokenCommand(), a.versionCommand(), a.docsCommand())
 	return root
 }
 

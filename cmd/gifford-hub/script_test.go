@@ -49,10 +49,13 @@ func hub(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+control.ServersPath, answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab","since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service","image":"older"}]`))
-	mux.HandleFunc("GET "+control.StatusPath, answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public","address":"0.0.0.0:443"},{"name":"api","address":"127.0.0.1:9091"}],"uptime":61.5,"draining":1}`))
-	mux.HandleFunc("GET "+control.DiskPath, answer(`{"file_systems":[{"path":"/cluster","free":1100000000000,"total":40000000000000,"low":true},{"path":"/var","free":5,"total":9}],`+
-		`"users":[{"user":"alice","measured":"2020-01-01T00:00:00Z","home":{"bytes":12345678901,"unread":2},"storage":{"bytes":400000}}]}`))
+	mux.HandleFunc("GET "+control.ServersPath,
+		answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab","since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service","image":"older"}]`))
+	mux.HandleFunc("GET "+control.StatusPath,
+		answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public","address":"0.0.0.0:443"},{"name":"api","address":"127.0.0.1:9091"}],"uptime":61.5,"draining":1}`))
+	mux.HandleFunc("GET "+control.DiskPath,
+		answer(`{"file_systems":[{"path":"/cluster","free":1100000000000,"total":40000000000000,"low":true},{"path":"/var","free":5,"total":9}],`+
+			`"users":[{"user":"alice","measured":"2020-01-01T00:00:00Z","home":{"bytes":12345678901,"unread":2},"storage":{"bytes":400000}}]}`))
 	mux.HandleFunc("GET "+control.UsagePath, func(w http.ResponseWriter, r *http.Request) {
 		if q := r.URL.RawQuery; q == "month=2026-11&user=alice" || q == "" {
 			_, _ = w.Write([]byte(`[{"user":"alice","month":"2026-11","gpu_hours":1.5,"cpu_hours":0.0004,"memory_gib_hours":3,"server_hours":1234.56},` +
@@ -71,10 +74,14 @@ func hub(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	mux.HandleFunc("GET "+control.GPUsPath, gpus)
 	mux.HandleFunc("POST "+control.StartPath, start)
-	mux.HandleFunc("POST "+control.StopPath, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST "+control.StopPath, func(w http.ResponseWriter,
+		r *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("POST "+control.ReloadPath, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
-		_ = json.NewEncoder(w).Encode(control.Failure{Message: "the new process ended at once", Hint: "journalctl -u gifford-hub"})
+		_ = json.NewEncoder(w).Encode(control.Failure{Message: "the new process ended at once",
+			Hint: "journalctl -u gifford-hub"})
 	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	done := make(chan error, 1)
@@ -98,7 +105,8 @@ func start(w http.ResponseWriter, r *http.Request) {
 		_ = enc.Encode(control.Progress{Progress: 100, Message: "ready", Ready: true})
 		return
 	}
-	_ = enc.Encode(control.Progress{Message: "user \"" + req.User.String() + "\" has no Unix account", Failed: true, Hint: "getent passwd " + req.User.String()})
+	_ = enc.Encode(control.Progress{Message: "user \"" + req.User.String() + "\" has no Unix account", Failed: true,
+		Hint: "getent passwd " + req.User.String()})
 }
 
 var update = flag.Bool("update", false, "write docs/settings.md and packaging/hub.toml again")

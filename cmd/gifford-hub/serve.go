@@ -119,14 +119,17 @@ func (h *instance) open(ctx context.Context) (err error) {
 		return err
 	}
 	if h.cfg.State.Directory == "" {
-		return errors.New("there is no directory for the hub's state\nhint: systemctl start gifford-hub, or set state.directory")
+		return errors.New("there is no directory for the hub's state\nhint: systemctl start gifford-hub, or set " +
+			"state.directory")
 	}
 	if h.cfg.TLS.Certificate != "" {
-		if h.cert, err = tlscert.Open(ctx, tlscert.Config{Certificate: h.cfg.TLS.Certificate, Key: h.cfg.TLS.Key, Log: h.log}); err != nil {
+		if h.cert, err = tlscert.Open(ctx, tlscert.Config{Certificate: h.cfg.TLS.Certificate, Key: h.cfg.TLS.Key,
+			Log: h.log}); err != nil {
 			return err
 		}
 	}
-	if h.store, err = store.Open(ctx, store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"), Log: h.log}); err != nil {
+	if h.store, err = store.Open(ctx, store.Config{Path: filepath.Join(h.cfg.State.Directory, "hub.sqlite"),
+		Log: h.log}); err != nil {
 		return err
 	}
 	if h.metrics, err = metrics.New(h.metricsConfig()); err != nil {
@@ -152,7 +155,8 @@ func (h *instance) open(ctx context.Context) (err error) {
 	}
 	begun := time.Now()
 	if err := h.servers.Sync(ctx); err != nil {
-		h.log.Error("cannot read back what runs; trying again when the launcher answers", "event", "sync-failed", "error", err.Error())
+		h.log.Error("cannot read back what runs; trying again when the launcher answers", "event", "sync-failed",
+			"error", err.Error())
 	}
 	h.metrics.ServersFound(time.Since(begun))
 	h.remember(ctx)
@@ -181,7 +185,8 @@ func (h *instance) env() (servers.EnvConfig, error) {
 			return servers.EnvConfig{BaseURL: h.cfg.HTTP.BaseURL, APIURL: url, PublicURL: h.cfg.HTTP.PublicURL}, nil
 		}
 	}
-	return servers.EnvConfig{}, errors.New("there is no listener for the servers' way back to the hub\nhint: systemctl start gifford-hub-api.socket")
+	return servers.EnvConfig{}, errors.New("there is no listener for the servers' way back to the hub\nhint: " +
+		"systemctl start gifford-hub-api.socket")
 }
 
 // work starts what runs beside the requests until ctx ends.
@@ -222,13 +227,18 @@ func (h *instance) loginConfig(unix accounts.Directory) login.Config {
 	l, a := h.cfg.Login, h.cfg.Access
 	return login.Config{
 		Issuer: l.Issuer, ClientID: l.ClientID, ClientSecret: l.ClientSecret.Reveal(), ClientAuth: l.ClientAuth,
-		CallbackURL: l.CallbackURL, Scopes: l.Scopes, UsernameClaim: l.UsernameClaim, UsernamePattern: l.UsernamePattern,
-		UsernameMap: l.UsernameMap, Lowercase: l.Lowercase, RequireVerifiedEmail: l.RequireVerifiedEmail, GroupsClaim: l.GroupsClaim,
-		Endpoints: login.Endpoints(l.Endpoints), ProviderLogout: l.ProviderLogout, PostLogoutURL: l.PostLogoutURL,
-		Access: login.Access{AllowAll: a.AllowAll, AllowedUsers: a.Users, AllowedGroups: a.Groups, AllowedUnixGroups: a.UnixGroups,
-			AdminUsers: a.AdminUsers, AdminGroups: a.AdminGroups, AdminUnixGroups: a.AdminUnixGroups, BlockedUsers: a.BlockedUsers},
+		CallbackURL: l.CallbackURL, Scopes: l.Scopes, UsernameClaim: l.UsernameClaim,
+		UsernamePattern: l.UsernamePattern,
+		UsernameMap:     l.UsernameMap, Lowercase: l.Lowercase, RequireVerifiedEmail: l.RequireVerifiedEmail,
+		GroupsClaim: l.GroupsClaim,
+		Endpoints:   login.Endpoints(l.Endpoints), ProviderLogout: l.ProviderLogout, PostLogoutURL: l.PostLogoutURL,
+		Access: login.Access{AllowAll: a.AllowAll, AllowedUsers: a.Users, AllowedGroups: a.Groups,
+			AllowedUnixGroups: a.UnixGroups,
+			AdminUsers:        a.AdminUsers, AdminGroups: a.AdminGroups, AdminUnixGroups: a.AdminUnixGroups,
+			BlockedUsers: a.BlockedUsers},
 		Recheck: a.Recheck, MaxStale: a.MaxStale, Lifetime: h.cfg.Session.Lifetime, Idle: h.cfg.Session.Idle,
-		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix, Confirmed: h.confirmed(unix), Log: h.log, OnLogin: h.countLogin, Now: time.Now,
+		BasePath: h.cfg.HTTP.BaseURL, HTTP: http.DefaultClient, Store: h.store, Accounts: unix,
+		Confirmed: h.confirmed(unix), Log: h.log, OnLogin: h.countLogin, Now: time.Now,
 	}
 }
 
@@ -239,10 +249,13 @@ func (h *instance) manage() error {
 		return err
 	}
 	h.servers, err = servers.New(servers.Config{
-		Launcher: h.launcher, Images: sharedImages{imagekeeper.New(imagekeeper.DefaultSocket), h.log}, Router: h.proxy, Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"}, Env: env,
+		Launcher: h.launcher, Images: sharedImages{imagekeeper.New(imagekeeper.DefaultSocket), h.log}, Router: h.proxy,
+		Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"},
+		Env:     env,
 		Devices: h.launcher, Memory: lineMemory{h.store}, Ends: h.announcedEnd,
-		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout, StopTimeout: h.cfg.Servers.StopTimeout,
-		Log: h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.changed,
+		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout,
+		StopTimeout: h.cfg.Servers.StopTimeout,
+		Log:         h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.changed,
 	})
 	return err
 }

@@ -25,7 +25,8 @@ from the journal, and opens a shell in one. Only root may do it.`,
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.listCommand(), a.startCommand(), a.stopCommand(), a.logsCommand(), a.shellCommand(), a.resetCommand())
+	cmd.AddCommand(a.listCommand(), a.startCommand(), a.stopCommand(), a.logsCommand(), a.shellCommand(),
+		a.resetCommand())
 	return cmd
 }
 
@@ -82,7 +83,8 @@ func writeServers(w io.Writer, list []control.Server, now time.Time) error {
 	for _, s := range list {
 		if s.Outdated {
 			k := ident.Key{User: s.User, Server: s.Server}
-			_, _ = fmt.Fprintf(w, "%s: settings of profile %s changed since this container was made; they count after: gifford-hub servers reset --stop %s\n", k, s.Profile, k)
+			_, _ = fmt.Fprintf(w, "%s: settings of profile %s changed since this container was made; they count "+
+				"after: gifford-hub servers reset --stop %s\n", k, s.Profile, k)
 		}
 	}
 	return nil
@@ -130,7 +132,8 @@ in the line with everybody else; an interrupted command leaves the server there.
 			if err != nil {
 				return err
 			}
-			return a.hub().Start(cmd.Context(), control.StartRequest{User: k.User, Server: k.Server, Profile: profile, WithoutGPUs: without},
+			return a.hub().Start(cmd.Context(), control.StartRequest{User: k.User, Server: k.Server, Profile: profile,
+				WithoutGPUs: without},
 				func(p control.Progress) {
 					if !p.Failed {
 						_, _ = fmt.Fprintf(a.stdout, "%3d%% %s\n", p.Progress, p.Message)

@@ -58,9 +58,10 @@ func (p *serviceProxy) way(s services.Service) (*proxy.Service, error) {
 	if ok && old.url == s.URL {
 		return old.way, nil
 	}
-	way, err := p.proxy.ForService(proxy.Upstream{Name: s.Name, URL: s.URL, Unavailable: func(w http.ResponseWriter, r *http.Request, status int) {
-		p.fail(w, r, down(s, status))
-	}})
+	way, err := p.proxy.ForService(proxy.Upstream{Name: s.Name, URL: s.URL,
+		Unavailable: func(w http.ResponseWriter, r *http.Request, status int) {
+			p.fail(w, r, down(s, status))
+		}})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,8 @@ func (p *serviceProxy) forget(name string) {
 
 // down says that a service does not answer, and what to do.
 func down(s services.Service, status int) error {
-	e := &httpx.Error{Status: status, Public: fmt.Sprintf("the service %s does not answer", s.Name), Hint: "tell the administrators of this hub"}
+	e := &httpx.Error{Status: status, Public: fmt.Sprintf("the service %s does not answer", s.Name),
+		Hint: "tell the administrators of this hub"}
 	if s.Unit != "" {
 		e.Hint = "administrators: systemctl status " + s.Unit + "; journalctl -u " + s.Unit
 	}

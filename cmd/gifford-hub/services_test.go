@@ -29,7 +29,11 @@ func listenAs(t *testing.T, name string) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, name+" "+r.RequestURI) })} //nolint:gosec // a test
+	//nolint:gosec // a test
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_,
+			_ = io.WriteString(w, name+" "+r.RequestURI)
+	})}
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	return "unix:" + filepath.Join(dir, "s")
@@ -48,11 +52,13 @@ func servicesAt(t *testing.T, declared ...services.Service) *serviceProxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sp := &serviceProxy{prefix: "/x/services/", proxy: p, fail: func(w http.ResponseWriter, _ *http.Request, err error) {
+	sp := &serviceProxy{prefix: "/x/services/", proxy: p, fail: func(w http.ResponseWriter, _ *http.Request,
+		err error) {
 		e := httpx.Public(err)
 		http.Error(w, e.Public+"|"+e.Hint, e.Status)
 	}}
-	sp.registry, err = services.New(t.Context(), services.Config{BaseURL: "/x/", Declared: declared, Records: db, Removed: sp.forget})
+	sp.registry, err = services.New(t.Context(), services.Config{BaseURL: "/x/", Declared: declared, Records: db,
+		Removed: sp.forget})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +67,16 @@ func servicesAt(t *testing.T, declared ...services.Service) *serviceProxy {
 
 func TestServiceProxy(t *testing.T) {
 	p := servicesAt(t, services.Service{Name: "board", URL: listenAs(t, "board")}, services.Service{Name: "culler"},
-		services.Service{Name: "down", URL: "unix:/nowhere", Unit: "lab-down.service"}, services.Service{Name: "lost", URL: "unix:/nowhere"})
+		services.Service{Name: "down", URL: "unix:/nowhere", Unit: "lab-down.service"},
+		services.Service{Name: "lost", URL: "unix:/nowhere"})
 	tests := map[string]struct {
 		uri    string
 		status int
 		want   string // begins with; of a redirect, where to
 	}{
-		"pages":                {"/x/services/board/", 200, "board /x/services/board/"},
-		"as it came":           {"/x/services/board/a%2Fb//../c?q=%2F;&&", 200, "board /x/services/board/a%2Fb//../c?q=%2F;&&"},
+		"pages": {"/x/services/board/", 200, "board /x/services/board/"},
+		"as it came": {"/x/services/board/a%2Fb//../c?q=%2F;&&", 200,
+			"board /x/services/board/a%2Fb//../c?q=%2F;&&"},
 		"other service's path": {"/x/services/board/../down/", 200, "board /x/services/board/../down/"},
 		"without slash":        {"/x/services/board", 302, "/x/services/board/"},
 		"with a query":         {"/x/services/board?a=1&b", 302, "/x/services/board/?a=1&b"},
@@ -78,8 +86,9 @@ func TestServiceProxy(t *testing.T) {
 		"escaped name":         {"/x/services/%62oard/", 404, "there is no such service"},
 		"escaped slash":        {"/x/services/board%2F/", 404, "there is no such service"},
 		"dots":                 {"/x/services/../services/board/", 404, "there is no such service"},
-		"down":                 {"/x/services/down/", 503, "the service down does not answer|administrators: systemctl status lab-down.service; journalctl -u lab-down.service"},
-		"down without a unit":  {"/x/services/lost/", 503, "the service lost does not answer|tell the administrators"},
+		"down": {"/x/services/down/", 503, "the service down does not answer|administrators: " +
+			"systemctl status lab-down.service; journalctl -u lab-down.service"},
+		"down without a unit": {"/x/services/lost/", 503, "the service lost does not answer|tell the administrators"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -66,10 +66,12 @@ func (a *app) writeServiceEnv(ctx context.Context, cfg *config.Config, name stri
 	all := declaredServices(cfg)
 	i := slices.IndexFunc(all, func(s services.Service) bool { return s.Name == name })
 	if i < 0 {
-		return &hinted{fmt.Errorf("there is no section [services.%s] in the settings", name), "gifford-hub config validate --show"}
+		return &hinted{fmt.Errorf("there is no section [services.%s] in the settings", name),
+			"gifford-hub config validate --show"}
 	}
 	address, known := a.apiAddress(ctx)
-	c := services.EnvConfig{BaseURL: cfg.HTTP.BaseURL, APIURL: "http://" + address + cfg.HTTP.BaseURL + "hub/api", PublicURL: cfg.HTTP.PublicURL}
+	c := services.EnvConfig{BaseURL: cfg.HTTP.BaseURL, APIURL: "http://" + address + cfg.HTTP.BaseURL + "hub/api",
+		PublicURL: cfg.HTTP.PublicURL}
 	comments := []string{"The service " + name + " of gifford-hub, by: gifford-hub services env " + name}
 	if !known {
 		comments = append(comments, "The hub did not answer; its API is taken to be at "+usualAPI+".")
@@ -102,7 +104,9 @@ func tokenComments(cfg *config.Config, name string) []string {
 	case file == "":
 		return []string{"It has no token."}
 	case asEnv:
-		return []string{"Its token is JUPYTERHUB_API_TOKEN in another file, which the unit reads as well:", "EnvironmentFile=" + file}
+		return []string{"Its token is JUPYTERHUB_API_TOKEN in another file, which the unit reads as well:",
+			"EnvironmentFile=" + file}
 	}
-	return []string{"Its token stands alone in a file. The unit reads it when that is one line " + config.APIToken + "TOKEN, which the hub takes too:", "EnvironmentFile=" + file}
+	return []string{"Its token stands alone in a file. The unit reads it when that is one line " + config.APIToken +
+		"TOKEN, which the hub takes too:", "EnvironmentFile=" + file}
 }

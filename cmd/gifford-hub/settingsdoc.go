@@ -33,20 +33,24 @@ func settingsMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(`# Settings of the hub
 
-` + settingsIntro + "\n\nThis page is made from the table in `agent/hub/config` by `make docs`; the same text is in gifford-hub.toml(5).\n")
+` + settingsIntro + "\n\nThis page is made from the table in `agent/hub/config` by `make docs`; the same text is in " +
+		"gifford-hub.toml(5).\n")
 	eachSection(func(key, doc string) {
 		fmt.Fprintf(&b, "\n## [%s]\n%s\n\n| key | expected | default | meaning |\n|---|---|---|---|\n", title(key), doc)
 	}, func(s config.Setting) {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name(), cell(s.Type), cell(code(s.Default)), cell(s.Doc+exampleOf(s)))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name(), cell(s.Type), cell(code(s.Default)),
+			cell(s.Doc+exampleOf(s)))
 	})
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // settingsIntro is Markdown without links, for the page and the manual.
-const settingsIntro = "The hub reads `/etc/gifford-hub/hub.toml` and then the files `/etc/gifford-hub/hub.d/*.toml` in the order of their names. " +
+const settingsIntro = "The hub reads `/etc/gifford-hub/hub.toml` and then the files `/etc/gifford-hub/hub.d/*.toml` " +
+	"in the order of their names. " +
 	"They are TOML. A value of a later file replaces that of an earlier one, lists and tables as a whole. " +
-	"An unknown key, a wrong type or a contradiction is an error that names file and line; `gifford-hub config validate` finds all of them. " +
+	"An unknown key, a wrong type or a contradiction is an error that names file and line; `gifford-hub config " +
+	"validate` finds all of them. " +
 	"After a change: `systemctl reload gifford-hub`."
 
 func exampleOf(s config.Setting) string {

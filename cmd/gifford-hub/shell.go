@@ -48,7 +48,8 @@ persistent. The shell belongs to the server and ends with it.`,
 			if len(args) > 1 && cmd.ArgsLenAtDash() != 1 {
 				return &usageError{errors.New("a command to run stands after --"), cmd.CommandPath()}
 			}
-			return a.shell(cmd.Context(), control.Shell{User: k.User, Server: k.Server, Root: root, Who: administrator(a.lookup), Command: args[1:]})
+			return a.shell(cmd.Context(), control.Shell{User: k.User, Server: k.Server, Root: root,
+				Who: administrator(a.lookup), Command: args[1:]})
 		},
 	}
 	cmd.Flags().BoolVar(&root, "root", false, "as root of the container")

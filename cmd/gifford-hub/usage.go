@@ -112,7 +112,8 @@ func writeUsage(w io.Writer, all []accounting.Hours) error {
 
 // accounting makes what accounts for the servers.
 func (h *instance) accounting() (err error) {
-	h.usage, err = accounting.New(accounting.Config{Launcher: h.launcher, Records: h.store, Counters: counters(os.DirFS("/sys/fs/cgroup")), Log: h.log})
+	h.usage, err = accounting.New(accounting.Config{Launcher: h.launcher, Records: h.store,
+		Counters: counters(os.DirFS("/sys/fs/cgroup")), Log: h.log})
 	return err
 }
 

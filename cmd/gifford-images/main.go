@@ -77,7 +77,8 @@ func run(ctx context.Context, config string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	podman, err := keeper.NewPodman(os.Getenv("RUNTIME_DIRECTORY"), imagestore.StateDir, filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), "registry-auth"), os.Stderr)
+	podman, err := keeper.NewPodman(os.Getenv("RUNTIME_DIRECTORY"), imagestore.StateDir,
+		filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), "registry-auth"), os.Stderr)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,8 @@ import (
 
 // ready tells systemd, which holds back the call that started the launcher until then.
 func ready(servers int) {
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+fmt.Sprintf("\nSTATUS=answering on the system bus; found %d Jupyter units at the start", servers))
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+fmt.Sprintf("\nSTATUS=answering on the system bus; found %d "+
+		"Jupyter units at the start", servers))
 }
 
 func firstLine(err error) string {

@@ -18,8 +18,9 @@ func TestFigure(t *testing.T) {
 		"no peer":   {"", []float64{3, 1, 2, 4, 5}, nil, figure{Value: 3, Ours: 3, Rounds: 5, Spread: 2.0 / 3}},
 		"one round": {"", []float64{7}, nil, figure{Value: 7, Ours: 7, Rounds: 1}},
 		// Round by round the values are 0.5, 2 and 0.5; a quotient of medians would be 1.
-		"paired": {"p", []float64{1, 4, 2}, []float64{2, 2, 4}, figure{Value: 0.5, Ours: 2, Peer: &two, PeerName: "p", Rounds: 3, Spread: 1.5}},
-		"zero":   {"", []float64{0, 0}, nil, figure{Rounds: 2}},
+		"paired": {"p", []float64{1, 4, 2}, []float64{2, 2, 4},
+			figure{Value: 0.5, Ours: 2, Peer: &two, PeerName: "p", Rounds: 3, Spread: 1.5}},
+		"zero": {"", []float64{0, 0}, nil, figure{Rounds: 2}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +57,8 @@ func TestOutput(t *testing.T) {
 	if err := fs.add("start", "s", "podman", []float64{0.5}, []float64{50}); err != nil {
 		t.Fatal(err)
 	}
-	want := "start                                         0.5 s    podman 50 s  ours/peer 0.01  (rounds 1, spread 0.00)\n"
+	want := "start                                         0.5 s    podman 50 s  ours/peer 0.01  (rounds 1, spread " +
+		"0.00)\n"
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Error(d)
 	}

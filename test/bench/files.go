@@ -20,7 +20,8 @@ const (
 // emptying it would touch the machine below the host.
 type workload struct{ name, program string }
 
-const imports = "import jupyterlab.labapp, jupyter_server.serverapp, jupyterhub.singleuser.app, IPython, ipykernel.kernelapp, nbconvert, sys; done = len(sys.modules)"
+const imports = "import jupyterlab.labapp, jupyter_server.serverapp, jupyterhub.singleuser.app, IPython, " +
+	"ipykernel.kernelapp, nbconvert, sys; done = len(sys.modules)"
 
 var workloads = []workload{
 	// No compiled file is read or written: every module is looked for, read and compiled.
@@ -100,7 +101,8 @@ func compare(ctx context.Context, b *bench, w workload, ourUnit, peerUnit string
 			results[side] = r
 		}
 		if diff := results[0].Done - results[1].Done; diff > 50 || diff < -50 {
-			return fmt.Errorf("%s is %d in our container and %d in the peer's: they do not do the same", w.name, results[0].Done, results[1].Done)
+			return fmt.Errorf("%s is %d in our container and %d in the peer's: they do not do the same", w.name,
+				results[0].Done, results[1].Done)
 		}
 		for side, r := range results {
 			if round > 0 { // the first one fills the page cache

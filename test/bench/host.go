@@ -70,7 +70,8 @@ func (h *host) path(p string) string { return filepath.Join(h.root, p) }
 
 // run runs a shell script on the host as root, with arguments from $1.
 func (h *host) run(ctx context.Context, script string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, h.lab, append([]string{"enter", h.name, "--", "sh", "-ec", script, "bench"}, args...)...)
+	cmd := exec.CommandContext(ctx, h.lab, append([]string{"enter", h.name, "--", "sh", "-ec", script, "bench"},
+		args...)...)
 	var out, failure bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &failure
 	if err := cmd.Run(); err != nil {
@@ -92,7 +93,8 @@ func (h *host) members(ctx context.Context, n int) ([]account, error) {
 	for i := range list {
 		h.accounts++
 		list[i] = account{fmt.Sprintf("bench%03d", h.accounts), uint32(20000 + h.accounts)}
-		fmt.Fprintf(&script, "useradd --no-create-home --home-dir /cluster/%[1]s --uid %[2]d --user-group -K SUB_UID_COUNT=0 -K SUB_GID_COUNT=0 --groups cgs %[1]s\n",
+		fmt.Fprintf(&script, "useradd --no-create-home --home-dir /cluster/%[1]s --uid %[2]d --user-group -K "+
+			"SUB_UID_COUNT=0 -K SUB_GID_COUNT=0 --groups cgs %[1]s\n",
 			list[i].name, list[i].uid)
 	}
 	_, err := h.run(ctx, script.String())
@@ -137,8 +139,10 @@ func (h *host) needFree(gb float64) error {
 		return fmt.Errorf("%s: %w", workDir, err)
 	}
 	if free := float64(fs.Bavail) * float64(fs.Bsize) / gigabyte; free < gb {
-		return fmt.Errorf("the disk of the throwaway host has %.1f GB free and this needs about %.1f: archive, image store, the peer's two copies, and what Podman unpacks on the way\n"+
-			"hint: set GIFFORD_RUN to a directory on a larger disk, or leave large images out with BENCH_SIZES=\"0.1 1.4\"", free, gb)
+		return fmt.Errorf("the disk of the throwaway host has %.1f GB free and this needs about %.1f: archive, "+
+			"image store, the peer's two copies, and what Podman unpacks on the way\n"+
+			"hint: set GIFFORD_RUN to a directory on a larger disk, or leave large images out with "+
+			"BENCH_SIZES=\"0.1 1.4\"", free, gb)
 	}
 	return nil
 }

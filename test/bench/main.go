@@ -55,7 +55,8 @@ func run(ctx context.Context) error {
 		{"starts", func(ctx context.Context, b *bench) error { return firstStarts(ctx, b, sizes) }},
 	}
 	for _, p := range parts {
-		if chosen := strings.Fields(os.Getenv("BENCH_PARTS")); p.name != "" && len(chosen) > 0 && !slices.Contains(chosen, p.name) {
+		if chosen := strings.Fields(os.Getenv("BENCH_PARTS")); p.name != "" && len(chosen) > 0 &&
+			!slices.Contains(chosen, p.name) {
 			continue
 		}
 		if err := p.run(ctx, b); err != nil {

@@ -33,7 +33,8 @@ func manyStarts(ctx context.Context, b *bench, img testImage) error {
 		if err != nil {
 			return err
 		}
-		progress("%d at once, round %d: one alone %.3f s and %.3f CPU seconds; the middle one of %d %.3f s, the last %.3f s, %.3f CPU seconds each",
+		progress("%d at once, round %d: one alone %.3f s and %.3f CPU seconds; the middle one of %d %.3f s, the "+
+			"last %.3f s, %.3f CPU seconds each",
 			many, round+1, one.last, one.cpu, many, all.median, all.last, all.cpu/many)
 		wall, wallAlone, median = append(wall, all.last/many), append(wallAlone, one.last), append(median, all.median)
 		cpu, cpuAlone = append(cpu, all.cpu/many), append(cpuAlone, one.cpu)

@@ -46,11 +46,13 @@ func (h *host) newPlain(ctx context.Context) (plain, error) {
 func (p plain) start(ctx context.Context, h *host, archive, image string, payload []string) (time.Duration, error) {
 	set := func(name string, value any) property { return property{name, dbus.MakeVariant(value)} }
 	load := []string{podman, "load", "--quiet", "--input", archive}
-	run := append([]string{podman, "--events-backend=file", "run", "--rm", "--replace", "--name", "plain", "--pull=never", "--sdnotify=conmon", "--cgroups=split",
+	run := append([]string{podman, "--events-backend=file", "run", "--rm", "--replace", "--name", "plain",
+		"--pull=never", "--sdnotify=conmon", "--cgroups=split",
 		"--log-driver=passthrough", "--pids-limit=0", "--userns=keep-id:uid=1000,gid=100", image}, payload...)
 	return h.startUnit(ctx, p.name, []property{
 		set("Description", "plain rootless Podman"), set("Slice", "jupyter.slice"), set("User", p.account.name),
-		set("Type", "notify"), set("NotifyAccess", "all"), set("Delegate", true), set("KillMode", "mixed"), set("WorkingDirectory", p.home),
+		set("Type", "notify"), set("NotifyAccess", "all"), set("Delegate", true), set("KillMode", "mixed"),
+		set("WorkingDirectory", p.home),
 		set("Environment", []string{"HOME=" + p.home, fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", p.uid)}),
 		set("TimeoutStartUSec", uint64(patience/time.Microsecond)),
 		set("ExecStartPre", []command{{podman, load, false}}),

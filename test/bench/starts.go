@@ -27,7 +27,8 @@ type testImage struct {
 
 func newTestImage(size float64) testImage {
 	text := strconv.FormatFloat(size, 'g', -1, 64)
-	return testImage{size, "bench" + strings.ReplaceAll(text, ".", "-"), "localhost/gifford/bench:" + text, path.Join(workDir, "image-"+text+".tar")}
+	return testImage{size, "bench" + strings.ReplaceAll(text, ".", "-"), "localhost/gifford/bench:" + text,
+		path.Join(workDir, "image-"+text+".tar")}
 }
 
 // roundsFor is fewer where a round of the peer takes minutes.
@@ -88,7 +89,8 @@ func prepareImage(ctx context.Context, h *host, img testImage) error {
 		return err
 	}
 	begun := time.Now()
-	if err := h.addProfile(ctx, fmt.Sprintf("[profile.%s]\nimage = %q\narchive = %q\n", img.profile, img.name, img.archive), img.profile); err != nil {
+	if err := h.addProfile(ctx, fmt.Sprintf("[profile.%s]\nimage = %q\narchive = %q\n", img.profile, img.name,
+		img.archive), img.profile); err != nil {
 		return err
 	}
 	progress("the keeper has loaded it in %s", time.Since(begun).Round(100*time.Millisecond))
@@ -126,7 +128,8 @@ func firstStart(ctx context.Context, b *bench, img testImage) error {
 		{"disk", "MB", func(c cost) float64 { return c.disk }},
 		{"cpu", "s", func(c cost) float64 { return c.cpu }},
 	} {
-		if err := b.figures.add(fmt.Sprintf("first-start-%gGB-%s", img.size, f.name), f.unit, peerName, each(ours, f.of), each(peer, f.of)); err != nil {
+		if err := b.figures.add(fmt.Sprintf("first-start-%gGB-%s", img.size, f.name), f.unit, peerName,
+			each(ours, f.of), each(peer, f.of)); err != nil {
 			return err
 		}
 	}

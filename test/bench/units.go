@@ -74,7 +74,8 @@ func (h *host) startUnit(ctx context.Context, name string, properties []property
 		Name       string
 		Properties []property
 	}
-	if err := systemd.CallWithContext(ctx, manager+".StartTransientUnit", 0, name, "fail", properties, []auxiliary{}).Store(&job); err != nil {
+	if err := systemd.CallWithContext(ctx, manager+".StartTransientUnit", 0, name, "fail", properties,
+		[]auxiliary{}).Store(&job); err != nil {
 		return 0, fmt.Errorf("unit %s: %w", name, err)
 	}
 	return h.activeSince(ctx, name, begun)

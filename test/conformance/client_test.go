@@ -31,7 +31,8 @@ func open(t *testing.T) *hub {
 	t.Helper()
 	h := &hub{url: os.Getenv("GIFFORD_CONFORMANCE_URL"), ours: os.Getenv("GIFFORD_CONFORMANCE_TARGET") == "gifford-hub",
 		suffix: strings.ToLower(rand.Text()[:6]), tokens: map[string]string{"none": "", "wrong": "nonsense",
-			"admin": os.Getenv("GIFFORD_CONFORMANCE_ADMIN_TOKEN"), "limited": os.Getenv("GIFFORD_CONFORMANCE_LIMITED_TOKEN")}}
+			"admin":   os.Getenv("GIFFORD_CONFORMANCE_ADMIN_TOKEN"),
+			"limited": os.Getenv("GIFFORD_CONFORMANCE_LIMITED_TOKEN")}}
 	if h.url == "" || h.tokens["admin"] == "" || h.tokens["limited"] == "" {
 		t.Fatal("there is no hub to ask: run test/conformance/run, which starts one")
 	}
@@ -46,7 +47,8 @@ func open(t *testing.T) *hub {
 		tr.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	h.http = &http.Client{Transport: tr, Timeout: 2 * time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	h.http = &http.Client{Transport: tr, Timeout: 2 * time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for _, user := range []string{"alice", "bob"} {
 		h.do(t, "admin", "POST", "/users/"+user, "")
 		h.token(t, user, user, "")

@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	serverKeys = "name full_name last_activity started pending ready stopped url user_options progress_url full_url full_progress_url"
-	userKeys   = "kind name admin roles groups server pending created last_activity servers"
-	tokenKeys  = "user id kind roles scopes created last_activity expires_at note session_id oauth_client"
-	shareKeys  = "server scopes user group kind created_at"
-	codeKeys   = "server scopes id created_at expires_at exchange_count last_exchanged_at"
+	serverKeys = "name full_name last_activity started pending ready stopped url user_options progress_url full_url " +
+		"full_progress_url"
+	userKeys  = "kind name admin roles groups server pending created last_activity servers"
+	tokenKeys = "user id kind roles scopes created last_activity expires_at note session_id oauth_client"
+	shareKeys = "server scopes user group kind created_at"
+	codeKeys  = "server scopes id created_at expires_at exchange_count last_exchanged_at"
 )
 
 func TestWhoami(t *testing.T) {
@@ -34,21 +35,25 @@ func TestWhoami(t *testing.T) {
 	if got := scopes(t, a); !slices.Equal(got, want) {
 		t.Errorf("a user's scopes are\n%v, want\n%v", got, want)
 	}
-	h.keys(t, h.do(t, "admin", "GET", "/user", "").object(t), "kind name admin roles url prefix command pid info display token_id session_id scopes")
+	h.keys(t, h.do(t, "admin", "GET", "/user", "").object(t),
+		"kind name admin roles url prefix command pid info display token_id session_id scopes")
 }
 
 // TestNarrowTokens asks what tokens with few scopes may do.
 func TestNarrowTokens(t *testing.T) {
 	h := open(t)
 	tests := map[string]struct{ asked, want string }{
-		"none":            {`[]`, ""},
-		"the name":        {`["read:users:name!user"]`, "read:users:name!user=alice"},
-		"one server":      {`["access:servers!server=alice/"]`, "access:servers!server=alice/"},
-		"servers":         {`["servers!user=alice"]`, "delete:servers!user=alice read:servers!user=alice read:users:name!user=alice servers!user=alice"},
-		"servers, one":    {`["servers!server=alice/"]`, "delete:servers!server=alice/ read:servers!server=alice/ servers!server=alice/"},
-		"what she may":    {`["self"]`, ""},
-		"the whole":       {`["inherit"]`, ""},
-		"read":            {`["read:users!user"]`, "read:users!user=alice read:users:activity!user=alice read:users:groups!user=alice read:users:name!user=alice"},
+		"none":       {`[]`, ""},
+		"the name":   {`["read:users:name!user"]`, "read:users:name!user=alice"},
+		"one server": {`["access:servers!server=alice/"]`, "access:servers!server=alice/"},
+		"servers": {`["servers!user=alice"]`, "delete:servers!user=alice read:servers!user=alice " +
+			"read:users:name!user=alice servers!user=alice"},
+		"servers, one": {`["servers!server=alice/"]`, "delete:servers!server=alice/ read:servers!server=alice/ " +
+			"servers!server=alice/"},
+		"what she may": {`["self"]`, ""},
+		"the whole":    {`["inherit"]`, ""},
+		"read": {`["read:users!user"]`, "read:users!user=alice read:users:activity!user=alice " +
+			"read:users:groups!user=alice read:users:name!user=alice"},
 		"twice the same":  {`["tokens!user","tokens!user=alice"]`, "read:tokens!user=alice tokens!user=alice"},
 		"a role's scopes": {`["read:shares!user"]`, "read:shares!user=alice"},
 	}
@@ -83,7 +88,8 @@ func TestModels(t *testing.T) {
 		h.keys(t, u, "kind name admin")
 	}
 	h.keys(t, h.do(t, "alice", "GET", "/users/alice", "").object(t), userKeys)
-	h.keys(t, h.do(t, "admin", "GET", "/services/limited", "").object(t), "kind name admin roles url prefix command pid info display")
+	h.keys(t, h.do(t, "admin", "GET", "/services/limited", "").object(t),
+		"kind name admin roles url prefix command pid info display")
 	for name, s := range h.do(t, "admin", "GET", "/services", "").object(t) {
 		if s.(map[string]any)["name"] != name {
 			t.Errorf("service %q is called %v", name, s)
@@ -100,7 +106,8 @@ func TestModels(t *testing.T) {
 	if fmt.Sprint(g["properties"]) != "map[a:map[b:[1]]]" {
 		t.Errorf("the properties are %v", g["properties"])
 	}
-	if got := h.do(t, "alice", "GET", "/users/alice", "").object(t)["groups"].([]any); !slices.Contains(got, any(group)) {
+	if got := h.do(t, "alice", "GET", "/users/alice", "").object(t)["groups"].([]any); !slices.Contains(got,
+		any(group)) {
 		t.Errorf("alice's groups are %v", got)
 	}
 	h.keys(t, h.do(t, "admin", "GET", "/info", "").object(t), "version python sys_executable spawner authenticator")
@@ -119,7 +126,8 @@ func TestHeaders(t *testing.T) {
 	if !strings.HasPrefix(api.header.Get("Content-Type"), "application/json") {
 		t.Errorf("Content-Type is %q", api.header.Get("Content-Type"))
 	}
-	if csp := api.header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors") || !strings.Contains(csp, "default-src 'none'") {
+	if csp := api.header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors") ||
+		!strings.Contains(csp, "default-src 'none'") {
 		t.Errorf("Content-Security-Policy is %q", csp)
 	}
 	for _, word := range []string{"token ", "Token ", "bearer ", "Bearer "} {
@@ -132,7 +140,8 @@ func TestHeaders(t *testing.T) {
 // TestTokens makes, lists and revokes tokens.
 func TestTokens(t *testing.T) {
 	h := open(t)
-	made := h.do(t, "alice", "POST", "/users/alice/tokens", `{"note":"a <b>","expires_in":3600,"scopes":["read:users!user"]}`)
+	made := h.do(t, "alice", "POST", "/users/alice/tokens",
+		`{"note":"a <b>","expires_in":3600,"scopes":["read:users!user"]}`)
 	m := made.object(t)
 	h.keys(t, m, tokenKeys+" token")
 	if m["note"] != "a <b>" || m["user"] != "alice" || m["kind"] != "api_token" {
@@ -163,7 +172,8 @@ func TestTokens(t *testing.T) {
 		t.Errorf("the revoked token: %s", a)
 	}
 	// As VS Code's extension sends it.
-	plain := h.do(t, "alice", "POST", "/users/alice/tokens", `{"note":"vs code"}`, "Content-Type", "text/plain;charset=UTF-8")
+	plain := h.do(t, "alice", "POST", "/users/alice/tokens", `{"note":"vs code"}`, "Content-Type",
+		"text/plain;charset=UTF-8")
 	if plain.status != 201 {
 		t.Errorf("a body of text/plain: %s", plain)
 	}
@@ -258,7 +268,8 @@ func TestServer(t *testing.T) {
 	m := h.do(t, "alice", "GET", "/users/alice", "").object(t)
 	s := m["servers"].(map[string]any)[""].(map[string]any)
 	h.keys(t, s, serverKeys)
-	if m["server"] != "/user/alice/" || s["url"] != "/user/alice/" || s["full_name"] != "alice/" || s["ready"] != true || s["stopped"] != false || s["pending"] != nil ||
+	if m["server"] != "/user/alice/" || s["url"] != "/user/alice/" || s["full_name"] != "alice/" ||
+		s["ready"] != true || s["stopped"] != false || s["pending"] != nil ||
 		s["progress_url"] != "/hub/api/users/alice/server/progress" {
 		t.Errorf("the server is %v", s)
 	}
@@ -266,7 +277,8 @@ func TestServer(t *testing.T) {
 	h.keys(t, admin, serverKeys+" state")
 	progress := h.do(t, "alice", "GET", "/users/alice/server/progress", "")
 	event := lastEvent(t, progress)
-	if event["progress"] != 100.0 || event["ready"] != true || event["url"] != "/user/alice/" || event["message"] != "Server ready at /user/alice/" ||
+	if event["progress"] != 100.0 || event["ready"] != true || event["url"] != "/user/alice/" ||
+		event["message"] != "Server ready at /user/alice/" ||
 		event["html_message"] != `Server ready at <a href="/user/alice/">/user/alice/</a>` {
 		t.Errorf("the last event is %v", event)
 	}
@@ -301,7 +313,8 @@ func TestServer(t *testing.T) {
 // lastEvent checks the form of a stream of events and gives the last.
 func lastEvent(t *testing.T, a answer) map[string]any {
 	t.Helper()
-	if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") || a.header.Get("Cache-Control") != "no-cache" {
+	if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") ||
+		a.header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("Content-Type %q, Cache-Control %q", kind, a.header.Get("Cache-Control"))
 	}
 	var last map[string]any
@@ -338,7 +351,8 @@ func TestNamedServer(t *testing.T) {
 	h.ready(t, "alice", name)
 	s := h.do(t, "alice", "GET", "/users/alice", "").object(t)["servers"].(map[string]any)[name].(map[string]any)
 	h.keys(t, s, serverKeys)
-	if s["url"] != "/user/alice/"+name+"/" || s["progress_url"] != "/hub/api/users/alice/servers/"+name+"/progress" || s["name"] != name {
+	if s["url"] != "/user/alice/"+name+"/" || s["progress_url"] != "/hub/api/users/alice/servers/"+name+"/progress" ||
+		s["name"] != name {
 		t.Errorf("the server is %v", s)
 	}
 	if e := lastEvent(t, h.do(t, "alice", "GET", path+"/progress", "")); e["url"] != "/user/alice/"+name+"/" {
@@ -349,7 +363,8 @@ func TestNamedServer(t *testing.T) {
 	}
 	h.stopped(t, "alice", name)
 	known := func() bool {
-		servers := h.do(t, "alice", "GET", "/users/alice?include_stopped_servers=1", "").object(t)["servers"].(map[string]any)
+		servers := h.do(t, "alice", "GET", "/users/alice?include_stopped_servers=1",
+			"").object(t)["servers"].(map[string]any)
 		s, ok := servers[name].(map[string]any)
 		return ok && s["user_options"].(map[string]any)["conformance"] == "x"
 	}
@@ -370,14 +385,18 @@ func TestShares(t *testing.T) {
 	if a := h.do(t, "alice", "POST", "/shares/alice/", `{"user":"bob"}`); a.status != 403 {
 		t.Errorf("alice shares without the scope: %s", a)
 	}
-	for name, body := range map[string]string{"nobody": `{}`, "two": `{"user":"bob","group":"x"}`, "unknown user": `{"user":"x` + h.suffix + `"}`,
-		"unknown group": `{"group":"x` + h.suffix + `"}`, "a scope elsewhere": `{"user":"bob","scopes":["access:servers!server=bob/"]}`, "unknown key": `{"user":"bob","x":1}`} {
+	for name, body := range map[string]string{"nobody": `{}`, "two": `{"user":"bob","group":"x"}`,
+		"unknown user":      `{"user":"x` + h.suffix + `"}`,
+		"unknown group":     `{"group":"x` + h.suffix + `"}`,
+		"a scope elsewhere": `{"user":"bob","scopes":["access:servers!server=bob/"]}`,
+		"unknown key":       `{"user":"bob","x":1}`} {
 		if a := h.do(t, "admin", "POST", "/shares/alice/", body); a.status != 400 {
 			t.Errorf("%s: %s", name, a)
 		}
 	}
 	// JupyterHub 5.2 answers 500 to a scope that there is not.
-	if a := h.do(t, "admin", "POST", "/shares/alice/", `{"user":"bob","scopes":["nonsense"]}`); a.status != 400 && (h.ours || a.status != 500) {
+	if a := h.do(t, "admin", "POST", "/shares/alice/", `{"user":"bob","scopes":["nonsense"]}`); a.status != 400 &&
+		(h.ours || a.status != 500) {
 		t.Errorf("unknown scope: %s", a)
 	}
 	if a := h.do(t, "admin", "POST", "/shares/alice/x"+h.suffix, `{"user":"bob"}`); a.status != 404 {
@@ -404,7 +423,8 @@ func TestShares(t *testing.T) {
 	if len(more["scopes"].([]any)) != 2 {
 		t.Errorf("with more scopes it is %v", more)
 	}
-	less := h.do(t, "admin", "PATCH", "/shares/alice/", `{"user":"bob","scopes":["read:servers!server=alice/"]}`).object(t)
+	less := h.do(t, "admin", "PATCH", "/shares/alice/",
+		`{"user":"bob","scopes":["read:servers!server=alice/"]}`).object(t)
 	if fmt.Sprint(less["scopes"]) != "[access:servers!server=alice/]" {
 		t.Errorf("with less scopes it is %v", less)
 	}
@@ -439,7 +459,8 @@ func TestShareCodes(t *testing.T) {
 	}
 	m := h.do(t, "admin", "POST", "/share-codes/alice/", `{"expires_in":60}`).object(t)
 	h.keys(t, m, codeKeys+" code accept_url full_accept_url")
-	if !strings.HasPrefix(fmt.Sprint(m["accept_url"]), "/hub/accept-share?code=") || !strings.HasPrefix(fmt.Sprint(m["id"]), "sc_") {
+	if !strings.HasPrefix(fmt.Sprint(m["accept_url"]), "/hub/accept-share?code=") ||
+		!strings.HasPrefix(fmt.Sprint(m["id"]), "sc_") {
 		t.Errorf("the code is %v", m)
 	}
 	items := h.do(t, "admin", "GET", "/share-codes/alice/", "").object(t)["items"].([]any)
@@ -447,7 +468,8 @@ func TestShareCodes(t *testing.T) {
 		t.Fatalf("the list is %v", items)
 	}
 	h.keys(t, items[0].(map[string]any), codeKeys)
-	for path, want := range map[string]int{"?id=nonsense": 404, "?id=sc_999999": 404, "?code=nonsense": 404, "?id=" + fmt.Sprint(m["id"]): 204} {
+	for path, want := range map[string]int{"?id=nonsense": 404, "?id=sc_999999": 404, "?code=nonsense": 404,
+		"?id=" + fmt.Sprint(m["id"]): 204} {
 		if a := h.do(t, "admin", "DELETE", "/share-codes/alice/"+path, ""); a.status != want {
 			t.Errorf("%s: %s", path, a)
 		}
@@ -465,10 +487,13 @@ func TestShareCodes(t *testing.T) {
 func TestOAuthWithoutBrowser(t *testing.T) {
 	h := open(t)
 	for name, tt := range map[string]struct{ form, want string }{
-		"unknown client": {"grant_type=authorization_code&client_id=nonsense&client_secret=x&code=y&redirect_uri=/z", "invalid_client"},
-		"wrong secret":   {"grant_type=authorization_code&client_id=service-limited&client_secret=x&code=y&redirect_uri=/services/limited/oauth_callback", "invalid_client"},
-		"wrong grant":    {"grant_type=password&client_id=service-limited&client_secret=" + h.tokens["limited"], "unsupported_grant_type"},
-		"wrong code":     {"grant_type=authorization_code&client_id=service-limited&client_secret=" + h.tokens["limited"] + "&code=y&redirect_uri=/services/limited/oauth_callback", "invalid_grant"},
+		"unknown client": {"grant_type=authorization_code&client_id=nonsense&client_secret=x&code=y&redirect_uri=/z",
+			"invalid_client"},
+		"wrong secret": {"grant_type=authorization_code&client_id=service-limited&client_secret=x&code=y&redirect_uri=/services/limited/oauth_callback", "invalid_client"},
+		"wrong grant": {"grant_type=password&client_id=service-limited&client_secret=" + h.tokens["limited"],
+			"unsupported_grant_type"},
+		"wrong code": {"grant_type=authorization_code&client_id=service-limited&client_secret=" +
+			h.tokens["limited"] + "&code=y&redirect_uri=/services/limited/oauth_callback", "invalid_grant"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := h.do(t, "none", "POST", "/oauth2/token", tt.form, "Content-Type", "application/x-www-form-urlencoded")

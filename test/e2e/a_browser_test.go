@@ -94,14 +94,16 @@ func TestAliceRunsACellInJupyterLab(t *testing.T) {
 	click("new notebook", notebookCard)
 	see("cell", firstCell)
 	eventually(t, "the status bar shows an idle kernel", 2*time.Minute, func() bool {
-		return do(t, ctx, "status bar", chromedp.Evaluate[bool](`document.querySelector("#jp-main-statusbar").innerText.includes("| Idle")`))
+		return do(t, ctx, "status bar",
+			chromedp.Evaluate[bool](`document.querySelector("#jp-main-statusbar").innerText.includes("| Idle")`))
 	})
 	click("cell", firstCell)
 	do(t, ctx, "code", chromedp.SendKeys(firstCell, "print('six times seven is', 6*7)"))
 	do(t, ctx, "Shift+Enter", chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierShift)))
 	var output string
 	eventually(t, "the cell has printed", time.Minute, func() bool {
-		output = do(t, ctx, "output", chromedp.Evaluate[string](`document.querySelector(".jp-OutputArea-output pre")?.innerText ?? ""`))
+		output = do(t, ctx, "output",
+			chromedp.Evaluate[string](`document.querySelector(".jp-OutputArea-output pre")?.innerText ?? ""`))
 		return output != ""
 	})
 	picture(t, ctx, "5-cell")

@@ -22,7 +22,8 @@ func TestRefusedAtTheDoor(t *testing.T) {
 			since := time.Now()
 			v := newVisitor(t, h)
 			p := v.signIn(tt.account)
-			if p.status != http.StatusForbidden || !strings.Contains(p.body, tt.account) || !strings.Contains(p.body, tt.want) {
+			if p.status != http.StatusForbidden || !strings.Contains(p.body, tt.account) ||
+				!strings.Contains(p.body, tt.want) {
 				t.Errorf("want a 403 page that names %s and says %q, got %s", tt.account, tt.want, p)
 			}
 			if p := v.get("/hub/home"); p.url.Path != "/hub/login" {
@@ -45,7 +46,8 @@ func TestRefusedAtTheDoor(t *testing.T) {
 // did. The host has no account zeng, so the words of the refusal name the mapped user.
 func TestUserNameIsMapped(t *testing.T) {
 	v := newVisitor(t, theHost(t))
-	if p := v.signIn("zeng-institute"); p.status != http.StatusForbidden || !strings.Contains(p.body, "zeng") || strings.Contains(p.body, "haoyangz has no") {
+	if p := v.signIn("zeng-institute"); p.status != http.StatusForbidden || !strings.Contains(p.body, "zeng") ||
+		strings.Contains(p.body, "haoyangz has no") {
 		t.Errorf("want a refusal that names zeng: %s", p)
 	}
 }

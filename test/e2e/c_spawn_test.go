@@ -21,7 +21,8 @@ func TestUnit(t *testing.T) {
 	v.start("alice", "jupyterlab")
 	const unit = "jupyter-alice.service"
 	for name, want := range map[string]string{
-		"ActiveState": "active", "User": "alice", "Slice": "jupyter.slice", "Type": "notify", "NotifyAccess": "all", "Delegate": "yes",
+		"ActiveState": "active", "User": "alice", "Slice": "jupyter.slice", "Type": "notify", "NotifyAccess": "all",
+		"Delegate":  "yes",
 		"Transient": "yes", "MemoryMax": strconv.Itoa(4 << 30), "TasksMax": "2000", "CPUQuotaPerSecUSec": "2s",
 	} {
 		if got := h.property(t, unit, name); got != want {
@@ -40,7 +41,8 @@ func TestUnit(t *testing.T) {
 		t.Errorf("the main process is %s, want conmon", comm)
 	}
 	cgroup := h.property(t, unit, "ControlGroup")
-	if payload := h.run(t, "sh", "-c", "cat $(find /sys/fs/cgroup"+cgroup+" -name cgroup.procs) | sort -u | xargs -n1 -I{} cat /proc/{}/cmdline | tr '\\0' ' '"); !strings.Contains(payload, "jupyterhub-singleuser") {
+	if payload := h.run(t, "sh", "-c", "cat $(find /sys/fs/cgroup"+cgroup+
+		" -name cgroup.procs) | sort -u | xargs -n1 -I{} cat /proc/{}/cmdline | tr '\\0' ' '"); !strings.Contains(payload, "jupyterhub-singleuser") {
 		t.Errorf("the payload is not in the unit's cgroup: %s", payload)
 	}
 	// systemd must be able to read back what it wrote of the unit: packages reload it.
@@ -69,7 +71,8 @@ func noSecrets(t *testing.T, h host, v *visitor, since time.Time) {
 		"systemctl show": h.run(t, "systemctl", "show", "jupyter-alice.service"),
 		"unit file":      h.run(t, "systemctl", "cat", "jupyter-alice.service"),
 		"command lines":  h.run(t, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
-		"journal":        h.run(t, "journalctl", "--no-pager", "-o", "export", "-a", "--since=@"+strconv.FormatInt(since.Unix(), 10)),
+		"journal": h.run(t, "journalctl", "--no-pager", "-o", "export", "-a",
+			"--since=@"+strconv.FormatInt(since.Unix(), 10)),
 	}
 	for place, text := range places {
 		if strings.Contains(text, token) {
@@ -93,7 +96,8 @@ func noWayToTheSocket(t *testing.T, h host) {
 	h.fails(t, "runuser", "-u", "bob", "--", "curl", "-sf", "--unix-socket", socket, "http://x/user/alice/api")
 	listening := h.run(t, "ss", "-Hltnp")
 	for line := range strings.Lines(listening) {
-		if strings.Contains(line, "conmon") || strings.Contains(line, "python") || strings.Contains(line, "pasta") || strings.Contains(line, "rootlessport") {
+		if strings.Contains(line, "conmon") || strings.Contains(line, "python") || strings.Contains(line, "pasta") ||
+			strings.Contains(line, "rootlessport") {
 			t.Errorf("a port of the notebook's is open on the host: %s", line)
 		}
 	}
@@ -107,7 +111,8 @@ func TestFiles(t *testing.T) {
 	v.start("alice", "jupyterlab")
 	k := v.newKernel("alice")
 	tests := map[string]struct{ code, want string }{
-		"home":                 {`import os; print(os.environ["HOME"], os.getcwd())`, "/cluster/alice /cluster/alice\n"},
+		"home": {`import os; print(os.environ["HOME"], os.getcwd())`,
+			"/cluster/alice /cluster/alice\n"},
 		"home writable":        {`print(open("made-inside.txt","w").write("hello"))`, "5\n"},
 		"cluster readable":     {`print(os.path.exists("/cluster/public/readme.txt"), len(open("/cluster/public/readme.txt").read()) > 0)`, "True True\n"},
 		"cluster read-only":    {`open("/cluster/public/x","w")`, "Read-only file system"},
@@ -119,15 +124,18 @@ func TestFiles(t *testing.T) {
 s = socket.socket(); s.settimeout(3)
 print(s.connect_ex(("127.0.0.1", 22222)) != 0)`, "True\n"},
 	}
-	h.run(t, "systemd-run", "--unit=e2e-loopback", "--collect", "sh", "-c", "exec python3 -m http.server --bind 127.0.0.1 22222 2>/dev/null || exec nc -lk 127.0.0.1 22222")
+	h.run(t, "systemd-run", "--unit=e2e-loopback", "--collect", "sh", "-c",
+		"exec python3 -m http.server --bind 127.0.0.1 22222 2>/dev/null || exec nc -lk 127.0.0.1 22222")
 	defer func() { _, _ = h.try(t.Context(), "systemctl", "stop", "e2e-loopback") }()
-	for _, name := range []string{"home", "home writable", "cluster readable", "cluster read-only", "another's home", "supplementary groups", "nothing else", "the hub's API only", "no other port"} {
+	for _, name := range []string{"home", "home writable", "cluster readable", "cluster read-only", "another's home",
+		"supplementary groups", "nothing else", "the hub's API only", "no other port"} {
 		tt := tests[name]
 		if got := k.exec(tt.code); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: the cell printed %q, want %q", name, got, tt.want)
 		}
 	}
-	if owner := strings.TrimSpace(h.run(t, "stat", "-c", "%U:%G", "/cluster/alice/made-inside.txt")); owner != "alice:alice" {
+	if owner := strings.TrimSpace(h.run(t, "stat", "-c", "%U:%G",
+		"/cluster/alice/made-inside.txt")); owner != "alice:alice" {
 		t.Errorf("on the host the file belongs to %s", owner)
 	}
 	v.stop("alice")
@@ -173,7 +181,8 @@ func TestFailuresAreClear(t *testing.T) {
 				return strings.Contains(h.journal(t, "gifford-hub", since, "JUPYTER_USER="+tt.account), tt.want)
 			})
 			eventually(t, "no unit is left", 30*time.Second, func() bool {
-				return strings.TrimSpace(h.run(t, "systemctl", "list-units", "--all", "--no-legend", "--plain", "jupyter-"+tt.account+"*.service")) == ""
+				return strings.TrimSpace(h.run(t, "systemctl", "list-units", "--all", "--no-legend", "--plain",
+					"jupyter-"+tt.account+"*.service")) == ""
 			})
 		})
 	}
@@ -189,7 +198,8 @@ func TestAccountsOfEveryKind(t *testing.T) {
 			v.start(account, "jupyterlab")
 			defer v.stop(account)
 			k := v.newKernel(account)
-			if got := k.exec(`import os; open("x","w").write("1"); print(os.environ["HOME"])`); got != "/cluster/"+account+"\n" {
+			if got := k.exec(`import os; open("x","w").write("1"); print(os.environ["HOME"])`); got != "/cluster/"+
+				account+"\n" {
 				t.Errorf("HOME is %q", got)
 			}
 			if owner := strings.TrimSpace(h.run(t, "stat", "-c", "%U", "/cluster/"+account+"/x")); owner != account {

@@ -16,7 +16,8 @@ func TestAliceAndBob(t *testing.T) {
 	alice.start("alice", "jupyterlab")
 	bob.start("bob", "jupyterlab")
 	ka, kb := alice.newKernel("alice"), bob.newKernel("bob")
-	if a, b := ka.exec("import os; print(os.environ['JUPYTERHUB_USER'])"), kb.exec("import os; print(os.environ['JUPYTERHUB_USER'])"); a != "alice\n" || b != "bob\n" {
+	if a, b := ka.exec("import os; print(os.environ['JUPYTERHUB_USER'])"),
+		kb.exec("import os; print(os.environ['JUPYTERHUB_USER'])"); a != "alice\n" || b != "bob\n" {
 		t.Errorf("the servers are %q's and %q's", a, b)
 	}
 	t.Run("page", func(t *testing.T) {
@@ -25,7 +26,8 @@ func TestAliceAndBob(t *testing.T) {
 		}
 	})
 	t.Run("api", func(t *testing.T) {
-		for _, path := range []string{"/user/bob/api/contents", "/user/bob/api/kernels", "/user/alice/../bob/api/kernels",
+		for _, path := range []string{"/user/bob/api/contents", "/user/bob/api/kernels",
+			"/user/alice/../bob/api/kernels",
 			"/user/alice/..%2Fbob/api/kernels", "/user/alice%2F..%2Fbob/api/kernels", "/user/%62ob/api/kernels"} {
 			if p := alice.get(path); p.status == http.StatusOK {
 				t.Errorf("alice at %s: %s", path, p)
@@ -35,7 +37,8 @@ func TestAliceAndBob(t *testing.T) {
 	t.Run("token", func(t *testing.T) {
 		token := strings.TrimSpace(ka.exec("print(os.environ['JUPYTERHUB_API_TOKEN'])"))
 		status := func(user string) string {
-			return strings.TrimSpace(h.run(t, "curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: token "+token,
+			return strings.TrimSpace(h.run(t, "curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H",
+				"Authorization: token "+token,
 				"https://"+h.ip+"/user/"+user+"/api/kernels"))
 		}
 		if own, other := status("alice"), status("bob"); own != "200" || other == "200" {
@@ -43,7 +46,8 @@ func TestAliceAndBob(t *testing.T) {
 		}
 	})
 	t.Run("hub", func(t *testing.T) {
-		for method, path := range map[string]string{"GET": "/users/bob", "POST": "/users/bob/server", "DELETE": "/users/bob/server"} {
+		for method, path := range map[string]string{"GET": "/users/bob", "POST": "/users/bob/server",
+			"DELETE": "/users/bob/server"} {
 			if p := alice.api(method, path, ""); p.status != http.StatusNotFound {
 				t.Errorf("alice: %s %s: %s", method, path, p)
 			}
@@ -80,7 +84,8 @@ func TestAliceAndBob(t *testing.T) {
 		if p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
 			t.Errorf("after her yes: %s", p)
 		}
-		if log := h.run(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "gifford-hub", "EVENT=access-by-admin", "JUPYTER_USER=dora"); log == "" {
+		if log := h.run(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "gifford-hub", "EVENT=access-by-admin",
+			"JUPYTER_USER=dora"); log == "" {
 			t.Error("the journal does not tell that dora opened alice's server")
 		}
 	})

@@ -65,13 +65,15 @@ func TestHubEndsUnderARunningCell(t *testing.T) {
 			h := theHost(t)
 			v := member(t, h, "alice")
 			k := counting(t, h, v)
-			pid, unitPID := h.property(t, "gifford-hub.service", "MainPID"), h.property(t, "jupyter-alice.service", "MainPID")
+			pid, unitPID := h.property(t, "gifford-hub.service", "MainPID"),
+				h.property(t, "jupyter-alice.service", "MainPID")
 			stopKnocking := knock(t, h)
 			h.run(t, command...)
 			h.run(t, "tail", "--pid="+pid, "-f", "/dev/null") // until that process is gone
 			v.http.CloseIdleConnections()                     // they ended with it
 			// The socket is systemd's: this request waits for the new hub and is its first.
-			if p := v.jupyter("alice", "GET", "/api/kernels/"+k.id, ""); p.status != http.StatusOK || !strings.Contains(p.body, k.id) {
+			if p := v.jupyter("alice", "GET", "/api/kernels/"+k.id, ""); p.status != http.StatusOK ||
+				!strings.Contains(p.body, k.id) {
 				t.Errorf("the first request after the end of the hub: %s", p)
 			}
 			if refused, answered := stopKnocking(); refused > 0 || answered == 0 {
@@ -104,7 +106,8 @@ func TestReloadKeepsWebSockets(t *testing.T) {
 	pid := h.property(t, "gifford-hub.service", "MainPID")
 	rounds := []string{
 		// What dpkg does: a new file takes the old one's name.
-		"cp /usr/bin/gifford-hub /usr/bin/gifford-hub.new && mv /usr/bin/gifford-hub.new /usr/bin/gifford-hub && systemctl reload gifford-hub.service",
+		"cp /usr/bin/gifford-hub /usr/bin/gifford-hub.new && mv /usr/bin/gifford-hub.new /usr/bin/gifford-hub && " +
+			"systemctl reload gifford-hub.service",
 		"apt-get install -y -qq --reinstall gifford-hub",
 	}
 	for round, change := range rounds {
@@ -157,7 +160,8 @@ func TestReloadOfABrokenHub(t *testing.T) {
 	if state := h.property(t, "gifford-hub.service", "ActiveState"); state != "active" {
 		t.Errorf("the hub is %s", state)
 	}
-	if log := h.journal(t, "gifford-hub", since); !strings.Contains(log, "99-broken.toml:2") || !strings.Contains(log, "base_urll") {
+	if log := h.journal(t, "gifford-hub", since); !strings.Contains(log, "99-broken.toml:2") ||
+		!strings.Contains(log, "base_urll") {
 		t.Errorf("the journal does not name the line:\n%s", log)
 	}
 	if p := newVisitor(t, h).get("/hub/login"); p.status != http.StatusOK {

@@ -20,7 +20,8 @@ func TestServices(t *testing.T) {
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab")
 	status := h.run(t, "systemctl", "status", "--no-pager", "gifford-hub.service")
-	if !strings.Contains(status, "Status: \"") || !strings.Contains(status, "1 server") && !strings.Contains(status, "servers") || !strings.Contains(status, ":443") {
+	if !strings.Contains(status, "Status: \"") || !strings.Contains(status, "1 server") &&
+		!strings.Contains(status, "servers") || !strings.Contains(status, ":443") {
 		t.Errorf("the status line does not tell how many servers run and on what address:\n%s", status)
 	}
 	if user := h.property(t, "gifford-hub.service", "User"); user != "gifford-hub" {
@@ -34,7 +35,8 @@ func TestServices(t *testing.T) {
 		t.Errorf("the hub has no watchdog: %s", watchdog)
 	}
 	var entry map[string]any
-	line := h.run(t, "journalctl", "-u", "gifford-hub", "-o", "json", "-n", "1", "JUPYTER_USER=alice", "EVENT=server-ready")
+	line := h.run(t, "journalctl", "-u", "gifford-hub", "-o", "json", "-n", "1", "JUPYTER_USER=alice",
+		"EVENT=server-ready")
 	if err := json.Unmarshal([]byte(line), &entry); err != nil {
 		t.Fatalf("no entry for alice's start: %v: %s", err, line)
 	}
@@ -67,7 +69,8 @@ func TestCommands(t *testing.T) {
 	if out := h.fails(t, "gifford-hub", "servers", "start", "nobody-here"); !strings.Contains(out, "nobody-here") {
 		t.Errorf("starting a server for an account that is not there says:\n%s", out)
 	}
-	if out := h.fails(t, "runuser", "-u", "alice", "--", "gifford-hub", "servers", "stop", "bob"); !strings.Contains(out, "root") {
+	if out := h.fails(t, "runuser", "-u", "alice", "--", "gifford-hub", "servers", "stop",
+		"bob"); !strings.Contains(out, "root") {
 		t.Errorf("alice's \"servers stop bob\" says:\n%s", out)
 	}
 	if v := h.run(t, "gifford-hub", "version"); strings.TrimSpace(v) == "" {
@@ -85,7 +88,8 @@ func TestCheck(t *testing.T) {
 	}
 	t.Run("launcher is closed to members", func(t *testing.T) {
 		for _, user := range []string{"alice", "nobody"} {
-			h.fails(t, "runuser", "-u", user, "--", "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1", "org.giffordlab.Launcher1", "Profiles")
+			h.fails(t, "runuser", "-u", user, "--", "busctl", "call", "org.giffordlab.Launcher1",
+				"/org/giffordlab/Launcher1", "org.giffordlab.Launcher1", "Profiles")
 		}
 	})
 	t.Run("provider is down", func(t *testing.T) {
@@ -93,7 +97,8 @@ func TestCheck(t *testing.T) {
 		defer func() {
 			h.run(t, "systemctl", "start", "demo-idp.service")
 			eventually(t, "the provider answers", time.Minute, func() bool {
-				_, err := h.try(noEnd(t), "curl", "-sf", "-o", "/dev/null", "http://"+h.ip+":9000/.well-known/openid-configuration")
+				_, err := h.try(noEnd(t), "curl", "-sf", "-o", "/dev/null",
+					"http://"+h.ip+":9000/.well-known/openid-configuration")
 				return err == nil
 			})
 		}()
@@ -117,7 +122,8 @@ func TestBadSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.put(t, path, "0644", tt.text)
-			if out := h.fails(t, "gifford-hub", "config", "validate"); !strings.Contains(out, "98-wrong.toml"+tt.line) || !strings.Contains(out, tt.word) {
+			if out := h.fails(t, "gifford-hub", "config", "validate"); !strings.Contains(out,
+				"98-wrong.toml"+tt.line) || !strings.Contains(out, tt.word) {
 				t.Errorf("\"config validate\" does not name the line:\n%s", out)
 			}
 		})
@@ -136,7 +142,8 @@ func TestTLS(t *testing.T) {
 	if p.status/100 != 3 || p.header.Get("Location") != "https://"+h.ip+"/user/alice/lab?x=1" {
 		t.Errorf("plain HTTP: %d to %s", p.status, p.header.Get("Location"))
 	}
-	conn, err := tls.Dial("tcp", net.JoinHostPort(h.ip, "443"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http2.NextProtoTLS}})
+	conn, err := tls.Dial("tcp", net.JoinHostPort(h.ip, "443"),
+		&tls.Config{InsecureSkipVerify: true, NextProtos: []string{http2.NextProtoTLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +156,8 @@ func TestTLS(t *testing.T) {
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=hub.gifford.test -keyout n.key -out n.csr 2>/dev/null
 printf "subjectAltName=IP:%s,DNS:hub.gifford.test\n" "$1" >n.ext
 openssl x509 -req -in n.csr -CA ca.pem -CAkey ca.key -days 19 -extfile n.ext -out n.crt 2>/dev/null
-cat n.crt n.key >n.pem; chgrp gifford-hub n.pem; chmod 0640 n.pem; mv n.pem hub_all.pem; rm -f n.key n.csr n.ext n.crt`, "renew", h.ip)
+cat n.crt n.key >n.pem; chgrp gifford-hub n.pem; chmod 0640 n.pem; mv n.pem hub_all.pem; rm -f n.key n.csr n.ext n.crt`,
+		"renew", h.ip)
 	eventually(t, "the new certificate is served", 30*time.Second, func() bool {
 		conn, err := tls.Dial("tcp", net.JoinHostPort(h.ip, "443"), &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
@@ -165,10 +173,13 @@ func TestStoppedServer(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
 	v.stop("bob")
-	if p := v.get("/user/bob/lab/tree/x.ipynb"); p.status != http.StatusFailedDependency || !strings.Contains(p.body, "<form") {
+	if p := v.get("/user/bob/lab/tree/x.ipynb"); p.status != http.StatusFailedDependency ||
+		!strings.Contains(p.body, "<form") {
 		t.Errorf("a page of a stopped server: %s", p)
 	}
-	if p := v.get("/user/bob/api/kernels"); p.status != http.StatusFailedDependency || !strings.HasPrefix(p.header.Get("Content-Type"), "application/json") || !strings.Contains(p.body, "no longer running") {
+	if p := v.get("/user/bob/api/kernels"); p.status != http.StatusFailedDependency ||
+		!strings.HasPrefix(p.header.Get("Content-Type"), "application/json") ||
+		!strings.Contains(p.body, "no longer running") {
 		t.Errorf("the API of a stopped server: %s", p)
 	}
 }

@@ -22,12 +22,14 @@ func TestSizes(t *testing.T) {
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab") // the image is in her store now
 	v.stop("alice")
-	h.run(t, "sh", "-c", "gifford-hub servers list --json | jq -r '.[] | select(.state == \"ready\") | .user' | xargs -r -n1 gifford-hub servers stop")
+	h.run(t, "sh", "-c", "gifford-hub servers list --json | jq -r '.[] | select(.state == \"ready\") | .user' | "+
+		"xargs -r -n1 gifford-hub servers stop")
 
 	var ready []time.Duration
 	for range 5 {
 		h.run(t, "systemctl", "restart", "gifford-hub.service")
-		ready = append(ready, between(t, h, "gifford-hub.service", "ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic"))
+		ready = append(ready, between(t, h, "gifford-hub.service", "ExecMainStartTimestampMonotonic",
+			"ActiveEnterTimestampMonotonic"))
 	}
 	pss := hubPss(t, h)
 	if pss > 30<<10 {
@@ -43,12 +45,15 @@ func TestSizes(t *testing.T) {
 		active = append(active, stamp(t, h, "jupyter-alice.service", "ActiveEnterTimestampMonotonic")-clickStamp)
 		v.stop("alice")
 	}
-	report := fmt.Sprintf("hub at rest: %d KB Pss\nhub, process start to ready: %v\nclick to unit active, image present: %v\nclick to JupyterLab's first answer: %v\n", pss, ready, active, answers)
+	report := fmt.Sprintf("hub at rest: %d KB Pss\nhub, process start to ready: %v\nclick to unit active, image "+
+		"present: %v\nclick to JupyterLab's first answer: %v\n", pss, ready, active, answers)
 	t.Log("\n" + report)
 	if dir := os.Getenv("GIFFORD_LAB_PICTURES"); dir != "" {
-		data, err := json.Marshal([]rounds{{"hub-at-rest-pss", "MB", []float64{float64(pss) / 1024}}, seconds("hub-start-to-ready", ready),
+		data, err := json.Marshal([]rounds{{"hub-at-rest-pss", "MB", []float64{float64(pss) / 1024}},
+			seconds("hub-start-to-ready", ready),
 			seconds("click-to-active", active), seconds("click-to-first-answer", answers)})
-		if err := errors.Join(err, os.WriteFile(dir+"/sizes.txt", []byte(report), 0o644), os.WriteFile(dir+"/sizes.json", data, 0o644)); err != nil {
+		if err := errors.Join(err, os.WriteFile(dir+"/sizes.txt", []byte(report), 0o644),
+			os.WriteFile(dir+"/sizes.json", data, 0o644)); err != nil {
 			t.Error(err)
 		}
 	}

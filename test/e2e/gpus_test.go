@@ -51,10 +51,12 @@ func withGPUs(t *testing.T, h host) {
 			_, _ = h.try(noEnd(t), "gifford-hub", "servers", "stop", user)
 		}
 		h.fixture(t, "", "down")
-		if out, err := h.try(noEnd(t), "gifford-hub", "gpus", "--json"); err != nil || strings.Contains(out, "lab.example") {
+		if out, err := h.try(noEnd(t), "gifford-hub", "gpus", "--json"); err != nil ||
+			strings.Contains(out, "lab.example") {
 			t.Errorf("after the devices were taken away: %v\n%s", err, out)
 		}
-		if out, err := h.try(noEnd(t), "sh", "-c", "systemctl show -p Environment 'jupyter-*' | grep -o 'GIFFORD_DEVICES=lab[^ ]*'"); err == nil {
+		if out, err := h.try(noEnd(t), "sh", "-c", "systemctl show -p Environment 'jupyter-*' | grep -o "+
+			"'GIFFORD_DEVICES=lab[^ ]*'"); err == nil {
 			t.Errorf("units still hold devices: %s", out)
 		}
 	})
@@ -165,7 +167,8 @@ func (v *visitor) becomesReady(user string) time.Duration {
 	return eventually(v.t, user+"'s server is ready", time.Minute, func() bool {
 		ready, failed := v.server(user)
 		if failed != "" {
-			v.t.Fatalf("%s's server failed: %s\n%s", user, failed, v.host.journal(v.t, "jupyter-"+user, time.Now().Add(-time.Minute)))
+			v.t.Fatalf("%s's server failed: %s\n%s", user, failed,
+				v.host.journal(v.t, "jupyter-"+user, time.Now().Add(-time.Minute)))
 		}
 		return ready
 	})

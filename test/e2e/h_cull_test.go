@@ -93,7 +93,8 @@ func TestCull(t *testing.T) {
 	if !strings.Contains(home.body, "will be stopped at") {
 		t.Errorf("the home page does not tell of the end: %s", home)
 	}
-	if p := idle.press(home, "/hub/keep/alice"); p.status != http.StatusOK || strings.Contains(p.body, "will be stopped at") {
+	if p := idle.press(home, "/hub/keep/alice"); p.status != http.StatusOK ||
+		strings.Contains(p.body, "will be stopped at") {
 		t.Errorf("after Keep: %s", p)
 	}
 	kept := time.Now()
@@ -105,14 +106,16 @@ func TestCull(t *testing.T) {
 	if d := time.Since(kept); d < 19*time.Second {
 		t.Errorf("stopped %v after Keep, want 20 s", d)
 	}
-	if log := h.journal(t, "gifford-hub", since); !strings.Contains(log, "a server will be stopped") || !strings.Contains(log, "stopped a server") {
+	if log := h.journal(t, "gifford-hub", since); !strings.Contains(log, "a server will be stopped") ||
+		!strings.Contains(log, "stopped a server") {
 		t.Errorf("the journal does not tell of it:\n%s", log)
 	}
 
 	time.Sleep(time.Until(busySince.Add(60 * time.Second))) // three times the idle time
 	for user, v := range map[string]*visitor{"bob": spins, "dora": sleeps} {
 		if state := v.active(user); state != "active" {
-			t.Errorf("%s's server, whose kernel runs %q, is %s:\n%s", user, cells[user], state, h.journal(t, "gifford-hub", since))
+			t.Errorf("%s's server, whose kernel runs %q, is %s:\n%s", user, cells[user], state,
+				h.journal(t, "gifford-hub", since))
 		}
 	}
 }

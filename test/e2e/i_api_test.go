@@ -16,7 +16,8 @@ func withSettings(t *testing.T, h host, name, text string) {
 	h.run(t, "install", "-d", "-m", "0755", "/etc/gifford-hub/hub.d")
 	h.put(t, path, "0644", text)
 	t.Cleanup(func() {
-		if out, err := h.try(noEnd(t), "sh", "-ec", "rm -f "+path+" && systemctl restart gifford-hub.service"); err != nil {
+		if out, err := h.try(noEnd(t), "sh", "-ec", "rm -f "+path+
+			" && systemctl restart gifford-hub.service"); err != nil {
 			t.Errorf("cannot take the settings back: %v\n%s", err, out)
 		}
 	})
@@ -30,14 +31,16 @@ func TestNamedServer(t *testing.T) {
 	withSettings(t, h, "60-named.toml", "[servers]\nnamed = 1\n")
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab")
-	if p := v.api("POST", "/users/alice/servers/gpu", `{"profile":"jupyterlab"}`); p.status != http.StatusCreated && p.status != http.StatusAccepted {
+	if p := v.api("POST", "/users/alice/servers/gpu", `{"profile":"jupyterlab"}`); p.status != http.StatusCreated &&
+		p.status != http.StatusAccepted {
 		t.Fatalf("cannot start it: %s", p)
 	}
 	t.Cleanup(func() { _, _ = h.try(noEnd(t), "gifford-hub", "servers", "stop", "alice:gpu") })
 	eventually(t, "the named server is ready", time.Minute, func() bool {
 		return strings.Contains(v.api("GET", "/users/alice/servers/gpu", "").body, `"ready":true`)
 	})
-	if p := v.api("POST", "/users/alice/servers/second", ""); p.status != http.StatusBadRequest || !strings.Contains(p.body, "maximum of 1") {
+	if p := v.api("POST", "/users/alice/servers/second", ""); p.status != http.StatusBadRequest ||
+		!strings.Contains(p.body, "maximum of 1") {
 		t.Errorf("one too many: %s", p)
 	}
 	for _, unit := range []string{"jupyter-alice.service", "jupyter-alice:gpu.service"} {
@@ -49,7 +52,8 @@ func TestNamedServer(t *testing.T) {
 		t.Fatalf("cannot open it: %s", p)
 	}
 	k := v.newKernel("alice/gpu")
-	if out := k.exec("import os; print(os.environ['JUPYTERHUB_SERVER_NAME'], os.environ['JUPYTERHUB_SERVICE_PREFIX'])"); out != "gpu /user/alice/gpu/\n" {
+	if out := k.exec("import os; print(os.environ['JUPYTERHUB_SERVER_NAME'], " +
+		"os.environ['JUPYTERHUB_SERVICE_PREFIX'])"); out != "gpu /user/alice/gpu/\n" {
 		t.Errorf("the kernel says %q", out)
 	}
 	bob := member(t, h, "bob")
@@ -59,10 +63,14 @@ func TestNamedServer(t *testing.T) {
 	if out := h.run(t, "gifford-hub", "servers", "list"); !strings.Contains(out, "alice:gpu") {
 		t.Errorf("\"servers list\" does not show it:\n%s", out)
 	}
-	if p := v.api("DELETE", "/users/alice/servers/gpu", `{"remove":true}`); p.status != http.StatusNoContent && p.status != http.StatusAccepted {
+	if p := v.api("DELETE", "/users/alice/servers/gpu", `{"remove":true}`); p.status != http.StatusNoContent &&
+		p.status != http.StatusAccepted {
 		t.Errorf("removing it: %s", p)
 	}
-	eventually(t, "its unit is gone", time.Minute, func() bool { return h.property(t, "jupyter-alice:gpu.service", "ActiveState") == "inactive" })
+	eventually(t, "its unit is gone", time.Minute, func() bool {
+		return h.property(t, "jupyter-alice:gpu.service",
+			"ActiveState") == "inactive"
+	})
 	if p := v.api("GET", "/users/alice/servers/gpu", ""); p.status != http.StatusNotFound {
 		t.Errorf("after its removal: %s", p)
 	}
@@ -89,7 +97,8 @@ func TestService(t *testing.T) {
 	const token = "0123456789abcdef0123456789abcdef"
 	h.put(t, "/etc/gifford-hub/secrets/service-board", "0600", token)
 	h.put(t, "/srv/e2e-board.pl", "0755", board)
-	h.run(t, "systemd-run", "--collect", "--unit=e2e-board.service", "--property=DynamicUser=yes", "/usr/bin/perl", "/srv/e2e-board.pl")
+	h.run(t, "systemd-run", "--collect", "--unit=e2e-board.service", "--property=DynamicUser=yes", "/usr/bin/perl",
+		"/srv/e2e-board.pl")
 	eventually(t, "the service listens", 10*time.Second, func() bool {
 		_, err := h.try(t.Context(), "curl", "-s", "http://127.0.0.1:9001/")
 		return err == nil
@@ -108,22 +117,26 @@ services = ["board"]
 `)
 	v := newVisitor(t, h)
 	p := v.get("/services/board/a%2Fb?x=1")
-	if p.status != http.StatusOK || !strings.Contains(p.body, "board saw GET /services/board/a%2Fb?x=1 ") || !strings.Contains(p.body, "X-Forwarded-Proto: https") {
+	if p.status != http.StatusOK || !strings.Contains(p.body, "board saw GET /services/board/a%2Fb?x=1 ") ||
+		!strings.Contains(p.body, "X-Forwarded-Proto: https") {
 		t.Errorf("the service's page: %s", p)
 	}
 	if p := v.get("/services/other/"); p.status != http.StatusNotFound {
 		t.Errorf("a service that there is not: %s", p)
 	}
 	ask := func(path string) string {
-		return h.run(t, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: token "+token, "http://127.0.0.1:8081/hub/api"+path)
+		return h.run(t, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: token "+token,
+			"http://127.0.0.1:8081/hub/api"+path)
 	}
-	for path, want := range map[string]string{"/users": "200", "/user": "200", "/info": "403", "/users/alice/tokens": "403"} {
+	for path, want := range map[string]string{"/users": "200", "/user": "200", "/info": "403",
+		"/users/alice/tokens": "403"} {
 		if got := ask(path); got != want {
 			t.Errorf("the service's token at %s: %s, want %s", path, got, want)
 		}
 	}
 	h.run(t, "systemctl", "stop", "e2e-board.service")
-	if p := v.get("/services/board/"); p.status != http.StatusServiceUnavailable || !strings.Contains(p.body, "e2e-board.service") {
+	if p := v.get("/services/board/"); p.status != http.StatusServiceUnavailable ||
+		!strings.Contains(p.body, "e2e-board.service") {
 		t.Errorf("while it is down: %s", p)
 	}
 }
@@ -139,8 +152,10 @@ func TestBackupAndToken(t *testing.T) {
 		t.Errorf("the back-up is %s", mode)
 	}
 	h.fails(t, "gifford-hub", "backup", file) // never over another
-	token := strings.TrimSpace(h.run(t, "gifford-hub", "token", "alice", "--scopes", "read:users!user", "--expires", "1h"))
-	if body := h.run(t, "curl", "-s", "-H", "Authorization: token "+token, "http://127.0.0.1:8081/hub/api/user"); !strings.Contains(body, `"name":"alice"`) {
+	token := strings.TrimSpace(h.run(t, "gifford-hub", "token", "alice", "--scopes", "read:users!user", "--expires",
+		"1h"))
+	if body := h.run(t, "curl", "-s", "-H", "Authorization: token "+token,
+		"http://127.0.0.1:8081/hub/api/user"); !strings.Contains(body, `"name":"alice"`) {
 		t.Errorf("the token is %s", body)
 	}
 	if out := h.fails(t, "gifford-hub", "token", "never-here"); !strings.Contains(out, "never-here") {

@@ -47,7 +47,8 @@ func TestSharing(t *testing.T) {
 	if p = bob.press(p, "/hub/api/oauth2/authorize"); p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
 		t.Errorf("after their yes: %s", p)
 	}
-	for method, path := range map[string]string{"POST": "/users/alice/server", "DELETE": "/users/alice/server", "GET": "/users/alice/tokens"} {
+	for method, path := range map[string]string{"POST": "/users/alice/server", "DELETE": "/users/alice/server",
+		"GET": "/users/alice/tokens"} {
 		if p := bob.api(method, path, ""); p.status != http.StatusNotFound {
 			t.Errorf("bob: %s %s: %s", method, path, p)
 		}
@@ -70,7 +71,8 @@ func TestTokenPage(t *testing.T) {
 		t.Fatalf("no token on the page: %s", p)
 	}
 	status := func() string {
-		return h.run(t, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: token "+found[1], "http://127.0.0.1:8081/hub/api/users/alice")
+		return h.run(t, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: token "+found[1],
+			"http://127.0.0.1:8081/hub/api/users/alice")
 	}
 	if got := status(); got != "200" {
 		t.Errorf("the token gives %s", got)
@@ -105,8 +107,11 @@ url = "http://127.0.0.1:9001"
 announcement = "The cluster is down on Friday from 9 to 12."
 `)
 	dora := member(t, h, "dora")
-	dora.api("POST", "/users/dora/tokens", `{"note":"a script that reads","scopes":["read:users!user","read:servers!user"],"expires_in":86400}`)
-	if p := dora.api("PUT", "/users/dora/servers/gpu", `{"display_name":"GPU training","user_options":{}}`); p.status != http.StatusCreated && p.status != http.StatusConflict {
+	dora.api("POST", "/users/dora/tokens",
+		`{"note":"a script that reads","scopes":["read:users!user","read:servers!user"],"expires_in":86400}`)
+	if p := dora.api("PUT", "/users/dora/servers/gpu",
+		`{"display_name":"GPU training","user_options":{}}`); p.status != http.StatusCreated &&
+		p.status != http.StatusConflict {
 		t.Fatal(p)
 	}
 	ctx := browser(t)
@@ -128,7 +133,8 @@ announcement = "The cluster is down on Friday from 9 to 12."
 			do(t, ctx, page.name, chromedp.Navigate("https://"+h.ip+page.path))
 			do(t, ctx, page.name+": what belongs on it", chromedp.WaitVisible(page.see))
 			picture(t, ctx, "page-"+page.name+"-"+size.name)
-			if wider := do(t, ctx, "width", chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)); wider {
+			if wider := do(t, ctx, "width",
+				chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)); wider {
 				t.Errorf("the page %s is wider than the window at %d", page.name, size.width)
 			}
 		}

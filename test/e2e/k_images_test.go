@@ -35,13 +35,15 @@ func TestPullAndRollBack(t *testing.T) {
 		t.Errorf("a quiet pull says %q", out)
 	}
 	r.push(t, "silent", "test/app:latest")
-	h.run(t, "systemctl", "start", "gifford-images-pull.service") // what the timer starts: a profile of the policy pulls it
+	// what the timer starts: a profile of the policy pulls it
+	h.run(t, "systemctl", "start", "gifford-images-pull.service")
 	second := h.id(t, name)
 	if second == first {
 		t.Fatal("the newer image was not taken")
 	}
 	former := h.run(t, "gifford-hub", "images", "list")
-	if want := `(?m)^- +` + first[:12] + ` .* former of ` + regexp.QuoteMeta(name) + `$`; !regexp.MustCompile(want).MatchString(former) {
+	if want := `(?m)^- +` + first[:12] + ` .* former of ` + regexp.QuoteMeta(name) +
+		`$`; !regexp.MustCompile(want).MatchString(former) {
 		t.Errorf("the former image is not told:\n%s", former)
 	}
 
@@ -58,12 +60,14 @@ func TestPullAndRollBack(t *testing.T) {
 	if i, _ := h.image(t, name); i.ID != second || i.Held {
 		t.Errorf("after a pull of the name it is %s, held %v", i.ID, i.Held)
 	}
-	if out := h.fails(t, "gifford-hub", "images", "rollback", name, "--to", strings.Repeat("0", 12)); !strings.Contains(out, "hint: ") {
+	if out := h.fails(t, "gifford-hub", "images", "rollback", name, "--to",
+		strings.Repeat("0", 12)); !strings.Contains(out, "hint: ") {
 		t.Errorf("a rollback to nothing says:\n%s", out)
 	}
 
 	before := h.ids(t)
-	if out := h.run(t, "gifford-hub", "images", "prune", "--dry-run", "--keep-former", "0"); !strings.Contains(out, "would remove "+first[:12]) {
+	if out := h.run(t, "gifford-hub", "images", "prune", "--dry-run", "--keep-former", "0"); !strings.Contains(out,
+		"would remove "+first[:12]) {
 		t.Errorf("prune would not remove the former image:\n%s", out)
 	}
 	if diff := cmp.Diff(before, h.ids(t)); diff != "" {
@@ -112,7 +116,8 @@ func TestPinned(t *testing.T) {
 	if i, _ := h.image(t, pinned); i.Digest != digest {
 		t.Errorf("its digest is %q, the registry says %q", i.Digest, digest)
 	}
-	if list := h.run(t, "gifford-hub", "images", "list"); !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(pinned) + ` .* pinned$`).MatchString(list) {
+	if list := h.run(t, "gifford-hub", "images", "list"); !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(pinned) +
+		` .* pinned$`).MatchString(list) {
 		t.Errorf("it is not told to be pinned:\n%s", list)
 	}
 	r.push(t, "silent", "test/pin:latest")
@@ -144,7 +149,8 @@ func TestPrivateRegistry(t *testing.T) {
 	h.id(t, name)
 	h.fails(t, "runuser", "-u", "alice", "--", "cat", secrets)
 	h.fails(t, "runuser", "-u", "alice", "--", "ls", "/run/credentials/gifford-images.service")
-	if log := h.journal(t, "gifford-images", since); strings.Contains(log, "bGFiOmEt") || strings.Contains(log, "a-long-password") {
+	if log := h.journal(t, "gifford-images", since); strings.Contains(log, "bGFiOmEt") ||
+		strings.Contains(log, "a-long-password") {
 		t.Errorf("the password is in the journal:\n%s", log)
 	}
 }
@@ -161,7 +167,8 @@ func TestImport(t *testing.T) {
 		echo 'no archive' >text.tar
 		: >empty.tar`)
 	t.Cleanup(func() { _, _ = h.try(noEnd(t), "rm", "-rf", "/var/tmp/import") })
-	for name, file := range map[string]string{"docker": "/srv/images/exits.tar", "oci": "/var/tmp/import/oci.tar", "rootfs": "/var/tmp/import/rootfs.tar"} {
+	for name, file := range map[string]string{"docker": "/srv/images/exits.tar", "oci": "/var/tmp/import/oci.tar",
+		"rootfs": "/var/tmp/import/rootfs.tar"} {
 		image := "localhost/test/import-" + name + ":1"
 		h.forget(t, image)
 		h.run(t, "gifford-hub", "images", "import", image, file)
@@ -176,11 +183,13 @@ func TestImport(t *testing.T) {
 
 	before := h.ids(t)
 	for _, file := range []string{"cut.tar", "text.tar", "empty.tar", "missing.tar"} {
-		if out := h.fails(t, "gifford-hub", "images", "import", "localhost/test/broken:1", "/var/tmp/import/"+file); !strings.Contains(out, "gifford-hub: ") {
+		if out := h.fails(t, "gifford-hub", "images", "import", "localhost/test/broken:1",
+			"/var/tmp/import/"+file); !strings.Contains(out, "gifford-hub: ") {
 			t.Errorf("%s: no reason: %s", file, out)
 		}
 	}
-	if out := h.fails(t, "gifford-hub", "images", "import", "docker.io/library/evil:1", "/srv/images/exits.tar"); !strings.Contains(out, "policy") {
+	if out := h.fails(t, "gifford-hub", "images", "import", "docker.io/library/evil:1",
+		"/srv/images/exits.tar"); !strings.Contains(out, "policy") {
 		t.Errorf("a name that the policy does not allow: %s", out)
 	}
 	if diff := cmp.Diff(before, h.ids(t)); diff != "" {
@@ -197,11 +206,13 @@ func TestFullDisk(t *testing.T) {
 	const small, big, dir = "localhost/test/small:1", "localhost/test/big:1", "/var/lib/gifford-images"
 	h := theHost(t)
 	h.run(t, "systemctl", "stop", "gifford-images.service")
-	h.run(t, "mount", "-t", "tmpfs", "-o", "size=48M,mode=0700,uid="+strings.TrimSpace(h.run(t, "id", "-u", "gifford-images")), "tmpfs", dir)
+	h.run(t, "mount", "-t", "tmpfs", "-o", "size=48M,mode=0700,uid="+
+		strings.TrimSpace(h.run(t, "id", "-u", "gifford-images")), "tmpfs", dir)
 	policy := h.run(t, "cat", policyFile)
 	defer func() {
 		h.put(t, policyFile, "0644", policy)
-		if out, err := h.try(noEnd(t), "sh", "-c", "systemctl stop gifford-images.service; umount "+dir+"; rm -f /var/tmp/big.tar"); err != nil {
+		if out, err := h.try(noEnd(t), "sh", "-c", "systemctl stop gifford-images.service; umount "+dir+
+			"; rm -f /var/tmp/big.tar"); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	}()
@@ -209,15 +220,18 @@ func TestFullDisk(t *testing.T) {
 	h.run(t, "sh", "-ec", "tar -C /etc/systemd -cf - . | gifford-hub images import "+small+" -")
 	id := h.id(t, small)
 	used := func() int {
-		kilobytes, err := strconv.Atoi(strings.TrimSpace(h.run(t, "sh", "-c", "df --output=used -k "+dir+" | tail -n 1")))
+		kilobytes, err := strconv.Atoi(strings.TrimSpace(h.run(t, "sh", "-c",
+			"df --output=used -k "+dir+" | tail -n 1")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return kilobytes
 	}
 	before, list := used(), h.ids(t)
-	h.run(t, "sh", "-ec", "mkdir -p /var/tmp/big && head -c 80M /dev/urandom >/var/tmp/big/noise && tar -C /var/tmp/big -cf /var/tmp/big.tar . && rm -r /var/tmp/big")
-	if out := h.fails(t, "gifford-hub", "images", "import", big, "/var/tmp/big.tar"); !strings.Contains(out, "no space left") {
+	h.run(t, "sh", "-ec", "mkdir -p /var/tmp/big && head -c 80M /dev/urandom >/var/tmp/big/noise && tar -C "+
+		"/var/tmp/big -cf /var/tmp/big.tar . && rm -r /var/tmp/big")
+	if out := h.fails(t, "gifford-hub", "images", "import", big, "/var/tmp/big.tar"); !strings.Contains(out,
+		"no space left") {
 		t.Errorf("the import does not say why it failed:\n%s", out)
 	}
 	if diff := cmp.Diff(list, h.ids(t)); diff != "" {
@@ -230,7 +244,8 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%s is now %s, was %s", small, got, id)
 	}
 	h.put(t, policyFile, "0644", strings.Replace(policy, "[images]\n", "[images]\nmin_free = \"1G\"\n", 1))
-	if out := h.fails(t, "gifford-hub", "images", "import", small, "/srv/images/exits.tar"); !strings.Contains(out, "left, and the policy wants 1.0 GB") {
+	if out := h.fails(t, "gifford-hub", "images", "import", small, "/srv/images/exits.tar"); !strings.Contains(out,
+		"left, and the policy wants 1.0 GB") {
 		t.Errorf("with little space: %s", out)
 	}
 	if out := h.run(t, "gifford-hub", "disk"); !strings.Contains(out, "LOW: nothing is pulled") {
@@ -269,21 +284,24 @@ func TestNewerImage(t *testing.T) {
 	if !strings.Contains(dora.get("/hub/admin?q=alice").body, "older image") {
 		t.Error("the page of users has no mark")
 	}
-	if out := h.run(t, "gifford-hub", "servers", "list"); !regexp.MustCompile(`(?m)^alice +ready .* older `).MatchString(out) {
+	if out := h.run(t, "gifford-hub", "servers",
+		"list"); !regexp.MustCompile(`(?m)^alice +ready .* older `).MatchString(out) {
 		t.Errorf("servers list does not tell:\n%s", out)
 	}
 	ctx := browser(t)
 	signInWith(t, ctx, h, "alice")
 	picture(t, ctx, "home-newer-image")
 
-	if out := h.run(t, "gifford-hub", "images", "prune", "--keep-former", "0"); strings.Contains(out, first[:12]) || !slices.Contains(h.ids(t), first) {
+	if out := h.run(t, "gifford-hub", "images", "prune", "--keep-former", "0"); strings.Contains(out, first[:12]) ||
+		!slices.Contains(h.ids(t), first) {
 		t.Errorf("prune took an image in use:\n%s", out)
 	}
 	if got := alice.newKernel("alice").exec("print(6*7)"); !strings.Contains(got, "42") {
 		t.Errorf("alice's kernel says %q", got)
 	}
 	h.run(t, "gifford-hub", "images", "rollback", name)
-	eventually(t, "the note is gone", 20*time.Second, func() bool { return !strings.Contains(alice.get("/hub/home").body, note) })
+	eventually(t, "the note is gone", 20*time.Second,
+		func() bool { return !strings.Contains(alice.get("/hub/home").body, note) })
 
 	h.run(t, "gifford-hub", "images", "import", name, "/srv/images/notebook6.tar")
 	alice.stop("alice")
@@ -357,7 +375,8 @@ func TestImagesPage(t *testing.T) {
 	}
 	h.run(t, "systemctl", "stop", "gifford-images.socket", "gifford-images.service")
 	defer func() { _, _ = h.try(noEnd(t), "systemctl", "start", "gifford-images.socket") }()
-	if p := dora.get("/hub/admin/images"); p.status != http.StatusServiceUnavailable || !strings.Contains(p.body, "systemctl status gifford-images") {
+	if p := dora.get("/hub/admin/images"); p.status != http.StatusServiceUnavailable ||
+		!strings.Contains(p.body, "systemctl status gifford-images") {
 		t.Errorf("without a keeper: %s", p)
 	}
 }

@@ -120,8 +120,10 @@ func (k *kernel) send(id, code string) {
 	k.v.t.Helper()
 	body, _ := json.Marshal(map[string]any{
 		"channel": "shell", "metadata": map[string]any{}, "parent_header": map[string]any{},
-		"header":  map[string]any{"msg_id": id, "session": "e2e", "username": k.user, "msg_type": "execute_request", "version": "5.3"},
-		"content": map[string]any{"code": code, "silent": false, "store_history": false, "allow_stdin": false, "stop_on_error": false},
+		"header": map[string]any{"msg_id": id, "session": "e2e", "username": k.user, "msg_type": "execute_request",
+			"version": "5.3"},
+		"content": map[string]any{"code": code, "silent": false, "store_history": false, "allow_stdin": false,
+			"stop_on_error": false},
 	})
 	if err := k.conn.Write(k.v.t.Context(), websocket.MessageText, body); err != nil {
 		k.v.t.Fatalf("send to the kernel: %v", err)

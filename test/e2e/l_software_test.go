@@ -17,7 +17,8 @@ import (
 // and the exit status.
 func (h host) shell(t *testing.T, input string, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), h.lab, append([]string{"enter", h.name, "--", "env", "SUDO_USER=dora", "gifford-hub", "servers", "shell"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), h.lab, append([]string{"enter", h.name, "--", "env", "SUDO_USER=dora",
+		"gifford-hub", "servers", "shell"}, args...)...)
 	var out bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &out
 	_ = cmd.Run()
@@ -69,7 +70,8 @@ func inspected(t *testing.T, h host) string {
 	t.Helper()
 	return h.run(t, "systemd-run", "-q", "--pipe", "--wait", "--collect", "--uid=alice",
 		"-E", "HOME=/var/lib/gifford-launcher/users/alice", "-E", "XDG_RUNTIME_DIR=/run/user/5001",
-		"-E", "CONTAINERS_STORAGE_CONF="+views+"alice/_/storage.conf", "-E", "DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null",
+		"-E", "CONTAINERS_STORAGE_CONF="+views+"alice/_/storage.conf", "-E",
+		"DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null",
 		"sh", "-c", "podman ps --all --format '{{.Names}}' && podman inspect $(podman ps --all --quiet)")
 }
 
@@ -88,7 +90,8 @@ func TestPersistentServer(t *testing.T) {
 	since := time.Now()
 	v.start("alice", "kept")
 	first := v.token("alice")
-	h.must(t, debianPackage(t, h), "--root", "alice", "--", "sh", "-ec", "base64 -d >/tmp/cow.deb; dpkg -i /tmp/cow.deb")
+	h.must(t, debianPackage(t, h), "--root", "alice", "--", "sh", "-ec",
+		"base64 -d >/tmp/cow.deb; dpkg -i /tmp/cow.deb")
 	if !hasCow(t, h) {
 		t.Fatal("the package is not installed")
 	}
@@ -131,13 +134,15 @@ func TestPersistentServer(t *testing.T) {
 
 	t.Run("changed settings", func(t *testing.T) { changedSettings(t, h, v) })
 
-	if out := h.fails(t, "gifford-hub", "servers", "reset", "alice"); !strings.Contains(out, "not stopped") || !strings.Contains(out, "hint: gifford-hub servers reset --stop alice") {
+	if out := h.fails(t, "gifford-hub", "servers", "reset", "alice"); !strings.Contains(out, "not stopped") ||
+		!strings.Contains(out, "hint: gifford-hub servers reset --stop alice") {
 		t.Errorf("reset of a running server: %s", out)
 	}
 	if out := h.run(t, "gifford-hub", "servers", "reset", "--stop", "alice"); out != "reset alice\n" {
 		t.Errorf("reset printed %q", out)
 	}
-	if out := h.fails(t, "gifford-hub", "servers", "reset", "alice"); !strings.Contains(out, "nothing is kept of server alice") {
+	if out := h.fails(t, "gifford-hub", "servers", "reset", "alice"); !strings.Contains(out,
+		"nothing is kept of server alice") {
 		t.Errorf("a second reset: %s", out)
 	}
 	v.start("alice", "kept")
@@ -154,11 +159,12 @@ func TestPersistentServer(t *testing.T) {
 // noKeptSecret looks for tokens where they would stay with the container.
 func noKeptSecret(t *testing.T, h host, since time.Time, tokens ...string) {
 	places := map[string]string{
-		"podman inspect":   inspected(t, h),
-		"systemctl show":   h.run(t, "systemctl", "show", "jupyter-alice.service"),
-		"command lines":    h.run(t, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
-		"unit's log":       h.journal(t, "jupyter-alice", since),
-		"alice's store":    h.run(t, "sh", "-c", "grep -rls "+strings.Join(tokens, " -e ")+" /var/lib/gifford-launcher/users/alice --include='*.json' --include='*.db' || true"),
+		"podman inspect": inspected(t, h),
+		"systemctl show": h.run(t, "systemctl", "show", "jupyter-alice.service"),
+		"command lines":  h.run(t, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
+		"unit's log":     h.journal(t, "jupyter-alice", since),
+		"alice's store": h.run(t, "sh", "-c", "grep -rls "+strings.Join(tokens, " -e ")+
+			" /var/lib/gifford-launcher/users/alice --include='*.json' --include='*.db' || true"),
 		"socket directory": h.run(t, "find", "/run/gifford-launcher/servers/alice", "-type", "f"),
 	}
 	if !strings.Contains(places["podman inspect"], "jupyter-alice.kept") {
@@ -215,7 +221,8 @@ print(site.getuserbase(), site.ENABLE_USER_SITE, where.startswith("/cluster/alic
 	}
 	v.stop("alice")
 	v.start("alice", "jupyterlab")
-	if got := v.newKernel("alice").exec("import gifford_cow, importlib.metadata\nprint(gifford_cow.moo(), importlib.metadata.version('gifford-cow'))"); got != "moo 1\n" {
+	if got := v.newKernel("alice").exec("import gifford_cow, importlib.metadata\nprint(gifford_cow.moo(), " +
+		"importlib.metadata.version('gifford-cow'))"); got != "moo 1\n" {
 		t.Errorf("after stop and start: %q", got)
 	}
 	h.run(t, "sh", "-c", "rm -r /cluster/alice/.local/lib/python*/site-packages/gifford_cow*")
@@ -234,14 +241,17 @@ func TestShell(t *testing.T) {
 		want   string
 		status int
 	}{
-		"root":        {"", []string{"--root", "alice", "--", "id", "-u"}, "0\n", 0},
-		"member":      {"", []string{"alice", "--", "sh", "-c", "id -u; touch /usr/x"}, "1000\ntouch: cannot touch '/usr/x': Permission denied\n", 1},
+		"root": {"", []string{"--root", "alice", "--", "id", "-u"}, "0\n", 0},
+		"member": {"", []string{"alice", "--", "sh", "-c", "id -u; touch /usr/x"},
+			"1000\ntouch: cannot touch '/usr/x': Permission denied\n", 1},
 		"exit status": {"", []string{"alice", "--", "sh", "-c", "exit 42"}, "", 42},
 		"input":       {"a\nb\n", []string{"alice", "--", "cat"}, "a\nb\n", 0},
 		"shell":       {"echo $((6*7)); exit 3\n", []string{"alice"}, "42\n", 3},
-		"not running": {"", []string{"bob", "--server", "none"}, "gifford-hub: server bob:none does not run\nhint: gifford-hub servers start bob:none\n", 1},
-		"no dashes":   {"", []string{"alice", "ls"}, "gifford-hub: a command to run stands after --\nhint: gifford-hub servers shell --help\n", 2},
-		"many lines":  {"", []string{"alice", "--", "sh", "-c", "seq 100000 | tail -1"}, "100000\n", 0},
+		"not running": {"", []string{"bob", "--server", "none"},
+			"gifford-hub: server bob:none does not run\nhint: gifford-hub servers start bob:none\n", 1},
+		"no dashes": {"", []string{"alice", "ls"}, "gifford-hub: a command to run stands after --\nhint: " +
+			"gifford-hub servers shell --help\n", 2},
+		"many lines": {"", []string{"alice", "--", "sh", "-c", "seq 100000 | tail -1"}, "100000\n", 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -251,25 +261,31 @@ func TestShell(t *testing.T) {
 		})
 	}
 	t.Run("terminal", func(t *testing.T) {
-		out, err := h.try(t.Context(), "sh", "-c", `printf 'stty size; tty; exit 5\n' | script -qec 'stty rows 33 cols 111; gifford-hub servers shell --root alice' /dev/null; echo status $?`)
-		if err != nil || !strings.Contains(out, "33 111") || !strings.Contains(out, "/dev/pts/") || !strings.Contains(out, "status 5") {
+		out, err := h.try(t.Context(), "sh", "-c",
+			`printf 'stty size; tty; exit 5\n' | script -qec 'stty rows 33 cols 111; gifford-hub servers shell --root alice' /dev/null; echo status $?`)
+		if err != nil || !strings.Contains(out, "33 111") || !strings.Contains(out, "/dev/pts/") ||
+			!strings.Contains(out, "status 5") {
 			t.Errorf("in a terminal: %v\n%s", err, out)
 		}
 	})
 	t.Run("interrupted", func(t *testing.T) {
-		out, err := h.try(t.Context(), "sh", "-c", `gifford-hub servers shell alice -- sh -c 'echo begun; sleep 3' >/run/e2e-shell 2>&1 & p=$!
+		out, err := h.try(t.Context(), "sh", "-c",
+			`gifford-hub servers shell alice -- sh -c 'echo begun; sleep 3' >/run/e2e-shell 2>&1 & p=$!
 			until grep -q begun /run/e2e-shell; do sleep 0.05; done
 			pkill -INT -x gifford-shell; wait $p; echo status $?; cat /run/e2e-shell; rm /run/e2e-shell`)
-		if err != nil || !strings.Contains(out, "status 125") || !strings.Contains(out, "interrupted; the command goes on") {
+		if err != nil || !strings.Contains(out, "status 125") ||
+			!strings.Contains(out, "interrupted; the command goes on") {
 			t.Errorf("after an interrupt: %v\n%s", err, out)
 		}
 	})
 	t.Run("not root", func(t *testing.T) {
 		for _, who := range []string{"alice", "bob", "gifford-hub"} {
-			if out := h.fails(t, "runuser", "-u", who, "--", "gifford-hub", "servers", "shell", "alice"); !strings.Contains(out, "only root may do this") {
+			if out := h.fails(t, "runuser", "-u", who, "--", "gifford-hub", "servers", "shell",
+				"alice"); !strings.Contains(out, "only root may do this") {
 				t.Errorf("%s: %s", who, out)
 			}
-			h.fails(t, "runuser", "-u", who, "--", "/usr/libexec/gifford-hub/gifford-shell", "--user", "alice", "--", "id")
+			h.fails(t, "runuser", "-u", who, "--", "/usr/libexec/gifford-hub/gifford-shell", "--user", "alice", "--",
+				"id")
 		}
 	})
 	t.Run("logged", func(t *testing.T) {
@@ -279,12 +295,14 @@ func TestShell(t *testing.T) {
 				t.Errorf("the journal does not say %s:\n%s", want, log)
 			}
 		}
-		if log := h.journal(t, "gifford-hub", since, "EVENT=servers-shell-end", "JUPYTER_USER=alice", "-o", "export"); !strings.Contains(log, "STATUS=42") {
+		if log := h.journal(t, "gifford-hub", since, "EVENT=servers-shell-end", "JUPYTER_USER=alice", "-o",
+			"export"); !strings.Contains(log, "STATUS=42") {
 			t.Errorf("the journal does not say how a shell ended:\n%s", log)
 		}
 	})
 	t.Run("nothing left", func(t *testing.T) {
-		left := h.run(t, "sh", "-c", "systemctl list-units --all --plain --no-legend 'gifford-podman-*'; ls -d /run/gifford-podman-* 2>/dev/null || true; pgrep -af '[s]ystem service .*/run/gifford-podman-' || true")
+		left := h.run(t, "sh", "-c", "systemctl list-units --all --plain --no-legend 'gifford-podman-*'; ls -d "+
+			"/run/gifford-podman-* 2>/dev/null || true; pgrep -af '[s]ystem service .*/run/gifford-podman-' || true")
 		if strings.TrimSpace(left) != "" {
 			t.Errorf("left behind: %s", left)
 		}
@@ -321,7 +339,8 @@ func TestResetInTheBrowser(t *testing.T) {
 		do(t, ctx, "reset", chromedp.Click(`a[href="/hub/reset/dora"]`))
 		do(t, ctx, "the question", chromedp.WaitVisible(`form[action="/hub/reset/dora"] button`))
 		picture(t, ctx, "page-reset-"+size.name)
-		if wider := do(t, ctx, "width", chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)); wider {
+		if wider := do(t, ctx, "width",
+			chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)); wider {
 			t.Errorf("the page is wider than the window at %d", size.width)
 		}
 	}

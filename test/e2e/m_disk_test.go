@@ -41,7 +41,8 @@ func (v *visitor) startFails(user, profile string) string {
 // with their sub-ids, without capabilities on the host.
 func inContainer(t *testing.T, h host, user, script string) string {
 	t.Helper()
-	return h.run(t, "sh", "-ec", `p=$(pgrep -n -u "$1" -f "python3.*jupyterhub-singleuser"); nsenter -t "$p" -U -m -p -S 0 -G 0 sh -ec "$2" 2>&1`, "sh", user, script)
+	return h.run(t, "sh", "-ec",
+		`p=$(pgrep -n -u "$1" -f "python3.*jupyterhub-singleuser"); nsenter -t "$p" -U -m -p -S 0 -G 0 sh -ec "$2" 2>&1`, "sh", user, script)
 }
 
 // TestMounts checks who sees the policy's mounts, and that read-only is.
@@ -81,15 +82,19 @@ create = true
 		k          *kernel
 		code, want string
 	}{
-		"the group's":                       {ka, `print(open("/srv/lab/file").read())`, "for the lab"},
-		"is read-only":                      {ka, `open("/srv/lab/file","a").write("x")`, "Read-only file system"},
-		"is read-only for a shell":          {ka, `import subprocess; print(subprocess.run("echo x >>/srv/lab/file", shell=True, capture_output=True, text=True).stderr)`, "ead-only"},
-		"others lack it":                    {kb, `import os; print(os.path.exists("/srv/lab"))`, "False"},
-		"everyone's":                        {kb, `print(open("/srv/all/file").read())`, "for all"},
-		"one's own is writable":             {kb, `open("/scratch/bob/x","w").write("mine"); print("written")`, "written"},
-		"one's own that root has made":      {kb, `open("/made/x","w").write("mine"); import os; print(oct(os.stat("/made").st_mode), os.path.exists("/cluster/made/bob/x"))`, "0o40700 True"},
-		"another's own is not there":        {kb, `import os; print(os.listdir("/scratch"))`, "['bob']"},
-		"no file system of the hub's":       {ka, `import os; print(os.path.exists("/var/lib/gifford-launcher"))`, "False"},
+		"the group's":  {ka, `print(open("/srv/lab/file").read())`, "for the lab"},
+		"is read-only": {ka, `open("/srv/lab/file","a").write("x")`, "Read-only file system"},
+		"is read-only for a shell": {ka,
+			`import subprocess; print(subprocess.run("echo x >>/srv/lab/file", shell=True, capture_output=True, text=True).stderr)`, "ead-only"},
+		"others lack it": {kb, `import os; print(os.path.exists("/srv/lab"))`, "False"},
+		"everyone's":     {kb, `print(open("/srv/all/file").read())`, "for all"},
+		"one's own is writable": {kb, `open("/scratch/bob/x","w").write("mine"); print("written")`,
+			"written"},
+		"one's own that root has made": {kb,
+			`open("/made/x","w").write("mine"); import os; print(oct(os.stat("/made").st_mode), os.path.exists("/cluster/made/bob/x"))`, "0o40700 True"},
+		"another's own is not there": {kb, `import os; print(os.listdir("/scratch"))`, "['bob']"},
+		"no file system of the hub's": {ka, `import os; print(os.path.exists("/var/lib/gifford-launcher"))`,
+			"False"},
 		"the socket's directory is its own": {ka, `import os; print(os.listdir("/run/jupyter"))`, "nb.sock"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +114,8 @@ create = true
 	if other := bob.api("POST", "/users/bob/server", `{"profile":"notebook6"}`); other.status >= 400 {
 		t.Fatalf("start: %s", other)
 	}
-	eventually(t, "bob's other profile runs", 3*time.Minute, func() bool { ready, failed := bob.server("bob"); return ready || failed != "" })
+	eventually(t, "bob's other profile runs", 3*time.Minute,
+		func() bool { ready, failed := bob.server("bob"); return ready || failed != "" })
 	unit := h.run(t, "systemctl", "show", "-p", "ExecStart", "-p", "Environment", "jupyter-bob.service")
 	if strings.Contains(unit, "/srv/mounts/all") || !strings.Contains(unit, "GIFFORD_PROFILE=notebook6") {
 		t.Errorf("a profile's mount is in another's unit: %s", unit)
@@ -140,7 +146,8 @@ func TestMountTricks(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			withPolicy(t, h, "[[profile.jupyterlab.mount]]\nsource = \""+tt.source+"\"\ntarget = \"/srv/x\"\nread_only = false\n")
+			withPolicy(t, h, "[[profile.jupyterlab.mount]]\nsource = \""+tt.source+
+				"\"\ntarget = \"/srv/x\"\nread_only = false\n")
 			if failed := alice.startFails("alice", "jupyterlab"); !strings.Contains(failed, tt.want) {
 				t.Errorf("told %q, want %q", failed, tt.want)
 			}
@@ -155,7 +162,8 @@ func TestMountTricks(t *testing.T) {
 	t.Run("a place that the launcher may not write", func(t *testing.T) {
 		withPolicy(t, h, "[[mount]]\nsource = \"/srv/tricks/{user}\"\ntarget = \"/srv/x\"\ncreate = true\n")
 		alice.startFails("alice", "jupyterlab")
-		if p := alice.get("/hub/home"); !strings.Contains(p.body, "is read-only for the launcher") || !strings.Contains(p.body, "ReadWritePaths=/srv/tricks") {
+		if p := alice.get("/hub/home"); !strings.Contains(p.body, "is read-only for the launcher") ||
+			!strings.Contains(p.body, "ReadWritePaths=/srv/tricks") {
 			t.Errorf("the page says %s", p)
 		}
 	})
@@ -218,8 +226,10 @@ open("/cluster/alice/hole","wb").truncate(1 << 33)
 os.mkdir("/cluster/alice/closed"); os.symlink("/usr", "/cluster/alice/closed/usr"); os.chmod("/cluster/alice/closed", 0)
 open("/tmp/big","wb").write(os.urandom(4_000_000))
 os.sync()`)
-	inContainer(t, h, "alice", "install -d -m 0700 -o 65 /opt/kept; dd if=/dev/urandom of=/opt/kept/big bs=1000000 count=6; chown 65 /opt/kept/big; sync")
-	defer h.run(t, "sh", "-c", "chmod 0700 /cluster/alice/closed; rm -rf /cluster/alice/big /cluster/alice/again /cluster/alice/hole /cluster/alice/closed")
+	inContainer(t, h, "alice", "install -d -m 0700 -o 65 /opt/kept; dd if=/dev/urandom of=/opt/kept/big bs=1000000 "+
+		"count=6; chown 65 /opt/kept/big; sync")
+	defer h.run(t, "sh", "-c", "chmod 0700 /cluster/alice/closed; rm -rf /cluster/alice/big /cluster/alice/again "+
+		"/cluster/alice/hole /cluster/alice/closed")
 	home, storage := measured(t, h, "alice")
 	if grown := home - homeBefore; grown < 20*mb || grown > 21*mb {
 		t.Errorf("the home has grown by %d bytes", grown)
@@ -233,7 +243,8 @@ os.sync()`)
 	if p := member(t, h, "dora").get("/hub/admin"); !strings.Contains(p.body, "<td data-label=\"Files\"><span") {
 		t.Errorf("the administrator does not see what files take: %s", p)
 	}
-	if table := h.run(t, "gifford-hub", "disk"); !strings.Contains(table, "alice") || !strings.Contains(table, "/var/lib/gifford-launcher") {
+	if table := h.run(t, "gifford-hub", "disk"); !strings.Contains(table, "alice") ||
+		!strings.Contains(table, "/var/lib/gifford-launcher") {
 		t.Errorf("the table is\n%s", table)
 	}
 	t.Run("the unit", func(t *testing.T) {
@@ -242,7 +253,8 @@ os.sync()`)
 			t.Errorf("no user namespace: %s", log)
 		}
 		h.fails(t, "systemctl", "is-active", "gifford-usage-alice.service")
-		if out := h.fails(t, "runuser", "-u", "bob", "--", "cat", "/var/lib/gifford-launcher/users/alice/usage.json"); !strings.Contains(out, "denied") {
+		if out := h.fails(t, "runuser", "-u", "bob", "--", "cat",
+			"/var/lib/gifford-launcher/users/alice/usage.json"); !strings.Contains(out, "denied") {
 			t.Errorf("bob reads alice's result: %s", out)
 		}
 	})
@@ -250,14 +262,16 @@ os.sync()`)
 		const file = "/var/lib/gifford-launcher/users/alice/usage.json"
 		h.sh(t, "alice", "rm -f "+file+"; ln -s /etc/shadow "+file)
 		defer h.sh(t, "alice", "rm -f "+file)
-		out := h.run(t, "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1", "org.giffordlab.Launcher1", "Usage", "sb", "alice", "false")
+		out := h.run(t, "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1",
+			"org.giffordlab.Launcher1", "Usage", "sb", "alice", "false")
 		if !strings.Contains(out, "false 0 0 0 0 0 0 0") {
 			t.Errorf("the launcher answers %s", out)
 		}
 	})
 	t.Run("members may not ask", func(t *testing.T) {
 		h.fails(t, "runuser", "-u", "alice", "--", "gifford-hub", "disk")
-		h.fails(t, "runuser", "-u", "alice", "--", "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1", "org.giffordlab.Launcher1", "Usage", "sb", "alice", "true")
+		h.fails(t, "runuser", "-u", "alice", "--", "busctl", "call", "org.giffordlab.Launcher1",
+			"/org/giffordlab/Launcher1", "org.giffordlab.Launcher1", "Usage", "sb", "alice", "true")
 	})
 }
 
@@ -281,21 +295,28 @@ func TestLowDisk(t *testing.T) {
 	}
 	defer func() { off(noEnd(t)) }()
 	h.run(t, "systemctl", "reload", "gifford-hub")
-	eventually(t, "alice is warned", time.Minute, func() bool { return strings.Contains(alice.get("/hub/home").body, warning) })
+	eventually(t, "alice is warned", time.Minute, func() bool {
+		return strings.Contains(alice.get("/hub/home").body,
+			warning)
+	})
 	// Her connection may still lead to the process before the reload.
-	eventually(t, "the administrator is warned", time.Minute, func() bool { return strings.Contains(dora.get("/hub/admin").body, warning) })
+	eventually(t, "the administrator is warned", time.Minute,
+		func() bool { return strings.Contains(dora.get("/hub/admin").body, warning) })
 	if out := h.run(t, "gifford-hub", "disk"); !strings.Contains(out, "LOW") {
 		t.Errorf("the table has no LOW:\n%s", out)
 	}
-	if out, _ := h.try(t.Context(), "gifford-hub", "check"); !strings.Contains(out, "are free at") || !strings.Contains(out, "only ") {
+	if out, _ := h.try(t.Context(), "gifford-hub", "check"); !strings.Contains(out, "are free at") ||
+		!strings.Contains(out, "only ") {
 		t.Errorf("the check does not warn:\n%s", out)
 	}
 	if n := strings.Count(h.journal(t, "gifford-hub", since, "EVENT=disk-low"), "little disk space"); n != 1 {
 		t.Errorf("the journal tells %d times of little space", n)
 	}
-	if p := dora.get("/hub/metrics"); !strings.Contains(p.body, `gifford_disk_free_bytes{path="/var/lib/gifford-launcher"}`) {
+	if p := dora.get("/hub/metrics"); !strings.Contains(p.body,
+		`gifford_disk_free_bytes{path="/var/lib/gifford-launcher"}`) {
 		t.Errorf("no metric: %s", p)
 	}
 	off(t.Context())
-	eventually(t, "the warning is gone", time.Minute, func() bool { return !strings.Contains(alice.get("/hub/home").body, warning) })
+	eventually(t, "the warning is gone", time.Minute,
+		func() bool { return !strings.Contains(alice.get("/hub/home").body, warning) })
 }

@@ -22,7 +22,8 @@ import (
 func TestGPUs(t *testing.T) {
 	h := theHost(t)
 	withGPUs(t, h)
-	withSettings(t, h, "95-gpus.toml", "[servers]\nnamed = 1\n[cull]\nenabled = true\nidle = \"12h\"\nevery = \"1s\"\nnotice = \"48s\"\ngpu_idle = \"1m\"\n")
+	withSettings(t, h, "95-gpus.toml", "[servers]\nnamed = 1\n[cull]\nenabled = true\nidle = \"12h\"\nevery = "+
+		"\"1s\"\nnotice = \"48s\"\ngpu_idle = \"1m\"\n")
 	h.fixture(t, gpusWork, "say")
 	all := crew{}
 	for _, user := range []string{"gail", "alice", "bob", "dora", "erin"} {
@@ -99,10 +100,12 @@ func exactNodes(t *testing.T, h host, c crew) {
 	if got := lease(t, h, "gail"); got != spare {
 		t.Errorf("gail, who wants 20 GiB of an H100, holds %q", got)
 	}
-	if got := h.must(t, "", "alice", "--", "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep -x LAB_DRIVER=1; test -s /usr/share/lab-driver && echo mounted"); got != "LAB_DRIVER=1\nmounted\n" {
+	if got := h.must(t, "", "alice", "--", "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep -x LAB_DRIVER=1; "+
+		"test -s /usr/share/lab-driver && echo mounted"); got != "LAB_DRIVER=1\nmounted\n" {
 		t.Errorf("environment and mounts of the specification: %q", got)
 	}
-	if out, err := h.try(t.Context(), "gifford-hub", "check", "--user", "alice"); err != nil || !strings.Contains(out, "4 devices") {
+	if out, err := h.try(t.Context(), "gifford-hub", "check", "--user", "alice"); err != nil ||
+		!strings.Contains(out, "4 devices") {
 		t.Errorf("the check finds something: %v\n%s", err, out)
 	}
 	c["dora"].stop("dora")
@@ -143,13 +146,15 @@ func lineOutlivesHub(t *testing.T, h host, c crew) {
 func leasesOutliveLauncher(t *testing.T, h host, c crew) {
 	before := h.gpus(t).holders()
 	h.run(t, "systemctl", "kill", "--signal=KILL", "gifford-launcher.service")
-	eventually(t, "a new launcher knows the leases", 10*time.Second, func() bool { return cmp.Equal(before, h.gpus(t).holders()) })
+	eventually(t, "a new launcher knows the leases", 10*time.Second,
+		func() bool { return cmp.Equal(before, h.gpus(t).holders()) })
 	c["dora"].waits("dora", 1)
 }
 
 func leavesTheLine(t *testing.T, _ host, c crew) {
 	erin := c["erin"]
-	if p := erin.api("DELETE", "/users/erin/server", ""); p.status != http.StatusNoContent && p.status != http.StatusAccepted {
+	if p := erin.api("DELETE", "/users/erin/server", ""); p.status != http.StatusNoContent &&
+		p.status != http.StatusAccepted {
 		t.Fatalf("erin cannot leave: %s", p)
 	}
 	eventually(t, "erin is in no line", 10*time.Second, func() bool { return erin.pending("erin") == "" })
@@ -275,7 +280,8 @@ func gpuPages(t *testing.T, h host, c crew) {
 			do(t, ctx, size.name, chromedp.EmulateViewport(size.width, size.height))
 			do(t, ctx, page, chromedp.Navigate("https://"+h.ip+"/hub/"+page))
 			picture(t, ctx, "page-gpus-"+strings.ReplaceAll(page, "/", "-")+"-"+size.name)
-			if do(t, ctx, "width", chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
+			if do(t, ctx, "width",
+				chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
 				t.Errorf("the page %s is wider than the window at %d", page, size.width)
 			}
 		}
@@ -326,7 +332,8 @@ func unusedAnnounced(t *testing.T, h host, c crew) {
 	if !strings.Contains(home.body, "restarted without GPU") {
 		t.Errorf("the home page does not tell of the end: %s", home)
 	}
-	if p := gail.press(home, "/hub/keep/gail"); p.status != http.StatusOK || strings.Contains(p.body, "restarted without GPU") {
+	if p := gail.press(home, "/hub/keep/gail"); p.status != http.StatusOK ||
+		strings.Contains(p.body, "restarted without GPU") {
 		t.Errorf("after Keep: %s", p)
 	}
 	for _, user := range []string{"alice", "bob"} { // whose devices work

@@ -30,7 +30,8 @@ func newRegistry(t *testing.T, h host, port int, creds string) registry {
 		_, _ = h.try(noEnd(t), "systemctl", "stop", unit+".service")
 		_, _ = h.try(noEnd(t), "rm", "-rf", dir)
 	})
-	settings := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s/store}}\nhttp: {addr: %q}\n", dir, r.address)
+	settings := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s/store}}\nhttp: {addr: %q}\n", dir,
+		r.address)
 	if name, password, ok := strings.Cut(creds, ":"); ok {
 		// The registry takes bcrypt alone, which libxcrypt makes as well.
 		hash := h.run(t, "perl", "-e", `print crypt($ARGV[0], q($2b$05$) . "abcdefghijklmnopqrstuu")`, password)

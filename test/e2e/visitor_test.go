@@ -209,13 +209,15 @@ func (v *visitor) api(method, path, body string) page {
 func (v *visitor) start(user, profile string) {
 	v.t.Helper()
 	p := v.api("POST", "/users/"+user+"/server", fmt.Sprintf(`{"profile":%q}`, profile))
-	if p.status != http.StatusCreated && p.status != http.StatusAccepted && !strings.Contains(p.body, "already running") {
+	if p.status != http.StatusCreated && p.status != http.StatusAccepted &&
+		!strings.Contains(p.body, "already running") {
 		v.t.Fatalf("%s cannot start a server: %s", user, p)
 	}
 	eventually(v.t, user+"'s server is ready", 5*time.Minute, func() bool {
 		s, failed := v.server(user)
 		if failed != "" {
-			v.t.Fatalf("%s's server failed: %s\n%s", user, failed, v.host.journal(v.t, "jupyter-"+user, time.Now().Add(-10*time.Minute)))
+			v.t.Fatalf("%s's server failed: %s\n%s", user, failed,
+				v.host.journal(v.t, "jupyter-"+user, time.Now().Add(-10*time.Minute)))
 		}
 		return s
 	})
@@ -254,7 +256,8 @@ func (v *visitor) lastProgress(user string) string {
 // stop stops the user's server, whatever its state.
 func (v *visitor) stop(user string) {
 	v.t.Helper()
-	if p := v.api("DELETE", "/users/"+user+"/server", ""); p.status != http.StatusNoContent && p.status != http.StatusAccepted {
+	if p := v.api("DELETE", "/users/"+user+"/server", ""); p.status != http.StatusNoContent &&
+		p.status != http.StatusAccepted {
 		v.t.Fatalf("%s's server does not stop: %s", user, p)
 	}
 	eventually(v.t, user+"'s unit is gone", time.Minute, func() bool {

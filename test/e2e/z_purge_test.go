@@ -37,7 +37,8 @@ func TestRemoveAndPurge(t *testing.T) {
 	if now := h.run(t, "cat", "/etc/subuid"); now != subuid {
 		t.Errorf("/etc/subuid was changed by purge:\n%s", now)
 	}
-	for _, path := range []string{"/etc/gifford-hub/hub.toml", "/var/lib/gifford-hub", "/usr/bin/gifford-hub", "/var/lib/gifford-images", "/run/gifford-launcher/views"} {
+	for _, path := range []string{"/etc/gifford-hub/hub.toml", "/var/lib/gifford-hub", "/usr/bin/gifford-hub",
+		"/var/lib/gifford-images", "/run/gifford-launcher/views"} {
 		h.fails(t, "test", "-e", path)
 	}
 }

@@ -36,14 +36,22 @@ func deps(t *testing.T, command string) map[string]bool {
 // TestLinks checks what each program must never contain.
 func TestLinks(t *testing.T) {
 	never := map[string][]string{
-		"gifford-hub": {module + "agent/root/launcher", module + "agent/root/systemd", module + "agent/root/unit", module + "agent/root/memberpodman", podman},
-		"gifford-launcher": {"net/http", "html/template", "text/template", "database/sql", module + "agent/hub/login", module + "agent/hub/store",
+		"gifford-hub": {module + "agent/root/launcher", module + "agent/root/systemd", module + "agent/root/unit",
+			module + "agent/root/memberpodman", podman},
+		"gifford-launcher": {"net/http", "html/template", "text/template", "database/sql", module + "agent/hub/login",
+			module + "agent/hub/store",
 			"github.com/coreos/go-oidc/v3/oidc", "github.com/spf13/cobra", podman},
-		"gifford-shell":     {"html/template", "database/sql", module + "agent/root/launcher", module + "agent/hub/store", module + "agent/hub/login", module + "agent/hub/web"},
-		"gifford-view":      {"net/http", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd", podman},
-		"gifford-gpus":      {"net/http", "html/template", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd", module + "agent/hub/store", module + "agent/policy"},
-		"gifford-images":    {"html/template", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd", module + "agent/hub/store", module + "agent/hub/login", module + "agent/hub/web"},
-		"gifford-container": {"net/http", "html/template", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd"},
+		"gifford-shell": {"html/template", "database/sql", module + "agent/root/launcher",
+			module + "agent/hub/store", module + "agent/hub/login", module + "agent/hub/web"},
+		"gifford-view": {"net/http", "database/sql", module + "agent/root/launcher", module + "agent/root/systemd",
+			podman},
+		"gifford-gpus": {"net/http", "html/template", "database/sql", module + "agent/root/launcher",
+			module + "agent/root/systemd", module + "agent/hub/store", module + "agent/policy"},
+		"gifford-images": {"html/template", "database/sql", module + "agent/root/launcher",
+			module + "agent/root/systemd", module + "agent/hub/store", module + "agent/hub/login",
+			module + "agent/hub/web"},
+		"gifford-container": {"net/http", "html/template", "database/sql", module + "agent/root/launcher",
+			module + "agent/root/systemd"},
 	}
 	for command, packages := range never {
 		all := deps(t, command)

@@ -26,7 +26,8 @@ type Hours struct {
 func InHours(all []store.Spent) []Hours {
 	hours := make([]Hours, 0, len(all))
 	for _, v := range all {
-		hours = append(hours, Hours{v.User.String(), v.Month, v.GPU / 3600, v.CPU / 3600, v.Memory / gib / 3600, v.Server / 3600})
+		hours = append(hours, Hours{v.User.String(), v.Month, v.GPU / 3600, v.CPU / 3600, v.Memory / gib / 3600,
+			v.Server / 3600})
 	}
 	return hours
 }
@@ -34,7 +35,8 @@ func InHours(all []store.Spent) []Hours {
 // Total adds up. It has no user and no month.
 func Total(all []Hours) (sum Hours) {
 	for _, h := range all {
-		sum.GPU, sum.CPU, sum.Memory, sum.Server = sum.GPU+h.GPU, sum.CPU+h.CPU, sum.Memory+h.Memory, sum.Server+h.Server
+		sum.GPU, sum.CPU, sum.Memory, sum.Server = sum.GPU+h.GPU, sum.CPU+h.CPU, sum.Memory+h.Memory,
+			sum.Server+h.Server
 	}
 	return sum
 }
@@ -42,9 +44,11 @@ func Total(all []Hours) (sum Hours) {
 // WriteCSV writes a header and a line for each user and month (RFC 4180, with "\n").
 func WriteCSV(w io.Writer, all []Hours) error {
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"month", "user", "gpu_hours", "cpu_hours", "memory_gib_hours", "server_hours"}) // Error tells
+	// Error tells
+	_ = out.Write([]string{"month", "user", "gpu_hours", "cpu_hours", "memory_gib_hours", "server_hours"})
 	for _, h := range all {
-		_ = out.Write([]string{cell(h.Month), cell(h.User), number(h.GPU), number(h.CPU), number(h.Memory), number(h.Server)})
+		_ = out.Write([]string{cell(h.Month), cell(h.User), number(h.GPU), number(h.CPU), number(h.Memory),
+			number(h.Server)})
 	}
 	out.Flush()
 	return out.Error()

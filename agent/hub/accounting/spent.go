@@ -49,7 +49,8 @@ func next(last store.Reading, known bool, o observation) (*store.Reading, []stor
 		}
 	}
 	seconds := o.at.Sub(last.At).Seconds()
-	whole := store.Spent{User: o.key.User, GPU: o.gpus * seconds, CPU: cpu, Memory: float64(last.Memory+r.Memory) / 2 * seconds, Server: seconds}
+	whole := store.Spent{User: o.key.User, GPU: o.gpus * seconds, CPU: cpu,
+		Memory: float64(last.Memory+r.Memory) / 2 * seconds, Server: seconds}
 	return &r, split(whole, last.At, o.at)
 }
 
@@ -69,7 +70,8 @@ func split(whole store.Spent, from, to time.Time) []store.Spent {
 			end = to
 		}
 		share := end.Sub(at).Seconds() / total
-		all = append(all, store.Spent{User: whole.User, Month: month(at), GPU: whole.GPU * share, CPU: whole.CPU * share, Memory: whole.Memory * share, Server: whole.Server * share})
+		all = append(all, store.Spent{User: whole.User, Month: month(at), GPU: whole.GPU * share,
+			CPU: whole.CPU * share, Memory: whole.Memory * share, Server: whole.Server * share})
 		at = end
 	}
 	return all

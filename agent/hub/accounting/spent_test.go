@@ -26,7 +26,8 @@ func key(t testing.TB, user, server string) ident.Key {
 	return k
 }
 
-var same = cmp.Options{cmpopts.EquateComparable(ident.User{}, ident.Key{}), cmpopts.EquateApprox(0, 1e-6), cmpopts.EquateEmpty()}
+var same = cmp.Options{cmpopts.EquateComparable(ident.User{}, ident.Key{}), cmpopts.EquateApprox(0, 1e-6),
+	cmpopts.EquateEmpty()}
 
 func TestNext(t *testing.T) {
 	alice := key(t, "alice", "")
@@ -43,32 +44,52 @@ func TestNext(t *testing.T) {
 		spent   []store.Spent
 	}{
 		"first": {nil, observation{at: after(time.Minute), gpus: 2, counters: &Counters{30 * time.Second, 500}},
-			&store.Reading{At: after(time.Minute), GPUs: 2, CPU: 30, Memory: 500}, []store.Spent{spent(oct, 120, 30, 250*60, 60)}},
+			&store.Reading{At: after(time.Minute), GPUs: 2, CPU: 30, Memory: 500},
+			[]store.Spent{spent(oct, 120, 30, 250*60, 60)}},
 		"next": {&last, observation{at: after(11 * time.Minute), gpus: 1, counters: &Counters{130 * time.Second, 3000}},
-			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 130, Memory: 3000}, []store.Spent{spent(oct, 60, 30, 2000*60, 60)}},
+			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 130, Memory: 3000},
+			[]store.Spent{spent(oct, 60, 30, 2000*60, 60)}},
 		"no GPU": {&last, observation{at: after(11 * time.Minute), counters: &Counters{100 * time.Second, 1000}},
-			&store.Reading{At: after(11 * time.Minute), CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 0, 0, 1000*60, 60)}},
-		"half a GPU": {&last, observation{at: after(11 * time.Minute), gpus: 0.5, counters: &Counters{100 * time.Second, 1000}},
-			&store.Reading{At: after(11 * time.Minute), GPUs: 0.5, CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 30, 0, 1000*60, 60)}},
+			&store.Reading{At: after(11 * time.Minute), CPU: 100, Memory: 1000},
+			[]store.Spent{spent(oct, 0, 0, 1000*60, 60)}},
+		"half a GPU": {&last, observation{at: after(11 * time.Minute), gpus: 0.5,
+			counters: &Counters{100 * time.Second, 1000}},
+			&store.Reading{At: after(11 * time.Minute), GPUs: 0.5, CPU: 100, Memory: 1000},
+			[]store.Spent{spent(oct, 30, 0, 1000*60, 60)}},
 		"counters gone": {&last, observation{at: after(11 * time.Minute), gpus: 1},
-			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 60, 0, 1000*60, 60)}},
-		"memory unknown": {&last, observation{at: after(11 * time.Minute), gpus: 1, counters: &Counters{130 * time.Second, -1}},
-			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 130, Memory: 1000}, []store.Spent{spent(oct, 60, 30, 1000*60, 60)}},
+			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 100, Memory: 1000},
+			[]store.Spent{spent(oct, 60, 0, 1000*60, 60)}},
+		"memory unknown": {&last, observation{at: after(11 * time.Minute), gpus: 1,
+			counters: &Counters{130 * time.Second, -1}},
+			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 130, Memory: 1000},
+			[]store.Spent{spent(oct, 60, 30, 1000*60, 60)}},
 		"holders unknown": {&last, observation{at: after(11 * time.Minute), gpus: -1},
-			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 100, Memory: 1000}, []store.Spent{spent(oct, 60, 0, 1000*60, 60)}},
-		"holders never known": {nil, observation{at: after(11 * time.Minute), gpus: -1, counters: &Counters{time.Second, 1}}, nil, nil},
-		"counts again": {&last, observation{at: after(11 * time.Minute), gpus: 1, counters: &Counters{20 * time.Second, 1000}},
-			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 20, Memory: 1000}, []store.Spent{spent(oct, 60, 20, 1000*60, 60)}},
-		"another run": {&store.Reading{Key: alice, Started: after(-time.Hour), At: after(-time.Minute), GPUs: 4, CPU: 900, Memory: 9}, observation{at: after(time.Minute), gpus: 1, counters: &Counters{20 * time.Second, 1000}},
-			&store.Reading{At: after(time.Minute), GPUs: 1, CPU: 20, Memory: 1000}, []store.Spent{spent(oct, 60, 20, 500*60, 60)}},
-		"no time passed":        {&last, observation{at: after(10 * time.Minute), gpus: 1, counters: &Counters{200 * time.Second, 1000}}, nil, nil},
-		"the clock is set back": {&last, observation{at: after(time.Minute), gpus: 1, counters: &Counters{200 * time.Second, 1000}}, nil, nil},
-		"over the end of a month": {&last, observation{at: after(70 * time.Minute), gpus: 1, counters: &Counters{160 * time.Second, 1000}},
+			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 100, Memory: 1000},
+			[]store.Spent{spent(oct, 60, 0, 1000*60, 60)}},
+		"holders never known": {nil, observation{at: after(11 * time.Minute), gpus: -1,
+			counters: &Counters{time.Second, 1}}, nil, nil},
+		"counts again": {&last, observation{at: after(11 * time.Minute), gpus: 1,
+			counters: &Counters{20 * time.Second, 1000}},
+			&store.Reading{At: after(11 * time.Minute), GPUs: 1, CPU: 20, Memory: 1000},
+			[]store.Spent{spent(oct, 60, 20, 1000*60, 60)}},
+		"another run": {&store.Reading{Key: alice, Started: after(-time.Hour), At: after(-time.Minute), GPUs: 4,
+			CPU: 900, Memory: 9}, observation{at: after(time.Minute), gpus: 1,
+			counters: &Counters{20 * time.Second, 1000}},
+			&store.Reading{At: after(time.Minute), GPUs: 1, CPU: 20, Memory: 1000},
+			[]store.Spent{spent(oct, 60, 20, 500*60, 60)}},
+		"no time passed": {&last, observation{at: after(10 * time.Minute), gpus: 1,
+			counters: &Counters{200 * time.Second, 1000}}, nil, nil},
+		"the clock is set back": {&last, observation{at: after(time.Minute), gpus: 1,
+			counters: &Counters{200 * time.Second, 1000}}, nil, nil},
+		"over the end of a month": {&last, observation{at: after(70 * time.Minute), gpus: 1,
+			counters: &Counters{160 * time.Second, 1000}},
 			&store.Reading{At: after(70 * time.Minute), GPUs: 1, CPU: 160, Memory: 1000},
 			[]store.Spent{spent(oct, 3000, 50, 3000*1000, 3000), spent(nov, 600, 10, 600*1000, 600)}},
-		"hub down for longer than a month": {&last, observation{at: time.Date(2026, 12, 1, 0, 0, 1, 0, time.UTC), gpus: 1},
+		"hub down for longer than a month": {&last, observation{at: time.Date(2026, 12, 1, 0, 0, 1, 0, time.UTC),
+			gpus: 1},
 			&store.Reading{At: time.Date(2026, 12, 1, 0, 0, 1, 0, time.UTC), GPUs: 1, CPU: 100, Memory: 1000},
-			[]store.Spent{spent(oct, 3000, 0, 3000*1000, 3000), spent(nov, 30*86400, 0, 30*86400*1000, 30*86400), spent("2026-12", 1, 0, 1000, 1)}},
+			[]store.Spent{spent(oct, 3000, 0, 3000*1000, 3000), spent(nov, 30*86400, 0, 30*86400*1000, 30*86400),
+				spent("2026-12", 1, 0, 1000, 1)}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +138,8 @@ func TestNextAddsUp(t *testing.T) {
 			}
 		}
 		lived := last.At.Sub(t0).Seconds()
-		for what, pair := range map[string][2]float64{"server": {sum.Server, lived}, "GPU": {sum.GPU, gpus * lived}, "CPU": {sum.CPU, cpu.Seconds()}, "November": {months["2026-11"], 30 * 86400}} {
+		for what, pair := range map[string][2]float64{"server": {sum.Server, lived}, "GPU": {sum.GPU, gpus * lived},
+			"CPU": {sum.CPU, cpu.Seconds()}, "November": {months["2026-11"], 30 * 86400}} {
 			if math.Abs(pair[0]-pair[1]) > 1e-3 {
 				t.Fatalf("seed %d: %s seconds are %f, want %f", seed, what, pair[0], pair[1])
 			}
@@ -129,7 +151,8 @@ func TestWriteCSV(t *testing.T) {
 	alice := key(t, "alice", "").User
 	var b strings.Builder
 	rows := InHours([]store.Spent{{User: alice, Month: "2026-11", GPU: 5400, CPU: 3, Memory: 3600 << 30, Server: 7200}})
-	rows = append(rows, Hours{User: `=cmd|' /C calc'!A0`, Month: "2026-10", GPU: 0.0004}, Hours{User: "@x,y", Month: "+1"}, Hours{User: "-a"}, Hours{User: "\tb"})
+	rows = append(rows, Hours{User: `=cmd|' /C calc'!A0`, Month: "2026-10", GPU: 0.0004},
+		Hours{User: "@x,y", Month: "+1"}, Hours{User: "-a"}, Hours{User: "\tb"})
 	if err := WriteCSV(&b, rows); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,8 @@ type launcher interface {
 
 // records keeps the sums.
 type records interface {
-	Account(ctx context.Context, key ident.Key, next func(last store.Reading, ok bool) (*store.Reading, []store.Spent)) error
+	Account(ctx context.Context, key ident.Key, next func(last store.Reading, ok bool) (*store.Reading,
+		[]store.Spent)) error
 	Readings(ctx context.Context) ([]store.Reading, error)
 	DropReading(ctx context.Context, key ident.Key, started time.Time) error
 }
@@ -185,7 +186,8 @@ func (a *Accountant) ask(ctx context.Context) ([]launcherbus.Server, *launcherbu
 	return list, nil, nil
 }
 
-func (a *Accountant) account(ctx context.Context, s launcherbus.Server, gpus *launcherbus.GPUs, now time.Time, c *Counters) error {
+func (a *Accountant) account(ctx context.Context, s launcherbus.Server, gpus *launcherbus.GPUs, now time.Time,
+	c *Counters) error {
 	if s.Started.IsZero() {
 		return nil
 	}
@@ -200,7 +202,10 @@ func (a *Accountant) account(ctx context.Context, s launcherbus.Server, gpus *la
 }
 
 func (a *Accountant) save(ctx context.Context, o observation) error {
-	return a.cfg.Records.Account(ctx, o.key, func(last store.Reading, ok bool) (*store.Reading, []store.Spent) { return next(last, ok, o) })
+	return a.cfg.Records.Account(ctx, o.key, func(last store.Reading, ok bool) (*store.Reading,
+		[]store.Spent) {
+		return next(last, ok, o)
+	})
 }
 
 // leased returns how many devices a server holds so that others cannot have them: a device
@@ -243,6 +248,7 @@ func (a *Accountant) trouble(ctx context.Context, err error) {
 	said := a.mute
 	a.mute = err != nil
 	if err != nil && !said && ctx.Err() == nil {
-		a.cfg.Log.Warn("cannot account for what servers use; trying again", "event", "usage-failed", "error", err.Error())
+		a.cfg.Log.Warn("cannot account for what servers use; trying again", "event", "usage-failed", "error",
+			err.Error())
 	}
 }

@@ -53,7 +53,8 @@ func (l *lab) counters(_ context.Context, k ident.Key) (Counters, bool) {
 func (l *lab) hub(t *testing.T) {
 	t.Helper()
 	var err error
-	l.accounts, err = New(Config{Launcher: l, Records: l.db, Counters: l.counters, Now: func() time.Time { return l.now }, Log: slog.New(slog.NewTextHandler(&l.log, nil))})
+	l.accounts, err = New(Config{Launcher: l, Records: l.db, Counters: l.counters,
+		Now: func() time.Time { return l.now }, Log: slog.New(slog.NewTextHandler(&l.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +93,17 @@ func (l *lab) end(k ident.Key) {
 func newLab(t *testing.T, sharing launcherbus.Sharing, places uint32) (*lab, ident.Key) {
 	t.Helper()
 	alice := key(t, "alice", "")
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"),
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	l := &lab{now: t0, cores: 2, db: db, list: []launcherbus.Server{{Key: alice, State: launcherbus.Running, Started: t0, Devices: []string{"a"}}},
-		devices: []launcherbus.GPU{{Name: "a", Sharing: sharing, Places: places, Holders: []launcherbus.Holder{{Key: alice}, {Key: key(t, "bob", "")}}}, {Name: "b", Sharing: launcherbus.Exclusive}}}
+	l := &lab{now: t0, cores: 2, db: db, list: []launcherbus.Server{{Key: alice, State: launcherbus.Running,
+		Started: t0, Devices: []string{"a"}}},
+		devices: []launcherbus.GPU{{Name: "a", Sharing: sharing, Places: places,
+			Holders: []launcherbus.Holder{{Key: alice}, {Key: key(t, "bob", "")}}},
+			{Name: "b", Sharing: launcherbus.Exclusive}}}
 	l.hub(t)
 	return l, alice
 }
@@ -121,7 +126,8 @@ func TestAccounts(t *testing.T) {
 		"open to all": {sharing: launcherbus.Open, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, time.Hour) },
 			want: hours{Oct: Hours{CPU: 2, Memory: 1, Server: 1}}},
-		"another process of the hub, after half an hour without one": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"another process of the hub, after half an hour without one": {sharing: launcherbus.Exclusive, places: 1,
+			open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.turns(t, 10*time.Minute)
 				l.now = l.now.Add(30 * time.Minute)
@@ -173,7 +179,8 @@ func TestAccounts(t *testing.T) {
 				l.now = l.now.Add(10 * time.Second)
 				l.change(t, alice, servers.Starting, servers.Waiting)
 				l.turns(t, 10*time.Minute)
-			}, want: hours{Oct: Hours{GPU: (20*60 + 20 + 605) / 3600., CPU: 2 * (20*60 + 605) / 3600., Memory: -1, Server: (20*60 + 20 + 605) / 3600.}}},
+			}, want: hours{Oct: Hours{GPU: (20*60 + 20 + 605) / 3600., CPU: 2 * (20*60 + 605) / 3600., Memory: -1,
+				Server: (20*60 + 20 + 605) / 3600.}}},
 		"launcher down": {sharing: launcherbus.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.turns(t, 10*time.Minute)

@@ -79,13 +79,15 @@ func (a *API) known(r *http.Request, key ident.Key) bool {
 
 // timestamp reads ISO 8601 with a zone, or without one as UTC, as Python writes it.
 func timestamp(text string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999",
+		"2006-01-02 15:04:05.999999999"} {
 		t, err := time.Parse(layout, text)
 		if err != nil {
 			continue
 		}
 		if time.Until(t) > maxFuture {
-			return t, httpx.Fail(http.StatusBadRequest, "Rejecting activity from more than an hour in the future: %s", t.UTC().Format(timeFormat))
+			return t, httpx.Fail(http.StatusBadRequest, "Rejecting activity from more than an hour in the future: %s",
+				t.UTC().Format(timeFormat))
 		}
 		return t, nil
 	}
@@ -100,5 +102,6 @@ func (a *API) touchServer(r *http.Request, key ident.Key, t time.Time) error {
 		return err
 	}
 	s := a.cfg.Servers.Get(key)
-	return a.cfg.Records.UpsertServer(r.Context(), store.Server{Key: key, LastActivity: t, Profile: s.Profile, Started: s.Started})
+	return a.cfg.Records.UpsertServer(r.Context(), store.Server{Key: key, LastActivity: t, Profile: s.Profile,
+		Started: s.Started})
 }

@@ -217,7 +217,8 @@ func routes() []route {
 		{"PUT", "/groups/{group}/properties", scoped, onGroup, "groups", (*API).setProperties},
 		{"GET", "/groups/{group}/shared", scoped, onGroup, "read:groups:shares", (*API).groupShares},
 		{"GET", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "read:groups:shares", (*API).groupShare},
-		{"DELETE", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "groups:shares", (*API).leaveGroupShare},
+		{"DELETE", "/groups/{group}/shared/{owner}/{server...}", scoped, onGroup, "groups:shares",
+			(*API).leaveGroupShare},
 
 		{"GET", "/shares/{user}", scoped, onUser, "read:shares", (*API).ownerShares},
 		{"POST", "/shares/{user}", scoped, onUser, "shares", (*API).needsServer},
@@ -235,7 +236,8 @@ func routes() []route {
 		{"DELETE", "/share-codes/{user}/{server...}", scoped, onServer, "shares", (*API).deleteCodes},
 
 		{"GET", "/services", scoped, onAny, "list:services", (*API).listServices},
-		{"GET", "/services/{service}", scoped, onService, "read:services read:services:name read:roles:services", (*API).service},
+		{"GET", "/services/{service}", scoped, onService, "read:services read:services:name read:roles:services",
+			(*API).service},
 		{"POST", "/services/{service}", scoped, onService, "admin:services", (*API).addService},
 		{"DELETE", "/services/{service}", scoped, onService, "admin:services", (*API).removeService},
 	}
@@ -249,7 +251,8 @@ func (a *API) Handler() http.Handler {
 	for _, rt := range routes() {
 		mux.Handle(rt.method+" "+prefix+rt.path, a.serve(rt))
 	}
-	mux.Handle(prefix+"/", a.serve(route{access: anyone, handler: func(_ *API, _ Caller, w http.ResponseWriter, r *http.Request) error {
+	mux.Handle(prefix+"/", a.serve(route{access: anyone, handler: func(_ *API, _ Caller, w http.ResponseWriter,
+		r *http.Request) error {
 		return noRoute(mux, w, r)
 	}}))
 	mux.Handle("OPTIONS "+prefix+"/", a.serve(route{access: anyone, handler: (*API).health}))
@@ -262,7 +265,8 @@ func (a *API) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-JupyterHub-Version", a.cfg.Version)
-		h.Set("Content-Security-Policy", "frame-ancestors 'none'; report-uri "+a.cfg.BaseURL+"hub/security/csp-report; default-src 'none'")
+		h.Set("Content-Security-Policy", "frame-ancestors 'none'; report-uri "+a.cfg.BaseURL+
+			"hub/security/csp-report; default-src 'none'")
 		h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
@@ -324,7 +328,8 @@ func (c Caller) check(anyOf []string, on subject, r *http.Request) error {
 		has = has || c.Scopes.Has(scope)
 	}
 	if !has || on == onAll {
-		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]", strings.Join(anyOf, ", "))
+		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]",
+			strings.Join(anyOf, ", "))
 	}
 	return errHidden()
 }

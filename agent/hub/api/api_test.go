@@ -140,8 +140,10 @@ func build(t testing.TB) (*API, *fleet) {
 		if err := db.UpsertUser(t.Context(), store.User{Name: u, Admin: name == "dora"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.CreateToken(t.Context(), store.Token{Hash: ident.HashToken("oauth-token-of-" + name), Kind: store.OAuthToken,
-			User: u, Scopes: []string{"read:users:name!user=" + name, "read:users:groups!user=" + name, "access:servers!server=alice/"}}); err != nil {
+		if _, err := db.CreateToken(t.Context(), store.Token{Hash: ident.HashToken("oauth-token-of-" + name),
+			Kind: store.OAuthToken,
+			User: u, Scopes: []string{"read:users:name!user=" + name, "read:users:groups!user=" + name,
+				"access:servers!server=alice/"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,12 +160,15 @@ func build(t testing.TB) (*API, *fleet) {
 	}
 	known, err := services.New(t.Context(), services.Config{BaseURL: "/", Records: db, Declared: []services.Service{
 		{Name: "all", Admin: true, TokenHash: ident.HashToken("service-token-of-all")},
-		{Name: "limited", TokenHash: ident.HashToken("service-token-of-limited"), URL: "http://127.0.0.1:9999", RedirectURI: "/services/limited/oauth_callback"}}})
+		{Name: "limited", TokenHash: ident.HashToken("service-token-of-limited"), URL: "http://127.0.0.1:9999",
+			RedirectURI: "/services/limited/oauth_callback"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Config{BaseURL: "/", PublicURL: "https://hub.example.org/", Version: "5.5.1", Program: "1.0", Servers: f, Services: known, Records: db,
-		Authority: auth, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1, Cull: announced, Devices: lent, Log: log,
+	a := New(Config{BaseURL: "/", PublicURL: "https://hub.example.org/", Version: "5.5.1", Program: "1.0", Servers: f,
+		Services: known, Records: db,
+		Authority: auth, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1,
+		Cull: announced, Devices: lent, Log: log,
 		EndSessions: func(context.Context, ident.User) error { return nil },
 		Client:      func(string) (Client, bool) { return Client{}, false },
 		Routes: func() map[string]Route {
@@ -241,39 +246,73 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{none, "GET /hub/api/users/alice", 403}, {alice, "GET /hub/api/users/alice", 200},
 		{bob, "GET /hub/api/users/alice", 404}, {dora, "GET /hub/api/users/alice", 200},
 		{dora, "GET /hub/api/users/nobody", 404}, {dora, "GET /hub/api/users/..%2Falice", 404},
-		{bobOAuth, "GET /hub/api/users/alice", 404}, {server, "GET /hub/api/users/alice", 200}, {server, "GET /hub/api/users/bob", 404},
+		{bobOAuth, "GET /hub/api/users/alice", 404}, {server, "GET /hub/api/users/alice", 200},
+		{server, "GET /hub/api/users/bob", 404},
 		{none, "POST /hub/api/users/alice/server", 403}, {bob, "POST /hub/api/users/alice/server", 404},
 		{server, "POST /hub/api/users/alice/server", 403}, {aliceOAuth, "POST /hub/api/users/alice/server", 403},
 		{alice, "POST /hub/api/users/alice/server", 201}, {dora, "POST /hub/api/users/alice/server", 201},
 		{bob, "DELETE /hub/api/users/alice/server", 404}, {alice, "DELETE /hub/api/users/alice/server", 204},
-		{bob, "GET /hub/api/users/alice/server/progress", 404}, {alice, "GET /hub/api/users/alice/server/progress", 400},
-		{none, "GET /hub/api/info", 403}, {alice, "GET /hub/api/info", 403}, {dora, "GET /hub/api/info", 200}, {allService, "GET /hub/api/info", 200},
-		{none, "GET /hub/api/users", 403}, {alice, "GET /hub/api/users", 403}, {dora, "GET /hub/api/users", 200}, {limited, "GET /hub/api/users", 200},
-		{limited, "GET /hub/api/users/bob", 200}, {limited, "GET /hub/api/users/alice", 404}, {limited, "DELETE /hub/api/users/bob", 403},
-		{alice, "POST /hub/api/users", 403}, {dora, "POST /hub/api/users", 400}, {dora, "POST /hub/api/users/eve", 201}, {dora, "POST /hub/api/users/bob", 409},
-		{dora, "POST /hub/api/users/a%2Fb", 400}, {alice, "PATCH /hub/api/users/alice", 403}, {dora, "PATCH /hub/api/users/alice", 400},
-		{alice, "DELETE /hub/api/users/alice", 403}, {dora, "DELETE /hub/api/users/alice", 204}, {dora, "DELETE /hub/api/users/dora", 400}, {dora, "DELETE /hub/api/users/eve", 404},
-		{alice, "POST /hub/api/users/alice/servers/x", 201}, {bob, "POST /hub/api/users/alice/servers/x", 404}, {alice, "POST /hub/api/users/alice/servers/%2E%2E", 400}, {alice, "POST /hub/api/users/alice/servers/a%2Fb", 400},
-		{alice, "POST /hub/api/users/alice/servers/X", 400}, {alice, "GET /hub/api/users/alice/servers/x", 404}, {alice, "PUT /hub/api/users/alice/servers/x", 201},
-		{alice, "PUT /hub/api/users/alice/server", 409}, {alice, "PATCH /hub/api/users/alice/servers/x", 400}, {alice, "DELETE /hub/api/users/alice/servers/x", 404},
-		{alice, "GET /hub/api/users/alice/tokens", 200}, {bob, "GET /hub/api/users/alice/tokens", 404}, {server, "GET /hub/api/users/alice/tokens", 403},
-		{alice, "GET /hub/api/users/alice/tokens/a1", 200}, {bob, "GET /hub/api/users/bob/tokens/a1", 404}, {alice, "GET /hub/api/users/alice/tokens/1", 404},
-		{none, "POST /hub/api/users/alice/tokens", 403}, {alice, "POST /hub/api/users/alice/tokens", 201}, {bob, "POST /hub/api/users/alice/tokens", 403}, {server, "POST /hub/api/users/alice/tokens", 403},
-		{alice, "DELETE /hub/api/users/alice/tokens/a1", 204}, {bob, "DELETE /hub/api/users/alice/tokens/a1", 404}, {alice, "DELETE /hub/api/users/alice/tokens/a99", 404},
-		{alice, "GET /hub/api/groups", 403}, {dora, "GET /hub/api/groups", 200}, {dora, "POST /hub/api/groups/new", 201}, {dora, "POST /hub/api/groups/lab", 409}, {dora, "POST /hub/api/groups", 400},
-		{dora, "GET /hub/api/groups/none", 404}, {dora, "GET /hub/api/groups/lab", 200}, {alice, "GET /hub/api/groups/lab", 403}, {dora, "POST /hub/api/groups/lab/users", 400},
-		{dora, "DELETE /hub/api/groups/lab/users", 400}, {dora, "PUT /hub/api/groups/lab/properties", 400}, {dora, "DELETE /hub/api/groups/lab", 204}, {alice, "DELETE /hub/api/groups/lab", 403},
-		{alice, "GET /hub/api/users/alice/shared", 200}, {bob, "GET /hub/api/users/alice/shared", 404}, {alice, "GET /hub/api/users/alice/shared/bob/", 404}, {alice, "DELETE /hub/api/users/alice/shared/bob/", 404},
-		{alice, "GET /hub/api/shares/alice", 200}, {alice, "GET /hub/api/shares/alice/", 200}, {alice, "GET /hub/api/shares/alice/none", 404}, {alice, "POST /hub/api/shares/alice/", 403},
-		{dora, "POST /hub/api/shares/alice/", 400}, {dora, "PATCH /hub/api/shares/alice/", 400}, {dora, "DELETE /hub/api/shares/alice/", 204}, {dora, "POST /hub/api/shares/alice", 405},
-		{dora, "GET /hub/api/share-codes/alice", 200}, {dora, "POST /hub/api/share-codes/alice/", 200}, {alice, "POST /hub/api/share-codes/alice/", 403},
-		{dora, "DELETE /hub/api/share-codes/alice/?id=sc_9", 404}, {dora, "DELETE /hub/api/share-codes/alice/?id=9", 404}, {dora, "DELETE /hub/api/share-codes/alice/?code=x", 404}, {dora, "DELETE /hub/api/share-codes/alice/", 204},
-		{dora, "GET /hub/api/groups/lab/shared", 200}, {dora, "GET /hub/api/groups/lab/shared/alice/", 404}, {dora, "DELETE /hub/api/groups/lab/shared/alice/", 404},
-		{alice, "GET /hub/api/services", 403}, {dora, "GET /hub/api/services", 200}, {dora, "GET /hub/api/services/all", 200}, {dora, "GET /hub/api/services/none", 404}, {limited, "GET /hub/api/services/limited", 200}, {limited, "GET /hub/api/services/all", 404},
-		{dora, "POST /hub/api/services/new", 400}, {dora, "POST /hub/api/services/all", 409}, {dora, "POST /hub/api/services/a%2Fb", 400}, {dora, "DELETE /hub/api/services/all", 405}, {dora, "DELETE /hub/api/services/none", 404},
-		{alice, "GET /hub/api/proxy", 403}, {dora, "GET /hub/api/proxy", 200}, {dora, "POST /hub/api/proxy", 200}, {dora, "PATCH /hub/api/proxy", 400},
-		{alice, "POST /hub/api/shutdown", 403}, {dora, "POST /hub/api/shutdown", 403}, {none, "OPTIONS /hub/api/users", 200},
-		{server, "GET /hub/api/authorizations/token/server-token-of-alice", 200}, {alice, "GET /hub/api/authorizations/token/nonsense", 404},
+		{bob, "GET /hub/api/users/alice/server/progress", 404},
+		{alice, "GET /hub/api/users/alice/server/progress", 400},
+		{none, "GET /hub/api/info", 403}, {alice, "GET /hub/api/info", 403}, {dora, "GET /hub/api/info", 200},
+		{allService, "GET /hub/api/info", 200},
+		{none, "GET /hub/api/users", 403}, {alice, "GET /hub/api/users", 403}, {dora, "GET /hub/api/users", 200},
+		{limited, "GET /hub/api/users", 200},
+		{limited, "GET /hub/api/users/bob", 200}, {limited, "GET /hub/api/users/alice", 404},
+		{limited, "DELETE /hub/api/users/bob", 403},
+		{alice, "POST /hub/api/users", 403}, {dora, "POST /hub/api/users", 400}, {dora, "POST /hub/api/users/eve", 201},
+		{dora, "POST /hub/api/users/bob", 409},
+		{dora, "POST /hub/api/users/a%2Fb", 400}, {alice, "PATCH /hub/api/users/alice", 403},
+		{dora, "PATCH /hub/api/users/alice", 400},
+		{alice, "DELETE /hub/api/users/alice", 403}, {dora, "DELETE /hub/api/users/alice", 204},
+		{dora, "DELETE /hub/api/users/dora", 400}, {dora, "DELETE /hub/api/users/eve", 404},
+		{alice, "POST /hub/api/users/alice/servers/x", 201}, {bob, "POST /hub/api/users/alice/servers/x", 404},
+		{alice, "POST /hub/api/users/alice/servers/%2E%2E", 400},
+		{alice, "POST /hub/api/users/alice/servers/a%2Fb", 400},
+		{alice, "POST /hub/api/users/alice/servers/X", 400}, {alice, "GET /hub/api/users/alice/servers/x", 404},
+		{alice, "PUT /hub/api/users/alice/servers/x", 201},
+		{alice, "PUT /hub/api/users/alice/server", 409}, {alice, "PATCH /hub/api/users/alice/servers/x", 400},
+		{alice, "DELETE /hub/api/users/alice/servers/x", 404},
+		{alice, "GET /hub/api/users/alice/tokens", 200}, {bob, "GET /hub/api/users/alice/tokens", 404},
+		{server, "GET /hub/api/users/alice/tokens", 403},
+		{alice, "GET /hub/api/users/alice/tokens/a1", 200}, {bob, "GET /hub/api/users/bob/tokens/a1", 404},
+		{alice, "GET /hub/api/users/alice/tokens/1", 404},
+		{none, "POST /hub/api/users/alice/tokens", 403}, {alice, "POST /hub/api/users/alice/tokens", 201},
+		{bob, "POST /hub/api/users/alice/tokens", 403}, {server, "POST /hub/api/users/alice/tokens", 403},
+		{alice, "DELETE /hub/api/users/alice/tokens/a1", 204}, {bob, "DELETE /hub/api/users/alice/tokens/a1", 404},
+		{alice, "DELETE /hub/api/users/alice/tokens/a99", 404},
+		{alice, "GET /hub/api/groups", 403}, {dora, "GET /hub/api/groups", 200},
+		{dora, "POST /hub/api/groups/new", 201}, {dora, "POST /hub/api/groups/lab", 409},
+		{dora, "POST /hub/api/groups", 400},
+		{dora, "GET /hub/api/groups/none", 404}, {dora, "GET /hub/api/groups/lab", 200},
+		{alice, "GET /hub/api/groups/lab", 403}, {dora, "POST /hub/api/groups/lab/users", 400},
+		{dora, "DELETE /hub/api/groups/lab/users", 400}, {dora, "PUT /hub/api/groups/lab/properties", 400},
+		{dora, "DELETE /hub/api/groups/lab", 204}, {alice, "DELETE /hub/api/groups/lab", 403},
+		{alice, "GET /hub/api/users/alice/shared", 200}, {bob, "GET /hub/api/users/alice/shared", 404},
+		{alice, "GET /hub/api/users/alice/shared/bob/", 404}, {alice, "DELETE /hub/api/users/alice/shared/bob/", 404},
+		{alice, "GET /hub/api/shares/alice", 200}, {alice, "GET /hub/api/shares/alice/", 200},
+		{alice, "GET /hub/api/shares/alice/none", 404}, {alice, "POST /hub/api/shares/alice/", 403},
+		{dora, "POST /hub/api/shares/alice/", 400}, {dora, "PATCH /hub/api/shares/alice/", 400},
+		{dora, "DELETE /hub/api/shares/alice/", 204}, {dora, "POST /hub/api/shares/alice", 405},
+		{dora, "GET /hub/api/share-codes/alice", 200}, {dora, "POST /hub/api/share-codes/alice/", 200},
+		{alice, "POST /hub/api/share-codes/alice/", 403},
+		{dora, "DELETE /hub/api/share-codes/alice/?id=sc_9", 404},
+		{dora, "DELETE /hub/api/share-codes/alice/?id=9", 404},
+		{dora, "DELETE /hub/api/share-codes/alice/?code=x", 404}, {dora, "DELETE /hub/api/share-codes/alice/", 204},
+		{dora, "GET /hub/api/groups/lab/shared", 200}, {dora, "GET /hub/api/groups/lab/shared/alice/", 404},
+		{dora, "DELETE /hub/api/groups/lab/shared/alice/", 404},
+		{alice, "GET /hub/api/services", 403}, {dora, "GET /hub/api/services", 200},
+		{dora, "GET /hub/api/services/all", 200}, {dora, "GET /hub/api/services/none", 404},
+		{limited, "GET /hub/api/services/limited", 200}, {limited, "GET /hub/api/services/all", 404},
+		{dora, "POST /hub/api/services/new", 400}, {dora, "POST /hub/api/services/all", 409},
+		{dora, "POST /hub/api/services/a%2Fb", 400}, {dora, "DELETE /hub/api/services/all", 405},
+		{dora, "DELETE /hub/api/services/none", 404},
+		{alice, "GET /hub/api/proxy", 403}, {dora, "GET /hub/api/proxy", 200}, {dora, "POST /hub/api/proxy", 200},
+		{dora, "PATCH /hub/api/proxy", 400},
+		{alice, "POST /hub/api/shutdown", 403}, {dora, "POST /hub/api/shutdown", 403},
+		{none, "OPTIONS /hub/api/users", 200},
+		{server, "GET /hub/api/authorizations/token/server-token-of-alice", 200},
+		{alice, "GET /hub/api/authorizations/token/nonsense", 404},
 		{none, "POST /hub/api/authorizations/token", 405},
 		{bob, "POST /hub/api/users/alice/activity", 404}, {bobOAuth, "POST /hub/api/users/alice/activity", 403},
 		{server, "POST /hub/api/users/bob/activity", 404}, {server, "POST /hub/api/users/alice/activity", 400},
@@ -294,7 +333,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 				t.Error("the version header is missing")
 			}
 			var e errorBody
-			if status >= 400 && status != 418 && (json.Unmarshal([]byte(body), &e) != nil || e.Status != status || e.Message == "") {
+			if status >= 400 && status != 418 && (json.Unmarshal([]byte(body), &e) != nil || e.Status != status ||
+				e.Message == "") {
 				t.Errorf("error body is %s", body)
 			}
 		})
@@ -305,17 +345,21 @@ func TestWhoMayCallWhat(t *testing.T) {
 // may see everybody as for those who may not.
 func TestStrangeNames(t *testing.T) {
 	srv, f, db := serve(t)
-	for _, name := range []string{"alice@example.org", "a.b", "Alice", "ALICE", "älice", "al\"ice", "al'ice", "alice ", " alice", "..", ".", "alice/..", "../alice", "alice%2F", "alice\x00",
-		"alice\n", "alice;", "alice?", "alice#", "-alice", "0", "a*", "alice:x", "ａlice", strings.Repeat("a", 33), "$USER", "alice,bob"} {
+	for _, name := range []string{"alice@example.org", "a.b", "Alice", "ALICE", "älice", "al\"ice", "al'ice", "alice ",
+		" alice", "..", ".", "alice/..", "../alice", "alice%2F", "alice\x00",
+		"alice\n", "alice;", "alice?", "alice#", "-alice", "0", "a*", "alice:x", "ａlice", strings.Repeat("a", 33),
+		"$USER", "alice,bob"} {
 		path := "/hub/api/users/" + url.PathEscape(name)
 		if name == "." || name == ".." {
 			path = "/hub/api/users/" + strings.ReplaceAll(name, ".", "%2E")
 		}
 		for caller, want := range map[string]string{"alice": "404", "dora": "404"} {
-			if status, body, _ := ask(t, srv, "GET", path, "", "X-Test-User", caller); strconv.Itoa(status) != want || strings.Contains(body, `"kind"`) {
+			if status, body, _ := ask(t, srv, "GET", path, "", "X-Test-User", caller); strconv.Itoa(status) != want ||
+				strings.Contains(body, `"kind"`) {
 				t.Errorf("%s: GET %s: %d %s", caller, path, status, body)
 			}
-			if status, body, _ := ask(t, srv, "POST", path+"/server", "", "X-Test-User", caller); status < 400 || status >= 500 {
+			if status, body, _ := ask(t, srv, "POST", path+"/server", "", "X-Test-User", caller); status < 400 ||
+				status >= 500 {
 				t.Errorf("%s: POST %s/server: %d %s", caller, path, status, body)
 			}
 		}
@@ -335,9 +379,11 @@ func TestWhoami(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"kind": "user", "name": "alice", "admin": false, "groups": []any{}, "token_id": "a1", "session_id": nil,
-		"user_info": map[string]any{"name": "alice", "display_name": "alice"},
-		"scopes":    []any{"access:servers!server=alice/", "read:users:groups!user=alice", "read:users:name!user=alice"}}
+	want := map[string]any{"kind": "user", "name": "alice", "admin": false, "groups": []any{}, "token_id": "a1",
+		"session_id": nil,
+		"user_info":  map[string]any{"name": "alice", "display_name": "alice"},
+		"scopes": []any{"access:servers!server=alice/", "read:users:groups!user=alice",
+			"read:users:name!user=alice"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("whoami (-want +got):\n%s", diff)
 	}
@@ -368,10 +414,12 @@ func TestTokenEndsWithItsSession(t *testing.T) {
 	srv, _, db := serve(t)
 	alice, _ := ident.ParseUser("alice")
 	for session, want := range map[string]int{"session-of-alice": 200, "session-of-bob": 403, "ended": 403} {
-		if _, err := db.CreateToken(t.Context(), store.Token{Hash: ident.HashToken(session), Kind: store.OAuthToken, User: alice, SessionID: session}); err != nil {
+		if _, err := db.CreateToken(t.Context(), store.Token{Hash: ident.HashToken(session), Kind: store.OAuthToken,
+			User: alice, SessionID: session}); err != nil {
 			t.Fatal(err)
 		}
-		if status, body, _ := ask(t, srv, "GET", "/hub/api/user", "", "Authorization", "token "+session); status != want {
+		if status, body, _ := ask(t, srv, "GET", "/hub/api/user", "", "Authorization",
+			"token "+session); status != want {
 			t.Errorf("token of %s: status %d, want %d: %s", session, status, want, body)
 		}
 	}
@@ -412,9 +460,11 @@ func TestWithoutGPUs(t *testing.T) {
 			t.Errorf("%s, body %s: status %d %s, options (-want +got):\n%s", tt.state, tt.body, status, text, diff)
 		}
 	}
-	f.states, f.wait = map[string]servers.State{"alice": servers.Queued}, servers.Wait{Asked: time.Unix(1700000000, 0), Place: 2, Of: 3, Estimate: time.Minute}
+	f.states, f.wait = map[string]servers.State{"alice": servers.Queued},
+		servers.Wait{Asked: time.Unix(1700000000, 0), Place: 2, Of: 3, Estimate: time.Minute}
 	_, text, _ := ask(t, srv, "GET", "/hub/api/users/alice", "", "X-Test-User", "alice")
-	for _, want := range []string{`"pending":"spawn"`, `"ready":false`, `"line":{"estimate_seconds":60,"of":3,"place":2,"since":"2023-11-14T22:13:20.000000Z"}`} {
+	for _, want := range []string{`"pending":"spawn"`, `"ready":false`,
+		`"line":{"estimate_seconds":60,"of":3,"place":2,"since":"2023-11-14T22:13:20.000000Z"}`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the model lacks %s:\n%s", want, text)
 		}
@@ -423,11 +473,14 @@ func TestWithoutGPUs(t *testing.T) {
 
 func TestStartPassesProfileAndRefusesOtherSites(t *testing.T) {
 	srv, f, _ := serve(t)
-	status, _, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", `{}`, "X-Test-User", "alice", "Sec-Fetch-Site", "cross-site")
+	status, _, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", `{}`, "X-Test-User", "alice", "Sec-Fetch-Site",
+		"cross-site")
 	if status != 403 || len(f.started) != 0 {
 		t.Errorf("a start from another site gave %d and started %v", status, f.started)
 	}
-	for _, tt := range [][2]string{{``, "alice "}, {`{"profile":"big"}`, "alice big"}, {`{"user_options":{"profile":"gpu"}}`, "alice gpu"}, {``, "alice gpu"}, {`{"user_options":null}`, "alice gpu"}, {`{}`, "alice "}, {``, "alice "}} {
+	for _, tt := range [][2]string{{``, "alice "}, {`{"profile":"big"}`, "alice big"},
+		{`{"user_options":{"profile":"gpu"}}`, "alice gpu"}, {``, "alice gpu"}, {`{"user_options":null}`, "alice gpu"},
+		{`{}`, "alice "}, {``, "alice "}} {
 		body, want := tt[0], tt[1] // in order: no options are the last options
 		f.states, f.started = map[string]servers.State{}, nil
 		status, _, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", body, "X-Test-User", "alice")
@@ -435,7 +488,8 @@ func TestStartPassesProfileAndRefusesOtherSites(t *testing.T) {
 			t.Errorf("body %s: status %d, started (-want +got):\n%s", body, status, diff)
 		}
 	}
-	if status, body, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", `{`, "X-Test-User", "alice"); status != 400 || !strings.Contains(body, "JSON") {
+	if status, body, _ := ask(t, srv, "POST", "/hub/api/users/alice/server", `{`, "X-Test-User",
+		"alice"); status != 400 || !strings.Contains(body, "JSON") {
 		t.Errorf("broken JSON gave %d %s", status, body)
 	}
 }
@@ -463,7 +517,8 @@ func TestActivity(t *testing.T) {
 	f.states["alice"] = servers.Ready
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			status, body, _ := ask(t, srv, "POST", "/hub/api/users/alice/activity", tt.body, "Authorization", "token server-token-of-alice")
+			status, body, _ := ask(t, srv, "POST", "/hub/api/users/alice/activity", tt.body, "Authorization",
+				"token server-token-of-alice")
 			if status != tt.want {
 				t.Errorf("status %d, want %d: %s", status, tt.want, body)
 			}
@@ -478,7 +533,8 @@ func TestActivity(t *testing.T) {
 func TestProgress(t *testing.T) {
 	srv, f, _ := serve(t)
 	f.states["alice"] = servers.Starting
-	f.steps = []servers.Progress{{Message: "Server requested"}, {Percent: 30, Message: "a\n\ndata: {}"}, {Percent: 100, Ready: true, Message: "Server ready at /user/alice/"}}
+	f.steps = []servers.Progress{{Message: "Server requested"}, {Percent: 30, Message: "a\n\ndata: {}"},
+		{Percent: 100, Ready: true, Message: "Server ready at /user/alice/"}}
 	_, body, h := ask(t, srv, "GET", "/hub/api/users/alice/server/progress", "", "X-Test-User", "alice")
 	want := `data: {"progress":0,"message":"Server requested"}
 
@@ -495,7 +551,8 @@ data: {"progress":100,"message":"Server ready at /user/alice/","html_message":"S
 // TestRoutesHaveRules fails for a route that nobody thought about.
 func TestRoutesHaveRules(t *testing.T) {
 	for _, rt := range routes() {
-		if rt.access == nobody || rt.handler == nil || (rt.access == scoped || rt.access == login) != (rt.scopes != "") {
+		if rt.access == nobody || rt.handler == nil || (rt.access == scoped ||
+			rt.access == login) != (rt.scopes != "") {
 			t.Errorf("%s %s has no rule of who may call it", rt.method, rt.path)
 		}
 	}

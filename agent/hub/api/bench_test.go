@@ -29,7 +29,9 @@ func crowd(b *testing.B) (http.Handler, string) {
 			if i == 500 && j == 5 {
 				token = secret
 			}
-			if _, err := a.cfg.Records.CreateToken(b.Context(), store.Token{Hash: ident.HashToken(token), Kind: store.APIToken, User: u, Scopes: []string{"inherit"}}); err != nil {
+			if _, err := a.cfg.Records.CreateToken(b.Context(),
+				store.Token{Hash: ident.HashToken(token), Kind: store.APIToken, User: u,
+					Scopes: []string{"inherit"}}); err != nil {
 				b.Fatal(err)
 			}
 		}

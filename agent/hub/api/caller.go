@@ -199,7 +199,8 @@ func (a *API) owner(ctx context.Context, t store.Token) (Caller, error) {
 	if t.SessionID != "" {
 		s, err := a.cfg.CheckSession(ctx, t.SessionID)
 		if err != nil || s.User != t.User {
-			a.cfg.Log.Debug("token of an ended session", "event", "token-refused", "user", t.User.String(), "error", fmt.Sprint(err))
+			a.cfg.Log.Debug("token of an ended session", "event", "token-refused", "user", t.User.String(), "error",
+				fmt.Sprint(err))
 			return Caller{}, errCredentials()
 		}
 		c, err := a.userCaller(ctx, s.User, s.Admin, s.Groups)

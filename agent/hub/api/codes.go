@@ -22,7 +22,8 @@ const (
 )
 
 func (a *API) codeModel(c store.ShareCode) model {
-	return model{"server": a.sharedServer(c.Key), "scopes": list(c.Scopes), "id": codeID(c.ID), "created_at": stamp(c.Created),
+	return model{"server": a.sharedServer(c.Key), "scopes": list(c.Scopes), "id": codeID(c.ID),
+		"created_at": stamp(c.Created),
 		"expires_at": stamp(c.Expires), "exchange_count": c.ExchangeCount, "last_exchanged_at": stamp(c.LastExchanged)}
 }
 
@@ -71,7 +72,8 @@ func (a *API) createCode(c Caller, w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	if body.ExpiresIn < minCodeLife || body.ExpiresIn > maxCodeLife {
-		return httpx.Fail(http.StatusBadRequest, "expires_in must be %d to %d seconds, not %d", minCodeLife, maxCodeLife, body.ExpiresIn)
+		return httpx.Fail(http.StatusBadRequest, "expires_in must be %d to %d seconds, not %d", minCodeLife,
+			maxCodeLife, body.ExpiresIn)
 	}
 	k, err := a.sharedKey(r)
 	if err != nil {
@@ -85,11 +87,13 @@ func (a *API) createCode(c Caller, w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	secret, now := rand.Text(), time.Now()
-	code := store.ShareCode{Hash: ident.HashToken(secret), Key: k, Scopes: list, Created: now, Expires: now.Add(time.Duration(body.ExpiresIn) * time.Second)}
+	code := store.ShareCode{Hash: ident.HashToken(secret), Key: k, Scopes: list, Created: now,
+		Expires: now.Add(time.Duration(body.ExpiresIn) * time.Second)}
 	if code.ID, err = a.cfg.Records.CreateShareCode(r.Context(), code); err != nil {
 		return err
 	}
-	a.cfg.Log.Info("share code made", "event", "share-code-created", "user", k.User.String(), "server", k.Server.String(), "by", c.name(), "code", codeID(code.ID))
+	a.cfg.Log.Info("share code made", "event", "share-code-created", "user", k.User.String(), "server",
+		k.Server.String(), "by", c.name(), "code", codeID(code.ID))
 	m := a.codeModel(code)
 	accept := a.cfg.BaseURL + "hub/accept-share?" + url.Values{"code": {secret}}.Encode()
 	m["code"], m["accept_url"], m["full_accept_url"] = secret, accept, nil
@@ -125,7 +129,8 @@ func (a *API) deleteCodes(c Caller, w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	a.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", k.User.String(), "server", k.Server.String(), "by", c.name())
+	a.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", k.User.String(), "server",
+		k.Server.String(), "by", c.name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

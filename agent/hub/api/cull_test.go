@@ -15,9 +15,11 @@ import (
 // announced is a Config.Cull that has announced the ends of bob's servers "ends" and "gpu".
 func announced(k ident.Key) (cull.Notice, bool) {
 	if k.String() == "bob:gpu" {
-		return cull.Notice{At: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC), Reason: cull.ReasonGPU, Restart: true, Unused: time.Date(2026, 3, 4, 13, 0, 0, 0, time.UTC), Kept: true}, true
+		return cull.Notice{At: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC), Reason: cull.ReasonGPU, Restart: true,
+			Unused: time.Date(2026, 3, 4, 13, 0, 0, 0, time.UTC), Kept: true}, true
 	}
-	return cull.Notice{At: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC), Reason: cull.ReasonIdle}, k.String() == "bob:ends"
+	return cull.Notice{At: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC), Reason: cull.ReasonIdle},
+		k.String() == "bob:ends"
 }
 
 // TestServerModelTellsItsEnd checks that the announced end stands in the model, and that
@@ -34,7 +36,8 @@ func TestServerModelTellsItsEnd(t *testing.T) {
 	if diff := cmp.Diff(want, got.Servers["ends"]["cull"]); diff != "" {
 		t.Errorf("cull (-want +got):\n%s", diff)
 	}
-	want = map[string]any{"at": "2026-03-04T15:04:05.000000Z", "reason": "gpu-idle", "action": "restart-without-gpu", "unused_since": "2026-03-04T13:00:00.000000Z", "may_keep": false}
+	want = map[string]any{"at": "2026-03-04T15:04:05.000000Z", "reason": "gpu-idle", "action": "restart-without-gpu",
+		"unused_since": "2026-03-04T13:00:00.000000Z", "may_keep": false}
 	if diff := cmp.Diff(want, got.Servers["gpu"]["cull"]); diff != "" {
 		t.Errorf("cull of an unused GPU (-want +got):\n%s", diff)
 	}

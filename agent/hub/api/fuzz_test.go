@@ -13,12 +13,17 @@ import (
 // an answer that is the caller's fault or a success, with a JSON body where it is an error.
 func FuzzRequest(f *testing.F) {
 	for _, rt := range routes() {
-		path := strings.NewReplacer("{user}", "alice", "{server...}", "x", "{group}", "lab", "{service}", "limited", "{id}", "a1", "{owner}", "bob", "{token}", "x", "{$}", "").Replace(rt.path)
-		f.Add(rt.method, path, "state=ready&sort=-name&limit=3&offset=1&name_filter=a&include_stopped_servers", `{"users":["bob"],"scopes":["self"],"expires_in":60}`)
+		path := strings.NewReplacer("{user}", "alice", "{server...}", "x", "{group}", "lab", "{service}", "limited",
+			"{id}", "a1", "{owner}", "bob", "{token}", "x", "{$}", "").Replace(rt.path)
+		f.Add(rt.method, path, "state=ready&sort=-name&limit=3&offset=1&name_filter=a&include_stopped_servers",
+			`{"users":["bob"],"scopes":["self"],"expires_in":60}`)
 	}
-	f.Add("POST", "/users/..%2Fbob/tokens", "limit=-1&sort=%00", `{"auth":{"username":"alice","password":"x"},"roles":null}`)
-	f.Add("POST", "/users/alice/activity", "", `{"servers":{"":{"last_activity":"9999-12-31T23:59:59Z"}},"last_activity":"0001-01-01T00:00:00Z"}`)
-	f.Add("PATCH", "/users/alice/servers/x", "", `{"name":"../..","display_name":"\u0000","user_options":{"profile":7}}`)
+	f.Add("POST", "/users/..%2Fbob/tokens", "limit=-1&sort=%00",
+		`{"auth":{"username":"alice","password":"x"},"roles":null}`)
+	f.Add("POST", "/users/alice/activity", "",
+		`{"servers":{"":{"last_activity":"9999-12-31T23:59:59Z"}},"last_activity":"0001-01-01T00:00:00Z"}`)
+	f.Add("PATCH", "/users/alice/servers/x", "",
+		`{"name":"../..","display_name":"\u0000","user_options":{"profile":7}}`)
 	a, _ := build(f)
 	handler := a.Handler()
 	f.Fuzz(func(t *testing.T, method, path, query, body string) {
@@ -47,7 +52,8 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzAuthorization checks that no header makes anybody somebody.
 func FuzzAuthorization(f *testing.F) {
-	for _, s := range []string{"token x", "Bearer  y", "token", "bearer service-token-of-all ", "Basic eDp5", "token \x00", "token service-token-of-al", "Token\tserver-token-of-alice"} {
+	for _, s := range []string{"token x", "Bearer  y", "token", "bearer service-token-of-all ", "Basic eDp5",
+		"token \x00", "token service-token-of-al", "Token\tserver-token-of-alice"} {
 		f.Add(s)
 	}
 	a, _ := build(f)

@@ -170,7 +170,8 @@ func (a *API) removeMembers(c Caller, w http.ResponseWriter, r *http.Request) er
 	})
 }
 
-func (a *API) changeMembers(c Caller, w http.ResponseWriter, r *http.Request, verb string, change func(string, []ident.User) error) error {
+func (a *API) changeMembers(c Caller, w http.ResponseWriter, r *http.Request, verb string,
+	change func(string, []ident.User) error) error {
 	g, err := a.findGroup(r)
 	if err != nil {
 		return err
@@ -189,7 +190,8 @@ func (a *API) changeMembers(c Caller, w http.ResponseWriter, r *http.Request, ve
 	if err := change(g.Name, users); err != nil {
 		return err
 	}
-	a.cfg.Log.Info("group changed", "event", "group-members", "group", g.Name, "by", c.name(), "change", verb, "users", len(users))
+	a.cfg.Log.Info("group changed", "event", "group-members", "group", g.Name, "by", c.name(), "change", verb, "users",
+		len(users))
 	return a.writeGroup(c, w, r, http.StatusOK, g.Name)
 }
 

@@ -39,7 +39,8 @@ func (a *API) shutdown(c Caller, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body.Servers != nil && *body.Servers {
-		return httpx.Fail(http.StatusBadRequest, "this hub does not stop the servers with itself: stop them one by one, or jupyter.slice on the host")
+		return httpx.Fail(http.StatusBadRequest, "this hub does not stop the servers with itself: stop them one by "+
+			"one, or jupyter.slice on the host")
 	}
 	if a.cfg.Shutdown == nil {
 		return httpx.Fail(http.StatusForbidden, "the hub cannot be shut down through the API")

@@ -68,7 +68,8 @@ func (m model) filter(views []view, allows func(scope string) bool) (kept model,
 }
 
 var userViews = []view{
-	{"read:users", []string{"kind", "name", "admin", "roles", "groups", "server", "pending", "created", "last_activity", "user_info"}},
+	{"read:users", []string{"kind", "name", "admin", "roles", "groups", "server", "pending", "created", "last_activity",
+		"user_info"}},
 	{"read:users:name", []string{"kind", "name", "admin", "user_info"}},
 	{"read:users:groups", []string{"kind", "name", "groups"}},
 	{"read:users:activity", []string{"kind", "name", "last_activity"}},
@@ -178,7 +179,8 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 		last = rec.LastActivity
 	}
 	m := model{
-		"name": s.Key.Server, "display_name": rec.DisplayName, "full_name": s.Key.User.String() + "/" + s.Key.Server.String(),
+		"name": s.Key.Server, "display_name": rec.DisplayName,
+		"full_name":     s.Key.User.String() + "/" + s.Key.Server.String(),
 		"last_activity": stamp(last), "started": nil, "pending": pending(s.State),
 		"ready": s.State == servers.Ready, "stopped": !s.State.Active(),
 		"url": a.path(s.Key), "progress_url": a.progressPath(s.Key), "full_url": nil, "full_progress_url": nil,
@@ -305,7 +307,8 @@ func (a *API) groupModel(c Caller, g store.Group) model {
 	if properties == nil {
 		properties = map[string]any{}
 	}
-	m := model{"kind": "group", "name": g.Name, "roles": a.cfg.Authority.GroupRoles(g.Name), "users": list(g.Users), "properties": properties}
+	m := model{"kind": "group", "name": g.Name, "roles": a.cfg.Authority.GroupRoles(g.Name), "users": list(g.Users),
+		"properties": properties}
 	kept, _ := m.filter(groupViews, func(scope string) bool { return c.Scopes.AllowsGroup(scope, g.Name) })
 	return kept
 }

@@ -118,7 +118,8 @@ func (a *API) mayHave(ctx context.Context, k ident.Key, displayName *string) err
 		}
 	}
 	if named >= a.cfg.NamedServers {
-		return httpx.Fail(http.StatusBadRequest, "User %s already has the maximum of %d named servers. One must be deleted before a new server can be created", k.User, a.cfg.NamedServers)
+		return httpx.Fail(http.StatusBadRequest, "User %s already has the maximum of %d named servers. One must be "+
+			"deleted before a new server can be created", k.User, a.cfg.NamedServers)
 	}
 	return nil
 }
@@ -207,7 +208,8 @@ func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.remember(r.Context(), rec, body); err != nil {
 		return err
 	}
-	if err := a.cfg.Servers.Start(key, profile, servers.Options{WithoutGPUs: without}); err != nil && !errors.Is(err, servers.ErrActive) {
+	if err := a.cfg.Servers.Start(key, profile, servers.Options{WithoutGPUs: without}); err != nil &&
+		!errors.Is(err, servers.ErrActive) {
 		return err
 	}
 	return a.awaitStart(w, r, key)
@@ -312,7 +314,8 @@ func (a *API) changeServer(c Caller, w http.ResponseWriter, r *http.Request) err
 
 // rename returns a stopped server another name: its record moves, and there is no unit yet
 // that could have the old one.
-func (a *API) rename(c Caller, w http.ResponseWriter, r *http.Request, rec store.Server, name string, change serverBody) error {
+func (a *API) rename(c Caller, w http.ResponseWriter, r *http.Request, rec store.Server, name string,
+	change serverBody) error {
 	old := rec.Key
 	key, err := ident.ParseKey(old.User.String(), name)
 	if err != nil {

@@ -70,13 +70,16 @@ func (a *API) addService(c Caller, w http.ResponseWriter, r *http.Request) error
 	if err := a.checkService(c, name, *body); err != nil {
 		return err
 	}
-	s := services.Service{Name: name, Admin: body.Admin, URL: body.URL, Info: body.Info, Display: body.Display == nil || *body.Display,
-		ClientID: body.OAuthClientID, RedirectURI: body.OAuthRedirectURI, NoConfirm: body.OAuthNoConfirm, AllowedScopes: body.OAuthClientAllowedScopes}
+	s := services.Service{Name: name, Admin: body.Admin, URL: body.URL, Info: body.Info,
+		Display:  body.Display == nil || *body.Display,
+		ClientID: body.OAuthClientID, RedirectURI: body.OAuthRedirectURI, NoConfirm: body.OAuthNoConfirm,
+		AllowedScopes: body.OAuthClientAllowedScopes}
 	if body.APIToken != "" {
 		s.TokenHash = ident.HashToken(body.APIToken)
 	}
 	if err := a.cfg.Services.Add(s); err != nil {
-		return &httpx.Error{Status: http.StatusBadRequest, Public: "Failed to create service " + name + ": " + err.Error()}
+		return &httpx.Error{Status: http.StatusBadRequest, Public: "Failed to create service " + name + ": " +
+			err.Error()}
 	}
 	a.cfg.Log.Warn("service added", "event", "service-added", "service", name, "by", c.name(), "admin", body.Admin)
 	added, _ := a.cfg.Services.Get(name)
@@ -91,11 +94,14 @@ func (a *API) checkService(c Caller, name string, body serviceBody) error {
 	case body.APIToken != "" && len(body.APIToken) < minServiceToken:
 		return httpx.Fail(http.StatusBadRequest, "api_token must be at least %d characters long", minServiceToken)
 	case body.Admin && !c.Admin:
-		return httpx.Fail(http.StatusBadRequest, "a service can be an administrator at the wish of an administrator only")
+		return httpx.Fail(http.StatusBadRequest, "a service can be an administrator at the wish of an administrator "+
+			"only")
 	}
-	excess := a.cfg.Authority.Table().Excess(body.OAuthClientAllowedScopes, scopes.Owner{User: c.User, Service: c.Service}, c.Scopes, c.groups)
+	excess := a.cfg.Authority.Table().Excess(body.OAuthClientAllowedScopes,
+		scopes.Owner{User: c.User, Service: c.Service}, c.Scopes, c.groups)
 	if len(excess) > 0 {
-		return httpx.Fail(http.StatusBadRequest, "Not assigning requested scopes %s because they exceed those of %s %s", strings.Join(excess, ", "), c.kind(), c.name())
+		return httpx.Fail(http.StatusBadRequest, "Not assigning requested scopes %s because they exceed those of %s %s",
+			strings.Join(excess, ", "), c.kind(), c.name())
 	}
 	return nil
 }

@@ -24,7 +24,8 @@ func (a *API) sharedServer(k ident.Key) model {
 }
 
 func (a *API) shareModel(s store.Share) model {
-	m := model{"server": a.sharedServer(s.Key), "scopes": list(s.Scopes), "user": nil, "group": nil, "kind": "user", "created_at": stamp(s.Created)}
+	m := model{"server": a.sharedServer(s.Key), "scopes": list(s.Scopes), "user": nil, "group": nil, "kind": "user",
+		"created_at": stamp(s.Created)}
 	if s.Group != "" {
 		m["group"], m["kind"] = model{"name": s.Group}, "group"
 	} else {
@@ -113,7 +114,8 @@ func (a *API) shareScopes(k ident.Key, wanted []string) ([]string, error) {
 	for _, text := range wanted {
 		name, own, filtered := strings.Cut(text, "!")
 		if filtered && own != filter {
-			return nil, httpx.Fail(http.StatusBadRequest, "!%s filter not allowed on sharing %s, only !%s", own, name, filter)
+			return nil, httpx.Fail(http.StatusBadRequest, "!%s filter not allowed on sharing %s, only !%s", own, name,
+				filter)
 		}
 		if _, err := a.cfg.Authority.Table().Parse(name + "!" + filter); err != nil {
 			return nil, httpx.Fail(http.StatusBadRequest, "%v", err)
@@ -178,13 +180,15 @@ func (a *API) grantShare(c Caller, w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	a.cfg.Log.Info("server shared", "event", "share-granted", "user", k.User.String(), "server", k.Server.String(), "by", c.name(),
+	a.cfg.Log.Info("server shared", "event", "share-granted", "user", k.User.String(), "server", k.Server.String(),
+		"by", c.name(),
 		"with", s.User.String()+s.Group, "scopes", strings.Join(s.Scopes, " "))
 	return a.json(w, http.StatusOK, a.shareModel(s))
 }
 
 // shareRequest reads a request that grants or revokes.
-func (a *API) shareRequest(w http.ResponseWriter, r *http.Request) (k ident.Key, body shareBody, list []string, err error) {
+func (a *API) shareRequest(w http.ResponseWriter, r *http.Request) (k ident.Key, body shareBody, list []string,
+	err error) {
 	if err = decodeStrict(w, r, &body); err != nil {
 		return
 	}
@@ -220,7 +224,8 @@ func (a *API) revokeShare(c Caller, w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	a.cfg.Log.Info("share revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(), "by", c.name(), "with", s.User.String()+s.Group)
+	a.cfg.Log.Info("share revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(),
+		"by", c.name(), "with", s.User.String()+s.Group)
 	if len(left.Scopes) == 0 {
 		return a.json(w, http.StatusOK, model{})
 	}
@@ -235,7 +240,8 @@ func (a *API) revokeShares(c Caller, w http.ResponseWriter, r *http.Request) err
 	if err := a.cfg.Records.RevokeShares(r.Context(), k); err != nil {
 		return err
 	}
-	a.cfg.Log.Info("all shares revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(), "by", c.name())
+	a.cfg.Log.Info("all shares revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(),
+		"by", c.name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -263,7 +269,8 @@ func (a *API) groupShares(_ Caller, w http.ResponseWriter, r *http.Request) erro
 
 // oneShare finds the share that a path names: whom it was given to, and on which server.
 func (a *API) oneShare(ctx context.Context, r *http.Request, q store.ShareQuery, who string) (store.Share, error) {
-	missing := httpx.Fail(http.StatusNotFound, "No such share for %s on %s/%s", who, r.PathValue("owner"), r.PathValue("server"))
+	missing := httpx.Fail(http.StatusNotFound, "No such share for %s on %s/%s", who, r.PathValue("owner"),
+		r.PathValue("server"))
 	k, err := ident.ParseKey(r.PathValue("owner"), r.PathValue("server"))
 	if err != nil {
 		return store.Share{}, missing

@@ -83,7 +83,8 @@ func (a *API) createToken(_ Caller, w http.ResponseWriter, r *http.Request) erro
 		err = store.ErrNotFound
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return httpx.Fail(http.StatusForbidden, "%s %s not found or no permissions to generate tokens", strings.ToUpper(c.kind()[:1])+c.kind()[1:], r.PathValue("user"))
+		return httpx.Fail(http.StatusForbidden, "%s %s not found or no permissions to generate tokens",
+			strings.ToUpper(c.kind()[:1])+c.kind()[1:], r.PathValue("user"))
 	}
 	if err != nil {
 		return err
@@ -198,6 +199,7 @@ func (a *API) deleteToken(c Caller, w http.ResponseWriter, r *http.Request) erro
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	a.cfg.Log.Info("token revoked", "event", "token-revoked", "user", t.User.String(), "by", c.name(), "token", tokenID(t.ID))
+	a.cfg.Log.Info("token revoked", "event", "token-revoked", "user", t.User.String(), "by", c.name(), "token",
+		tokenID(t.ID))
 	return a.written(w, http.StatusNoContent)
 }

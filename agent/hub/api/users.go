@@ -61,7 +61,8 @@ func (a *API) tokenWhoami(c Caller, w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return httpx.Fail(http.StatusNotFound, "no such token")
 	}
-	m, err := a.ownModel(Caller{User: owner.User, Service: owner.Service, Admin: owner.Admin, Scopes: c.Scopes, groups: c.groups}, r)
+	m, err := a.ownModel(Caller{User: owner.User, Service: owner.Service, Admin: owner.Admin, Scopes: c.Scopes,
+		groups: c.groups}, r)
 	if err != nil {
 		return err
 	}
@@ -337,7 +338,8 @@ func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error
 		return httpx.Fail(http.StatusBadRequest, "Invalid JSON data: the body must be an object")
 	}
 	if body.Name != nil && *body.Name != u.Name.String() {
-		return httpx.Fail(http.StatusBadRequest, "cannot rename user %s: users are Unix accounts, and their servers and files have their names", u.Name)
+		return httpx.Fail(http.StatusBadRequest, "cannot rename user %s: users are Unix accounts, and their servers "+
+			"and files have their names", u.Name)
 	}
 	if !c.Admin && u.Admin {
 		return httpx.Fail(http.StatusForbidden, "Only admins can modify other admins")
@@ -349,7 +351,8 @@ func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error
 		if err := a.cfg.Records.SetAdmin(r.Context(), u.Name, *body.Admin); err != nil {
 			return err
 		}
-		a.cfg.Log.Warn("admin mark changed", "event", "user-admin", "user", u.Name.String(), "by", c.name(), "admin", *body.Admin)
+		a.cfg.Log.Warn("admin mark changed", "event", "user-admin", "user", u.Name.String(), "by", c.name(), "admin",
+			*body.Admin)
 		u.Admin = *body.Admin
 	}
 	m, err := a.userModel(r.Context(), c, u, false)

@@ -88,7 +88,8 @@ func (a *Authority) Membership(ctx context.Context) scopes.Membership {
 		}
 		groups, err := a.records.GroupsOf(ctx, u)
 		if err != nil {
-			a.log.Error("cannot look up a user's groups", "event", "groups-unreadable", "user", u.String(), "error", err.Error())
+			a.log.Error("cannot look up a user's groups", "event", "groups-unreadable", "user", u.String(), "error",
+				err.Error())
 		}
 		known[u] = groups
 		return groups

@@ -69,10 +69,15 @@ func TestUser(t *testing.T) {
 		has    string // scopes that must be there
 		lacks  string
 	}{
-		"a role by name, and another self": {alice, false, nil, "list:users!group=course shares!user=alice servers!user=alice", "read:hub shutdown"},
-		"a role and a share by the group":  {bob, false, []string{"course"}, "read:hub access:servers!server=alice/ read:servers!server=alice/ servers!user=bob", "shutdown list:users!group=course"},
-		"a share by name alone":            {bob, false, nil, "access:servers!server=alice/", "read:servers!server=alice/ read:hub"},
-		"an administrator":                 {bob, true, nil, "shutdown access:servers admin:users", "list:users!group=course"},
+		"a role by name, and another self": {alice, false, nil,
+			"list:users!group=course shares!user=alice servers!user=alice", "read:hub shutdown"},
+		"a role and a share by the group": {bob, false, []string{"course"},
+			"read:hub access:servers!server=alice/ read:servers!server=alice/ servers!user=bob",
+			"shutdown list:users!group=course"},
+		"a share by name alone": {bob, false, nil, "access:servers!server=alice/",
+			"read:servers!server=alice/ read:hub"},
+		"an administrator": {bob, true, nil, "shutdown access:servers admin:users",
+			"list:users!group=course"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +107,8 @@ func TestUser(t *testing.T) {
 func TestRolesOf(t *testing.T) {
 	alice := user(t, "alice")
 	a, err := New(Config{Table: scopes.Default(), Records: &book{}, Log: slog.New(slog.DiscardHandler), Roles: []Role{
-		{Role: role("reader", "list:users"), Users: []ident.User{alice}, Groups: []string{"g"}, Services: []string{"s"}},
+		{Role: role("reader", "list:users"), Users: []ident.User{alice}, Groups: []string{"g"},
+			Services: []string{"s"}},
 		{Role: scopes.Role{Name: "token"}, Services: []string{"s"}}, // keeps its scopes
 	}})
 	if err != nil {
@@ -123,14 +129,17 @@ func TestRolesOf(t *testing.T) {
 	if r, ok := a.Role("token"); !ok || !slices.Equal(r.Scopes, []string{"inherit"}) {
 		t.Errorf("the role token is %+v", r)
 	}
-	if got := a.Service("s", false, []string{"read:hub"}).Sorted(); !slices.Contains(got, "list:users") || !slices.Contains(got, "read:hub") || !slices.Contains(got, "read:services:name!service=s") {
+	if got := a.Service("s", false, []string{"read:hub"}).Sorted(); !slices.Contains(got, "list:users") ||
+		!slices.Contains(got, "read:hub") || !slices.Contains(got, "read:services:name!service=s") {
 		t.Errorf("the service may %v", got)
 	}
 }
 
 func TestNewRefuses(t *testing.T) {
-	for name, r := range map[string]scopes.Role{"unknown scope": role("reader", "list:userz"), "the role admin": role("admin", "self"), "name": role("A", "self")} {
-		if _, err := New(Config{Table: scopes.Default(), Records: &book{}, Log: slog.New(slog.DiscardHandler), Roles: []Role{{Role: r}}}); err == nil || !strings.Contains(err.Error(), r.Name) {
+	for name, r := range map[string]scopes.Role{"unknown scope": role("reader", "list:userz"),
+		"the role admin": role("admin", "self"), "name": role("A", "self")} {
+		if _, err := New(Config{Table: scopes.Default(), Records: &book{}, Log: slog.New(slog.DiscardHandler),
+			Roles: []Role{{Role: r}}}); err == nil || !strings.Contains(err.Error(), r.Name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -150,7 +159,8 @@ func TestServerToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"access:servers!server=alice/gpu", "read:users:activity!user=alice", "read:users:groups!user=alice", "read:users:name!user=alice", "users:activity!user=alice"}
+	want := []string{"access:servers!server=alice/gpu", "read:users:activity!user=alice",
+		"read:users:groups!user=alice", "read:users:name!user=alice", "users:activity!user=alice"}
 	if diff := cmp.Diff(want, a.Server(key, own).Sorted()); diff != "" {
 		t.Errorf("an administrator's server may (-want +got):\n%s", diff)
 	}

@@ -53,8 +53,10 @@ func (r *run) hubReads(ctx context.Context, file string) []finding {
 	if _, err := r.Host.Run(ctx, "getent", "passwd", hubUser); err != nil {
 		return fail("systemd-sysusers", "the user %s does not exist", hubUser)
 	}
-	if _, err := r.Host.Run(ctx, "setpriv", "--reuid="+hubUser, "--regid="+hubUser, "--init-groups", "test", "-r", file); err != nil {
-		return fail(fmt.Sprintf("setfacl -m u:%s:r %s   (and u:%s:x on the directories above it: namei -l %s)", hubUser, file, hubUser, file),
+	if _, err := r.Host.Run(ctx, "setpriv", "--reuid="+hubUser, "--regid="+hubUser, "--init-groups", "test", "-r",
+		file); err != nil {
+		return fail(fmt.Sprintf("setfacl -m u:%s:r %s   (and u:%s:x on the directories above it: namei -l %s)", hubUser,
+			file, hubUser, file),
 			"the user %s may not read %s", hubUser, file)
 	}
 	return nil
@@ -75,7 +77,8 @@ func leafOf(text []byte) (*x509.Certificate, error) {
 	case len(certificates) == 0:
 		return nil, fmt.Errorf("there is no certificate in it")
 	case key == nil:
-		return nil, fmt.Errorf("there is no private key in it, and tls.key names none (a key with a passphrase cannot be used)")
+		return nil, fmt.Errorf("there is no private key in it, and tls.key names none (a key with a passphrase " +
+			"cannot be used)")
 	}
 	for _, c := range certificates {
 		if pair, err := tls.X509KeyPair(c, key); err == nil {
@@ -93,7 +96,8 @@ func judge(leaf *x509.Certificate, publicHost string, now time.Time) []finding {
 	case leaf.VerifyHostname(publicHost) != nil:
 		return fail("get a certificate for "+publicHost, "the certificate is not for %s", publicHost)
 	case now.Before(leaf.NotBefore):
-		return fail("timedatectl", "the certificate is valid from %s on; is the clock right?", leaf.NotBefore.Format(time.DateTime))
+		return fail("timedatectl", "the certificate is valid from %s on; is the clock right?",
+			leaf.NotBefore.Format(time.DateTime))
 	case now.After(leaf.NotAfter):
 		return fail(renew, "the certificate has ended on %s", end)
 	case leaf.NotAfter.Sub(now) < soon:

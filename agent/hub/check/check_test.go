@@ -34,53 +34,104 @@ func TestFindings(t *testing.T) {
 		what  string // part of What
 		fix   string // part of Fix
 	}{
-		"cgroup v1":      {func(_ *testing.T, h *fake, _ *Config) { delete(h.files, "/sys/fs/cgroup/cgroup.controllers") }, "cgroups", Fail, "not mounted", "unified_cgroup_hierarchy"},
-		"no controllers": {func(_ *testing.T, h *fake, _ *Config) { h.files["/sys/fs/cgroup/cgroup.controllers"] = "cpu\n" }, "cgroups", Warn, "memory, pids", "/proc/cgroups"},
-		"old systemd":    {func(_ *testing.T, h *fake, _ *Config) { h.commands["systemctl --version"] = "systemd 249 (x)" }, "systemd", Fail, "249", "Debian 12"},
-		"other init":     {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/run/systemd/system") }, "systemd", Fail, "did not boot", "process 1"},
-		"old kernel":     {func(_ *testing.T, h *fake, _ *Config) { h.files["/proc/sys/kernel/osrelease"] = "5.14.0-503.el9" }, "kernel", Warn, "5.19", "newer"},
-		"ancient kernel": {func(_ *testing.T, h *fake, _ *Config) { h.files["/proc/sys/kernel/osrelease"] = "5.10.0" }, "kernel", Warn, "overlayfs", "fuse-overlayfs"},
-		"sysctl":         {func(_ *testing.T, h *fake, _ *Config) { h.files["/proc/sys/user/max_user_namespaces"] = "0\n" }, "user namespaces", Fail, "user.max_user_namespaces is 0", "sysctl -w"},
-		"namespace":      {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, userns) }, "user namespaces", Fail, "cannot make", "journalctl"},
+		"cgroup v1": {func(_ *testing.T, h *fake, _ *Config) {
+			delete(h.files,
+				"/sys/fs/cgroup/cgroup.controllers")
+		}, "cgroups", Fail, "not mounted", "unified_cgroup_hierarchy"},
+		"no controllers": {func(_ *testing.T, h *fake,
+			_ *Config) {
+			h.files["/sys/fs/cgroup/cgroup.controllers"] = "cpu\n"
+		}, "cgroups", Warn, "memory, pids", "/proc/cgroups"},
+		"old systemd": {func(_ *testing.T, h *fake,
+			_ *Config) {
+			h.commands["systemctl --version"] = "systemd 249 (x)"
+		}, "systemd", Fail, "249", "Debian 12"},
+		"other init": {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/run/systemd/system") }, "systemd",
+			Fail, "did not boot", "process 1"},
+		"old kernel": {func(_ *testing.T, h *fake,
+			_ *Config) {
+			h.files["/proc/sys/kernel/osrelease"] = "5.14.0-503.el9"
+		}, "kernel", Warn, "5.19", "newer"},
+		"ancient kernel": {func(_ *testing.T, h *fake, _ *Config) { h.files["/proc/sys/kernel/osrelease"] = "5.10.0" },
+			"kernel", Warn, "overlayfs", "fuse-overlayfs"},
+		"sysctl": {func(_ *testing.T, h *fake,
+			_ *Config) {
+			h.files["/proc/sys/user/max_user_namespaces"] = "0\n"
+		}, "user namespaces", Fail, "user.max_user_namespaces is 0", "sysctl -w"},
+		"namespace": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, userns) }, "user namespaces",
+			Fail, "cannot make", "journalctl"},
 		"AppArmor": {func(_ *testing.T, h *fake, _ *Config) {
 			h.files["/proc/sys/kernel/apparmor_restrict_unprivileged_userns"] = "1\n"
 			delete(h.stats, "/etc/apparmor.d/crun")
 		}, "user namespaces", Fail, "crun has none", "apparmor"},
-		"no podman":       {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "podman --version") }, "podman", Fail, "does not run", "install podman"},
-		"old podman":      {func(_ *testing.T, h *fake, _ *Config) { h.commands["podman --version"] = "podman version 3.4.4" }, "podman", Fail, "3.4", "install podman"},
-		"no crun":         {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "crun --version") }, "crun", Fail, "does not run", "install crun"},
-		"no newuidmap":    {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/usr/bin/newuidmap") }, "id maps", Fail, "newuidmap", "uidmap"},
-		"plain newgidmap": {func(_ *testing.T, h *fake, _ *Config) { h.stats["/usr/bin/newgidmap"] = File{Mode: 0o755} }, "id maps", Fail, "newgidmap", "reinstall"},
-		"no pasta":        {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "pasta --version") }, "network", Fail, "pasta", "passt"},
-		"no tun":          {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/dev/net/tun") }, "tun", Fail, "not there", "modprobe"},
-		"closed tun":      {func(_ *testing.T, h *fake, _ *Config) { h.stats["/dev/net/tun"] = File{Mode: 0o600} }, "tun", Fail, "0600", "chmod"},
+		"no podman": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "podman --version") }, "podman",
+			Fail, "does not run", "install podman"},
+		"old podman": {func(_ *testing.T, h *fake,
+			_ *Config) {
+			h.commands["podman --version"] = "podman version 3.4.4"
+		}, "podman", Fail, "3.4", "install podman"},
+		"no crun": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "crun --version") }, "crun",
+			Fail, "does not run", "install crun"},
+		"no newuidmap": {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/usr/bin/newuidmap") }, "id maps",
+			Fail, "newuidmap", "uidmap"},
+		"plain newgidmap": {func(_ *testing.T, h *fake,
+			_ *Config) {
+			h.stats["/usr/bin/newgidmap"] = File{Mode: 0o755}
+		}, "id maps", Fail, "newgidmap", "reinstall"},
+		"no pasta": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "pasta --version") }, "network",
+			Fail, "pasta", "passt"},
+		"no tun": {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/dev/net/tun") }, "tun", Fail,
+			"not there", "modprobe"},
+		"closed tun": {func(_ *testing.T, h *fake, _ *Config) { h.stats["/dev/net/tun"] = File{Mode: 0o600} },
+			"tun", Fail, "0600", "chmod"},
 		"no logind": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands = without(h.commands, "loginctl --no-pager --no-legend list-users")
 		}, "linger", Fail, "does not answer", "systemd-logind"},
 		"clock": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands["timedatectl show --property=NTPSynchronized --value"] = "no"
 		}, "clock", Warn, "clock", "set-ntp"},
-		"bad settings": {func(t *testing.T, _ *fake, c *Config) { c.LoadSettings = loader(t, "log.levle = 1\n") }, "settings", Fail, "hub.toml:6: log.levle", "sudoedit"},
+		"bad settings": {func(t *testing.T, _ *fake, c *Config) { c.LoadSettings = loader(t, "log.levle = 1\n") },
+			"settings", Fail, "hub.toml:6: log.levle", "sudoedit"},
 		"closed settings": {func(_ *testing.T, _ *fake, c *Config) {
 			c.LoadSettings = func() (*config.Config, error) {
 				return nil, &config.Unreadable{File: "f", Err: fs.ErrPermission}
 			}
 		}, "settings", Unknown, "cannot read f", "sudo"},
-		"full disk": {func(_ *testing.T, h *fake, _ *Config) { h.free["/cluster"] = 4 }, "disk", Warn, "only 4 bytes of 100 bytes are free at /cluster", "gifford-hub disk"},
+		"full disk": {func(_ *testing.T, h *fake, _ *Config) { h.free["/cluster"] = 4 }, "disk", Warn,
+			"only 4 bytes of 100 bytes are free at /cluster", "gifford-hub disk"},
 		"bad policy": {func(_ *testing.T, _ *fake, c *Config) {
-			c.LoadPolicy = func() (*policy.Policy, error) { return nil, policy.Problems{{File: "launcher.toml", Line: 3}} }
+			c.LoadPolicy = func() (*policy.Policy, error) {
+				return nil,
+					policy.Problems{{File: "launcher.toml", Line: 3}}
+			}
 		}, "policy", Fail, "launcher.toml:3", "sudoedit launcher.toml"},
-		"no bus":      {func(_ *testing.T, _ *fake, c *Config) { c.Launcher, c.LauncherError = nil, errors.New("no such file") }, "launcher", Fail, "no such file", "dbus"},
-		"no launcher": {func(_ *testing.T, _ *fake, c *Config) { c.Launcher = &bus{err: errors.New("not activatable\nhint: x")} }, "launcher", Fail, "not activatable", "reload dbus"},
+		"no bus": {func(_ *testing.T, _ *fake, c *Config) {
+			c.Launcher, c.LauncherError = nil,
+				errors.New("no such file")
+		}, "launcher", Fail, "no such file", "dbus"},
+		"no launcher": {func(_ *testing.T, _ *fake,
+			c *Config) {
+			c.Launcher = &bus{err: errors.New("not activatable\nhint: x")}
+		}, "launcher", Fail, "not activatable", "reload dbus"},
 		"launcher": {func(_ *testing.T, _ *fake, c *Config) {
 			c.Launcher = &bus{err: &launcherbus.Error{Message: "policy:3"}}
 		}, "launcher", Fail, "policy:3", "journalctl"},
-		"no profile":  {func(_ *testing.T, _ *fake, c *Config) { c.Launcher = &bus{} }, "launcher", Fail, "no profile", "[profile.NAME]"},
-		"no rule":     {func(t *testing.T, _ *fake, c *Config) { c.LoadSettings = loader(t, "access.blocked_users = [\"x\"]\n") }, "access", Fail, "no rule", "[access]"},
-		"no group":    {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "getent group cgs") }, "access", Fail, `"cgs" is unknown`, "getent group cgs"},
-		"everyone":    {func(t *testing.T, _ *fake, c *Config) { c.LoadSettings = loader(t, "access.allow_all = true\n") }, "access", Warn, "everyone", "[access]"},
-		"no file":     {func(_ *testing.T, h *fake, _ *Config) { delete(h.files, "/tls.pem") }, "certificate", Fail, "/tls.pem", "[tls]"},
-		"closed file": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, mayRead) }, "certificate", Fail, "may not read /tls.pem", "setfacl -m u:gifford-hub:r /tls.pem"},
+		"no profile": {func(_ *testing.T, _ *fake, c *Config) { c.Launcher = &bus{} }, "launcher", Fail, "no profile",
+			"[profile.NAME]"},
+		"no rule": {func(t *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = loader(t,
+				"access.blocked_users = [\"x\"]\n")
+		}, "access", Fail, "no rule", "[access]"},
+		"no group": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "getent group cgs") }, "access",
+			Fail, `"cgs" is unknown`, "getent group cgs"},
+		"everyone": {func(t *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = loader(t,
+				"access.allow_all = true\n")
+		}, "access", Warn, "everyone", "[access]"},
+		"no file": {func(_ *testing.T, h *fake, _ *Config) { delete(h.files, "/tls.pem") }, "certificate", Fail,
+			"/tls.pem", "[tls]"},
+		"closed file": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, mayRead) }, "certificate", Fail,
+			"may not read /tls.pem", "setfacl -m u:gifford-hub:r /tls.pem"},
 		"other name": {func(t *testing.T, h *fake, _ *Config) {
 			h.files["/tls.pem"] = pemOf(t, "10.0.0.1", time.Now().Add(1e6*time.Second))
 		}, "certificate", Fail, "not for hub.example.org", "certificate for"},
@@ -98,8 +149,10 @@ func TestFindings(t *testing.T) {
 			_, crt, _ := strings.Cut(h.files["/tls.pem"], "END PRIVATE KEY-----\n")
 			h.files["/tls.pem"] = crt + key
 		}, "certificate", Fail, "belongs to none", "openssl"},
-		"no provider":  {func(_ *testing.T, h *fake, _ *Config) { h.pages = nil }, "provider", Fail, "cannot be reached", "curl -v https://id.example.org/.well-known"},
-		"no discovery": {func(_ *testing.T, h *fake, _ *Config) { h.pages[discover] = "<html>" }, "provider", Fail, "no discovery document", "curl"},
+		"no provider": {func(_ *testing.T, h *fake, _ *Config) { h.pages = nil }, "provider", Fail,
+			"cannot be reached", "curl -v https://id.example.org/.well-known"},
+		"no discovery": {func(_ *testing.T, h *fake, _ *Config) { h.pages[discover] = "<html>" }, "provider", Fail,
+			"no discovery document", "curl"},
 		"other issuer": {func(_ *testing.T, h *fake, _ *Config) {
 			h.pages[discover] = strings.Replace(h.pages[discover], ".org", ".org/", 1)
 		}, "provider", Fail, "letter by letter", "set issuer = \"https://id.example.org/\""},
@@ -114,11 +167,13 @@ func TestFindings(t *testing.T) {
 			rules.Images.Share = false
 			c.LoadPolicy = func() (*policy.Policy, error) { return rules, err }
 		}, "images", Warn, "share is false", "share = true"},
-		"no keeper": {func(_ *testing.T, _ *fake, c *Config) { c.Keeper = store{err: imagekeeper.ErrUnreachable} }, "images", Warn, "does not answer", "gifford-images.socket"},
+		"no keeper": {func(_ *testing.T, _ *fake, c *Config) { c.Keeper = store{err: imagekeeper.ErrUnreachable} },
+			"images", Warn, "does not answer", "gifford-images.socket"},
 		"full store": {func(_ *testing.T, _ *fake, c *Config) {
 			c.Keeper = store{disk: imagekeeper.Disk{Path: "/var/lib/gifford-images", Free: 1 << 30, Low: true}}
 		}, "images", Warn, "only 1.1 GB are free at /var/lib/gifford-images", "images prune"},
-		"no idmapped mounts": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, viewer+" probe") }, "images", Warn, "slow", "ext4"},
+		"no idmapped mounts": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, viewer+" probe") }, "images",
+			Warn, "slow", "ext4"},
 		"not enabled": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands[socketShow] = strings.Replace(h.commands[socketShow], "=active", "=inactive", 1)
 		}, "sockets", Warn, "not active", "enable --now"},
@@ -130,21 +185,27 @@ func TestFindings(t *testing.T) {
 			h.commands[apiShow] = strings.Replace(h.commands[apiShow], "=active", "=failed", 1)
 			h.listeners = map[int]string{8081: "nginx"}
 		}, "sockets", Fail, "nginx has it", "systemctl edit gifford-hub-api.socket"},
-		"no units": {func(_ *testing.T, h *fake, _ *Config) { h.commands[apiShow] = "LoadState=not-found" }, "sockets", Fail, "not there", "reinstall"},
+		"no units": {func(_ *testing.T, h *fake, _ *Config) { h.commands[apiShow] = "LoadState=not-found" }, "sockets",
+			Fail, "not there", "reinstall"},
 		"state of root": {func(_ *testing.T, h *fake, _ *Config) {
 			h.stats["/var/lib/gifford-hub"] = File{Mode: 0o700 | fs.ModeDir, Owner: "root"}
 		}, "state", Fail, "belongs to root", "chown"},
 		"open state": {func(_ *testing.T, h *fake, _ *Config) {
 			h.stats["/var/lib/gifford-hub"] = File{Mode: 0o755 | fs.ModeDir, Owner: "gifford-hub"}
 		}, "state", Warn, "open", "chmod"},
-		"no cluster":   {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/cluster") }, "cluster", Fail, "/cluster", "mount"},
-		"no account":   {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "getent passwd alice") }, "member", Fail, "no Unix account", "getent passwd alice"},
-		"not in group": {func(_ *testing.T, h *fake, _ *Config) { h.commands["id -nG -- alice"] = "alice" }, "member", Fail, "none of the groups", "usermod -aG cgs alice"},
-		"no home":      {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/cluster/alice") }, "member", Fail, "/cluster/alice", "install -d"},
+		"no cluster": {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/cluster") }, "cluster", Fail,
+			"/cluster", "mount"},
+		"no account": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "getent passwd alice") }, "member",
+			Fail, "no Unix account", "getent passwd alice"},
+		"not in group": {func(_ *testing.T, h *fake, _ *Config) { h.commands["id -nG -- alice"] = "alice" }, "member",
+			Fail, "none of the groups", "usermod -aG cgs alice"},
+		"no home": {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/cluster/alice") }, "member", Fail,
+			"/cluster/alice", "install -d"},
 		"other's home": {func(_ *testing.T, h *fake, _ *Config) {
 			h.stats["/cluster/alice"] = File{Mode: fs.ModeDir, Owner: "bob"}
 		}, "member", Fail, "belongs to bob", "chown alice"},
-		"no member": {func(_ *testing.T, _ *fake, c *Config) { c.User = ident.User{} }, "member", Unknown, "no member", "--user"},
+		"no member": {func(_ *testing.T, _ *fake, c *Config) { c.User = ident.User{} }, "member", Unknown, "no member",
+			"--user"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +215,8 @@ func TestFindings(t *testing.T) {
 			seen := false
 			results := Run(t.Context(), c)
 			for _, r := range results {
-				if r.Check == tt.check && r.Level == tt.level && strings.Contains(r.What, tt.what) && strings.Contains(r.Fix, tt.fix) {
+				if r.Check == tt.check && r.Level == tt.level && strings.Contains(r.What, tt.what) &&
+					strings.Contains(r.Fix, tt.fix) {
 					seen = true
 				} else if r.Level == Fail {
 					t.Errorf("also: %+v", r)
@@ -203,7 +265,8 @@ func TestListening(t *testing.T) {
 }
 
 func TestParseVersion(t *testing.T) {
-	for text, want := range map[string]version{"podman version 4.3.1": {4, 3}, "systemd 252 (252.39-1~deb12u2)": {252, 0}, "6.18.5+rpt": {6, 18}, "": {}, "none": {}} {
+	for text, want := range map[string]version{"podman version 4.3.1": {4, 3},
+		"systemd 252 (252.39-1~deb12u2)": {252, 0}, "6.18.5+rpt": {6, 18}, "": {}, "none": {}} {
 		if got := parseVersion(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}

@@ -22,7 +22,8 @@ func diskSpace(_ context.Context, r *run) []finding {
 		case err != nil:
 			found = append(found, unknown("df "+path, "%v", err)...)
 		case disk.Threshold(r.settings.Disk.WarnFree).Low(free, total):
-			found = append(found, warn(fmt.Sprintf("gifford-hub disk; df -h %s", path), "only %s of %s are free at %s", disk.Size(free), disk.Size(total), path)...)
+			found = append(found, warn(fmt.Sprintf("gifford-hub disk; df -h %s", path), "only %s of %s are free at %s",
+				disk.Size(free), disk.Size(total), path)...)
 		default:
 			found = append(found, ok("%s of %s are free at %s", disk.Size(free), disk.Size(total), path)...)
 		}

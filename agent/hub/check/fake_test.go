@@ -131,13 +131,16 @@ func goodHost(t *testing.T) *fake {
 			"/etc/apparmor.d/crun":   {},
 		},
 		commands: map[string]string{
-			"podman --version": "podman version 5.4.2", "crun --version": "crun version 1.21", "pasta --version": "pasta 0.0",
+			"podman --version": "podman version 5.4.2", "crun --version": "crun version 1.21",
+			"pasta --version":     "pasta 0.0",
 			"systemctl --version": "systemd 257 (257.1)", "timedatectl show --property=NTPSynchronized --value": "yes",
 			"loginctl --no-pager --no-legend list-users": "", userns: "", mayRead: "", viewer + " probe": "",
-			"getent group cgs": "cgs:x:1:", "getent passwd gifford-hub": "gifford-hub:x:1:1", "getent passwd alice": "alice:x:5001",
-			"id -nG -- alice": "alice cgs",
-			socketShow:        "LoadState=loaded\nActiveState=active\nListen=[::]:443 (Stream)\nListen=[::]:80 (Stream)",
-			apiShow:           "LoadState=loaded\nActiveState=active\nListen=127.0.0.1:8081 (Stream)",
+			"getent group cgs": "cgs:x:1:", "getent passwd gifford-hub": "gifford-hub:x:1:1",
+			"getent passwd alice": "alice:x:5001",
+			"id -nG -- alice":     "alice cgs",
+			socketShow: "LoadState=loaded\nActiveState=active\nListen=[::]:443 (Stream)\nListen=[::]:80 " +
+				"(Stream)",
+			apiShow: "LoadState=loaded\nActiveState=active\nListen=127.0.0.1:8081 (Stream)",
 		},
 		free:  map[string]int64{"/var/lib/gifford-launcher": 50, "/cluster": 50},
 		pages: map[string]string{discover: `{"issuer":"https://id.example.org","authorization_endpoint":"a","token_endpoint":"t","jwks_uri":"j","code_challenge_methods_supported":["plain","S256"]}`},
@@ -158,7 +161,8 @@ func goodConfig(t *testing.T, h *fake) Config {
 		GPUs:         func() gpu.Inventory { return gpu.Inventory{} },
 		GPUState:     func() (gpu.State, error) { return gpu.State{}, nil },
 		LoadPolicy: func() (*policy.Policy, error) {
-			return &policy.Policy{Host: policy.Host{Cluster: "/cluster", Home: "/cluster/{user}", UnixGroups: []string{"cgs"}}, Images: policy.Images{Share: true}}, nil
+			return &policy.Policy{Host: policy.Host{Cluster: "/cluster", Home: "/cluster/{user}",
+				UnixGroups: []string{"cgs"}}, Images: policy.Images{Share: true}}, nil
 		},
 	}
 }
@@ -167,7 +171,8 @@ func goodConfig(t *testing.T, h *fake) Config {
 func loader(t *testing.T, extra string) func() (*config.Config, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "hub.toml")
-	text := "login.issuer = \"https://id.example.org\"\nlogin.client_id = \"hub\"\nlogin.callback_url = \"https://hub.example.org/cb\"\n"
+	text := "login.issuer = \"https://id.example.org\"\nlogin.client_id = \"hub\"\nlogin.callback_url = " +
+		"\"https://hub.example.org/cb\"\n"
 	if !strings.Contains(extra, "access.") {
 		text += "access.unix_groups = [\"cgs\"]\n"
 	}

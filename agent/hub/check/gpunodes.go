@@ -25,9 +25,11 @@ func (r *run) nodes(ctx context.Context, s gpu.Spec) []finding {
 		f, err := r.Host.Stat(node)
 		switch {
 		case err != nil:
-			found = append(found, fail(generate(s.Kind), "%s names the device node %s, which is not there: servers with that device do not start", s.File, node)...)
+			found = append(found, fail(generate(s.Kind), "%s names the device node %s, which is not there: servers "+
+				"with that device do not start", s.File, node)...)
 		case f.Mode&fs.ModeDevice == 0:
-			found = append(found, fail(generate(s.Kind), "%s names %s as a device node, which it is not", s.File, node)...)
+			found = append(found, fail(generate(s.Kind), "%s names %s as a device node, which it is not", s.File,
+				node)...)
 		case mustOpen(s, node):
 			found = append(found, r.opens(ctx, s, node, f)...)
 		}
@@ -39,7 +41,8 @@ func (r *run) nodes(ctx context.Context, s gpu.Spec) []finding {
 // specifications name beside the GPU, and capabilities, which are only read.
 func mustOpen(s gpu.Spec, node string) bool {
 	nvidia := strings.HasPrefix(s.Kind, "nvidia.com/")
-	return !nvidia || !strings.HasPrefix(node, "/dev/dri/") && !strings.HasPrefix(node, "/dev/nvidia-caps/") && node != "/dev/nvidia-modeset"
+	return !nvidia || !strings.HasPrefix(node, "/dev/dri/") && !strings.HasPrefix(node, "/dev/nvidia-caps/") &&
+		node != "/dev/nvidia-modeset"
 }
 
 // opens reports whether members can open a node.
@@ -48,10 +51,12 @@ func (r *run) opens(ctx context.Context, s gpu.Spec, node string, f File) []find
 	case mode&openToAll == openToAll:
 		return nil
 	case mode&openToGroup != openToGroup || f.Group == "root":
-		return fail(openUp(node), "%s of %s is closed to members (mode %04o, %s:%s)", node, s.Kind, mode, f.Owner, f.Group)
+		return fail(openUp(node), "%s of %s is closed to members (mode %04o, %s:%s)", node, s.Kind, mode, f.Owner,
+			f.Group)
 	case r.User.IsZero():
 		return warn(fmt.Sprintf("usermod -aG %s NAME for each member, or for all of them: %s", f.Group, openUp(node)),
-			"%s of %s can be opened by members of the group %s only (mode %04o); gifford-hub check --user NAME tests one", node, s.Kind, f.Group, mode)
+			"%s of %s can be opened by members of the group %s only (mode %04o); gifford-hub check --user NAME "+
+				"tests one", node, s.Kind, f.Group, mode)
 	}
 	groups, err := r.Host.Run(ctx, "id", "-nG", "--", r.User.String())
 	if err != nil {
@@ -67,7 +72,8 @@ func (r *run) opens(ctx context.Context, s gpu.Spec, node string, f File) []find
 // openUp is the command that opens a node to all, also after the next boot.
 func openUp(node string) string {
 	if strings.HasPrefix(path.Base(node), "nvidia") { // its driver makes the nodes itself
-		return "echo 'options nvidia NVreg_DeviceFileMode=0666' >/etc/modprobe.d/gifford-nvidia.conf && chmod 0666 " + node
+		return "echo 'options nvidia NVreg_DeviceFileMode=0666' >/etc/modprobe.d/gifford-nvidia.conf && chmod 0666 " +
+			node
 	}
 	return fmt.Sprintf(`echo 'KERNEL=="%s", MODE="0666"' >>/etc/udev/rules.d/99-gifford-gpus.rules && udevadm control --reload && udevadm trigger --name-match=%s`,
 		path.Base(node), node)

@@ -60,8 +60,12 @@ func (r *run) unnamed(inv gpu.Inventory) []finding {
 	var found []finding
 	for _, d := range drivers {
 		_, err := r.Host.Stat(d.node)
-		if err == nil && !slices.ContainsFunc(inv.Specs, func(s gpu.Spec) bool { return slices.Contains(s.Nodes, d.node) }) {
-			found = append(found, warn(d.generate, "%s is there, but in no CDI specification: notebooks cannot get that GPU", d.node)...)
+		if err == nil && !slices.ContainsFunc(inv.Specs, func(s gpu.Spec) bool {
+			return slices.Contains(s.Nodes,
+				d.node)
+		}) {
+			found = append(found, warn(d.generate, "%s is there, but in no CDI specification: notebooks cannot get "+
+				"that GPU", d.node)...)
 		}
 	}
 	return found
@@ -80,7 +84,8 @@ func (r *run) format(ctx context.Context, s gpu.Spec) []finding {
 		return nil
 	}
 	return fail(fmt.Sprintf("write cdiVersion \"%s.0\" in %s, unless it uses what is newer", newest, s.File),
-		"%s has the format %s, of which Podman %s knows those up to %s.0: servers with its devices do not start", s.File, s.Version, podman, newest)
+		"%s has the format %s, of which Podman %s knows those up to %s.0: servers with its devices do not start",
+		s.File, s.Version, podman, newest)
 }
 
 // generate is the command that writes the specifications of a kind.
@@ -104,7 +109,8 @@ func (r *run) rules(ctx context.Context, devices []gpu.Device) []finding {
 	for _, rule := range r.policy.GPUs.Devices {
 		for _, pattern := range rule.Match {
 			if !slices.ContainsFunc(devices, func(d gpu.Device) bool { return named(d, pattern) }) {
-				found = append(found, warn(fix, "no device of this host is called %q, as [[gpus.device]] says", pattern)...)
+				found = append(found, warn(fix, "no device of this host is called %q, as [[gpus.device]] says",
+					pattern)...)
 			}
 		}
 		for _, g := range rule.UnixGroups {
@@ -116,7 +122,8 @@ func (r *run) rules(ctx context.Context, devices []gpu.Device) []finding {
 	}
 	for _, g := range slices.Sorted(maps.Keys(groups)) {
 		if _, err := r.Host.Run(ctx, "getent", "group", g); err != nil {
-			found = append(found, warn("getent group "+g+"; sudoedit "+policy.File, "the Unix group %q of [gpus] is unknown on this host", g)...)
+			found = append(found, warn("getent group "+g+"; sudoedit "+policy.File,
+				"the Unix group %q of [gpus] is unknown on this host", g)...)
 		}
 	}
 	return found
@@ -150,7 +157,8 @@ func (r *run) measured() []finding {
 	}
 	for _, d := range state.Devices {
 		if d.Health != "" {
-			found = append(found, warn("journalctl -k --grep='NVRM|amdgpu'", "%s is not lent to anybody: %s", d.Node, d.Health)...)
+			found = append(found, warn("journalctl -k --grep='NVRM|amdgpu'", "%s is not lent to anybody: %s", d.Node,
+				d.Health)...)
 		}
 	}
 	return found
@@ -178,7 +186,8 @@ func (r *run) lent(ctx context.Context, have bool) []finding {
 	for _, d := range all.Devices {
 		for _, p := range d.Strangers {
 			found = append(found, warn(fmt.Sprintf("ps -fp %d; kill %d", p.PID, p.PID),
-				"process %d (%s, user %d) is on %s, which no server of that user holds", p.PID, p.Command, p.UID, d.Name)...)
+				"process %d (%s, user %d) is on %s, which no server of that user holds", p.PID, p.Command, p.UID,
+				d.Name)...)
 		}
 	}
 	return found
@@ -206,7 +215,8 @@ func wants(p launcherbus.Profile, all launcherbus.GPUs) []finding {
 	if can >= int(p.GPUs) {
 		return nil
 	}
-	return fail("gifford-hub gpus; sudoedit "+policy.File, "profile %q wants %s of this host, which has %d such: it never starts with them",
+	return fail("gifford-hub gpus; sudoedit "+policy.File, "profile %q wants %s of this host, which has %d such: it "+
+		"never starts with them",
 		p.Name, count(int(p.GPUs), "device"), can)
 }
 
@@ -224,5 +234,6 @@ func (r *run) seLinux() []finding {
 	if err != nil || strings.TrimSpace(string(b)) != "1" {
 		return nil
 	}
-	return ok("SELinux is enforcing; the boolean container_use_devices does not matter, since notebooks run with label=disable")
+	return ok("SELinux is enforcing; the boolean container_use_devices does not matter, since notebooks run with " +
+		"label=disable")
 }

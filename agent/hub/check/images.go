@@ -20,22 +20,26 @@ func images(ctx context.Context, r *run) []finding {
 	case r.policy == nil:
 		return unknown("", "the policy cannot be read")
 	case !r.policy.Images.Share:
-		return warn("share = true in [images] of "+policy.File, "share is false: every member has a copy of each image, made at the first start")
+		return warn("share = true in [images] of "+policy.File,
+			"share is false: every member has a copy of each image, made at the first start")
 	case !r.Host.Root():
 		return unknown(asRoot, "only root may look into the store")
 	}
 	if _, err := r.Host.Run(ctx, viewer, "probe"); err != nil {
 		why := strings.TrimPrefix(err.Error(), "gifford-view: ")
-		return warn("put /var/lib/gifford-images on ext4, xfs or btrfs of this host", "members cannot share images and get copies, which makes first starts slow: %s", why)
+		return warn("put /var/lib/gifford-images on ext4, xfs or btrfs of this host",
+			"members cannot share images and get copies, which makes first starts slow: %s", why)
 	}
 	d, err := r.Keeper.Disk(ctx)
 	switch {
 	case errors.Is(err, imagekeeper.ErrUnreachable):
-		return warn("systemctl start gifford-images.socket; systemctl status gifford-images", "the image keeper does not answer, so members get copies: %v", err)
+		return warn("systemctl start gifford-images.socket; systemctl status gifford-images",
+			"the image keeper does not answer, so members get copies: %v", err)
 	case err != nil:
 		return warn("journalctl -u gifford-images", "the image keeper cannot tell about its disk: %v", err)
 	case d.Low:
-		return warn("gifford-hub images prune", "no image is pulled or imported: only %s are free at %s", disk.Size(d.Free), d.Path)
+		return warn("gifford-hub images prune", "no image is pulled or imported: only %s are free at %s",
+			disk.Size(d.Free), d.Path)
 	}
 	return ok("members share one store of images")
 }

@@ -43,9 +43,11 @@ func kernel(_ context.Context, r *run) []finding {
 	v := parseVersion(release)
 	switch {
 	case v.less(5, 13):
-		return warn("install a newer kernel, or fuse-overlayfs", "Linux %s has no overlayfs for rootless Podman: images are slow", release)
+		return warn("install a newer kernel, or fuse-overlayfs",
+			"Linux %s has no overlayfs for rootless Podman: images are slow", release)
 	case v.less(5, 19):
-		return warn("install a newer kernel", "Linux %s cannot share one image between members (needs 5.19): each has a copy", release)
+		return warn("install a newer kernel", "Linux %s cannot share one image between members (needs 5.19): each "+
+			"has a copy", release)
 	}
 	return ok("Linux %s", release)
 }
@@ -55,7 +57,8 @@ func kernel(_ context.Context, r *run) []finding {
 func userNamespaces(ctx context.Context, r *run) []finding {
 	for _, s := range []struct{ file, bad, fix string }{
 		{"user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=65536, and the same in /etc/sysctl.d/"},
-		{"kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1, and the same in /etc/sysctl.d/"},
+		{"kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1, and the same in " +
+			"/etc/sysctl.d/"},
 	} {
 		if r.sysctl(s.file) == s.bad {
 			return fail(s.fix, "%s is %s", strings.ReplaceAll(s.file, "/", "."), s.bad)

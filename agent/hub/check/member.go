@@ -61,7 +61,8 @@ func (r *run) memberGroups(ctx context.Context) []finding {
 	}
 	g := r.policy.Host.UnixGroups[0]
 	return fail(fmt.Sprintf("usermod -aG %s %s   (or in the directory that the account comes from)", g, r.User),
-		"%s is in none of the groups that the policy lets run servers: %s", r.User, strings.Join(r.policy.Host.UnixGroups, ", "))
+		"%s is in none of the groups that the policy lets run servers: %s", r.User,
+		strings.Join(r.policy.Host.UnixGroups, ", "))
 }
 
 // subIDs looks for a range in the two files; the launcher adds one where there is none.

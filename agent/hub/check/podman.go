@@ -47,7 +47,8 @@ func podman(ctx context.Context, r *run) []finding {
 	case err != nil:
 		return fail("apt install podman   (dnf install podman)", "podman does not run: %v", err)
 	case v.less(podmanMajor, podmanMinor):
-		return fail("apt install podman   (dnf install podman)", "Podman %s; %d.%d or later is needed", v, podmanMajor, podmanMinor)
+		return fail("apt install podman   (dnf install podman)", "Podman %s; %d.%d or later is needed", v, podmanMajor,
+			podmanMinor)
 	}
 	return ok("Podman %s", v)
 }
@@ -83,7 +84,8 @@ func idMaps(_ context.Context, r *run) []finding {
 // network reports which of the two ways a notebook gets its network.
 func network(ctx context.Context, r *run) []finding {
 	if _, err := r.Host.Run(ctx, "pasta", "--version"); err != nil { // some builds print nothing
-		return fail("apt install passt   (dnf install passt)", "pasta is not there: notebooks would have no way to the hub")
+		return fail("apt install passt   (dnf install passt)",
+			"pasta is not there: notebooks would have no way to the hub")
 	}
 	v, err := r.podmanVersion(ctx)
 	switch {

@@ -61,7 +61,8 @@ func access(ctx context.Context, r *run) []finding {
 	}
 	a := r.settings.Access
 	if a.Empty() {
-		return fail("set unix_groups, groups or users in [access] of /etc/gifford-hub/hub.toml", "no rule lets anybody in: everyone is refused")
+		return fail("set unix_groups, groups or users in [access] of /etc/gifford-hub/hub.toml",
+			"no rule lets anybody in: everyone is refused")
 	}
 	names := slices.Concat(a.UnixGroups, a.AdminUnixGroups)
 	if r.policy != nil {
@@ -79,7 +80,8 @@ func access(ctx context.Context, r *run) []finding {
 		return found
 	}
 	if a.AllowAll {
-		return warn("name a group in [access] of /etc/gifford-hub/hub.toml", "allow_all lets in everyone whom the provider knows and who has a Unix account")
+		return warn("name a group in [access] of /etc/gifford-hub/hub.toml",
+			"allow_all lets in everyone whom the provider knows and who has a Unix account")
 	}
 	return ok("at least one rule lets people in, and its groups are known")
 }
@@ -124,11 +126,14 @@ func matches(l config.Login, url string, d discovery) []finding {
 		return fail(fmt.Sprintf("set issuer = %q in [login] of /etc/gifford-hub/hub.toml", d.Issuer),
 			"the provider calls itself %q, the settings %q; they must be the same letter by letter", d.Issuer, l.Issuer)
 	case d.Authorization == "" || d.Token == "" || d.JWKS == "":
-		return fail("set [login.endpoints] in /etc/gifford-hub/hub.toml", "the discovery document at %s lacks end points", url)
+		return fail("set [login.endpoints] in /etc/gifford-hub/hub.toml",
+			"the discovery document at %s lacks end points", url)
 	case len(d.PKCE) > 0 && !slices.Contains(d.PKCE, "S256"):
-		return fail("let the provider allow PKCE with S256 for this client", "the provider does not offer PKCE with S256, only %s", strings.Join(d.PKCE, ", "))
+		return fail("let the provider allow PKCE with S256 for this client",
+			"the provider does not offer PKCE with S256, only %s", strings.Join(d.PKCE, ", "))
 	case len(d.PKCE) == 0:
-		return warn("ask the provider's people whether PKCE with S256 works", "%s answers, but does not say that it knows PKCE", l.Issuer)
+		return warn("ask the provider's people whether PKCE with S256 works",
+			"%s answers, but does not say that it knows PKCE", l.Issuer)
 	}
 	return ok("%s answers, with PKCE S256", l.Issuer)
 }

@@ -27,10 +27,12 @@ func systemdVersion(ctx context.Context, r *run) []finding {
 	}
 	v := parseVersion(out)
 	if v.major < systemdLeast {
-		return fail("upgrade to Debian 12, Ubuntu 24.04, RHEL 9 or later", "systemd %d; %d or later is needed", v.major, systemdLeast)
+		return fail("upgrade to Debian 12, Ubuntu 24.04, RHEL 9 or later", "systemd %d; %d or later is needed", v.major,
+			systemdLeast)
 	}
 	if _, err := r.Host.Stat("/run/systemd/system"); err != nil {
-		return fail("run the hub on a host whose process 1 is systemd", "systemd %d is installed, but this host did not boot with it", v.major)
+		return fail("run the hub on a host whose process 1 is systemd",
+			"systemd %d is installed, but this host did not boot with it", v.major)
 	}
 	return ok("systemd %d", v.major)
 }
@@ -38,7 +40,8 @@ func systemdVersion(ctx context.Context, r *run) []finding {
 // linger asks logind, which keeps user managers.
 func linger(ctx context.Context, r *run) []finding {
 	if _, err := r.Host.Run(ctx, "loginctl", "--no-pager", "--no-legend", "list-users"); err != nil {
-		return fail("systemctl unmask systemd-logind && systemctl start systemd-logind", "systemd-logind does not answer: %v", err)
+		return fail("systemctl unmask systemd-logind && systemctl start systemd-logind",
+			"systemd-logind does not answer: %v", err)
 	}
 	if r.User.IsZero() {
 		return ok("systemd-logind answers")
@@ -75,9 +78,11 @@ func launcherAnswers(ctx context.Context, r *run) []finding {
 	switch {
 	case err != nil:
 		message, _, _ := strings.Cut(err.Error(), "\nhint: ")
-		return fail("journalctl -u gifford-launcher; systemctl reload dbus; systemctl start gifford-launcher", "%s", message)
+		return fail("journalctl -u gifford-launcher; systemctl reload dbus; systemctl start gifford-launcher", "%s",
+			message)
 	case len(profiles) == 0:
-		return fail("add a [profile.NAME] to /etc/gifford-hub/launcher.toml", "the launcher answers, but its policy has no profile")
+		return fail("add a [profile.NAME] to /etc/gifford-hub/launcher.toml",
+			"the launcher answers, but its policy has no profile")
 	}
 	names := make([]string, len(profiles))
 	for i, p := range profiles {
@@ -126,10 +131,12 @@ func (r *run) inactive(unit, show string) []finding {
 		case err != nil:
 			return unknown(asRoot, "%s is not active, and who listens on port %d cannot be seen: %v", unit, n, err)
 		case program == "docker-proxy" || program == "dockerd":
-			return fail(fmt.Sprintf("docker ps --filter publish=%d; docker stop NAME; docker update --restart=no NAME", n),
+			return fail(fmt.Sprintf("docker ps --filter publish=%d; docker stop NAME; docker update --restart=no NAME",
+				n),
 				"%s cannot listen on port %d: a Docker container has it, perhaps the old hub", unit, n)
 		case program != "":
-			return fail(fmt.Sprintf("ss -ltnp 'sport = :%d'; then stop that program, or change the port: systemctl edit %s", n, unit),
+			return fail(fmt.Sprintf("ss -ltnp 'sport = :%d'; then stop that program, or change the port: systemctl "+
+				"edit %s", n, unit),
 				"%s cannot listen on port %d: %s has it", unit, n, program)
 		}
 	}

@@ -30,8 +30,10 @@ exempt = true
 		t.Fatal(err)
 	}
 	eight, never := 8*time.Hour, time.Duration(0)
-	want := Cull{Enabled: true, Idle: time.Hour, MaxAge: 48 * time.Hour, Every: time.Minute, Notice: 10 * time.Minute, GPUIdle: 2 * time.Hour, GPUAction: "stop", BusyGPU: 1,
-		Groups: map[string]CullGroup{"staff": {Idle: &eight, MaxAge: &never, GPUIdle: &never}, "domain users": {Exempt: true}, "students": {}}}
+	want := Cull{Enabled: true, Idle: time.Hour, MaxAge: 48 * time.Hour, Every: time.Minute, Notice: 10 * time.Minute,
+		GPUIdle: 2 * time.Hour, GPUAction: "stop", BusyGPU: 1,
+		Groups: map[string]CullGroup{"staff": {Idle: &eight, MaxAge: &never, GPUIdle: &never},
+			"domain users": {Exempt: true}, "students": {}}}
 	if diff := cmp.Diff(want, c.Cull); diff != "" {
 		t.Errorf("cull (-want +got):\n%s", diff)
 	}
@@ -50,7 +52,8 @@ func TestCullIsOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Cull{Idle: time.Hour, Every: time.Minute, Notice: 10 * time.Minute, BusyCPU: 5, GPUAction: "restart", BusyGPU: 5}, c.Cull); diff != "" {
+	if diff := cmp.Diff(Cull{Idle: time.Hour, Every: time.Minute, Notice: 10 * time.Minute, BusyCPU: 5,
+		GPUAction: "restart", BusyGPU: 5}, c.Cull); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
 	}
 }

@@ -22,9 +22,16 @@ type FreeSpace struct {
 
 func diskSettings() []Setting {
 	return []Setting{
-		def("disk.refresh", durationOrZero, func(c *Config) *time.Duration { return &c.Disk.Refresh }, `"24h"`, "", "How old the sizes of a user's files may be before they are measured again, which happens for users with a server that runs or was used since then, one at a time; \"0s\" means only when `gifford-hub disk --refresh` asks."),
-		def("disk.warn_free", freeSpace, func(c *Config) *FreeSpace { return &c.Disk.WarnFree }, `"5%"`, `"20G"`, "People are warned when less is free: a part of the file system or a size. \"0%\" never warns."),
-		def("disk.paths", listOf(`a list of absolute paths, such as ["/cluster"]`, path), func(c *Config) *[]string { return &c.Disk.Paths }, `["/var/lib/gifford-launcher", "/cluster"]`, "", "Directories whose file systems are watched, beside those of the homes. One that is not there is left out."),
+		def("disk.refresh", durationOrZero, func(c *Config) *time.Duration { return &c.Disk.Refresh }, `"24h"`, "",
+			"How old the sizes of a user's files may be before they are measured again, which happens for users "+
+				"with a server that runs or was used since then, one at a time; \"0s\" means only when `gifford-hub "+
+				"disk --refresh` asks."),
+		def("disk.warn_free", freeSpace, func(c *Config) *FreeSpace { return &c.Disk.WarnFree }, `"5%"`, `"20G"`,
+			"People are warned when less is free: a part of the file system or a size. \"0%\" never warns."),
+		def("disk.paths", listOf(`a list of absolute paths, such as ["/cluster"]`, path),
+			func(c *Config) *[]string { return &c.Disk.Paths }, `["/var/lib/gifford-launcher", "/cluster"]`, "",
+			"Directories whose file systems are watched, beside those of the homes. One that is not there is left "+
+				"out."),
 	}
 }
 

@@ -32,7 +32,8 @@ func apply(c *Config, file string, data []byte) Problems {
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		return Problems{syntaxProblem(file, err)}
 	}
-	r := &reader{file: file, cfg: c, settings: map[string]Setting{}, sections: map[string]bool{}, named: map[string]named{}, lines: keyLines(data)}
+	r := &reader{file: file, cfg: c, settings: map[string]Setting{}, sections: map[string]bool{},
+		named: map[string]named{}, lines: keyLines(data)}
 	for _, s := range Settings() {
 		r.settings[s.Key] = s
 	}

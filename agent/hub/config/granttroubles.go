@@ -55,7 +55,8 @@ func (g *grants) customScopes() {
 		}
 		for _, sub := range s.Subscopes {
 			if g.cfg.CustomScopes[sub] == nil {
-				g.bad[key+"subscopes"] = fmt.Sprintf("%q is no custom scope; add a section [custom_scopes.%s], or make a role to grant other scopes together", sub, quoteKey(sub))
+				g.bad[key+"subscopes"] = fmt.Sprintf("%q is no custom scope; add a section [custom_scopes.%s], or "+
+					"make a role to grant other scopes together", sub, quoteKey(sub))
 			}
 		}
 	}
@@ -100,15 +101,20 @@ func (g *grants) token(key, name string, s *Service) {
 	other := g.tokens[token]
 	switch {
 	case token == "" && (s.Admin || len(s.Scopes) > 0):
-		g.bad[key+"token_file"] = "there is no token that could use the service's rights; put one into " + DefaultSecrets + "/" + serviceToken + name + " (" + makeToken + ") and restart the hub, which reads new secrets then"
+		g.bad[key+"token_file"] = "there is no token that could use the service's rights; put one into " +
+			DefaultSecrets + "/" + serviceToken + name + " (" + makeToken +
+			") and restart the hub, which reads new secrets then"
 	case token == "":
 		return
 	case len(token) < minToken:
-		g.bad[key+"token_file"] = fmt.Sprintf("the token in %s is shorter than %d characters; %s", file, minToken, makeToken)
+		g.bad[key+"token_file"] = fmt.Sprintf("the token in %s is shorter than %d characters; %s", file, minToken,
+			makeToken)
 	case strings.ContainsFunc(token, strange):
-		g.bad[key+"token_file"] = fmt.Sprintf("%s must hold one token on one line, of ASCII letters, digits and signs; %s", file, makeToken)
+		g.bad[key+"token_file"] = fmt.Sprintf("%s must hold one token on one line, of ASCII letters, digits and "+
+			"signs; %s", file, makeToken)
 	case other != "":
-		g.bad[key+"token_file"] = "the token in " + file + " is that of the service " + quote(other) + " as well; give each its own"
+		g.bad[key+"token_file"] = "the token in " + file + " is that of the service " + quote(other) +
+			" as well; give each its own"
 	}
 	g.tokens[token] = name
 }
@@ -121,9 +127,11 @@ func (g *grants) client(key, name string, s *Service) {
 	case taken:
 		g.bad[key+"oauth_client_id"] = "is the OAuth client id of service " + quote(other) + " as well"
 	case s.Token.IsZero():
-		g.bad[key+"oauth"] = "needs a token, which is the client's secret; give token_file, or the secret " + serviceToken + name + " and restart the hub, which reads new secrets then"
+		g.bad[key+"oauth"] = "needs a token, which is the client's secret; give token_file, or the secret " +
+			serviceToken + name + " and restart the hub, which reads new secrets then"
 	case strings.HasPrefix(to, "/") && !strings.HasPrefix(to, own):
-		g.bad[key+"oauth_redirect_uri"] = "must be below " + own + ", or an absolute URL: the pages of others must not get the service's codes"
+		g.bad[key+"oauth_redirect_uri"] = "must be below " + own +
+			", or an absolute URL: the pages of others must not get the service's codes"
 	}
 	g.clients[id] = name
 }

@@ -93,14 +93,17 @@ var (
 	pattern        = ofText(`a regular expression with a group, such as '^(.+)@example\.org$'`, parsePattern, quote)
 	duration       = ofText(`a time above zero, such as "30s", "5m" or "24h"`, parseDuration, showDuration)
 	durationOrZero = ofText(`a time, such as "12h", or "0s" for never`, parseDurationOrZero, showDuration)
-	level          = ofText(`"debug", "info", "warn" or "error"`, parseLevel, func(l slog.Level) string { return quote(strings.ToLower(l.String())) })
-	boolean        = kind[bool]{"true or false", readBool, strconv.FormatBool}
-	optionalBool   = kind[*bool]{"true or false", readOptionalBool, showOptionalBool}
-	percent        = kind[int]{"a whole number of percent, such as 5, or 0", readPercent, strconv.Itoa}
-	port           = kind[int]{"a port from 0 to 65535", readPort, strconv.Itoa}
-	count          = kind[int]{"true, false or a number", readCount, showCount}
-	cullGroups     = kind[map[string]CullGroup]{`a section for each group, such as { staff = { idle = "8h" } }`, readCullGroups, showCullGroups}
-	userMap        = kind[map[string]ident.User]{`a table of names, such as { haoyangz = "zeng" }`, readUserMap, showUserMap}
+	level          = ofText(`"debug", "info", "warn" or "error"`, parseLevel,
+		func(l slog.Level) string { return quote(strings.ToLower(l.String())) })
+	boolean      = kind[bool]{"true or false", readBool, strconv.FormatBool}
+	optionalBool = kind[*bool]{"true or false", readOptionalBool, showOptionalBool}
+	percent      = kind[int]{"a whole number of percent, such as 5, or 0", readPercent, strconv.Itoa}
+	port         = kind[int]{"a port from 0 to 65535", readPort, strconv.Itoa}
+	count        = kind[int]{"true, false or a number", readCount, showCount}
+	cullGroups   = kind[map[string]CullGroup]{`a section for each group, such as { staff = { idle = "8h" } }`,
+		readCullGroups, showCullGroups}
+	userMap = kind[map[string]ident.User]{`a table of names, such as { haoyangz = "zeng" }`, readUserMap,
+		showUserMap}
 )
 
 // oneOf is a text of a few.

@@ -93,7 +93,8 @@ func put[T any](m *map[string]*T, name string, v T) {
 
 func checkRoleName(name string) error {
 	if name == scopes.AdminRole {
-		return errors.New("cannot be changed; make people administrators with access.admin_users, and give fewer rights with a role of another name")
+		return errors.New("cannot be changed; make people administrators with access.admin_users, and give fewer " +
+			"rights with a role of another name")
 	}
 	_, err := scopes.ParseRoleName(name)
 	return err
@@ -140,35 +141,76 @@ func defNamed[T any](key string, k kind[T], field func(c *Config, name string) *
 
 func grantSettings() []Setting {
 	return []Setting{
-		def("tokens.default_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.DefaultLife }, `"0s"`, "",
+		def("tokens.default_expires_in", durationOrZero,
+			func(c *Config) *time.Duration { return &c.Tokens.DefaultLife }, `"0s"`, "",
 			"How long an API token is good that is asked for without a word; 0 means for ever."),
-		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxLife }, `"0s"`, "",
+		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxLife },
+			`"0s"`, "",
 			"The longest life that may be asked for; 0 means any."),
-		defNamed("roles.*.description", text, func(c *Config, n string) *string { return &c.Roles[n].Description }, `"may see who is active"`, "For people."),
-		defNamed("roles.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes }, `["list:users", "read:servers!group=lab"]`,
-			"What the role may do, in JupyterHub's scopes. The roles `user`, `server` and `token` are always there and may be given other scopes; `admin` may not."),
-		defNamed("roles.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Roles[n].Users }, `["alice"]`, "Users who have it."),
-		defNamed("roles.*.groups", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Groups }, `["lab"]`, "Groups whose members have it."),
-		defNamed("roles.*.services", serviceNames, func(c *Config, n string) *[]string { return &c.Roles[n].Services }, `["culler"]`, "Services that have it."),
-		defNamed("groups.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Groups[n].Users }, `["alice", "bob"]`,
+		defNamed("roles.*.description", text, func(c *Config, n string) *string { return &c.Roles[n].Description },
+			`"may see who is active"`, "For people."),
+		defNamed("roles.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes },
+			`["list:users", "read:servers!group=lab"]`,
+			"What the role may do, in JupyterHub's scopes. The roles `user`, `server` and `token` are always there "+
+				"and may be given other scopes; `admin` may not."),
+		defNamed("roles.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Roles[n].Users },
+			`["alice"]`, "Users who have it."),
+		defNamed("roles.*.groups", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Groups }, `["lab"]`,
+			"Groups whose members have it."),
+		defNamed("roles.*.services", serviceNames, func(c *Config, n string) *[]string { return &c.Roles[n].Services },
+			`["culler"]`, "Services that have it."),
+		defNamed("groups.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Groups[n].Users },
+			`["alice", "bob"]`,
 			"Members by the settings; others come from the provider's claim, from Unix groups and through the API."),
-		defNamed("groups.*.properties", freeTable, func(c *Config, n string) *map[string]any { return &c.Groups[n].Properties }, `{ room = "32-G575" }`, "What programs are told of the group."),
-		defNamed("services.*.url", serviceURL, func(c *Config, n string) *string { return &c.Services[n].URL }, `"http://127.0.0.1:9001"`,
-			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port can be taken by any account of the host while the service is down, a socket in a directory of its own cannot. Left out: it has no pages."),
-		defNamed("services.*.admin", boolean, func(c *Config, n string) *bool { return &c.Services[n].Admin }, `true`, "It may do everything."),
-		defNamed("services.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].Scopes }, `["list:users", "read:servers", "delete:servers"]`, "What its token may do, besides its roles."),
-		defNamed("services.*.token_file", path, func(c *Config, n string) *string { return &c.Services[n].TokenFile }, `"/etc/gifford-hub/culler.token"`,
-			"A file with its API token, readable by `gifford-hub`. The token may follow `JUPYTERHUB_API_TOKEN=`, so that the service's unit can have the same file as its environment. Without it: the credential `service-NAME` (the file `/etc/gifford-hub/secrets/service-NAME`), then none."),
-		defNamed("services.*.oauth", boolean, func(c *Config, n string) *bool { return &c.Services[n].OAuth }, `true`, "People can be signed in for it, as JupyterHub's HubOAuth does; the token is its client secret."),
-		defNamed("services.*.oauth_client_id", clientID, func(c *Config, n string) *string { return &c.Services[n].ClientID }, `"service-NAME"`, "Its OAuth client id; left out: `service-NAME`."),
-		defNamed("services.*.oauth_redirect_uri", redirectURI, func(c *Config, n string) *string { return &c.Services[n].RedirectURI }, `"/services/NAME/oauth_callback"`, "Where people are sent back to, matched letter by letter; left out: `/services/NAME/oauth_callback`."),
-		defNamed("services.*.oauth_client_allowed_scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].AllowedScopes }, `["read:servers!user"]`, "What it may ask people for, besides who they are."),
-		defNamed("services.*.oauth_no_confirm", boolean, func(c *Config, n string) *bool { return &c.Services[n].NoConfirm }, `true`, "People are not asked before it learns who they are."),
-		defNamed("services.*.unit", unitName, func(c *Config, n string) *string { return &c.Services[n].Unit }, `"lab-board.service"`, "The systemd unit that runs it. systemd starts and watches it; the hub names it where it does not answer."),
-		defNamed("services.*.display", boolean, func(c *Config, n string) *bool { return &c.Services[n].Display }, `false`, "The home page has a link to it."),
-		defNamed("services.*.info", freeTable, func(c *Config, n string) *map[string]any { return &c.Services[n].Info }, `{ title = "Board" }`, "What programs are told of it."),
-		defNamed("custom_scopes.*.description", text, func(c *Config, n string) *string { return &c.CustomScopes[n].Description }, `"write to the board"`, "For people."),
-		defNamed("custom_scopes.*.subscopes", scopeList, func(c *Config, n string) *[]string { return &c.CustomScopes[n].Subscopes }, `["custom:board:read"]`, "Custom scopes that it contains."),
+		defNamed("groups.*.properties", freeTable, func(c *Config,
+			n string) *map[string]any {
+			return &c.Groups[n].Properties
+		}, `{ room = "32-G575" }`, "What programs are told of the group."),
+		defNamed("services.*.url", serviceURL, func(c *Config, n string) *string { return &c.Services[n].URL },
+			`"http://127.0.0.1:9001"`,
+			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port "+
+				"can be taken by any account of the host while the service is down, a socket in a directory of its "+
+				"own cannot. Left out: it has no pages."),
+		defNamed("services.*.admin", boolean, func(c *Config, n string) *bool { return &c.Services[n].Admin }, `true`,
+			"It may do everything."),
+		defNamed("services.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].Scopes },
+			`["list:users", "read:servers", "delete:servers"]`, "What its token may do, besides its roles."),
+		defNamed("services.*.token_file", path, func(c *Config, n string) *string { return &c.Services[n].TokenFile },
+			`"/etc/gifford-hub/culler.token"`,
+			"A file with its API token, readable by `gifford-hub`. The token may follow `JUPYTERHUB_API_TOKEN=`, so "+
+				"that the service's unit can have the same file as its environment. Without it: the credential "+
+				"`service-NAME` (the file `/etc/gifford-hub/secrets/service-NAME`), then none."),
+		defNamed("services.*.oauth", boolean, func(c *Config, n string) *bool { return &c.Services[n].OAuth }, `true`,
+			"People can be signed in for it, as JupyterHub's HubOAuth does; the token is its client secret."),
+		defNamed("services.*.oauth_client_id", clientID, func(c *Config,
+			n string) *string {
+			return &c.Services[n].ClientID
+		}, `"service-NAME"`, "Its OAuth client id; left out: `service-NAME`."),
+		defNamed("services.*.oauth_redirect_uri", redirectURI,
+			func(c *Config, n string) *string { return &c.Services[n].RedirectURI }, `"/services/NAME/oauth_callback"`,
+			"Where people are sent back to, matched letter by letter; left out: `/services/NAME/oauth_callback`."),
+		defNamed("services.*.oauth_client_allowed_scopes", scopeList,
+			func(c *Config, n string) *[]string { return &c.Services[n].AllowedScopes }, `["read:servers!user"]`,
+			"What it may ask people for, besides who they are."),
+		defNamed("services.*.oauth_no_confirm", boolean, func(c *Config,
+			n string) *bool {
+			return &c.Services[n].NoConfirm
+		}, `true`, "People are not asked before it learns who they are."),
+		defNamed("services.*.unit", unitName, func(c *Config, n string) *string { return &c.Services[n].Unit },
+			`"lab-board.service"`, "The systemd unit that runs it. systemd starts and watches it; the hub names it "+
+				"where it does not answer."),
+		defNamed("services.*.display", boolean, func(c *Config, n string) *bool { return &c.Services[n].Display },
+			`false`, "The home page has a link to it."),
+		defNamed("services.*.info", freeTable, func(c *Config, n string) *map[string]any { return &c.Services[n].Info },
+			`{ title = "Board" }`, "What programs are told of it."),
+		defNamed("custom_scopes.*.description", text, func(c *Config,
+			n string) *string {
+			return &c.CustomScopes[n].Description
+		}, `"write to the board"`, "For people."),
+		defNamed("custom_scopes.*.subscopes", scopeList, func(c *Config,
+			n string) *[]string {
+			return &c.CustomScopes[n].Subscopes
+		}, `["custom:board:read"]`, "Custom scopes that it contains."),
 	}
 }
 
@@ -221,7 +263,8 @@ func (c *Config) serviceToken(src Source, name string, s *Service) (err error) {
 func (c *Config) Table() (*scopes.Table, error) {
 	var custom []scopes.Custom
 	for _, name := range slices.Sorted(maps.Keys(c.CustomScopes)) {
-		custom = append(custom, scopes.Custom{Name: name, Description: c.CustomScopes[name].Description, Subscopes: c.CustomScopes[name].Subscopes})
+		custom = append(custom, scopes.Custom{Name: name, Description: c.CustomScopes[name].Description,
+			Subscopes: c.CustomScopes[name].Subscopes})
 	}
 	return scopes.NewTable(custom)
 }

@@ -19,53 +19,82 @@ func TestNamedProblems(t *testing.T) {
 		text string
 		want []string // what stands after the file; good has 6 lines
 	}{
-		"unknown key":          {"[services.a]\nulr = \"x\"\n", []string{`8: services.a.ulr: unknown key; did you mean "services.a.url"?`}},
-		"key without a name":   {"[services]\nurl = \"x\"\n", []string{`8: services.url: expected a section [services.url], found text`}},
-		"list of sections":     {"[[services.a]]\n", []string{`7: services.a: expected a section [services.a], found a list`}},
-		"kind misspelt":        {"[service.a]\n", []string{`7: service: unknown section; did you mean "services"?`}},
-		"inline":               {"[services]\na = { url = \"http://127.0.0.1:1\", x = 1 }\n", []string{`8: services.a.x: unknown key`}},
+		"unknown key": {"[services.a]\nulr = \"x\"\n",
+			[]string{`8: services.a.ulr: unknown key; did you mean "services.a.url"?`}},
+		"key without a name": {"[services]\nurl = \"x\"\n",
+			[]string{`8: services.url: expected a section [services.url], found text`}},
+		"list of sections": {"[[services.a]]\n",
+			[]string{`7: services.a: expected a section [services.a], found a list`}},
+		"kind misspelt": {"[service.a]\n", []string{`7: service: unknown section; did you mean "services"?`}},
+		"inline": {"[services]\na = { url = \"http://127.0.0.1:1\", x = 1 }\n",
+			[]string{`8: services.a.x: unknown key`}},
 		"service's name":       {"[services.Big]\n", []string{`7: services.Big: cannot use service name "Big"`}},
 		"service's name, dots": {"[services.\"..\"]\n", []string{`7: services."..": cannot use service name`}},
-		"role's name":          {"[roles.ab]\n[roles.x]\n", []string{`7: roles.ab: cannot use role name`, `8: roles.x: cannot use role name`}},
-		"service of a role":    {"[roles.abc]\nservices = [\"a b\"]\n", []string{`8: roles.abc.services: expected a list of services`}},
-		"custom not declared":  {"[roles.abc]\nscopes = [\"custom:xyz!user=a\"]\n", []string{`8: roles.abc.scopes: cannot define role "abc"`}},
-		"custom declared":      {"[roles.abc]\nscopes = [\"custom:xyz!service=a\"]\n[custom_scopes.\"custom:xyz\"]\ndescription=\"x\"\n", nil},
-		"custom's subscopes":   {"[custom_scopes.\"custom:xyz\"]\ndescription=\"x\"\nsubscopes=[\"self\"]\n", []string{`9: custom_scopes."custom:xyz".subscopes: "self" is no custom scope`}},
-		"custom's words":       {"[custom_scopes.\"custom:xyz\"]\n", []string{`7: custom_scopes."custom:xyz".description: not set`}},
-		"group's name":         {"[groups.\" a\"]\n", []string{`7: groups." a": cannot be a group's name`}},
-		"group's member":       {"[groups.a]\nusers = [\"a b\"]\n", []string{`8: groups.a.users: expected a list of user names`}},
+		"role's name": {"[roles.ab]\n[roles.x]\n", []string{`7: roles.ab: cannot use role name`,
+			`8: roles.x: cannot use role name`}},
+		"service of a role": {"[roles.abc]\nservices = [\"a b\"]\n",
+			[]string{`8: roles.abc.services: expected a list of services`}},
+		"custom not declared": {"[roles.abc]\nscopes = [\"custom:xyz!user=a\"]\n",
+			[]string{`8: roles.abc.scopes: cannot define role "abc"`}},
+		"custom declared": {"[roles.abc]\nscopes = " +
+			"[\"custom:xyz!service=a\"]\n[custom_scopes.\"custom:xyz\"]\ndescription=\"x\"\n", nil},
+		"custom's subscopes": {"[custom_scopes.\"custom:xyz\"]\ndescription=\"x\"\nsubscopes=[\"self\"]\n",
+			[]string{`9: custom_scopes."custom:xyz".subscopes: "self" is no custom scope`}},
+		"custom's words": {"[custom_scopes.\"custom:xyz\"]\n",
+			[]string{`7: custom_scopes."custom:xyz".description: not set`}},
+		"group's name": {"[groups.\" a\"]\n", []string{`7: groups." a": cannot be a group's name`}},
+		"group's member": {"[groups.a]\nusers = [\"a b\"]\n",
+			[]string{`8: groups.a.users: expected a list of user names`}},
 		"nested properties": {"[groups.a.properties]\nx = [1]\n",
 			[]string{`7: groups.a.properties: expected a table of texts, numbers, true and false, such as { a = "b", n = 1 }; x is a list`}},
-		"url without a scheme":  {"[services.a]\nurl = \"127.0.0.1:80\"\n", []string{`8: services.a.url: expected "http://HOST:PORT"`}},
-		"url with a path":       {"[services.a]\nurl = \"http://127.0.0.1:80/x\"\n", []string{`8: services.a.url: expected`}},
-		"url with a question":   {"[services.a]\nurl = \"http://127.0.0.1:80?x\"\n", []string{`8: services.a.url: expected`}},
-		"url with a password":   {"[services.a]\nurl = \"http://a:b@127.0.0.1:80\"\n", []string{`8: services.a.url: expected`}},
-		"url without a host":    {"[services.a]\nurl = \"http://:80\"\n", []string{`8: services.a.url: expected`}},
-		"url, port":             {"[services.a]\nurl = \"http://127.0.0.1:99999\"\n", []string{`8: services.a.url: expected`}},
-		"socket up the tree":    {"[services.a]\nurl = \"unix:/run/../x\"\n", []string{`8: services.a.url: expected`}},
-		"relative socket":       {"[services.a]\nurl = \"unix:x\"\n", []string{`8: services.a.url: expected`}},
-		"long socket":           {"[services.a]\nurl = \"unix:/" + strings.Repeat("x", 107) + "\"\n", []string{`8: services.a.url: expected`}},
-		"oauth without a token": {"[services.a]\nurl = \"http://127.0.0.1:1\"\noauth = true\n", []string{`9: services.a.oauth: needs a token`}},
-		"admin without a token": {"[services.a]\nadmin = true\n", []string{`7: services.a.token_file: there is no token that could use the service's rights; put one into /etc/gifford-hub/secrets/service-a`}},
-		"scopes, no token":      {"[services.a]\nscopes = [\"list:users\"]\n", []string{`7: services.a.token_file: there is no token`}},
-		"unknown scope":         {"[services.t1]\nscopes = [\"list:userz\"]\n", []string{`8: services.t1.scopes: `}},
-		"short token":           {"[services.short]\n", []string{`7: services.short.token_file: the token in`}},
-		"two lines of token":    {"[services.lines]\n", []string{`7: services.lines.token_file: `}},
-		"token of two":          {"[services.t1]\n[services.t2]\n", []string{`8: services.t2.token_file: the token in`}},
-		"oauth without pages":   {"[services.t1]\noauth = true\n", nil},
-		"oauth keys alone":      {"[services.a]\noauth_no_confirm = true\n", []string{`8: services.a.oauth_no_confirm: has no effect without oauth = true`}},
-		"callback of others":    {"[services.t1]\nurl = \"http://127.0.0.1:1\"\noauth = true\noauth_redirect_uri = \"/user/mallory/cb\"\n", []string{`10: services.t1.oauth_redirect_uri: must be below /services/t1/`}},
-		"callback up the tree":  {"[services.t1]\noauth_redirect_uri = \"/services/t1/../../user/mallory/\"\n", []string{`8: services.t1.oauth_redirect_uri: expected a path`}},
-		"callback, other host":  {"[services.t1]\noauth_redirect_uri = \"//evil.example.org/x\"\n", []string{`8: services.t1.oauth_redirect_uri: expected a path`}},
-		"callback elsewhere":    {"[services.t1]\noauth = true\noauth_redirect_uri = \"https://t1.example.org/cb\"\n", nil},
-		"client of two": {"[services.t1]\nurl = \"http://127.0.0.1:1\"\noauth = true\noauth_client_id = \"service-t3\"\n[services.t3]\nurl = \"http://127.0.0.1:1\"\noauth = true\n",
+		"url without a scheme": {"[services.a]\nurl = \"127.0.0.1:80\"\n",
+			[]string{`8: services.a.url: expected "http://HOST:PORT"`}},
+		"url with a path": {"[services.a]\nurl = \"http://127.0.0.1:80/x\"\n",
+			[]string{`8: services.a.url: expected`}},
+		"url with a question": {"[services.a]\nurl = \"http://127.0.0.1:80?x\"\n",
+			[]string{`8: services.a.url: expected`}},
+		"url with a password": {"[services.a]\nurl = \"http://a:b@127.0.0.1:80\"\n",
+			[]string{`8: services.a.url: expected`}},
+		"url without a host": {"[services.a]\nurl = \"http://:80\"\n", []string{`8: services.a.url: expected`}},
+		"url, port": {"[services.a]\nurl = \"http://127.0.0.1:99999\"\n",
+			[]string{`8: services.a.url: expected`}},
+		"socket up the tree": {"[services.a]\nurl = \"unix:/run/../x\"\n", []string{`8: services.a.url: expected`}},
+		"relative socket":    {"[services.a]\nurl = \"unix:x\"\n", []string{`8: services.a.url: expected`}},
+		"long socket": {"[services.a]\nurl = \"unix:/" + strings.Repeat("x", 107) + "\"\n",
+			[]string{`8: services.a.url: expected`}},
+		"oauth without a token": {"[services.a]\nurl = \"http://127.0.0.1:1\"\noauth = true\n",
+			[]string{`9: services.a.oauth: needs a token`}},
+		"admin without a token": {"[services.a]\nadmin = true\n",
+			[]string{`7: services.a.token_file: there is no token that could use the service's rights; put one into /etc/gifford-hub/secrets/service-a`}},
+		"scopes, no token": {"[services.a]\nscopes = [\"list:users\"]\n",
+			[]string{`7: services.a.token_file: there is no token`}},
+		"unknown scope":      {"[services.t1]\nscopes = [\"list:userz\"]\n", []string{`8: services.t1.scopes: `}},
+		"short token":        {"[services.short]\n", []string{`7: services.short.token_file: the token in`}},
+		"two lines of token": {"[services.lines]\n", []string{`7: services.lines.token_file: `}},
+		"token of two": {"[services.t1]\n[services.t2]\n",
+			[]string{`8: services.t2.token_file: the token in`}},
+		"oauth without pages": {"[services.t1]\noauth = true\n", nil},
+		"oauth keys alone": {"[services.a]\noauth_no_confirm = true\n",
+			[]string{`8: services.a.oauth_no_confirm: has no effect without oauth = true`}},
+		"callback of others": {"[services.t1]\nurl = \"http://127.0.0.1:1\"\noauth = true\noauth_redirect_uri = " +
+			"\"/user/mallory/cb\"\n", []string{`10: services.t1.oauth_redirect_uri: must be below /services/t1/`}},
+		"callback up the tree": {"[services.t1]\noauth_redirect_uri = \"/services/t1/../../user/mallory/\"\n",
+			[]string{`8: services.t1.oauth_redirect_uri: expected a path`}},
+		"callback, other host": {"[services.t1]\noauth_redirect_uri = \"//evil.example.org/x\"\n",
+			[]string{`8: services.t1.oauth_redirect_uri: expected a path`}},
+		"callback elsewhere": {"[services.t1]\noauth = true\noauth_redirect_uri = \"https://t1.example.org/cb\"\n",
+			nil},
+		"client of two": {"[services.t1]\nurl = \"http://127.0.0.1:1\"\noauth = true\noauth_client_id = " +
+			"\"service-t3\"\n[services.t3]\nurl = \"http://127.0.0.1:1\"\noauth = true\n",
 			[]string{`11: services.t3.oauth_client_id: is the OAuth client id of service "t1" as well`}},
 		"unit": {"[services.a]\nunit = \"x; reboot\"\n", []string{`8: services.a.unit: expected a unit`}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			src := write(t, map[string]string{"hub.toml": good + tt.text, "secrets/service-short": "abc", "secrets/service-lines": token + "\n" + token,
-				"secrets/service-t1": token, "secrets/service-t2": APIToken + token + "\n", "secrets/service-t3": "x" + token})
+			src := write(t, map[string]string{"hub.toml": good + tt.text, "secrets/service-short": "abc",
+				"secrets/service-lines": token + "\n" + token,
+				"secrets/service-t1":    token, "secrets/service-t2": APIToken + token + "\n",
+				"secrets/service-t3": "x" + token})
 			_, err := Load(src)
 			var problems Problems
 			if err != nil && !errors.As(err, &problems) {
@@ -99,7 +128,8 @@ oauth = true
 [services.hidden]
 display = false
 `,
-		"hub.d/1.toml":           "[services.web]\nunit = \"web@1.service\"\n[services.hidden]\ntoken_file = \"TOKEN\"\n",
+		"hub.d/1.toml": "[services.web]\nunit = \"web@1.service\"\n[services.hidden]\ntoken_file = " +
+			"\"TOKEN\"\n",
 		"secrets/service-web":    APIToken + token + "\n",
 		"secrets/service-hidden": "token_file goes first",
 	})
@@ -113,7 +143,8 @@ display = false
 	wantGroups := map[string]*Group{"lab/course": {Users: []ident.User{alice},
 		Properties: map[string]any{"room": "1", "seats": int64(4), "open": true, "ratio": 0.5}}}
 	wantServices := map[string]*Service{
-		"web":    {URL: "unix:/run/web/sock", OAuth: true, Display: true, Unit: "web@1.service", Token: NewSecret(token)},
+		"web": {URL: "unix:/run/web/sock", OAuth: true, Display: true, Unit: "web@1.service",
+			Token: NewSecret(token)},
 		"hidden": {Token: NewSecret("a" + token), TokenFile: more},
 	}
 	same := []cmp.Option{cmp.AllowUnexported(Secret{}, ident.User{}), cmpopts.IgnoreUnexported(Service{})}
@@ -136,7 +167,8 @@ display = false
 	if err := c.Show(&shown); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\n[services.web]\n", `[groups."lab/course"]`, "1.toml:2", `properties = { open = true, ratio = 0.5, room = "1", seats = 4 }`} {
+	for _, want := range []string{"\n[services.web]\n", `[groups."lab/course"]`, "1.toml:2",
+		`properties = { open = true, ratio = 0.5, room = "1", seats = 4 }`} {
 		if !strings.Contains(shown.String(), want) {
 			t.Errorf("Show lacks %q:\n%s", want, &shown)
 		}

@@ -28,13 +28,16 @@ func (c *Config) isSet(key string) bool { _, ok := c.origins[key]; return ok }
 func rules() []rule {
 	return []rule{
 		{"login.issuer", func(c *Config) string {
-			return when(c.Login.Issuer == "", "not set; give the provider's issuer URL, without which nobody can sign in")
+			return when(c.Login.Issuer == "", "not set; give the provider's issuer URL, without which nobody can "+
+				"sign in")
 		}},
 		{"login.client_id", func(c *Config) string {
-			return when(c.Login.ClientID == "", "not set, and no "+envClientID+" in "+oldEnvFile+"; take it from the provider's registration of this hub")
+			return when(c.Login.ClientID == "", "not set, and no "+envClientID+" in "+oldEnvFile+
+				"; take it from the provider's registration of this hub")
 		}},
 		{"login.callback_url", func(c *Config) string {
-			return when(c.Login.CallbackURL == "", "not set, and no "+envCallbackURL+" in "+oldEnvFile+"; give the address registered with the provider")
+			return when(c.Login.CallbackURL == "", "not set, and no "+envCallbackURL+" in "+oldEnvFile+
+				"; give the address registered with the provider")
 		}},
 		{"login.callback_url", callbackTrouble},
 		{"login.username_pattern", func(c *Config) string {
@@ -42,22 +45,28 @@ func rules() []rule {
 				`required when username_claim is "email", or people of other domains could take a member's name; such as '^(.+)@example\.org$'`)
 		}},
 		{"login.groups_claim", func(c *Config) string {
-			return when(c.Login.GroupsClaim == "" && len(c.Access.Groups)+len(c.Access.AdminGroups) > 0, "empty, but [access] asks for groups of the provider")
+			return when(c.Login.GroupsClaim == "" && len(c.Access.Groups)+len(c.Access.AdminGroups) > 0,
+				"empty, but [access] asks for groups of the provider")
 		}},
 		{"login.post_logout_url", func(c *Config) string {
-			return when(c.Login.PostLogoutURL != "" && !c.Login.ProviderLogout, "has no effect without provider_logout = true")
+			return when(c.Login.PostLogoutURL != "" && !c.Login.ProviderLogout,
+				"has no effect without provider_logout = true")
 		}},
 		{"tls.certificate", func(c *Config) string {
-			return when(!c.HTTP.BehindProxy && c.TLS.Certificate == "", "not set; give a PEM file, or set http.behind_proxy = true when another proxy ends TLS in front of the hub")
+			return when(!c.HTTP.BehindProxy && c.TLS.Certificate == "",
+				"not set; give a PEM file, or set http.behind_proxy = true when another proxy ends TLS in front of "+
+					"the hub")
 		}},
 		{"tls.certificate", func(c *Config) string {
-			return when(c.HTTP.BehindProxy && c.TLS.Certificate != "", "contradicts http.behind_proxy = true, with which the hub speaks plain HTTP; drop one of them")
+			return when(c.HTTP.BehindProxy && c.TLS.Certificate != "",
+				"contradicts http.behind_proxy = true, with which the hub speaks plain HTTP; drop one of them")
 		}},
 		{"tls.key", func(c *Config) string {
 			return when(c.TLS.Key != "" && c.TLS.Certificate == "", "set without tls.certificate")
 		}},
 		{"http.trusted_proxies", func(c *Config) string {
-			return when(c.isSet("http.trusted_proxies") && !c.HTTP.BehindProxy, "has no effect without http.behind_proxy = true")
+			return when(c.isSet("http.trusted_proxies") && !c.HTTP.BehindProxy,
+				"has no effect without http.behind_proxy = true")
 		}},
 		{"http.public_url", publicURLTrouble},
 		{"access.allow_all", func(c *Config) string {
@@ -74,7 +83,8 @@ func rules() []rule {
 		}},
 		{"cull.notice", func(c *Config) string {
 			idle, who := c.shortestIdle()
-			return when(c.Cull.Enabled && idle > 0 && c.Cull.Notice >= idle, "not shorter than idle"+who+", so that the end would always be announced")
+			return when(c.Cull.Enabled && idle > 0 && c.Cull.Notice >= idle,
+				"not shorter than idle"+who+", so that the end would always be announced")
 		}},
 		{"cull.enabled", func(c *Config) string {
 			return when(c.Cull.Enabled && c.neverCulls(), "has no effect while idle, max_age and gpu_idle are 0s")
@@ -84,7 +94,8 @@ func rules() []rule {
 			return when(c.Cull.BusyGPU > 100, "above 100 percent, so that no GPU would ever be in use")
 		}},
 		{"access.max_stale", func(c *Config) string {
-			return when(c.Access.MaxStale < c.Access.Recheck, "shorter than access.recheck, so that every session would end before it is looked up again")
+			return when(c.Access.MaxStale < c.Access.Recheck,
+				"shorter than access.recheck, so that every session would end before it is looked up again")
 		}},
 	}
 }
@@ -106,7 +117,8 @@ func callbackTrouble(c *Config) string {
 	case u.RawQuery != "":
 		return "must not hold a query"
 	case below == "" || below == "/" || strings.HasPrefix(below, "/user/") || strings.HasPrefix(below, "/hub/api/"):
-		return "the path " + c.CallbackPath() + " has another meaning for the hub; register one such as " + c.HTTP.BaseURL + "hub/oauth_callback"
+		return "the path " + c.CallbackPath() + " has another meaning for the hub; register one such as " +
+			c.HTTP.BaseURL + "hub/oauth_callback"
 	}
 	return ""
 }
@@ -125,8 +137,10 @@ func publicURLTrouble(c *Config) string {
 	switch {
 	case strings.TrimSuffix(public.Path, "/")+"/" != c.HTTP.BaseURL || public.RawQuery != "":
 		return "its path must be http.base_url, " + c.HTTP.BaseURL
-	case c.Login.CallbackURL != "" && (!strings.EqualFold(public.Host, callback.Host) || public.Scheme != callback.Scheme):
-		return "is on " + public.Scheme + "://" + public.Host + ", but login.callback_url on " + callback.Scheme + "://" + callback.Host + "; nobody could finish signing in"
+	case c.Login.CallbackURL != "" && (!strings.EqualFold(public.Host, callback.Host) ||
+		public.Scheme != callback.Scheme):
+		return "is on " + public.Scheme + "://" + public.Host + ", but login.callback_url on " + callback.Scheme +
+			"://" + callback.Host + "; nobody could finish signing in"
 	}
 	return ""
 }

@@ -21,13 +21,17 @@ func TestOldEnvFile(t *testing.T) {
 		id, secret, origin string
 	}{
 		"file of the old set-up": {map[string]string{"secrets/oauth.env": old}, nil, "old", `"a=b# c"`, "oauth.env"},
-		"settings go first":      {map[string]string{"secrets/oauth.env": old, "hub.d/1.toml": "login.client_id = \"new\"\n"}, nil, "new", `"a=b# c"`, "oauth.env"},
-		"secret as credential":   {map[string]string{"secrets/oauth.env": old, "secrets/client-secret": "s3\r\n"}, nil, "old", "s3", "client-secret"},
-		"environment": {nil, map[string]string{"OAUTH_CALLBACK_URL": "https://hub.example.org/cb", "OAUTH_CLIENT_ID": "env", "OAUTH_CLIENT_SECRET": "e"},
+		"settings go first": {map[string]string{"secrets/oauth.env": old,
+			"hub.d/1.toml": "login.client_id = \"new\"\n"}, nil, "new", `"a=b# c"`, "oauth.env"},
+		"secret as credential": {map[string]string{"secrets/oauth.env": old, "secrets/client-secret": "s3\r\n"}, nil,
+			"old", "s3", "client-secret"},
+		"environment": {nil, map[string]string{"OAUTH_CALLBACK_URL": "https://hub.example.org/cb",
+			"OAUTH_CLIENT_ID": "env", "OAUTH_CLIENT_SECRET": "e"},
 			"env", "e", "$OAUTH_CLIENT_SECRET"},
 		"name alone": {map[string]string{"secrets/oauth.env": "OAUTH_CLIENT_SECRET\nOAUTH_CLIENT_ID=x\nOAUTH_CALLBACK_URL=https://h/cb\n"},
 			map[string]string{"OAUTH_CLIENT_SECRET": "e"}, "x", "e", "oauth.env"},
-		"no secret": {map[string]string{"secrets/oauth.env": "OAUTH_CLIENT_ID=x\nOAUTH_CALLBACK_URL=https://h/cb\n"}, nil, "x", "", ""},
+		"no secret": {map[string]string{"secrets/oauth.env": "OAUTH_CLIENT_ID=x\nOAUTH_CALLBACK_URL=https://h/cb\n"},
+			nil, "x", "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -42,14 +46,16 @@ func TestOldEnvFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			o, _ := c.Origin("login.client_secret")
-			if c.Login.ClientID != tt.id || c.Login.ClientSecret.Reveal() != tt.secret || !strings.HasSuffix(o.File, tt.origin) {
+			if c.Login.ClientID != tt.id || c.Login.ClientSecret.Reveal() != tt.secret ||
+				!strings.HasSuffix(o.File, tt.origin) {
 				t.Errorf("client %q, secret %q from %q", c.Login.ClientID, c.Login.ClientSecret.Reveal(), o.File)
 			}
 			var shown strings.Builder
 			if err := c.Show(&shown); err != nil {
 				t.Fatal(err)
 			}
-			if tt.secret != "" && (strings.Contains(shown.String(), "\""+tt.secret+"\"") || !strings.Contains(shown.String(), "***")) {
+			if tt.secret != "" && (strings.Contains(shown.String(), "\""+tt.secret+"\"") ||
+				!strings.Contains(shown.String(), "***")) {
 				t.Errorf("Show tells the secret:\n%s", &shown)
 			}
 		})
@@ -80,7 +86,8 @@ func TestSecretHides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), fmt.Sprintf("%#v", struct{ S Secret }{s}), log.String(), string(encoded)} {
+	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s),
+		fmt.Sprintf("%#v", struct{ S Secret }{s}), log.String(), string(encoded)} {
 		if strings.Contains(text, "hunter2") {
 			t.Errorf("the secret is told: %s", text)
 		}
@@ -89,7 +96,8 @@ func TestSecretHides(t *testing.T) {
 
 func TestParseEnvFile(t *testing.T) {
 	lookup := func(name string) (string, bool) { return "of " + name, name == "SET" }
-	got, problems := ParseEnvFile("f", []byte("\ufeffA=1\r\n  # no\n\tB= two \nC='q'\nD=a=b\nSET\nUNSET\nA=2\nE=\n#\n\n"), lookup)
+	got, problems := ParseEnvFile("f", []byte("\ufeffA=1\r\n  # no\n\tB= two "+
+		"\nC='q'\nD=a=b\nSET\nUNSET\nA=2\nE=\n#\n\n"), lookup)
 	want := map[string]string{"A": "2", "B": " two ", "C": "'q'", "D": "a=b", "SET": "of SET", "E": ""}
 	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {
 		t.Errorf("problems %v (-want +got):\n%s", problems, diff)

@@ -21,7 +21,8 @@ var (
 	redirectURI  = ofText(`a path such as "/services/x/oauth_callback", or an absolute URL`, parseRedirectURI, quote)
 	clientID     = ofText(`text that begins with "service-"`, parseClientID, quote)
 	unitName     = ofText(`a unit, such as "x.service"`, parseUnit, quote)
-	freeTable    = kind[map[string]any]{`a table of texts, numbers, true and false, such as { a = "b", n = 1 }`, readFreeTable, showFreeTable}
+	freeTable    = kind[map[string]any]{`a table of texts, numbers, true and false, such as { a = "b", n = 1 }`,
+		readFreeTable, showFreeTable}
 )
 
 func parseServiceName(s string) (string, error) { return s, checkServiceName(s) }

@@ -54,18 +54,23 @@ func Sections() [][2]string {
 	return [][2]string{
 		{"http", "How the hub is reached."},
 		{"tls", "The certificate. The file is read as the user `gifford-hub`, and again when it changes."},
-		{"login", "The OpenID provider and what it says of people. What is left out is filled in from the credential `oauth.env`, the Docker env file of the old set-up."},
-		{"login.endpoints", "URLs of a provider without discovery. With the first, `token` and `jwks` set there is no discovery; otherwise each replaces what discovery says."},
-		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a rule nobody may enter."},
+		{"login", "The OpenID provider and what it says of people. What is left out is filled in from the " +
+			"credential `oauth.env`, the Docker env file of the old set-up."},
+		{"login.endpoints", "URLs of a provider without discovery. With the first, `token` and `jwks` set there is " +
+			"no discovery; otherwise each replaces what discovery says."},
+		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a " +
+			"rule nobody may enter."},
 		{"session", "How long a login lasts."},
 		{"servers", "How long a server may take, and how many a user may have."},
-		{"cull", "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off where jupyterhub-idle-culler does this."},
+		{"cull", "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off where " +
+			"jupyterhub-idle-culler does this."},
 		{"disk", "What members' files take, and when people are warned that a disk is nearly full."},
 		{"metrics", "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
 		{"tokens", "API tokens."},
 		{"roles.*", "A role: scopes, and who has them. As JupyterHub's `load_roles`."},
 		{"groups.*", "A group of users. As JupyterHub's `load_groups`."},
-		{"services.*", "A service: a program of the lab's own that speaks to the hub. As JupyterHub's `services`; the hub starts none."},
+		{"services.*", "A service: a program of the lab's own that speaks to the hub. As JupyterHub's `services`; " +
+			"the hub starts none."},
 		{"custom_scopes.*", "A scope that means something to a service. As JupyterHub's `custom_scopes`."},
 		{"web", "The pages."},
 		{"log", "What the journal gets."},
@@ -76,24 +81,30 @@ func Sections() [][2]string {
 // Settings returns all settings in the order in which they are documented. Names and
 // defaults of login are those of agent/hub/login.
 func Settings() []Setting {
-	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(), diskSettings(), otherSettings(), grantSettings())
+	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(),
+		diskSettings(), otherSettings(), grantSettings())
 }
 
 func httpSettings() []Setting {
 	return []Setting{
 		def("http.base_url", basePath, func(c *Config) *string { return &c.HTTP.BaseURL }, `"/"`, "",
-			"The path below which the hub lives, as JupyterHub's `base_url`. The callback's path does not depend on it."),
-		def("http.public_url", webURL, func(c *Config) *string { return &c.HTTP.PublicURL }, "", `"https://hub.example.org/"`,
+			"The path below which the hub lives, as JupyterHub's `base_url`. The callback's path does not depend on "+
+				"it."),
+		def("http.public_url", webURL, func(c *Config) *string { return &c.HTTP.PublicURL }, "",
+			`"https://hub.example.org/"`,
 			"The address that people type. When it is left out it follows from `login.callback_url`."),
 		def("http.behind_proxy", boolean, func(c *Config) *bool { return &c.HTTP.BehindProxy }, `false`, "",
-			"Another proxy ends TLS in front of the hub: the hub speaks plain HTTP and believes the `X-Forwarded-*` headers of `trusted_proxies`."),
-		def("http.trusted_proxies", prefixes, func(c *Config) *[]netip.Prefix { return &c.HTTP.TrustedProxies }, `["127.0.0.1/32", "::1/128"]`, "",
+			"Another proxy ends TLS in front of the hub: the hub speaks plain HTTP and believes the `X-Forwarded-*` "+
+				"headers of `trusted_proxies`."),
+		def("http.trusted_proxies", prefixes, func(c *Config) *[]netip.Prefix { return &c.HTTP.TrustedProxies },
+			`["127.0.0.1/32", "::1/128"]`, "",
 			"Addresses or networks of that proxy. Headers of others are never believed."),
 		def("http.redirect_port", port, func(c *Config) *int { return &c.HTTP.RedirectPort }, `80`, "",
 			"A listener of `gifford-hub.socket` on this port only redirects to HTTPS; 0 means none does."),
 		def("http.drain_timeout", duration, func(c *Config) *time.Duration { return &c.HTTP.DrainTimeout }, `"24h"`, "",
 			"How long the old process of a reload goes on serving the WebSockets it has."),
-		def("tls.certificate", path, func(c *Config) *string { return &c.TLS.Certificate }, "", `"/etc/gifford-hub/tls/hub.pem"`,
+		def("tls.certificate", path, func(c *Config) *string { return &c.TLS.Certificate }, "",
+			`"/etc/gifford-hub/tls/hub.pem"`,
 			"A PEM file with the certificate and its chain in any order, and the key unless `tls.key` is set."),
 		def("tls.key", path, func(c *Config) *string { return &c.TLS.Key }, "", `"/etc/gifford-hub/tls/hub.key"`,
 			"A PEM file with the key alone."),
@@ -102,99 +113,170 @@ func httpSettings() []Setting {
 
 func loginSettings() []Setting {
 	return []Setting{
-		def("login.issuer", webURL, func(c *Config) *string { return &c.Login.Issuer }, "", `"https://id.example.org/realms/lab"`,
+		def("login.issuer", webURL, func(c *Config) *string { return &c.Login.Issuer }, "",
+			`"https://id.example.org/realms/lab"`,
 			"The provider's issuer, letter by letter as its discovery document names it. Required."),
 		def("login.client_id", text, func(c *Config) *string { return &c.Login.ClientID }, "", `"gifford-hub"`,
 			"The hub's name at the provider. Required, here or as `OAUTH_CLIENT_ID`."),
-		def("login.client_secret_file", path, func(c *Config) *string { return &c.Login.ClientSecretFile }, "", `"/etc/gifford-hub/client-secret"`,
-			"A file with the hub's password at the provider, readable by `gifford-hub`. Without it: the credential `client-secret` (the file `/etc/gifford-hub/secrets/client-secret`), then `OAUTH_CLIENT_SECRET`, then none (a public client)."),
-		def("login.client_auth", oneOf("", "client_secret_basic", "client_secret_post"), func(c *Config) *string { return &c.Login.ClientAuth }, "", `"client_secret_post"`,
+		def("login.client_secret_file", path, func(c *Config) *string { return &c.Login.ClientSecretFile }, "",
+			`"/etc/gifford-hub/client-secret"`,
+			"A file with the hub's password at the provider, readable by `gifford-hub`. Without it: the credential "+
+				"`client-secret` (the file `/etc/gifford-hub/secrets/client-secret`), then `OAUTH_CLIENT_SECRET`, "+
+				"then none (a public client)."),
+		def("login.client_auth", oneOf("", "client_secret_basic", "client_secret_post"),
+			func(c *Config) *string { return &c.Login.ClientAuth }, "", `"client_secret_post"`,
 			"How that password is sent; left out, as discovery says."),
-		def("login.callback_url", webURL, func(c *Config) *string { return &c.Login.CallbackURL }, "", `"https://hub.example.org/hub/oauth_callback"`,
-			"The address registered with the provider to come back to, with any path. Required, here or as `OAUTH_CALLBACK_URL`."),
-		def("login.scopes", texts, func(c *Config) *[]string { return &c.Login.Scopes }, `["openid", "profile", "email"]`, "",
-			"What the provider is asked for. Some need another one for groups; `offline_access` lets the hub look groups up again while nobody is there."),
-		def("login.username_claim", text, func(c *Config) *string { return &c.Login.UsernameClaim }, `"preferred_username"`, "",
+		def("login.callback_url", webURL, func(c *Config) *string { return &c.Login.CallbackURL }, "",
+			`"https://hub.example.org/hub/oauth_callback"`,
+			"The address registered with the provider to come back to, with any path. Required, here or as "+
+				"`OAUTH_CALLBACK_URL`."),
+		def("login.scopes", texts, func(c *Config) *[]string { return &c.Login.Scopes },
+			`["openid", "profile", "email"]`, "",
+			"What the provider is asked for. Some need another one for groups; `offline_access` lets the hub look "+
+				"groups up again while nobody is there."),
+		def("login.username_claim", text, func(c *Config) *string { return &c.Login.UsernameClaim },
+			`"preferred_username"`, "",
 			"The claim that holds the user name."),
-		def("login.username_pattern", pattern, func(c *Config) *string { return &c.Login.UsernamePattern }, "", `'^(.+)@example\.org$'`,
-			"A regular expression (RE2) that the whole claim must match; its first group is the name. Required for the claim `email`, or people of other domains could take a member's name."),
-		def("login.username_map", userMap, func(c *Config) *map[string]ident.User { return &c.Login.UsernameMap }, "", `{ haoyangz = "zeng" }`,
+		def("login.username_pattern", pattern, func(c *Config) *string { return &c.Login.UsernamePattern }, "",
+			`'^(.+)@example\.org$'`,
+			"A regular expression (RE2) that the whole claim must match; its first group is the name. Required for "+
+				"the claim `email`, or people of other domains could take a member's name."),
+		def("login.username_map", userMap, func(c *Config) *map[string]ident.User { return &c.Login.UsernameMap }, "",
+			`{ haoyangz = "zeng" }`,
 			"Names of the institute whose Unix name differs. Applied last."),
 		def("login.lowercase", boolean, func(c *Config) *bool { return &c.Login.Lowercase }, `false`, "",
 			"Turns the name into lower case before `username_map`."),
-		def("login.require_verified_email", optionalBool, func(c *Config) **bool { return &c.Login.RequireVerifiedEmail }, "", `true`,
-			"Refuses people whose `email_verified` is not true. Left out: true for the claim `email`, false for others."),
+		def("login.require_verified_email", optionalBool,
+			func(c *Config) **bool { return &c.Login.RequireVerifiedEmail }, "", `true`,
+			"Refuses people whose `email_verified` is not true. Left out: true for the claim `email`, false for "+
+				"others."),
 		def("login.groups_claim", text, func(c *Config) *string { return &c.Login.GroupsClaim }, `"groups"`, "",
 			"The claim with a person's groups. A dotted path such as `realm_access.roles` leads into objects."),
-		def("login.provider_name", text, func(c *Config) *string { return &c.Login.ProviderName }, `"your institute"`, "",
+		def("login.provider_name", text, func(c *Config) *string { return &c.Login.ProviderName }, `"your institute"`,
+			"",
 			"What the sign-in button calls the provider."),
 		def("login.auto_login", boolean, func(c *Config) *bool { return &c.Login.AutoLogin }, `false`, "",
 			"Goes to the provider at once, without the sign-in page."),
 		def("login.provider_logout", boolean, func(c *Config) *bool { return &c.Login.ProviderLogout }, `false`, "",
 			"Signing out ends the session at the provider as well."),
-		def("login.post_logout_url", webURL, func(c *Config) *string { return &c.Login.PostLogoutURL }, "", `"https://hub.example.org/"`,
+		def("login.post_logout_url", webURL, func(c *Config) *string { return &c.Login.PostLogoutURL }, "",
+			`"https://hub.example.org/"`,
 			"Where the provider sends people after that; it must be registered there."),
-		def("login.endpoints.authorization", webURL, func(c *Config) *string { return &c.Login.Endpoints.Authorization }, "", `"https://id.example.org/authorize"`, "Where people sign in."),
-		def("login.endpoints.token", webURL, func(c *Config) *string { return &c.Login.Endpoints.Token }, "", `"https://id.example.org/token"`, "Where the hub changes a code into tokens."),
-		def("login.endpoints.userinfo", webURL, func(c *Config) *string { return &c.Login.Endpoints.UserInfo }, "", `"https://id.example.org/userinfo"`, "Where the hub asks for claims."),
-		def("login.endpoints.jwks", webURL, func(c *Config) *string { return &c.Login.Endpoints.JWKS }, "", `"https://id.example.org/jwks"`, "The keys that sign tokens."),
-		def("login.endpoints.end_session", webURL, func(c *Config) *string { return &c.Login.Endpoints.EndSession }, "", `"https://id.example.org/logout"`, "Where people sign out."),
+		def("login.endpoints.authorization", webURL,
+			func(c *Config) *string { return &c.Login.Endpoints.Authorization }, "",
+			`"https://id.example.org/authorize"`, "Where people sign in."),
+		def("login.endpoints.token", webURL, func(c *Config) *string { return &c.Login.Endpoints.Token }, "",
+			`"https://id.example.org/token"`, "Where the hub changes a code into tokens."),
+		def("login.endpoints.userinfo", webURL, func(c *Config) *string { return &c.Login.Endpoints.UserInfo }, "",
+			`"https://id.example.org/userinfo"`, "Where the hub asks for claims."),
+		def("login.endpoints.jwks", webURL, func(c *Config) *string { return &c.Login.Endpoints.JWKS }, "",
+			`"https://id.example.org/jwks"`, "The keys that sign tokens."),
+		def("login.endpoints.end_session", webURL, func(c *Config) *string { return &c.Login.Endpoints.EndSession }, "",
+			`"https://id.example.org/logout"`, "Where people sign out."),
 	}
 }
 
 func accessSettings() []Setting {
 	return []Setting{
-		def("access.users", users, func(c *Config) *[]ident.User { return &c.Access.Users }, "", `["alice", "bob"]`, "Unix names."),
-		def("access.groups", texts, func(c *Config) *[]string { return &c.Access.Groups }, "", `["lab-members"]`, "Groups of the provider's claim, compared letter by letter."),
-		def("access.unix_groups", groups, func(c *Config) *[]string { return &c.Access.UnixGroups }, "", `["cgs"]`, "Unix groups of the host, through its name service; a primary group counts. An unknown group lets nobody in."),
-		def("access.blocked_users", users, func(c *Config) *[]ident.User { return &c.Access.BlockedUsers }, "", `["mallory"]`, "Unix names that may never enter."),
-		def("access.admin_users", users, func(c *Config) *[]ident.User { return &c.Access.AdminUsers }, "", `["dora"]`, "Unix names of administrators, who may enter too."),
-		def("access.admin_groups", texts, func(c *Config) *[]string { return &c.Access.AdminGroups }, "", `["lab-admins"]`, "Groups of the provider's claim whose members are administrators."),
-		def("access.admin_unix_groups", groups, func(c *Config) *[]string { return &c.Access.AdminUnixGroups }, "", `["hubadmin"]`, "Unix groups whose members are administrators."),
-		def("access.allow_all", boolean, func(c *Config) *bool { return &c.Access.AllowAll }, `false`, "", "Everyone whom the provider knows and who has a Unix account may enter."),
-		def("access.import_unix_groups", groups, func(c *Config) *[]string { return &c.Access.ImportUnixGroups }, "", `["gpu", "students"]`, "Unix groups of the host that become groups of the hub for those of its users who are in them, as those of `unix_groups` do."),
-		def("access.recheck", duration, func(c *Config) *time.Duration { return &c.Access.Recheck }, `"5m"`, "", "How often the right to be here is looked up again while a session is used."),
-		def("access.max_stale", duration, func(c *Config) *time.Duration { return &c.Access.MaxStale }, `"24h"`, "", "How long a session lasts while that cannot be looked up."),
+		def("access.users", users, func(c *Config) *[]ident.User { return &c.Access.Users }, "", `["alice", "bob"]`,
+			"Unix names."),
+		def("access.groups", texts, func(c *Config) *[]string { return &c.Access.Groups }, "", `["lab-members"]`,
+			"Groups of the provider's claim, compared letter by letter."),
+		def("access.unix_groups", groups, func(c *Config) *[]string { return &c.Access.UnixGroups }, "", `["cgs"]`,
+			"Unix groups of the host, through its name service; a primary group counts. An unknown group lets "+
+				"nobody in."),
+		def("access.blocked_users", users, func(c *Config) *[]ident.User { return &c.Access.BlockedUsers }, "",
+			`["mallory"]`, "Unix names that may never enter."),
+		def("access.admin_users", users, func(c *Config) *[]ident.User { return &c.Access.AdminUsers }, "", `["dora"]`,
+			"Unix names of administrators, who may enter too."),
+		def("access.admin_groups", texts, func(c *Config) *[]string { return &c.Access.AdminGroups }, "",
+			`["lab-admins"]`, "Groups of the provider's claim whose members are administrators."),
+		def("access.admin_unix_groups", groups, func(c *Config) *[]string { return &c.Access.AdminUnixGroups }, "",
+			`["hubadmin"]`, "Unix groups whose members are administrators."),
+		def("access.allow_all", boolean, func(c *Config) *bool { return &c.Access.AllowAll }, `false`, "",
+			"Everyone whom the provider knows and who has a Unix account may enter."),
+		def("access.import_unix_groups", groups, func(c *Config) *[]string { return &c.Access.ImportUnixGroups }, "",
+			`["gpu", "students"]`, "Unix groups of the host that become groups of the hub for those of its users "+
+				"who are in them, as those of `unix_groups` do."),
+		def("access.recheck", duration, func(c *Config) *time.Duration { return &c.Access.Recheck }, `"5m"`, "",
+			"How often the right to be here is looked up again while a session is used."),
+		def("access.max_stale", duration, func(c *Config) *time.Duration { return &c.Access.MaxStale }, `"24h"`, "",
+			"How long a session lasts while that cannot be looked up."),
 	}
 }
 
 func serverSettings() []Setting {
 	return []Setting{
-		def("session.lifetime", duration, func(c *Config) *time.Duration { return &c.Session.Lifetime }, `"336h"`, "", "How long a login lasts, as JupyterHub's `cookie_max_age_days` of 14."),
-		def("session.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Session.Idle }, `"0s"`, "", "Ends a session that was not used for so long; 0 means never."),
-		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout }, `"10m"`, "", "From the request to a running unit; a pull of the image counts."),
-		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`, "", "From the running unit to its first HTTP answer."),
-		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`, "", "For one stop."),
-		def("servers.named", count, func(c *Config) *int { return &c.Servers.Named }, `false`, "", "Named servers beside the default one: `false` for none, a number of them for each user, or `true` for any number."),
+		def("session.lifetime", duration, func(c *Config) *time.Duration { return &c.Session.Lifetime }, `"336h"`, "",
+			"How long a login lasts, as JupyterHub's `cookie_max_age_days` of 14."),
+		def("session.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Session.Idle }, `"0s"`, "",
+			"Ends a session that was not used for so long; 0 means never."),
+		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout },
+			`"10m"`, "", "From the request to a running unit; a pull of the image counts."),
+		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`,
+			"", "From the running unit to its first HTTP answer."),
+		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`,
+			"", "For one stop."),
+		def("servers.named", count, func(c *Config) *int { return &c.Servers.Named }, `false`, "",
+			"Named servers beside the default one: `false` for none, a number of them for each user, or `true` for "+
+				"any number."),
 	}
 }
 
 func cullSettings() []Setting {
 	return []Setting{
-		def("cull.enabled", boolean, func(c *Config) *bool { return &c.Cull.Enabled }, `false`, "", "Stops idle servers."),
-		def("cull.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Idle }, `"1h"`, "", "A server ends when nothing happened in it for so long. One with a kernel that works is never idle, even when it prints nothing."),
-		def("cull.max_age", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.MaxAge }, `"0s"`, `"168h"`, "A server ends so long after its start, used or not, but when a kernel works. One that cannot be asked gets twice the time."),
-		def("cull.max_age_busy", boolean, func(c *Config) *bool { return &c.Cull.MaxAgeBusy }, `false`, "", "`max_age` ends servers with a kernel that works, too."),
-		def("cull.notice", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Notice }, `"10m"`, "", "How long before its end a server's owner is told."),
-		def("cull.every", duration, func(c *Config) *time.Duration { return &c.Cull.Every }, `"1m"`, "", "How often the servers are looked at."),
-		def("cull.busy_cpu", percent, func(c *Config) *int { return &c.Cull.BusyCPU }, `5`, "", "From this much of one core on a server counts as working, whatever its kernels say; 0 looks at the kernels alone."),
-		def("cull.connected", boolean, func(c *Config) *bool { return &c.Cull.Connected }, `false`, "", "A kernel that an open browser tab holds counts as working."),
-		def("cull.gpu_idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.GPUIdle }, `"0s"`, `"2h"`, "A server that holds a GPU and has not used it for so long gives it back. Its owner is told as of other ends and can keep it once. One with a kernel that works is left alone; `0s` means never."),
-		def("cull.gpu_action", oneOf(GPURestart, GPUStop), func(c *Config) *string { return &c.Cull.GPUAction }, `"restart"`, "", "What becomes of it then: `restart` starts it again with the same profile and without GPU, `stop` stops it."),
-		def("cull.gpu_busy", percent, func(c *Config) *int { return &c.Cull.BusyGPU }, `5`, "", "From this much of a GPU on it is in use, and its server works, whatever its kernels say; 0 does not look at GPUs."),
-		def("cull.group", cullGroups, func(c *Config) *map[string]CullGroup { return &c.Cull.Groups }, "", `{ staff = { idle = "8h", max_age = "0s" }, gpu = { exempt = true } }`,
-			"What members of a group of the hub or of a Unix group have instead: `idle`, `max_age`, `gpu_idle`, or `exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several groups gets the most generous value of each."),
+		def("cull.enabled", boolean, func(c *Config) *bool { return &c.Cull.Enabled }, `false`, "",
+			"Stops idle servers."),
+		def("cull.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Idle }, `"1h"`, "",
+			"A server ends when nothing happened in it for so long. One with a kernel that works is never idle, "+
+				"even when it prints nothing."),
+		def("cull.max_age", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.MaxAge }, `"0s"`, `"168h"`,
+			"A server ends so long after its start, used or not, but when a kernel works. One that cannot be asked "+
+				"gets twice the time."),
+		def("cull.max_age_busy", boolean, func(c *Config) *bool { return &c.Cull.MaxAgeBusy }, `false`, "",
+			"`max_age` ends servers with a kernel that works, too."),
+		def("cull.notice", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Notice }, `"10m"`, "",
+			"How long before its end a server's owner is told."),
+		def("cull.every", duration, func(c *Config) *time.Duration { return &c.Cull.Every }, `"1m"`, "",
+			"How often the servers are looked at."),
+		def("cull.busy_cpu", percent, func(c *Config) *int { return &c.Cull.BusyCPU }, `5`, "",
+			"From this much of one core on a server counts as working, whatever its kernels say; 0 looks at the "+
+				"kernels alone."),
+		def("cull.connected", boolean, func(c *Config) *bool { return &c.Cull.Connected }, `false`, "",
+			"A kernel that an open browser tab holds counts as working."),
+		def("cull.gpu_idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.GPUIdle }, `"0s"`, `"2h"`,
+			"A server that holds a GPU and has not used it for so long gives it back. Its owner is told as of other "+
+				"ends and can keep it once. One with a kernel that works is left alone; `0s` means never."),
+		def("cull.gpu_action", oneOf(GPURestart, GPUStop), func(c *Config) *string { return &c.Cull.GPUAction },
+			`"restart"`, "", "What becomes of it then: `restart` starts it again with the same profile and without "+
+				"GPU, `stop` stops it."),
+		def("cull.gpu_busy", percent, func(c *Config) *int { return &c.Cull.BusyGPU }, `5`, "",
+			"From this much of a GPU on it is in use, and its server works, whatever its kernels say; 0 does not "+
+				"look at GPUs."),
+		def("cull.group", cullGroups, func(c *Config) *map[string]CullGroup { return &c.Cull.Groups }, "",
+			`{ staff = { idle = "8h", max_age = "0s" }, gpu = { exempt = true } }`,
+			"What members of a group of the hub or of a Unix group have instead: `idle`, `max_age`, `gpu_idle`, or "+
+				"`exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several "+
+				"groups gets the most generous value of each."),
 	}
 }
 
 func otherSettings() []Setting {
 	return []Setting{
-		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub@example.org"`, "Whom people should ask: an e-mail address, a web address or words."),
-		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "", `"The cluster is down on Friday."`, "A text on top of each page."),
-		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `false`, "", "The hub's address leads to one's own server and starts it, as JupyterHub does. Otherwise it leads to the home page."),
-		def("metrics.authenticate", boolean, func(c *Config) *bool { return &c.Metrics.Authenticate }, `true`, "", "Metrics are given to tokens with the scope `read:metrics` and to administrators alone. `false` gives them to everybody who reaches a listener, notebooks included."),
-		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "", "`debug` adds every refused request."),
-		def("state.directory", path, func(c *Config) *string { return &c.State.Directory }, "", `"/var/lib/gifford-hub"`, "Left out: systemd's `$STATE_DIRECTORY`, which is `/var/lib/gifford-hub`."),
+		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub@example.org"`,
+			"Whom people should ask: an e-mail address, a web address or words."),
+		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "",
+			`"The cluster is down on Friday."`, "A text on top of each page."),
+		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `false`, "",
+			"The hub's address leads to one's own server and starts it, as JupyterHub does. Otherwise it leads to "+
+				"the home page."),
+		def("metrics.authenticate", boolean, func(c *Config) *bool { return &c.Metrics.Authenticate }, `true`, "",
+			"Metrics are given to tokens with the scope `read:metrics` and to administrators alone. `false` gives "+
+				"them to everybody who reaches a listener, notebooks included."),
+		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "",
+			"`debug` adds every refused request."),
+		def("state.directory", path, func(c *Config) *string { return &c.State.Directory }, "",
+			`"/var/lib/gifford-hub"`, "Left out: systemd's `$STATE_DIRECTORY`, which is `/var/lib/gifford-hub`."),
 	}
 }
 

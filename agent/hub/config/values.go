@@ -116,7 +116,8 @@ func showDuration(d time.Duration) string {
 }
 
 func parseLevel(s string) (slog.Level, error) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"error": slog.LevelError}
 	l, ok := levels[s]
 	if !ok {
 		return 0, fmt.Errorf("%q is none of these", s)

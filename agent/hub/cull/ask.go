@@ -62,7 +62,8 @@ func (j Jupyter) Ask(ctx context.Context, key ident.Key) (r Report, err error) {
 	defer cancel()
 	token := rand.Text()
 	id, err := j.Tokens.CreateToken(ctx, store.Token{Hash: ident.HashToken(token), Kind: store.APIToken, User: key.User,
-		Scopes: []string{"access:servers!server=" + scopes.ServerFilter(key)}, Note: "The hub asks whether the server is busy", Expires: time.Now().Add(tokenLife)})
+		Scopes: []string{"access:servers!server=" + scopes.ServerFilter(key)},
+		Note:   "The hub asks whether the server is busy", Expires: time.Now().Add(tokenLife)})
 	if err != nil {
 		return r, err
 	}

@@ -88,24 +88,29 @@ func TestAsk(t *testing.T) {
 		want            Report
 		wrong           string // part of the error
 	}{
-		"no kernels":        {status: status, kernels: `[]`, want: Report{false, active}},
-		"idle":              {status: status, kernels: "[" + kernel("idle", 0) + "]", want: Report{false, active}},
-		"perhaps at work":   {status: status, kernels: "[" + kernel("starting", 0) + "]", want: Report{true, active}},
-		"dead":              {status: status, kernels: "[" + kernel("dead", 0) + "]", want: Report{false, active}},
-		"one of them busy":  {status: status, kernels: "[" + kernel("idle", 0) + "," + kernel("busy", 0) + "]", want: Report{true, active}},
-		"open tab":          {status: status, kernels: "[" + kernel("idle", 1) + "]", want: Report{false, active}},
-		"open tab counts":   {status: status, kernels: "[" + kernel("idle", 1) + "]", connected: true, want: Report{true, active}},
-		"redirects":         {kernels: `[]`, wrong: "api/status: it answered 302"},
-		"no JSON":           {status: "<html>", kernels: `[]`, wrong: "cannot read the answer"},
-		"kernels unlike it": {status: status, kernels: `{"message": "Forbidden"}`, wrong: "api/kernels: cannot read the answer"},
-		"endless":           {status: status, kernels: "[" + strings.Repeat(" ", 2<<20) + "]", wrong: "cannot read the answer"},
+		"no kernels":      {status: status, kernels: `[]`, want: Report{false, active}},
+		"idle":            {status: status, kernels: "[" + kernel("idle", 0) + "]", want: Report{false, active}},
+		"perhaps at work": {status: status, kernels: "[" + kernel("starting", 0) + "]", want: Report{true, active}},
+		"dead":            {status: status, kernels: "[" + kernel("dead", 0) + "]", want: Report{false, active}},
+		"one of them busy": {status: status, kernels: "[" + kernel("idle", 0) + "," + kernel("busy", 0) + "]",
+			want: Report{true, active}},
+		"open tab": {status: status, kernels: "[" + kernel("idle", 1) + "]", want: Report{false, active}},
+		"open tab counts": {status: status, kernels: "[" + kernel("idle", 1) + "]", connected: true,
+			want: Report{true, active}},
+		"redirects": {kernels: `[]`, wrong: "api/status: it answered 302"},
+		"no JSON":   {status: "<html>", kernels: `[]`, wrong: "cannot read the answer"},
+		"kernels unlike it": {status: status, kernels: `{"message": "Forbidden"}`,
+			wrong: "api/kernels: cannot read the answer"},
+		"endless": {status: status, kernels: "[" + strings.Repeat(" ", 2<<20) + "]",
+			wrong: "cannot read the answer"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := &purse{live: map[int64]store.Token{}}
 			socket := jupyter(t, p, tt.status, tt.kernels)
 			got, err := asks(p, socket, tt.connected).Ask(t.Context(), key(t, "alice"))
-			if tt.wrong == "" && err != nil || tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)) {
+			if tt.wrong == "" && err != nil || tt.wrong != "" &&
+				(err == nil || !strings.Contains(err.Error(), tt.wrong)) {
 				t.Fatalf("error %v, want %q", err, tt.wrong)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -118,7 +123,8 @@ func TestAsk(t *testing.T) {
 			if diff := cmp.Diff([]string{"access:servers!server=alice/"}, token.Scopes); diff != "" {
 				t.Errorf("scopes (-want +got):\n%s", diff)
 			}
-			if left := time.Until(token.Expires); left > time.Minute || left < 30*time.Second || token.User != key(t, "alice").User || token.SessionID != "" {
+			if left := time.Until(token.Expires); left > time.Minute || left < 30*time.Second ||
+				token.User != key(t, "alice").User || token.SessionID != "" {
 				t.Errorf("the token is %+v", token)
 			}
 		})

@@ -109,7 +109,8 @@ type watch struct {
 // New makes a Culler.
 func New(cfg Config) (*Culler, error) {
 	if cfg.Servers == nil || cfg.Ask == nil || cfg.Policy == nil || cfg.Log == nil || cfg.Every <= 0 {
-		return nil, errors.New("cannot make the culler: servers, asker, policy, log and a time above zero between looks are required")
+		return nil, errors.New("cannot make the culler: servers, asker, policy, log and a time above zero between " +
+			"looks are required")
 	}
 	if cfg.BusyCPU <= 0 {
 		cfg.Usage = nil
@@ -327,7 +328,8 @@ func (c *Culler) peek(p Policy, s servers.Server) Decision {
 // decide is Decide with what is known now. c.mu is held.
 func (c *Culler) decide(p Policy, s servers.Server, busy Busy) Decision {
 	w := c.watched[s.Key]
-	o := Observation{Started: s.Started, LastActivity: s.LastActivity, Busy: busy, Announced: w.notice.At, Reason: w.notice.Reason,
+	o := Observation{Started: s.Started, LastActivity: s.LastActivity, Busy: busy, Announced: w.notice.At,
+		Reason:   w.notice.Reason,
 		HoldsGPU: w.gpu.now.holds, GPUUsed: w.gpu.unused()}
 	if !s.LastActivity.After(s.Started) && c.cfg.Traffic != nil {
 		o.LastActivity = c.cfg.Traffic(s.Key)
@@ -348,7 +350,8 @@ func (c *Culler) settle(p Policy, s servers.Server, busy Busy) Decision {
 	}
 	w.notice = Notice{At: d.At, Reason: d.Reason}
 	if d.Reason == ReasonGPU {
-		w.notice.Restart, w.notice.Unused, w.notice.Kept = p.GPURestart, later(w.started, w.gpu.used), !w.gpu.kept.IsZero()
+		w.notice.Restart, w.notice.Unused, w.notice.Kept = p.GPURestart, later(w.started, w.gpu.used),
+			!w.gpu.kept.IsZero()
 	}
 	switch {
 	case d.Act == Announce && before != w.notice:
@@ -381,7 +384,8 @@ func (c *Culler) stop(ctx context.Context, key ident.Key, reason string) bool {
 }
 
 func (c *Culler) event(key ident.Key, message, event, reason string, more ...any) {
-	c.cfg.Log.Info(message, append([]any{"event", event, "user", key.User.String(), "unit", key.Unit(), "reason", reason}, more...)...)
+	c.cfg.Log.Info(message, append([]any{"event", event, "user", key.User.String(), "unit", key.Unit(), "reason",
+		reason}, more...)...)
 }
 
 func (c *Culler) warn(key ident.Key, message, event string, err error) {

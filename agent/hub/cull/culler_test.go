@@ -100,7 +100,8 @@ func run(t *testing.T, more func(*host, *Config)) (h *host, c *Culler, log *byte
 		table:  map[ident.Key]servers.Server{alice: {Key: alice, State: servers.Ready, Started: now}},
 		policy: Policy{Idle: time.Hour, Notice: 10 * time.Minute}}
 	log = &bytes.Buffer{}
-	cfg := Config{Servers: h, Ask: h, Every: time.Minute, Usage: h.usage, BusyCPU: 0.05, Log: slog.New(slog.NewTextHandler(log, nil)),
+	cfg := Config{Servers: h, Ask: h, Every: time.Minute, Usage: h.usage, BusyCPU: 0.05,
+		Log:    slog.New(slog.NewTextHandler(log, nil)),
 		Policy: func(context.Context, ident.User) (Policy, error) { return h.policy, h.policErr }}
 	if more != nil {
 		more(h, &cfg)
@@ -136,15 +137,17 @@ func TestLives(t *testing.T) {
 			h.set(func(h *host) { h.report.LastActivity = time.Now() })
 		}, want: 100 * time.Minute},
 		"a silent cell": {prepare: func(h *host, _ *Config) { h.report.Busy = true }},
-		"a silent cell that ends": {prepare: func(h *host, _ *Config) { h.report.Busy = true }, live: func(_ *testing.T, h *host, _ *Culler) {
-			time.Sleep(3 * time.Hour)
-			h.set(func(h *host) { h.report = Report{LastActivity: time.Now()} })
-		}, want: 4 * time.Hour},
+		"a silent cell that ends": {prepare: func(h *host, _ *Config) { h.report.Busy = true },
+			live: func(_ *testing.T, h *host, _ *Culler) {
+				time.Sleep(3 * time.Hour)
+				h.set(func(h *host) { h.report = Report{LastActivity: time.Now()} })
+			}, want: 4 * time.Hour},
 		"computes, and says it is idle": {prepare: func(h *host, _ *Config) { h.cores = 1 }},
 		"ticks over":                    {prepare: func(h *host, _ *Config) { h.cores = 0.02 }, want: time.Hour},
 		"unknown use of the processor":  {prepare: func(h *host, _ *Config) { h.cpu = false }, want: time.Hour},
-		"use of the processor is off":   {prepare: func(h *host, c *Config) { h.cores, c.BusyCPU = 1, 0 }, want: time.Hour},
-		"cannot be asked":               {prepare: func(h *host, _ *Config) { h.askErr = errors.New("refused") }},
+		"use of the processor is off": {prepare: func(h *host, c *Config) { h.cores, c.BusyCPU = 1, 0 },
+			want: time.Hour},
+		"cannot be asked": {prepare: func(h *host, _ *Config) { h.askErr = errors.New("refused") }},
 		"cannot be asked, too old": {prepare: func(h *host, _ *Config) {
 			h.askErr, h.policy.MaxAge = errors.New("refused"), 2*time.Hour
 		}, want: 4 * time.Hour},
@@ -163,7 +166,10 @@ func TestLives(t *testing.T) {
 				t.Error("the notice stands though the server is to be kept")
 			}
 		}, want: 116 * time.Minute},
-		"kept, but too old": {prepare: func(h *host, _ *Config) { h.policy = Policy{MaxAge: time.Hour, Notice: 10 * time.Minute} },
+		"kept, but too old": {prepare: func(h *host, _ *Config) {
+			h.policy = Policy{MaxAge: time.Hour,
+				Notice: 10 * time.Minute}
+		},
 			live: func(t *testing.T, _ *host, c *Culler) {
 				time.Sleep(55*time.Minute + time.Second)
 				wish(t, c, "alice")
@@ -224,7 +230,8 @@ func TestNotices(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Minute)
-		if diff := cmp.Diff(map[ident.Key]Notice{alice: {At: h.begin.Add(time.Hour), Reason: ReasonIdle}}, c.Notices(), cmp.AllowUnexported(ident.User{}, ident.Server{})); diff != "" {
+		if diff := cmp.Diff(map[ident.Key]Notice{alice: {At: h.begin.Add(time.Hour), Reason: ReasonIdle}}, c.Notices(),
+			cmp.AllowUnexported(ident.User{}, ident.Server{})); diff != "" {
 			t.Errorf("notices (-want +got):\n%s", diff)
 		}
 		h.set(func(h *host) { h.stopErr = errors.New("the launcher is down") })
@@ -238,7 +245,8 @@ func TestNotices(t *testing.T) {
 			t.Errorf("the notice outlives the server: %v", c.Notices())
 		}
 		end()
-		for event, want := range map[string]int{"event=server-cull-notice user=alice unit=jupyter-alice.service reason=idle": 1, "event=server-cull-failed": 1,
+		for event, want := range map[string]int{"event=server-cull-notice user=alice unit=jupyter-alice.service " +
+			"reason=idle": 1, "event=server-cull-failed": 1,
 			"event=server-culled user=alice unit=jupyter-alice.service reason=idle": 1, "WARN": 1} {
 			if n := strings.Count(log.String(), event); n != want {
 				t.Errorf("%d times in the log, want %d: %s\n%s", n, want, event, log)
@@ -293,15 +301,18 @@ func TestSample(t *testing.T) {
 		used   time.Duration
 		want   sample
 	}{
-		"first":       {sample{}, at(0), used, sample{at(0), used, Unknown}},
-		"too soon":    {sample{at(0), used, No}, at(9), used + 9*time.Second, sample{at(0), used, No}},
-		"busy":        {sample{at(0), used, No}, at(10), used + 500*time.Millisecond, sample{at(10), used + 500*time.Millisecond, Yes}},
-		"idle":        {sample{at(0), used, Yes}, at(10), used + 499*time.Millisecond, sample{at(10), used + 499*time.Millisecond, No}},
+		"first":    {sample{}, at(0), used, sample{at(0), used, Unknown}},
+		"too soon": {sample{at(0), used, No}, at(9), used + 9*time.Second, sample{at(0), used, No}},
+		"busy": {sample{at(0), used, No}, at(10), used + 500*time.Millisecond,
+			sample{at(10), used + 500*time.Millisecond, Yes}},
+		"idle": {sample{at(0), used, Yes}, at(10), used + 499*time.Millisecond,
+			sample{at(10), used + 499*time.Millisecond, No}},
 		"began again": {sample{at(0), used, Yes}, at(10), 0, sample{at(10), 0, Unknown}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, tt.before.next(tt.at, tt.used, 0.05), cmp.AllowUnexported(sample{})); diff != "" {
+			if diff := cmp.Diff(tt.want, tt.before.next(tt.at, tt.used, 0.05),
+				cmp.AllowUnexported(sample{})); diff != "" {
 				t.Errorf("sample (-want +got):\n%s", diff)
 			}
 		})

@@ -40,7 +40,8 @@ type Observation struct {
 
 	// HoldsGPU says that it holds devices that others cannot have meanwhile.
 	HoldsGPU bool
-	GPUUsed  time.Time // when these were last used, or may have been, or wanted; zero, or before Started: not in this run
+	// when these were last used, or may have been, or wanted; zero, or before Started: not in this run
+	GPUUsed time.Time
 }
 
 // Act is what is to be done with a server.

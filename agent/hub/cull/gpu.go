@@ -26,7 +26,8 @@ const (
 )
 
 // ErrKeptBefore says that a server has kept an unused GPU once already in this run.
-var ErrKeptBefore = errors.New("the server has kept its unused GPU once already, which it may once between start and stop\nhint: use the GPU, or let the server be started again when you need it")
+var ErrKeptBefore = errors.New("the server has kept its unused GPU once already, which it may once between start " +
+	"and stop\nhint: use the GPU, or let the server be started again when you need it")
 
 // memory keeps over a restart of the hub what is known of the use of GPUs.
 type memory interface {
@@ -176,7 +177,8 @@ func (c *Culler) gpuTrouble(err error) {
 	c.gpuMute = err != nil
 	c.mu.Unlock()
 	if err != nil && !said {
-		c.cfg.Log.Warn("cannot tell whether GPUs are used; servers that may hold one are kept", "event", "gpu-use-unknown", "error", err.Error())
+		c.cfg.Log.Warn("cannot tell whether GPUs are used; servers that may hold one are kept", "event",
+			"gpu-use-unknown", "error", err.Error())
 	}
 }
 
@@ -187,7 +189,8 @@ func (c *Culler) recall(ctx context.Context) {
 	}
 	uses, err := c.cfg.Memory.GPUUses(ctx)
 	if err != nil {
-		c.cfg.Log.Warn("cannot read when GPUs were last used; they count as used now", "event", "gpu-use-unreadable", "error", err.Error())
+		c.cfg.Log.Warn("cannot read when GPUs were last used; they count as used now", "event", "gpu-use-unreadable",
+			"error", err.Error())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -31,32 +31,48 @@ func TestUses(t *testing.T) {
 		devices []launcherbus.GPU
 		want    gpuUse
 	}{
-		"none":             {nil, gpuUse{true, false, No, No}},
-		"another's":        {[]launcherbus.GPU{{Sharing: one, Now: load(1), Holders: both(0, 1)[1:]}}, gpuUse{true, false, No, No}},
-		"at rest":          {[]launcherbus.GPU{{Sharing: one, Now: load(0.049), Holders: both(1, 0)[:1]}}, gpuUse{false, true, No, No}},
-		"in use":           {[]launcherbus.GPU{{Sharing: one, Now: load(0.05), Holders: both(0, 0)[:1]}}, gpuUse{false, true, Yes, Yes}},
-		"unknown":          {[]launcherbus.GPU{{Sharing: one, Holders: both(3, 0)[:1]}}, gpuUse{false, true, Unknown, Unknown}},
-		"one of two":       {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}, {Sharing: one, Now: load(1), Holders: both(0, 0)[:1]}}, gpuUse{false, true, Yes, Yes}},
-		"one is unknown":   {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}, {Sharing: one, Holders: both(0, 0)[:1]}}, gpuUse{false, true, Unknown, Unknown}},
-		"shared, by this":  {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 0)}}, gpuUse{false, true, Yes, Yes}},
-		"shared, by other": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2)}}, gpuUse{false, true, No, No}},
-		"shared, by both":  {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 2)}}, gpuUse{false, true, Yes, Yes}},
-		"shared, at rest":  {[]launcherbus.GPU{{Sharing: shared, Now: load(0), Holders: both(1, 2)}}, gpuUse{false, true, No, No}},
+		"none": {nil, gpuUse{true, false, No, No}},
+		"another's": {[]launcherbus.GPU{{Sharing: one, Now: load(1), Holders: both(0, 1)[1:]}},
+			gpuUse{true, false, No, No}},
+		"at rest": {[]launcherbus.GPU{{Sharing: one, Now: load(0.049), Holders: both(1, 0)[:1]}},
+			gpuUse{false, true, No, No}},
+		"in use": {[]launcherbus.GPU{{Sharing: one, Now: load(0.05), Holders: both(0, 0)[:1]}},
+			gpuUse{false, true, Yes, Yes}},
+		"unknown": {[]launcherbus.GPU{{Sharing: one, Holders: both(3, 0)[:1]}},
+			gpuUse{false, true, Unknown, Unknown}},
+		"one of two": {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]},
+			{Sharing: one, Now: load(1), Holders: both(0, 0)[:1]}}, gpuUse{false, true, Yes, Yes}},
+		"one is unknown": {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]},
+			{Sharing: one, Holders: both(0, 0)[:1]}}, gpuUse{false, true, Unknown, Unknown}},
+		"shared, by this": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 0)}},
+			gpuUse{false, true, Yes, Yes}},
+		"shared, by other": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2)}},
+			gpuUse{false, true, No, No}},
+		"shared, by both": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 2)}},
+			gpuUse{false, true, Yes, Yes}},
+		"shared, at rest": {[]launcherbus.GPU{{Sharing: shared, Now: load(0), Holders: both(1, 2)}},
+			gpuUse{false, true, No, No}},
 		"shared, nobody knows by whom": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 0)}},
 			gpuUse{false, true, Unknown, Unknown}},
-		"shared, by a process of no known unit": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2), Strangers: strange("")}},
+		"shared, by a process of no known unit": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2),
+			Strangers: strange("")}},
 			gpuUse{false, true, Unknown, Unknown}},
-		"shared, by a stranger": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 0), Strangers: strange("x.service")}},
+		"shared, by a stranger": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 0),
+			Strangers: strange("x.service")}},
 			gpuUse{false, true, No, No}},
-		"open, in use": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(1, 0)}}, gpuUse{false, false, No, Yes}},
-		"open, by another, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(0, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
+		"open, in use": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(1, 0)}},
+			gpuUse{false, false, No, Yes}},
+		"open, by another, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1),
+			Holders: both(0, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
 			gpuUse{false, true, No, No}},
-		"open, in use, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(1, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
+		"open, in use, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1),
+			Holders: both(1, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
 			gpuUse{false, true, No, Yes}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, useOf(launcherbus.GPUs{Devices: tt.devices}, alice, 0.05), cmp.AllowUnexported(gpuUse{})); diff != "" {
+			if diff := cmp.Diff(tt.want, useOf(launcherbus.GPUs{Devices: tt.devices}, alice, 0.05),
+				cmp.AllowUnexported(gpuUse{})); diff != "" {
 				t.Errorf("use (-want +got):\n%s", diff)
 			}
 		})
@@ -160,7 +176,8 @@ func TestGPULives(t *testing.T) {
 		}, want: 3*time.Hour + time.Minute, again: []string{"alice lab 3h1m0s"}},
 		"used in time": {live: func(t *testing.T, h *host, c *Culler, d *card) {
 			time.Sleep(115*time.Minute + time.Second)
-			if n, _ := c.Notice(key(t, "alice")); n.Reason != ReasonGPU || !n.Restart || n.Kept || !n.Unused.Equal(h.begin) {
+			if n, _ := c.Notice(key(t, "alice")); n.Reason != ReasonGPU || !n.Restart || n.Kept ||
+				!n.Unused.Equal(h.begin) {
 				t.Errorf("the notice is %+v", n)
 			}
 			d.set(hour)
@@ -171,11 +188,24 @@ func TestGPULives(t *testing.T) {
 		}},
 		"at rest, but a kernel works":      {prepare: func(h *host, _ *Config, _ *card) { h.report.Busy = true }},
 		"at rest, but the processor works": {prepare: func(h *host, _ *Config, _ *card) { h.cores = 1 }},
-		"stopped":                          {prepare: func(h *host, _ *Config, _ *card) { h.policy.GPURestart = false }, want: 2 * time.Hour},
-		"open to all":                      {prepare: func(_ *host, _ *Config, c *card) { c.sharing = launcherbus.Open }},
-		"load unknown":                     {prepare: func(h *host, _ *Config, c *card) { c.load.Known, h.policy.Idle = false, time.Hour }},
-		"launcher down":                    {prepare: func(h *host, _ *Config, c *card) { c.fails, h.policy.Idle = errors.New("no answer"), time.Hour }},
-		"launcher down, but holds none": {prepare: func(h *host, _ *Config, c *card) { c.gone, h.policy.Idle = true, time.Hour },
+		"stopped": {prepare: func(h *host, _ *Config, _ *card) { h.policy.GPURestart = false },
+			want: 2 * time.Hour},
+		"open to all": {prepare: func(_ *host, _ *Config,
+			c *card) {
+			c.sharing = launcherbus.Open
+		}},
+		"load unknown": {prepare: func(h *host, _ *Config, c *card) {
+			c.load.Known,
+				h.policy.Idle = false, time.Hour
+		}},
+		"launcher down": {prepare: func(h *host, _ *Config, c *card) {
+			c.fails,
+				h.policy.Idle = errors.New("no answer"), time.Hour
+		}},
+		"launcher down, but holds none": {prepare: func(h *host, _ *Config, c *card) {
+			c.gone, h.policy.Idle = true,
+				time.Hour
+		},
 			live: func(_ *testing.T, _ *host, _ *Culler, d *card) {
 				time.Sleep(10 * time.Minute)
 				d.set(func(c *card) { c.fails = errors.New("no answer") })
@@ -192,8 +222,11 @@ func TestGPULives(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 			d.set(func(c *card) { c.fails = nil })
 		}, want: 215 * time.Minute, again: []string{"alice lab 3h35m0s"}},
-		"GPUs are not looked at":    {prepare: func(_ *host, c *Config, _ *card) { c.BusyGPU = 0 }},
-		"busy GPU, idle for people": {prepare: func(h *host, _ *Config, c *card) { c.load.Busy, h.policy.Idle = 0.5, time.Hour }},
+		"GPUs are not looked at": {prepare: func(_ *host, c *Config, _ *card) { c.BusyGPU = 0 }},
+		"busy GPU, idle for people": {prepare: func(h *host, _ *Config, c *card) {
+			c.load.Busy, h.policy.Idle = 0.5,
+				time.Hour
+		}},
 		"kept": {live: func(t *testing.T, h *host, c *Culler, _ *card) {
 			time.Sleep(115*time.Minute + time.Second)
 			wish(t, c, "alice")
@@ -245,10 +278,11 @@ func TestGPUHubRestart(t *testing.T) {
 		kept bool
 		want time.Duration // of the stop after the server's start; the hub was stopped after 116 minutes
 	}{
-		"reload":                      {want: 128*time.Minute + time.Second}, // announced again
-		"down for longer":             {down: time.Hour, want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
-		"kept before":                 {kept: true, want: 235*time.Minute + time.Second},
-		"kept before a longer outage": {kept: true, down: time.Hour, want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
+		"reload":          {want: 128*time.Minute + time.Second}, // announced again
+		"down for longer": {down: time.Hour, want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
+		"kept before":     {kept: true, want: 235*time.Minute + time.Second},
+		"kept before a longer outage": {kept: true, down: time.Hour,
+			want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -315,7 +349,8 @@ func TestGPUTrouble(t *testing.T) {
 			}
 		})
 		end()
-		for event, want := range map[string]int{"event=gpu-use-unknown": 1, "event=server-restart-failed": 1, "event=server-culled": 1,
+		for event, want := range map[string]int{"event=gpu-use-unknown": 1, "event=server-restart-failed": 1,
+			"event=server-culled": 1,
 			`msg="a server will be started again without GPU" event=server-cull-notice user=alice unit=jupyter-alice.service reason=gpu-idle`: 1} {
 			if n := strings.Count(log.String(), event); n != want {
 				t.Errorf("%d times in the log, want %d: %s\n%s", n, want, event, log)

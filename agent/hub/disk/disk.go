@@ -100,7 +100,8 @@ func New(cfg Config) (*Watch, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Watch{cfg: cfg, turn: make(chan struct{}, 1), usage: map[ident.User]launcherbus.Usage{}, tried: map[ident.User]time.Time{}, places: map[string]Place{}, asking: map[string]bool{}}, nil
+	return &Watch{cfg: cfg, turn: make(chan struct{}, 1), usage: map[ident.User]launcherbus.Usage{},
+		tried: map[ident.User]time.Time{}, places: map[string]Place{}, asking: map[string]bool{}}, nil
 }
 
 // Run works until ctx ends.
@@ -207,7 +208,8 @@ func (w *Watch) recall(ctx context.Context) {
 	for _, user := range all {
 		if _, err := w.ask(ctx, user, false); err != nil && ctx.Err() == nil {
 			// Such as a user without an account any more.
-			w.cfg.Log.Debug("cannot ask what a user's files take", "event", "disk-unknown", "user", user.String(), "error", err.Error())
+			w.cfg.Log.Debug("cannot ask what a user's files take", "event", "disk-unknown", "user", user.String(),
+				"error", err.Error())
 		}
 		if ctx.Err() != nil {
 			return
@@ -227,7 +229,8 @@ func (w *Watch) round(ctx context.Context) {
 			continue
 		}
 		if _, err := w.Measure(ctx, user); err != nil && ctx.Err() == nil {
-			w.cfg.Log.Warn("cannot measure what a user's files take", "event", "disk-unmeasured", "user", user.String(), "error", err.Error())
+			w.cfg.Log.Warn("cannot measure what a user's files take", "event", "disk-unmeasured", "user", user.String(),
+				"error", err.Error())
 		}
 	}
 }
@@ -236,5 +239,6 @@ func (w *Watch) due(user ident.User) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.cfg.Now()
-	return now.Sub(w.usage[user].Measured) >= w.cfg.Refresh && now.Sub(w.tried[user]) >= min(tryAgainTime, w.cfg.Refresh)
+	return now.Sub(w.usage[user].Measured) >= w.cfg.Refresh &&
+		now.Sub(w.tried[user]) >= min(tryAgainTime, w.cfg.Refresh)
 }

@@ -49,7 +49,8 @@ func (f *fakeLauncher) Usage(_ context.Context, u ident.User, measure bool) (lau
 		if time.Since(at) >= 10*time.Second {
 			delete(f.running, other)
 			if f.fruitful {
-				f.done[other] = launcherbus.Usage{Measured: time.Now(), Home: launcherbus.Tree{Bytes: int64(len(f.started))}}
+				f.done[other] = launcherbus.Usage{Measured: time.Now(),
+					Home: launcherbus.Tree{Bytes: int64(len(f.started))}}
 			}
 		}
 	}
@@ -151,8 +152,10 @@ func TestThreshold(t *testing.T) {
 		free, total int64
 		want        bool
 	}{
-		"none": {Threshold{}, 0, 100, false}, "percent": {Threshold{Percent: 5}, 4, 100, true}, "at it": {Threshold{Percent: 5}, 5, 100, false},
-		"bytes": {Threshold{Bytes: 10}, 9, 1000, true}, "enough": {Threshold{Bytes: 10}, 10, 1000, false}, "empty": {Threshold{Percent: 5}, 0, 0, false},
+		"none": {Threshold{}, 0, 100, false}, "percent": {Threshold{Percent: 5}, 4, 100, true},
+		"at it": {Threshold{Percent: 5}, 5, 100, false},
+		"bytes": {Threshold{Bytes: 10}, 9, 1000, true}, "enough": {Threshold{Bytes: 10}, 10, 1000, false},
+		"empty": {Threshold{Percent: 5}, 0, 0, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -166,8 +169,10 @@ func TestThreshold(t *testing.T) {
 // TestPlaces fills disks and empties them again, and reads the log.
 func TestPlaces(t *testing.T) {
 	var log bytes.Buffer
-	systems := map[string]FileSystem{"/state": {1, 50, 100}, "/cluster": {1, 50, 100}, "/homes/alice": {2, 50, 100}, "/homes/bob": {1, 50, 100}}
-	w := watch(t, newLauncher(true), Config{Paths: []string{"/state", "/cluster", "/none"}, WarnFree: Threshold{Percent: 10}, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	systems := map[string]FileSystem{"/state": {1, 50, 100}, "/cluster": {1, 50, 100}, "/homes/alice": {2, 50, 100},
+		"/homes/bob": {1, 50, 100}}
+	w := watch(t, newLauncher(true), Config{Paths: []string{"/state", "/cluster", "/none"},
+		WarnFree: Threshold{Percent: 10}, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Statfs: func(path string) (FileSystem, error) {
 			f, ok := systems[path]
 			if !ok {
@@ -193,12 +198,14 @@ func TestPlaces(t *testing.T) {
 	for _, step := range []struct {
 		free int64
 		want string
-	}{{50, "/state, /homes/alice"}, {9, "/state, /homes/alice LOW"}, {8, "/state, /homes/alice LOW"}, {10, "/state, /homes/alice"}, {1, "/state, /homes/alice LOW"}} {
+	}{{50, "/state, /homes/alice"}, {9, "/state, /homes/alice LOW"}, {8, "/state, /homes/alice LOW"},
+		{10, "/state, /homes/alice"}, {1, "/state, /homes/alice LOW"}} {
 		if got := look(step.free); got != step.want {
 			t.Errorf("with %d free: %q, want %q", step.free, got, step.want)
 		}
 	}
-	if low, recovered := strings.Count(log.String(), "event=disk-low"), strings.Count(log.String(), "event=disk-recovered"); low != 2 || recovered != 1 {
+	if low, recovered := strings.Count(log.String(), "event=disk-low"),
+		strings.Count(log.String(), "event=disk-recovered"); low != 2 || recovered != 1 {
 		t.Errorf("told %d times of little space and %d times of enough:\n%s", low, recovered, &log)
 	}
 	paths := func(name string) []string {
@@ -208,7 +215,8 @@ func TestPlaces(t *testing.T) {
 		}
 		return all
 	}
-	if diff := cmp.Diff(map[string][]string{"alice": {"/homes/alice"}, "bob": nil}, map[string][]string{"alice": paths("alice"), "bob": paths("bob")}); diff != "" {
+	if diff := cmp.Diff(map[string][]string{"alice": {"/homes/alice"}, "bob": nil},
+		map[string][]string{"alice": paths("alice"), "bob": paths("bob")}); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -218,13 +226,14 @@ func TestHungFileSystem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		back := make(chan struct{})
 		var asked atomic.Int32
-		w := watch(t, newLauncher(true), Config{Paths: []string{"/hanging", "/well"}, Statfs: func(path string) (FileSystem, error) {
-			if path == "/hanging" {
-				asked.Add(1)
-				<-back
-			}
-			return FileSystem{uint64(len(path)), 1, 2}, nil
-		}})
+		w := watch(t, newLauncher(true), Config{Paths: []string{"/hanging", "/well"},
+			Statfs: func(path string) (FileSystem, error) {
+				if path == "/hanging" {
+					asked.Add(1)
+					<-back
+				}
+				return FileSystem{uint64(len(path)), 1, 2}, nil
+			}})
 		for range 5 {
 			w.Look(t.Context())
 		}
@@ -240,7 +249,8 @@ func TestHungFileSystem(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	for bytes, want := range map[int64]string{0: "0 bytes", -5: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 999_949: "999.9 kB", 999_950: "1.0 MB", 12_345_000_000: "12.3 GB", 1 << 62: "4.6 EB"} {
+	for bytes, want := range map[int64]string{0: "0 bytes", -5: "0 bytes", 999: "999 bytes", 1000: "1.0 kB",
+		999_949: "999.9 kB", 999_950: "1.0 MB", 12_345_000_000: "12.3 GB", 1 << 62: "4.6 EB"} {
 		if got := Size(bytes); got != want {
 			t.Errorf("%d is %q, want %q", bytes, got, want)
 		}

@@ -50,7 +50,8 @@ func (w *Watch) Look(ctx context.Context) {
 			if errors.Is(err, errNoAnswer) {
 				wait = quickTime // the others are likely on the same one
 			}
-			w.cfg.Log.Warn("cannot look at a file system", "event", "disk-unreadable", "path", path, "error", err.Error())
+			w.cfg.Log.Warn("cannot look at a file system", "event", "disk-unreadable", "path", path, "error",
+				err.Error())
 		default:
 			w.see(path, f)
 		}
@@ -119,7 +120,8 @@ func (w *Watch) drop(path string) {
 
 // see notes a file system and tells of one that is nearly full, once until it is not.
 func (w *Watch) see(path string, f FileSystem) {
-	p := Place{Path: path, Free: f.Free, Total: f.Total, Low: w.cfg.WarnFree.Low(f.Free, f.Total), Seen: w.cfg.Now(), id: f.ID}
+	p := Place{Path: path, Free: f.Free, Total: f.Total, Low: w.cfg.WarnFree.Low(f.Free, f.Total), Seen: w.cfg.Now(),
+		id: f.ID}
 	w.mu.Lock()
 	before := w.places[path]
 	w.places[path] = p
@@ -131,7 +133,8 @@ func (w *Watch) see(path string, f FileSystem) {
 	if p.Low {
 		w.cfg.Log.Warn("little disk space is left", "event", "disk-low", "path", path, "free", p.Free, "total", p.Total)
 	} else {
-		w.cfg.Log.Info("there is enough disk space again", "event", "disk-recovered", "path", path, "free", p.Free, "total", p.Total)
+		w.cfg.Log.Info("there is enough disk space again", "event", "disk-recovered", "path", path, "free", p.Free,
+			"total", p.Total)
 	}
 }
 

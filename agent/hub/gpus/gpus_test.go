@@ -70,10 +70,12 @@ func TestAskedSeldom(t *testing.T) {
 		if n == 2 || n == 3 {
 			return launcherbus.GPUs{}, errors.New("no launcher")
 		}
-		return launcherbus.GPUs{Devices: []launcherbus.GPU{{Name: "x/y=0", Holders: []launcherbus.Holder{{Key: alice}}}}}, nil
+		return launcherbus.GPUs{Devices: []launcherbus.GPU{{Name: "x/y=0",
+			Holders: []launcherbus.Holder{{Key: alice}}}}}, nil
 	}}
 	var log bytes.Buffer
-	d := newDesk(t, Config{Launcher: a, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	d := newDesk(t, Config{Launcher: a, Now: func() time.Time { return now },
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if d.Any() {
 		t.Error("there are devices before the launcher was asked")
 	}
@@ -89,7 +91,8 @@ func TestAskedSeldom(t *testing.T) {
 	} {
 		now = now.Add(step.after)
 		_, err := d.GPUs(t.Context())
-		if held := len(d.Held(t.Context(), alice)); a.times() != step.asked || held != step.held || (err != nil) != step.err || !d.Any() {
+		if held := len(d.Held(t.Context(), alice)); a.times() != step.asked || held != step.held ||
+			(err != nil) != step.err || !d.Any() {
 			t.Errorf("step %d: asked %d times, alice holds %d, error %v, any %v", i, a.times(), held, err, d.Any())
 		}
 	}
@@ -155,12 +158,18 @@ func TestSilentLauncher(t *testing.T) {
 
 func TestHarmless(t *testing.T) {
 	long := strings.Repeat("ü", 5000)
-	given := launcherbus.GPUs{ToolError: "two\nlines\x1b[2J", Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/a\u202egnp", Error: long}},
-		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "\xffH\x00100\u200b <b>", Health: " \t ", Now: launcherbus.Load{Known: true, Busy: math.NaN()},
-			Hour: launcherbus.Load{Busy: -1}, Busiest: launcherbus.Load{Busy: 7}, Strangers: []launcherbus.GPUProcess{{PID: 1, Command: "\x1b]0;x\apython\r\n", Unit: long}}}}}
-	want := launcherbus.GPUs{ToolError: "two lines[2J", Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/agnp", Error: strings.Repeat("ü", maxText-1) + "…"}},
-		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "H100 <b>", Now: launcherbus.Load{Known: true}, Busiest: launcherbus.Load{Busy: 1},
-			Strangers: []launcherbus.GPUProcess{{PID: 1, Command: "]0;xpython", Unit: strings.Repeat("ü", maxWord-1) + "…"}}}}}
+	given := launcherbus.GPUs{ToolError: "two\nlines\x1b[2J",
+		Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/a\u202egnp", Error: long}},
+		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "\xffH\x00100\u200b <b>", Health: " \t ",
+			Now:  launcherbus.Load{Known: true, Busy: math.NaN()},
+			Hour: launcherbus.Load{Busy: -1}, Busiest: launcherbus.Load{Busy: 7},
+			Strangers: []launcherbus.GPUProcess{{PID: 1, Command: "\x1b]0;x\apython\r\n", Unit: long}}}}}
+	want := launcherbus.GPUs{ToolError: "two lines[2J", Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/agnp",
+		Error: strings.Repeat("ü", maxText-1) + "…"}},
+		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "H100 <b>", Now: launcherbus.Load{Known: true},
+			Busiest: launcherbus.Load{Busy: 1},
+			Strangers: []launcherbus.GPUProcess{{PID: 1, Command: "]0;xpython",
+				Unit: strings.Repeat("ü", maxWord-1) + "…"}}}}}
 	if diff := cmp.Diff(want, harmless(given)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -171,13 +180,14 @@ func TestHarmless(t *testing.T) {
 
 func TestUser(t *testing.T) {
 	now, n := time.Unix(1e9, 0), 0
-	d := newDesk(t, Config{Launcher: &asked{}, Now: func() time.Time { return now }, UserName: func(_ context.Context, uid uint32) (string, error) {
-		n++
-		if uid == 7 {
-			return "bob\x1b", nil
-		}
-		return "", errors.New("no such account")
-	}})
+	d := newDesk(t, Config{Launcher: &asked{}, Now: func() time.Time { return now },
+		UserName: func(_ context.Context, uid uint32) (string, error) {
+			n++
+			if uid == 7 {
+				return "bob\x1b", nil
+			}
+			return "", errors.New("no such account")
+		}})
 	for _, tt := range []struct {
 		uid   uint32
 		after time.Duration
@@ -194,8 +204,9 @@ func TestUser(t *testing.T) {
 func TestWords(t *testing.T) {
 	two := make([]launcherbus.Holder, 2)
 	for name, tt := range map[string]struct{ got, want string }{
-		"exclusive":      {Lent(launcherbus.GPU{Sharing: launcherbus.Exclusive, Places: 1}), "one server"},
-		"shared":         {Lent(launcherbus.GPU{Sharing: launcherbus.Shared, Places: 4, Holders: two}), "2 of 4 places taken"},
+		"exclusive": {Lent(launcherbus.GPU{Sharing: launcherbus.Exclusive, Places: 1}), "one server"},
+		"shared": {Lent(launcherbus.GPU{Sharing: launcherbus.Shared, Places: 4, Holders: two}),
+			"2 of 4 places taken"},
 		"open":           {Lent(launcherbus.GPU{Sharing: launcherbus.Open, Holders: two}), "open to all"},
 		"a new word":     {Lent(launcherbus.GPU{Sharing: "by\x1bturns"}), "byturns"},
 		"nothing":        {Percent(0), "0 %"},

@@ -19,7 +19,8 @@ const (
 func harmless(g launcherbus.GPUs) launcherbus.GPUs {
 	h := launcherbus.GPUs{Measured: g.Measured, ToolError: plain(g.ToolError, maxText)}
 	for _, b := range g.Broken {
-		h.Broken = append(h.Broken, launcherbus.BrokenSpec{File: plain(b.File, maxText), Error: plain(b.Error, maxText)})
+		h.Broken = append(h.Broken, launcherbus.BrokenSpec{File: plain(b.File, maxText),
+			Error: plain(b.Error, maxText)})
 	}
 	for _, d := range g.Devices {
 		d.Name, d.Model, d.Health = plain(d.Name, maxWord), plain(d.Model, maxWord), plain(d.Health, maxText)
@@ -45,7 +46,8 @@ func plain(s string, most int) string {
 		switch {
 		case c == '\n' || c == '\t':
 			return ' '
-		case unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || unicode.Is(unicode.Zl, c) || unicode.Is(unicode.Zp, c):
+		case unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || unicode.Is(unicode.Zl, c) ||
+			unicode.Is(unicode.Zp, c):
 			return -1
 		}
 		return c

@@ -88,7 +88,8 @@ func state(w http.ResponseWriter, _ *http.Request) {
 	_ = unix.Fstat(2, &stat)
 	fmt.Fprintf(w, "ppid=%d\nstderr=%d:%d\nwatchdog=%s\n", os.Getppid(), stat.Dev, stat.Ino, os.Getenv(envWatchPID))
 	for _, entry := range os.Environ() {
-		if strings.HasPrefix(entry, "GIFFORD_") && !strings.HasPrefix(entry, "GIFFORD_CACHE=") || strings.HasPrefix(entry, "LISTEN_") || strings.HasPrefix(entry, "JOURNAL_") {
+		if strings.HasPrefix(entry, "GIFFORD_") && !strings.HasPrefix(entry, "GIFFORD_CACHE=") ||
+			strings.HasPrefix(entry, "LISTEN_") || strings.HasPrefix(entry, "JOURNAL_") {
 			fmt.Fprintln(w, entry)
 		}
 	}

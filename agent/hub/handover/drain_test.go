@@ -65,7 +65,8 @@ func TestDrainEndsWithContext(t *testing.T) {
 	<-accepted
 	ctx, cancel := context.WithTimeout(t.Context(), 3*settle)
 	defer cancel()
-	if err := drainer.Drain(ctx, map[string][]net.Listener{"a": {listener}}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := drainer.Drain(ctx, map[string][]net.Listener{"a": {listener}}); !errors.Is(err,
+		context.DeadlineExceeded) {
 		t.Errorf("error = %v", err)
 	}
 }

@@ -80,7 +80,8 @@ func Listeners() (map[string][]net.Listener, error) {
 	}
 	if got != passed {
 		closeAll(listeners)
-		return nil, fmt.Errorf("%d of the %d sockets passed to this process (%s) are listening stream sockets meant for it; check LISTEN_PID and ListenStream= in gifford-hub.socket",
+		return nil, fmt.Errorf("%d of the %d sockets passed to this process (%s) are listening stream sockets meant "+
+			"for it; check LISTEN_PID and ListenStream= in gifford-hub.socket",
 			got, passed, names)
 	}
 	return listeners, nil

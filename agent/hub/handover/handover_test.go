@@ -112,8 +112,10 @@ func TestFailedSuccessorLeavesTheOldOne(t *testing.T) {
 		path          string
 		want          []string
 	}{
-		"ends at once": {mode: modeDie, timeout: "30s", want: []string{"ended before it was ready", "cannot open the database"}},
-		"hangs":        {mode: modeHang, timeout: "2s", want: []string{"killed: not ready within 2s", "still migrating"}},
+		"ends at once": {mode: modeDie, timeout: "30s", want: []string{"ended before it was ready",
+			"cannot open the database"}},
+		"hangs": {mode: modeHang, timeout: "2s", want: []string{"killed: not ready within 2s",
+			"still migrating"}},
 		"no such file": {mode: modeServe, path: "/nonexistent/hub", want: []string{"/nonexistent/hub", "no such file"}},
 		"relative":     {mode: modeServe, path: "hub", want: []string{"not absolute"}},
 	}

@@ -32,7 +32,8 @@ type attempt struct {
 }
 
 func newAttempt(next string, now time.Time) attempt {
-	return attempt{state: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Expires: now.Add(attemptTime).Unix()}
+	return attempt{state: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next,
+		Expires: now.Add(attemptTime).Unix()}
 }
 
 // attemptCookie names the cookie of an attempt. The state comes from the URL, so

@@ -18,11 +18,14 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error 
 	if err != nil {
 		return err
 	}
-	if err := s.c.Store.UpsertUser(ctx, store.User{Name: p.user, DisplayName: p.display, Admin: p.admin, Created: now}); err != nil {
+	if err := s.c.Store.UpsertUser(ctx, store.User{Name: p.user, DisplayName: p.display, Admin: p.admin,
+		Created: now}); err != nil {
 		return err
 	}
-	err = s.c.Store.CreateLogin(ctx, loginRow{SessionID: id, User: p.user, Subject: p.subject, DisplayName: p.display, Admin: p.admin,
-		Groups: p.groups, Secret: p.secret.seal(), Created: now, Expires: now.Add(s.c.Lifetime), Seen: now, Checked: now, Attempted: now})
+	err = s.c.Store.CreateLogin(ctx, loginRow{SessionID: id, User: p.user, Subject: p.subject, DisplayName: p.display,
+		Admin:  p.admin,
+		Groups: p.groups, Secret: p.secret.seal(), Created: now, Expires: now.Add(s.c.Lifetime), Seen: now,
+		Checked: now, Attempted: now})
 	if err != nil {
 		return err
 	}
@@ -34,7 +37,8 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error 
 	}
 	s.sessions.Put(ctx, loginKey, id)
 	http.SetCookie(w, s.cookie(SessionCookie, id, s.c.BasePath, int(s.c.Lifetime.Seconds())))
-	s.c.Log.Info("signed in", "event", "login", "user", p.user.String(), "admin", p.admin, "request", httpx.RequestID(r))
+	s.c.Log.Info("signed in", "event", "login", "user", p.user.String(), "admin", p.admin, "request",
+		httpx.RequestID(r))
 	return nil
 }
 

@@ -68,7 +68,8 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, e
 }
 
 func staleAttempt(cause error) error {
-	return &httpx.Error{Status: http.StatusBadRequest, Public: "this sign-in was begun in another browser, was used already or took too long",
+	return &httpx.Error{Status: http.StatusBadRequest, Public: "this sign-in was begun in another browser, was used " +
+		"already or took too long",
 		Hint: "sign in again, with cookies allowed for this site", Cause: cause}
 }
 
@@ -79,13 +80,16 @@ func (s *Service) providerError(r *http.Request, code, description string) error
 		"description", fmt.Sprintf("%.200q", description), "request", httpx.RequestID(r))
 	switch code {
 	case "access_denied":
-		return &httpx.Error{Status: http.StatusForbidden, Public: "the sign-in was cancelled, or the sign-in server does not let you use this hub", Hint: "sign in again, or ask the administrators of this hub"}
+		return &httpx.Error{Status: http.StatusForbidden, Public: "the sign-in was cancelled, or the sign-in server " +
+			"does not let you use this hub", Hint: "sign in again, or ask the administrators of this hub"}
 	case "login_required", "interaction_required", "consent_required", "account_selection_required":
-		return &httpx.Error{Status: http.StatusForbidden, Public: "the sign-in server wants to ask you something first", Hint: "sign in again"}
+		return &httpx.Error{Status: http.StatusForbidden, Public: "the sign-in server wants to ask you something first",
+			Hint: "sign in again"}
 	case "temporarily_unavailable", "server_error":
 		return unreachable(errors.New(code))
 	}
-	return &httpx.Error{Status: http.StatusBadGateway, Public: "the sign-in server does not accept this hub's request (" + code + ")",
+	return &httpx.Error{Status: http.StatusBadGateway, Public: "the sign-in server does not accept this hub's " +
+		"request (" + code + ")",
 		Hint: "administrators: compare client id, callback URL and scopes with the provider's registration"}
 }
 
@@ -134,7 +138,8 @@ func exchangeFailure(err error) error {
 	case invalidGrant(err):
 		return staleAttempt(err)
 	case errors.As(err, &refused):
-		return &httpx.Error{Status: http.StatusBadGateway, Public: "the sign-in server does not accept this hub (" + refused.code + ")",
+		return &httpx.Error{Status: http.StatusBadGateway, Public: "the sign-in server does not accept this hub (" +
+			refused.code + ")",
 			Hint: "administrators: check client id, client secret and callback URL", Cause: err}
 	}
 	return err
@@ -152,9 +157,11 @@ func (s *Service) admit(ctx context.Context, c claims, tok *oauth2.Token, raw st
 		return person{}, err
 	}
 	if err != nil {
-		s.c.Log.Warn("cannot tell whether the user is an administrator", "event", "lookup-failed", "user", u.String(), "error", err.Error())
+		s.c.Log.Warn("cannot tell whether the user is an administrator", "event", "lookup-failed", "user", u.String(),
+			"error", err.Error())
 	}
-	p := person{user: u, display: c.text("name"), subject: c.text("sub"), groups: groups, admin: v.admin, secret: s.keep(tok, raw)}
+	p := person{user: u, display: c.text("name"), subject: c.text("sub"), groups: groups, admin: v.admin,
+		secret: s.keep(tok, raw)}
 	if p.display == "" {
 		p.display = u.String()
 	}
@@ -189,8 +196,9 @@ func (s *Service) decide(ctx context.Context, u ident.User, groups []string) (ve
 }
 
 func lookupFailed(cause error) error {
-	return &httpx.Error{Status: http.StatusServiceUnavailable, Public: "accounts cannot be looked up on this machine right now",
-		Hint: "try again in a minute; administrators: see getent passwd and the journal", Cause: cause}
+	return &httpx.Error{Status: http.StatusServiceUnavailable,
+		Public: "accounts cannot be looked up on this machine right now",
+		Hint:   "try again in a minute; administrators: see getent passwd and the journal", Cause: cause}
 }
 
 // logRefusal writes why somebody did not get in; what unverified wrote is not repeated.

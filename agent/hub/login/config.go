@@ -201,7 +201,8 @@ func compilePattern(claim, pattern string) (*regexp.Regexp, error) {
 		return nil, fmt.Errorf("login: cannot use username pattern %q: %w", pattern, err)
 	}
 	if re.NumSubexp() < 1 {
-		return nil, fmt.Errorf("login: cannot use username pattern %q: put the name into parentheses, as in ^(.+)@example\\.org$", pattern)
+		return nil, fmt.Errorf("login: cannot use username pattern %q: put the name into parentheses, as in "+
+			"^(.+)@example\\.org$", pattern)
 	}
 	return re, nil
 }

@@ -149,7 +149,8 @@ func TestAnotherPersonInTheSameBrowser(t *testing.T) {
 	b := s.browser()
 	b.signIn().want(t, 303)
 	ids := sessionIDs(t, s)
-	if _, err := s.store.CreateToken(t.Context(), store.Token{Hash: "h", Kind: store.OAuthToken, User: users(t, "alice")[0], SessionID: ids[0]}); err != nil {
+	if _, err := s.store.CreateToken(t.Context(), store.Token{Hash: "h", Kind: store.OAuthToken,
+		User: users(t, "alice")[0], SessionID: ids[0]}); err != nil {
 		t.Fatal(err)
 	}
 	s.provider.set(func() { s.provider.claims["preferred_username"], s.provider.claims["sub"] = "bob", "sub-bob" })

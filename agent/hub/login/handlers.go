@@ -66,7 +66,8 @@ func (s *Service) Logout(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) home() string { return s.c.BasePath + "hub/" }
 
 func (s *Service) cookie(name, value, path string, maxAge int) *http.Cookie {
-	return &http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode}
+	return &http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, HttpOnly: true, Secure: s.secure,
+		SameSite: http.SameSiteLaxMode}
 }
 
 // redirect leaves the target as it is; http.Redirect would tidy double slashes in

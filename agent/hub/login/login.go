@@ -70,8 +70,9 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		c:        c,
-		names:    naming{claim: c.UsernameClaim, pattern: pattern, lowercase: c.Lowercase, names: c.UsernameMap, verified: *c.RequireVerifiedEmail},
+		c: c,
+		names: naming{claim: c.UsernameClaim, pattern: pattern, lowercase: c.Lowercase, names: c.UsernameMap,
+			verified: *c.RequireVerifiedEmail},
 		provider: &provider{c: c, log: c.Log},
 		seal:     seal,
 		callback: callback.EscapedPath(),
@@ -96,7 +97,8 @@ func (s *Service) newSessions() *scs.SessionManager {
 	m.Cookie.Secure = s.secure
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		httpx.LogFailure(s.c.Log, r, err)
-		http.Error(w, "the hub cannot read its sessions (request "+httpx.RequestID(r)+")", http.StatusInternalServerError)
+		http.Error(w, "the hub cannot read its sessions (request "+httpx.RequestID(r)+")",
+			http.StatusInternalServerError)
 	}
 	return m
 }
@@ -122,10 +124,12 @@ func (s *Service) Problems(ctx context.Context) []string {
 	var found []string
 	a := s.c.Access
 	if a.empty() {
-		found = append(found, "nobody may sign in: no rule says who may enter: set allowed users or groups, or allow all on purpose")
+		found = append(found, "nobody may sign in: no rule says who may enter: set allowed users or groups, or "+
+			"allow all on purpose")
 	}
 	if a.usesClaims() && s.c.GroupsClaim == "" {
-		found = append(found, "allowed or admin groups let nobody in: no groups claim is set: name the claim with a person's groups")
+		found = append(found, "allowed or admin groups let nobody in: no groups claim is set: name the claim with a "+
+			"person's groups")
 	}
 	groups := a.unixGroups()
 	slices.Sort(groups)
@@ -135,14 +139,17 @@ func (s *Service) Problems(ctx context.Context) []string {
 		case err != nil:
 			found = append(found, fmt.Sprintf("Unix group %q cannot be looked up: %v: see getent group %s", g, err, g))
 		case !exists:
-			found = append(found, fmt.Sprintf("Unix group %q lets nobody in: there is no such group: see getent group %s", g, g))
+			found = append(found, fmt.Sprintf("Unix group %q lets nobody in: there is no such group: see getent "+
+				"group %s", g, g))
 		}
 	}
 	if plainHTTP(s.c.Issuer) {
-		found = append(found, fmt.Sprintf("issuer %q is reached without TLS: whoever is in between can sign in as anybody: use https", s.c.Issuer))
+		found = append(found, fmt.Sprintf("issuer %q is reached without TLS: whoever is in between can sign in as "+
+			"anybody: use https", s.c.Issuer))
 	}
 	if !strings.HasPrefix(s.callback, s.c.BasePath) {
-		found = append(found, fmt.Sprintf("callback path %q lies outside the base path %q: make sure that it reaches the hub", s.callback, s.c.BasePath))
+		found = append(found, fmt.Sprintf("callback path %q lies outside the base path %q: make sure that it "+
+			"reaches the hub", s.callback, s.c.BasePath))
 	}
 	return found
 }

@@ -124,15 +124,18 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	s.provider = newFakeProvider(t, s.clock.now)
 	log := slog.New(slog.NewJSONHandler(s.log, nil))
 	var err error
-	s.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log, Now: s.clock.now})
+	s.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log,
+		Now: s.clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(func() { s.Close(); _ = s.store.Close() })
-	c := Config{Issuer: s.provider.URL, ClientID: clientID, ClientSecret: clientSecret, CallbackURL: s.URL + "/jhub/hub/oauth_callback",
-		BasePath: "/jhub/", Access: Access{AllowedUnixGroups: []string{"cgs"}}, Store: s.store, Accounts: s.accounts, Log: log, Now: s.clock.now}
+	c := Config{Issuer: s.provider.URL, ClientID: clientID, ClientSecret: clientSecret,
+		CallbackURL: s.URL + "/jhub/hub/oauth_callback",
+		BasePath:    "/jhub/", Access: Access{AllowedUnixGroups: []string{"cgs"}}, Store: s.store, Accounts: s.accounts,
+		Log: log, Now: s.clock.now}
 	if change != nil {
 		change(&c)
 	}
@@ -182,7 +185,10 @@ func (s *site) browser() *browser {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &browser{s: s, Client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{s: s, Client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}}
 }
 
 type answer struct {
@@ -264,7 +270,8 @@ func TestSignInAndOut(t *testing.T) {
 	}
 	for name, path := range map[string]string{LoginCookie: "/jhub/hub/", SessionCookie: "/jhub/"} {
 		c := cookies[name]
-		if c == nil || c.Path != path || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteLaxMode || len(c.Value) < 22 {
+		if c == nil || c.Path != path || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteLaxMode ||
+			len(c.Value) < 22 {
 			t.Errorf("cookie %s: %v", name, c)
 		}
 	}
@@ -272,7 +279,8 @@ func TestSignInAndOut(t *testing.T) {
 	s.wantEvent("login", `"user":"alice"`)
 
 	sid := cookies[SessionCookie].Value
-	if _, err := s.store.CreateToken(t.Context(), store.Token{Hash: "h", Kind: store.OAuthToken, User: users(t, "alice")[0], SessionID: sid}); err != nil {
+	if _, err := s.store.CreateToken(t.Context(), store.Token{Hash: "h", Kind: store.OAuthToken,
+		User: users(t, "alice")[0], SessionID: sid}); err != nil {
 		t.Fatal(err)
 	}
 	out := b.get("/jhub/hub/logout")
@@ -308,16 +316,18 @@ func TestRefusals(t *testing.T) {
 	}{
 		"not in the Unix group": {nil, claim("preferred_username", "carol"), NotInGroup, "cgs"},
 		"no Unix account":       {nil, claim("preferred_username", "dave"), NoAccount, "no account"},
-		"name does not fit":     {nil, claim("preferred_username", "alice@elsewhere.org"), NameMismatch, "alice@elsewhere.org"},
-		"not a Unix name":       {nil, claim("preferred_username", "alice/../bob"), NameMismatch, ""},
-		"no name":               {nil, claim("preferred_username", ""), NoName, "preferred_username"},
-		"name is a number":      {nil, claim("preferred_username", 7), NoName, ""},
+		"name does not fit": {nil, claim("preferred_username", "alice@elsewhere.org"), NameMismatch,
+			"alice@elsewhere.org"},
+		"not a Unix name":  {nil, claim("preferred_username", "alice/../bob"), NameMismatch, ""},
+		"no name":          {nil, claim("preferred_username", ""), NoName, "preferred_username"},
+		"name is a number": {nil, claim("preferred_username", 7), NoName, ""},
 		"blocked admin": {func(c *Config) {
 			c.Access.AdminUsers, c.Access.BlockedUsers = users(t, "alice"), users(t, "alice")
 		}, nil, Blocked, "blocked"},
-		"not listed":    {func(c *Config) { c.Access = Access{AllowedUsers: users(t, "bob")} }, nil, NotListed, ""},
-		"no rule":       {func(c *Config) { c.Access = Access{} }, nil, NoRule, "no rule"},
-		"unknown group": {func(c *Config) { c.Access = Access{AllowedUnixGroups: []string{"nosuch"}} }, nil, NotInGroup, "nosuch"},
+		"not listed": {func(c *Config) { c.Access = Access{AllowedUsers: users(t, "bob")} }, nil, NotListed, ""},
+		"no rule":    {func(c *Config) { c.Access = Access{} }, nil, NoRule, "no rule"},
+		"unknown group": {func(c *Config) { c.Access = Access{AllowedUnixGroups: []string{"nosuch"}} }, nil, NotInGroup,
+			"nosuch"},
 		"not in the claim": {func(c *Config) {
 			c.GroupsClaim, c.Access = "groups", Access{AllowedGroups: []string{"staff"}}
 		}, nil, NotInGroup, "staff"},
@@ -358,20 +368,31 @@ func TestEntries(t *testing.T) {
 		setup  func(*site)
 		body   string
 	}{
-		"mapped":              {func(c *Config) { c.UsernameMap = map[string]ident.User{"haoyangz": users(t, "bob")[0]} }, claim("preferred_username", "haoyangz"), "bob admin=false"},
-		"lower case":          {func(c *Config) { c.Lowercase = true }, claim("preferred_username", "ALICE"), "alice admin=false"},
-		"everybody":           {func(c *Config) { c.Access = Access{AllowAll: true} }, claim("preferred_username", "carol"), "carol admin=false"},
-		"admin by Unix":       {func(c *Config) { c.Access = Access{AdminUnixGroups: []string{"cgs"}} }, nil, "alice admin=true"},
-		"unverified, relaxed": {func(c *Config) { emailConfig(c); c.RequireVerifiedEmail = &relaxed }, claim("email", "alice@mit.edu"), "alice admin=false"},
+		"mapped": {func(c *Config) {
+			c.UsernameMap = map[string]ident.User{"haoyangz": users(t,
+				"bob")[0]}
+		}, claim("preferred_username", "haoyangz"), "bob admin=false"},
+		"lower case": {func(c *Config) { c.Lowercase = true }, claim("preferred_username", "ALICE"),
+			"alice admin=false"},
+		"everybody": {func(c *Config) { c.Access = Access{AllowAll: true} },
+			claim("preferred_username", "carol"), "carol admin=false"},
+		"admin by Unix": {func(c *Config) { c.Access = Access{AdminUnixGroups: []string{"cgs"}} }, nil,
+			"alice admin=true"},
+		"unverified, relaxed": {func(c *Config) { emailConfig(c); c.RequireVerifiedEmail = &relaxed },
+			claim("email", "alice@mit.edu"), "alice admin=false"},
 		"nested claim": {func(c *Config) {
 			c.GroupsClaim, c.Access = "realm.roles", Access{AdminGroups: []string{"boss"}}
 		}, claim("realm", map[string]any{"roles": "boss"}), "alice admin=true"},
-		"claims from userinfo": {func(c *Config) { c.GroupsClaim, c.Access = "groups", Access{AllowedGroups: []string{"cgs"}} }, func(s *site) {
+		"claims from userinfo": {func(c *Config) {
+			c.GroupsClaim, c.Access = "groups",
+				Access{AllowedGroups: []string{"cgs"}}
+		}, func(s *site) {
 			s.provider.userinfo = s.provider.claims
 			s.provider.claims = map[string]any{"sub": "sub-alice"}
 		}, "alice admin=false"},
 		"end points by hand": {func(c *Config) {
-			c.Endpoints = Endpoints{Authorization: c.Issuer + "/authorize", Token: c.Issuer + "/token", JWKS: c.Issuer + "/jwks"}
+			c.Endpoints = Endpoints{Authorization: c.Issuer + "/authorize", Token: c.Issuer + "/token",
+				JWKS: c.Issuer + "/jwks"}
 		}, nil, "alice admin=false"},
 		"callback elsewhere": {func(c *Config) {
 			c.CallbackURL = strings.Replace(c.CallbackURL, "/jhub/hub/oauth_callback", "/back", 1)

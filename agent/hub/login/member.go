@@ -69,7 +69,8 @@ func (s *Service) CheckSession(ctx context.Context, sessionID string) (Member, e
 	if err != nil {
 		return Member{}, err
 	}
-	return Member{User: l.User, DisplayName: l.DisplayName, Admin: l.Admin || u.AdminByAPI, Groups: l.Groups, SessionID: l.SessionID, Since: l.Created}, nil
+	return Member{User: l.User, DisplayName: l.DisplayName, Admin: l.Admin || u.AdminByAPI, Groups: l.Groups,
+		SessionID: l.SessionID, Since: l.Created}, nil
 }
 
 // touch notes the use of a session, once a minute.
@@ -78,7 +79,8 @@ func (s *Service) touch(ctx context.Context, l loginRow, now time.Time) {
 		return
 	}
 	if err := s.c.Store.TouchLogin(ctx, l.SessionID, now); err != nil {
-		s.c.Log.Warn("cannot note the use of a session", "event", "database-error", "user", l.User.String(), "error", err.Error())
+		s.c.Log.Warn("cannot note the use of a session", "event", "database-error", "user", l.User.String(), "error",
+			err.Error())
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 
 func TestSafeNext(t *testing.T) {
 	tests := map[string]struct{ in, want string }{
-		"path":            {"/hub/home", "/hub/home"},
-		"query":           {"/hub/api/oauth2/authorize?client_id=a%20b&x=/y", "/hub/api/oauth2/authorize?client_id=a%20b&x=/y"},
+		"path": {"/hub/home", "/hub/home"},
+		"query": {"/hub/api/oauth2/authorize?client_id=a%20b&x=/y",
+			"/hub/api/oauth2/authorize?client_id=a%20b&x=/y"},
 		"inner slashes":   {"/user/alice/lab//tree", "/user/alice/lab//tree"},
 		"escaped":         {"/user/alice/ä b", "/user/alice/%C3%A4%20b"},
 		"empty":           {"", "F"},
@@ -42,7 +43,8 @@ func TestSafeNext(t *testing.T) {
 // FuzzSafeNext checks that no value leads a browser away from this host. A browser
 // drops tabs and newlines and takes backslashes for slashes before it looks.
 func FuzzSafeNext(f *testing.F) {
-	for _, s := range []string{"/hub/", "//x", `/\x`, "/\t/x", "/..//x", "/.//x", "http:x", "/%2f/x", "/ü", "/?a=//b#c"} {
+	for _, s := range []string{"/hub/", "//x", `/\x`, "/\t/x", "/..//x", "/.//x", "http:x", "/%2f/x", "/ü",
+		"/?a=//b#c"} {
 		f.Add(s)
 	}
 	base, _ := url.Parse("https://hub.example/jhub/hub/login")
@@ -51,7 +53,8 @@ func FuzzSafeNext(f *testing.F) {
 		got := SafeNext(s, "/hub/")
 		seen := browsers.Replace(got)
 		u, err := base.Parse(seen)
-		if err != nil || u.Host != "hub.example" || u.Scheme != "https" || u.User != nil || strings.HasPrefix(seen, "//") {
+		if err != nil || u.Host != "hub.example" || u.Scheme != "https" || u.User != nil ||
+			strings.HasPrefix(seen, "//") {
 			t.Errorf("SafeNext(%q) = %q leads to %v (%v)", s, got, u, err)
 		}
 		for i := range len(got) {
@@ -71,7 +74,8 @@ func FuzzSafeNext(f *testing.F) {
 // FuzzUserName checks that a claim gives a valid name or a Denied, never a name of
 // another domain, and that a mapped name is the map's.
 func FuzzUserName(f *testing.F) {
-	for _, s := range []string{"alice@mit.edu", "alice@mit.edu.evil.org", "a@mit.edu\n", "zeng@mit.edu", "@mit.edu", "x@y@mit.edu"} {
+	for _, s := range []string{"alice@mit.edu", "alice@mit.edu.evil.org", "a@mit.edu\n", "zeng@mit.edu", "@mit.edu",
+		"x@y@mit.edu"} {
 		f.Add(s, true)
 		f.Add(s, false)
 	}
@@ -184,7 +188,8 @@ func TestProblems(t *testing.T) {
 	if bad, err = New(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if all := strings.Join(bad.Problems(t.Context()), "\n"); !regexp.MustCompile("nobody may sign in").MatchString(all) {
+	if all := strings.Join(bad.Problems(t.Context()),
+		"\n"); !regexp.MustCompile("nobody may sign in").MatchString(all) {
 		t.Errorf("problems: %s", all)
 	}
 }
@@ -192,7 +197,8 @@ func TestProblems(t *testing.T) {
 func TestSecureCookies(t *testing.T) {
 	s := newSite(t, func(c *Config) { c.CallbackURL = "https://hub.example/jhub/hub/oauth_callback" })
 	resp := s.browser().get("/jhub/hub/start?switch=1")
-	if cookies := resp.Cookies(); len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly || cookies[0].Path != "/jhub/hub/oauth_callback" {
+	if cookies := resp.Cookies(); len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly ||
+		cookies[0].Path != "/jhub/hub/oauth_callback" {
 		t.Errorf("cookies %v", cookies)
 	}
 	to, err := url.Parse(resp.Header.Get("Location"))
@@ -200,8 +206,10 @@ func TestSecureCookies(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := to.Query()
-	for name, want := range map[string]string{"response_type": "code", "client_id": "hub", "scope": "openid profile email",
-		"redirect_uri": "https://hub.example/jhub/hub/oauth_callback", "code_challenge_method": "S256", "prompt": "login"} {
+	for name, want := range map[string]string{"response_type": "code", "client_id": "hub",
+		"scope":        "openid profile email",
+		"redirect_uri": "https://hub.example/jhub/hub/oauth_callback", "code_challenge_method": "S256",
+		"prompt": "login"} {
 		if q.Get(name) != want {
 			t.Errorf("%s is %q, want %q", name, q.Get(name), want)
 		}

@@ -101,7 +101,8 @@ func (p *provider) remember(ep *endpoints, err error) error {
 	case err == nil && before != nil:
 		p.log.Info("sign-in server reached again", "event", "provider-up", "issuer", p.c.Issuer)
 	case err != nil && before == nil:
-		p.log.Error("sign-in server cannot be reached: nobody can sign in", "event", "provider-down", "issuer", p.c.Issuer, "error", err.Error())
+		p.log.Error("sign-in server cannot be reached: nobody can sign in", "event", "provider-down", "issuer",
+			p.c.Issuer, "error", err.Error())
 	}
 	if err != nil {
 		return unreachable(err)
@@ -127,7 +128,8 @@ func (p *provider) discover(ctx context.Context) (*endpoints, error) {
 		fill(&set.EndSession, meta.EndSession)
 	}
 	if !set.complete() {
-		return nil, fmt.Errorf("provider %q names no authorization, token or jwks endpoint: set them by hand", p.c.Issuer)
+		return nil, fmt.Errorf("provider %q names no authorization, token or jwks endpoint: set them by hand",
+			p.c.Issuer)
 	}
 	return p.assemble(ctx, set, meta), nil
 }
@@ -141,8 +143,10 @@ func fill(dst *string, v string) {
 func (p *provider) assemble(ctx context.Context, set Endpoints, meta metadata) *endpoints {
 	keys := oidc.NewRemoteKeySet(ctx, set.JWKS)
 	return &endpoints{
-		oauth: oauth2.Config{ClientID: p.c.ClientID, ClientSecret: p.c.ClientSecret, RedirectURL: p.c.CallbackURL, Scopes: p.c.Scopes,
-			Endpoint: oauth2.Endpoint{AuthURL: set.Authorization, TokenURL: set.Token, AuthStyle: authStyle(p.c, meta.AuthMethods)}},
+		oauth: oauth2.Config{ClientID: p.c.ClientID, ClientSecret: p.c.ClientSecret, RedirectURL: p.c.CallbackURL,
+			Scopes: p.c.Scopes,
+			Endpoint: oauth2.Endpoint{AuthURL: set.Authorization, TokenURL: set.Token,
+				AuthStyle: authStyle(p.c, meta.AuthMethods)}},
 		verifier: oidc.NewVerifier(p.c.Issuer, keys, &oidc.Config{ClientID: p.c.ClientID, Now: p.c.Now,
 			SupportedSigningAlgs: algorithms(meta.Algorithms)}),
 		keys:       keys,
@@ -154,7 +158,8 @@ func (p *provider) assemble(ctx context.Context, set Endpoints, meta metadata) *
 // algorithms keeps to signatures with public keys: "none" and those made with the
 // client's secret are never taken, whatever the provider offers.
 func algorithms(offered []string) []string {
-	asymmetric := []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
+	asymmetric := []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256,
+		oidc.PS384, oidc.PS512, oidc.EdDSA}
 	if len(offered) == 0 {
 		return asymmetric
 	}

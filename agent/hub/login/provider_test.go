@@ -45,15 +45,19 @@ const (
 func newFakeProvider(t *testing.T, now func() time.Time) *fakeProvider {
 	t.Helper()
 	p := &fakeProvider{now: now, codes: map[string]url.Values{}, key: newKey(t), otherKey: newKey(t),
-		claims: map[string]any{"sub": "sub-alice", "preferred_username": "alice", "name": "Alice A", "groups": []string{"cgs"}}}
+		claims: map[string]any{"sub": "sub-alice", "preferred_username": "alice", "name": "Alice A",
+			"groups": []string{"cgs"}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, 200, map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token",
-			"jwks_uri": p.URL + "/jwks", "userinfo_endpoint": p.URL + "/userinfo", "end_session_endpoint": p.URL + "/end?x=1",
+		writeJSON(w, 200, map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
+			"token_endpoint": p.URL + "/token",
+			"jwks_uri":       p.URL + "/jwks", "userinfo_endpoint": p.URL + "/userinfo",
+			"end_session_endpoint":                  p.URL + "/end?x=1",
 			"id_token_signing_alg_values_supported": []string{"RS256", "none", "HS256"}})
 	})
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "k1", Algorithm: "RS256", Use: "sig"}}})
+		writeJSON(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "k1",
+			Algorithm: "RS256", Use: "sig"}}})
 	})
 	mux.HandleFunc("POST /token", p.token)
 	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, _ *http.Request) {
@@ -135,11 +139,13 @@ func (p *fakeProvider) token(w http.ResponseWriter, r *http.Request) {
 	q, ok := p.codes[r.PostForm.Get("code")]
 	delete(p.codes, r.PostForm.Get("code"))
 	sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
-	if !ok || q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) {
+	if !ok || q.Get("code_challenge_method") != "S256" ||
+		q.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) {
 		writeJSON(w, 400, map[string]any{"error": "invalid_grant"})
 		return
 	}
-	body := map[string]any{"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "id_token": p.idToken(p.claims, q.Get("nonce"))}
+	body := map[string]any{"access_token": "at", "token_type": "Bearer", "expires_in": 3600,
+		"id_token": p.idToken(p.claims, q.Get("nonce"))}
 	if p.refresh != nil {
 		body["refresh_token"] = "rt1"
 	}
@@ -147,7 +153,8 @@ func (p *fakeProvider) token(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *fakeProvider) idToken(claims map[string]any, nonce string) string {
-	c := map[string]any{"iss": p.URL, "aud": clientID, "nonce": nonce, "iat": p.now().Unix(), "exp": p.now().Add(5 * time.Minute).Unix()}
+	c := map[string]any{"iss": p.URL, "aud": clientID, "nonce": nonce, "iat": p.now().Unix(),
+		"exp": p.now().Add(5 * time.Minute).Unix()}
 	maps.Copy(c, claims)
 	if p.mangle != nil {
 		p.mangle(c)

@@ -165,7 +165,8 @@ func (s *Service) confirmed(ctx context.Context, u ident.User, groups []string) 
 	return s.c.Confirmed(ctx, u, groups)
 }
 
-var errNothingToAskWith = errors.New("the provider gave no refresh token and the access token has expired: ask for the scope offline_access")
+var errNothingToAskWith = errors.New("the provider gave no refresh token and the access token has expired: ask for " +
+	"the scope offline_access")
 
 // currentGroups asks the provider for the groups of l's user. New tokens go into l
 // and at once into the database: the old ones may be void.
@@ -209,7 +210,8 @@ func (s *Service) currentGroups(ctx context.Context, l *loginRow) ([]string, err
 
 // refreshed saves the outcome of a refresh and gives the claims of its id_token, if
 // it has one (Core 1.0, 12.2: same issuer, subject and audience; no new nonce).
-func (s *Service) refreshed(ctx context.Context, ep *endpoints, l *loginRow, k secret, tok *oauth2.Token) (claims, error) {
+func (s *Service) refreshed(ctx context.Context, ep *endpoints, l *loginRow, k secret, tok *oauth2.Token) (claims,
+	error) {
 	raw, _ := tok.Extra("id_token").(string)
 	k.Refresh = tok.RefreshToken
 	if s.c.ProviderLogout && raw != "" {

@@ -120,7 +120,8 @@ func TestRefreshTokenRevoked(t *testing.T) {
 func TestRefreshedForAnotherPerson(t *testing.T) {
 	s := newSite(t, claimGroups)
 	s.provider.refresh = func() (int, map[string]any) {
-		return 200, map[string]any{"access_token": "x", "token_type": "Bearer", "claims": map[string]any{"sub": "sub-bob", "groups": "cgs"}}
+		return 200, map[string]any{"access_token": "x", "token_type": "Bearer",
+			"claims": map[string]any{"sub": "sub-bob", "groups": "cgs"}}
 	}
 	b := s.browser()
 	b.signIn().want(t, 303)
@@ -181,10 +182,11 @@ func TestIdleAndLifetime(t *testing.T) {
 		config func(*Config)
 		steps  []time.Duration // each but the last finds the session alive
 	}{
-		"idle slides": {func(c *Config) { c.Idle = time.Hour }, []time.Duration{50 * time.Minute, 50 * time.Minute, time.Hour}},
-		"lifetime":    {func(c *Config) { c.Lifetime = 2 * time.Hour }, []time.Duration{time.Hour, time.Hour}},
-		"two weeks":   {nil, []time.Duration{13 * 24 * time.Hour, 24 * time.Hour}},
-		"unused":      {nil, []time.Duration{14 * 24 * time.Hour}},
+		"idle slides": {func(c *Config) { c.Idle = time.Hour },
+			[]time.Duration{50 * time.Minute, 50 * time.Minute, time.Hour}},
+		"lifetime":  {func(c *Config) { c.Lifetime = 2 * time.Hour }, []time.Duration{time.Hour, time.Hour}},
+		"two weeks": {nil, []time.Duration{13 * 24 * time.Hour, 24 * time.Hour}},
+		"unused":    {nil, []time.Duration{14 * 24 * time.Hour}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

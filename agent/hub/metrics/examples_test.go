@@ -94,7 +94,8 @@ func TestDashboard(t *testing.T) {
 	}
 	ids := map[int]bool{}
 	for _, p := range d.Panels {
-		if ids[p.ID] || p.Title == "" || p.Type == "" || len(p.Targets) == 0 || p.GridPos.X+p.GridPos.W > 24 || p.GridPos.H == 0 {
+		if ids[p.ID] || p.Title == "" || p.Type == "" || len(p.Targets) == 0 || p.GridPos.X+p.GridPos.W > 24 ||
+			p.GridPos.H == 0 {
 			t.Errorf("panel %d %q cannot be shown", p.ID, p.Title)
 		}
 		ids[p.ID] = true

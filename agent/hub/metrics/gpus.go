@@ -27,7 +27,8 @@ func newDevices(cfg Config) *devices {
 		holders:   desc("holders", "Servers that hold a GPU."),
 		healthy:   desc("healthy", "1 for a GPU with which nothing is known to be wrong, else 0."),
 		strangers: desc("strangers", "Processes on a GPU outside the servers that hold it."),
-		waiting:   prometheus.NewDesc("gifford_gpu_waiting", "Starts of servers that wait in the line for GPUs.", nil, nil),
+		waiting: prometheus.NewDesc("gifford_gpu_waiting", "Starts of servers that wait in the line for GPUs.", nil,
+			nil),
 	}
 }
 

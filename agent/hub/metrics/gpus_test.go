@@ -14,7 +14,8 @@ import (
 
 // twoGPUs has a device of which all is known and one of which nothing is.
 var twoGPUs = launcherbus.GPUs{Devices: []launcherbus.GPU{
-	{Name: "nvidia.com/gpu=0", Model: `H"100`, Memory: 80e9, Holders: make([]launcherbus.Holder, 2), Now: launcherbus.Load{Known: true, Busy: .25, Memory: 2e9}, Strangers: make([]launcherbus.GPUProcess, 3)},
+	{Name: "nvidia.com/gpu=0", Model: `H"100`, Memory: 80e9, Holders: make([]launcherbus.Holder, 2),
+		Now: launcherbus.Load{Known: true, Busy: .25, Memory: 2e9}, Strangers: make([]launcherbus.GPUProcess, 3)},
 	{Name: "nvidia.com/gpu=1", Health: "fell off the bus"},
 }}
 
@@ -26,10 +27,15 @@ func TestGPUs(t *testing.T) {
 		want []string
 	}{
 		"two": {func(context.Context) (launcherbus.GPUs, error) { return twoGPUs, nil }, []string{
-			"busy_ratio" + first + " 0.25", "healthy" + first + " 1", "healthy" + second + " 0", "holders" + first + " 2", "holders" + second + " 0",
-			"memory_bytes" + first + " 8e+10", "memory_used_bytes" + first + " 2e+09", "strangers" + first + " 3", "strangers" + second + " 0", "waiting 1"}},
-		"none":      {func(context.Context) (launcherbus.GPUs, error) { return launcherbus.GPUs{}, nil }, nil},
-		"not known": {func(context.Context) (launcherbus.GPUs, error) { return launcherbus.GPUs{}, errors.New("no launcher") }, nil},
+			"busy_ratio" + first + " 0.25", "healthy" + first + " 1", "healthy" + second + " 0",
+			"holders" + first + " 2", "holders" + second + " 0",
+			"memory_bytes" + first + " 8e+10", "memory_used_bytes" + first + " 2e+09", "strangers" + first + " 3",
+			"strangers" + second + " 0", "waiting 1"}},
+		"none": {func(context.Context) (launcherbus.GPUs, error) { return launcherbus.GPUs{}, nil }, nil},
+		"not known": {func(context.Context) (launcherbus.GPUs, error) {
+			return launcherbus.GPUs{},
+				errors.New("no launcher")
+		}, nil},
 		"not asked": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

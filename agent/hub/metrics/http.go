@@ -20,7 +20,8 @@ func (m *Metrics) Middleware(route func(*http.Request) string) func(http.Handler
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			begun, rec := time.Now(), &recorder{ResponseWriter: w}
 			defer func() {
-				m.jupyter.request.WithLabelValues(method(r.Method), handler(route(r)), code(rec.final())).Observe(time.Since(begun).Seconds())
+				m.jupyter.request.WithLabelValues(method(r.Method), handler(route(r)),
+					code(rec.final())).Observe(time.Since(begun).Seconds())
 			}()
 			next.ServeHTTP(rec, r)
 			rec.complete = true

@@ -32,19 +32,25 @@ func TestMiddlewareLabels(t *testing.T) {
 		handler         http.HandlerFunc
 		want            string // labels
 	}{
-		"a route":            {"GET", "GET /hub/api/users/{user}", status(200), `code="200",handler="/hub/api/users/{user}",method="GET"`},
+		"a route": {"GET", "GET /hub/api/users/{user}", status(200),
+			`code="200",handler="/hub/api/users/{user}",method="GET"`},
 		"without a method":   {"DELETE", "/hub/", status(404), `code="404",handler="/hub/",method="DELETE"`},
 		"no route":           {"GET", "", status(404), `code="404",handler="unmatched",method="GET"`},
 		"a method of theirs": {"BREW", "/hub/", status(405), `code="405",handler="/hub/",method="OTHER"`},
 		"lower case":         {"get", "/hub/", status(405), `code="405",handler="/hub/",method="OTHER"`},
 		"a status of ours":   {"GET", "/hub/", status(299), `code="other",handler="/hub/",method="GET"`},
-		"nothing written":    {"GET", "/hub/", func(http.ResponseWriter, *http.Request) {}, `code="200",handler="/hub/",method="GET"`},
-		"a body alone":       {"GET", "/hub/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }, `code="200",handler="/hub/",method="GET"`},
+		"nothing written": {"GET", "/hub/", func(http.ResponseWriter, *http.Request) {},
+			`code="200",handler="/hub/",method="GET"`},
+		"a body alone": {"GET", "/hub/", func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, "x")
+		}, `code="200",handler="/hub/",method="GET"`},
 		"the first counts": {"GET", "/hub/", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusForbidden)
 		}, `code="403",handler="/hub/",method="GET"`},
-		"a panic": {"GET", "/hub/", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, `code="500",handler="/hub/",method="GET"`},
+		"a panic": {"GET", "/hub/", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			`code="500",handler="/hub/",method="GET"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newTest(t, host(t))

@@ -44,21 +44,28 @@ type jupyter struct {
 
 func newJupyter() jupyter {
 	vec := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "jupyterhub", Name: name, Help: help, Buckets: buckets}, labels)
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "jupyterhub", Name: name, Help: help,
+			Buckets: buckets}, labels)
 	}
 	one := func(name, help string) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "jupyterhub", Name: name, Help: help, Buckets: pythonBuckets[:]})
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "jupyterhub", Name: name, Help: help,
+			Buckets: pythonBuckets[:]})
 	}
 	j := jupyter{
-		request:      vec("request_duration_seconds", "Request duration for all HTTP requests to the hub itself.", pythonBuckets[:], "method", "handler", "code"),
-		spawn:        vec("server_spawn_duration_seconds", "Time taken for server spawning operation.", spawnBuckets[:], "status"),
-		stop:         vec("server_stop_seconds", "Time taken for server stopping operation.", pythonBuckets[:], "status"),
-		poll:         vec("server_poll_duration_seconds", "Time taken to poll if server is running.", pythonBuckets[:], "status"),
+		request: vec("request_duration_seconds", "Request duration for all HTTP requests to the hub itself.",
+			pythonBuckets[:], "method", "handler", "code"),
+		spawn: vec("server_spawn_duration_seconds", "Time taken for server spawning operation.", spawnBuckets[:],
+			"status"),
+		stop: vec("server_stop_seconds", "Time taken for server stopping operation.", pythonBuckets[:],
+			"status"),
+		poll: vec("server_poll_duration_seconds", "Time taken to poll if server is running.", pythonBuckets[:],
+			"status"),
 		startup:      one("hub_startup_duration_seconds", "Time taken for Hub to start."),
 		initSpawners: one("init_spawners_duration_seconds", "Time taken for spawners to initialize."),
 	}
 	// As in JupyterHub each status is there from the start, so that a rate has a zero.
-	for _, s := range []SpawnStatus{SpawnSuccess, SpawnFailure, SpawnAlreadyPending, SpawnThrottled, SpawnTooManyUsers} {
+	for _, s := range []SpawnStatus{SpawnSuccess, SpawnFailure, SpawnAlreadyPending, SpawnThrottled,
+		SpawnTooManyUsers} {
 		j.spawn.WithLabelValues(string(s))
 	}
 	for _, s := range []StopStatus{StopSuccess, StopFailure} {

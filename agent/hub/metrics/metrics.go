@@ -55,8 +55,10 @@ type Config struct {
 }
 
 func (c Config) validate() error {
-	if c.Servers == nil || c.Users == nil || c.WebSockets == nil || c.Requests == nil || c.Draining == nil || c.Disks == nil || c.Database == "" || c.Log == nil {
-		return errors.New("cannot make the metrics: Servers, Users, WebSockets, Requests, Draining, Disks, Database and Log must be set")
+	if c.Servers == nil || c.Users == nil || c.WebSockets == nil || c.Requests == nil || c.Draining == nil ||
+		c.Disks == nil || c.Database == "" || c.Log == nil {
+		return errors.New("cannot make the metrics: Servers, Users, WebSockets, Requests, Draining, Disks, Database " +
+			"and Log must be set")
 	}
 	return nil
 }
@@ -90,7 +92,8 @@ func New(cfg Config) (*Metrics, error) {
 func buildInfo(cfg Config) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gifford_build_info", Help: "Always 1; the labels say what runs.",
-		ConstLabels: prometheus.Labels{"version": cfg.Version, "jupyterhub_version": cfg.JupyterHubVersion, "go_version": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": cfg.Version, "jupyterhub_version": cfg.JupyterHubVersion,
+			"go_version": runtime.Version()},
 	}, func() float64 { return 1 })
 }
 
@@ -101,7 +104,8 @@ const maxScrapes = 3
 // answer is not compressed: the buffers for that are larger than all the metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(m.cfg.Log.With("event", "metrics-failed").Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:           slog.NewLogLogger(m.cfg.Log.With("event", "metrics-failed").Handler(), slog.LevelWarn),
+		ErrorHandling:      promhttp.ContinueOnError,
 		DisableCompression: true, MaxRequestsInFlight: maxScrapes,
 	})
 }

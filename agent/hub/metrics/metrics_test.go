@@ -103,7 +103,8 @@ func TestScrape(t *testing.T) {
 		`jupyterhub_server_spawn_duration_seconds_bucket{status="success",le="10"} 1`,
 		`jupyterhub_server_spawn_duration_seconds_bucket{status="success",le="600"} 1`,
 		`jupyterhub_server_spawn_duration_seconds_count{status="too-many-users"} 0`,
-		`jupyterhub_server_stop_seconds_count{status="failure"} 0`, `jupyterhub_server_stop_seconds_sum{status="success"} 1`,
+		`jupyterhub_server_stop_seconds_count{status="failure"} 0`,
+		`jupyterhub_server_stop_seconds_sum{status="success"} 1`,
 		`jupyterhub_server_poll_duration_seconds_count{status="running"} 1`,
 		"jupyterhub_hub_startup_duration_seconds_count 1", "jupyterhub_init_spawners_duration_seconds_count 1",
 		`jupyterhub_request_duration_seconds_count{code="404",handler="/hub/home",method="GET"} 1`,
@@ -111,8 +112,10 @@ func TestScrape(t *testing.T) {
 		"gifford_proxy_websockets 4", "gifford_proxy_requests_in_flight 1", "gifford_draining_processes 1",
 		`gifford_database_size_bytes{file="database"} 4096`, `gifford_database_size_bytes{file="wal"} 0`,
 		"gifford_certificate_expiry_timestamp_seconds 1.8e+09", `gifford_culled_servers_total{reason="idle"} 1`,
-		`gifford_login_duration_seconds_count{result="success"} 1`, `gifford_login_duration_seconds_count{result="denied"} 0`,
-		"gifford_reload_failures_total 1", `jupyterhub_version="5.5.1",version="1.2.3"} 1`, "process_resident_memory_bytes ",
+		`gifford_login_duration_seconds_count{result="success"} 1`,
+		`gifford_login_duration_seconds_count{result="denied"} 0`,
+		"gifford_reload_failures_total 1", `jupyterhub_version="5.5.1",version="1.2.3"} 1`,
+		"process_resident_memory_bytes ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("a scrape does not tell %q", want)
@@ -128,7 +131,8 @@ func TestScrapeLeavesOutWhatItCannotRead(t *testing.T) {
 	cfg.Users = func(context.Context) (Users, error) { return Users{Total: 3}, errors.New("database is locked") }
 	cfg.CertificateExpiry, cfg.Database = nil, filepath.Join(t.TempDir(), "nothing-here")
 	families := gather(t, newTest(t, cfg))
-	for _, name := range []string{"jupyterhub_total_users", "jupyterhub_active_users", "gifford_certificate_expiry_timestamp_seconds"} {
+	for _, name := range []string{"jupyterhub_total_users", "jupyterhub_active_users",
+		"gifford_certificate_expiry_timestamp_seconds"} {
 		if families[name] != nil {
 			t.Errorf("%s is told though it cannot be known", name)
 		}
@@ -201,13 +205,18 @@ func TestChanged(t *testing.T) {
 		stopped             uint64
 		spawnTook, stopTook float64
 	}{
-		"started and stopped": {[]step{{servers.Starting, 0}, {servers.Waiting, 3}, {servers.Ready, 2}, {servers.Stopping, 60}, {servers.Stopped, 4}}, 1, 0, 1, 5, 4},
-		"the start fails":     {[]step{{servers.Starting, 0}, {servers.Failed, 2}}, 0, 1, 0, 0, 0},
-		"never answers":       {[]step{{servers.Starting, 0}, {servers.Waiting, 1}, {servers.Failed, 60}}, 0, 1, 0, 0, 0},
-		"called off":          {[]step{{servers.Starting, 0}, {servers.Stopping, 2}, {servers.Stopped, 1}}, 0, 0, 1, 0, 1},
-		"ran before the hub":  {[]step{{servers.Waiting, 0}, {servers.Ready, 1}}, 0, 0, 0, 0, 0},
-		"ends while it runs":  {[]step{{servers.Starting, 0}, {servers.Waiting, 1}, {servers.Ready, 1}, {servers.Failed, 100}}, 1, 0, 0, 2, 0},
-		"again after failing": {[]step{{servers.Starting, 0}, {servers.Failed, 1}, {servers.Starting, 50}, {servers.Waiting, 1}, {servers.Ready, 2}}, 1, 1, 0, 3, 0},
+		"started and stopped": {[]step{{servers.Starting, 0}, {servers.Waiting, 3}, {servers.Ready, 2},
+			{servers.Stopping, 60}, {servers.Stopped, 4}}, 1, 0, 1, 5, 4},
+		"the start fails": {[]step{{servers.Starting, 0}, {servers.Failed, 2}}, 0, 1, 0, 0, 0},
+		"never answers": {[]step{{servers.Starting, 0}, {servers.Waiting, 1}, {servers.Failed, 60}}, 0, 1, 0, 0,
+			0},
+		"called off": {[]step{{servers.Starting, 0}, {servers.Stopping, 2}, {servers.Stopped, 1}}, 0, 0, 1, 0,
+			1},
+		"ran before the hub": {[]step{{servers.Waiting, 0}, {servers.Ready, 1}}, 0, 0, 0, 0, 0},
+		"ends while it runs": {[]step{{servers.Starting, 0}, {servers.Waiting, 1}, {servers.Ready, 1},
+			{servers.Failed, 100}}, 1, 0, 0, 2, 0},
+		"again after failing": {[]step{{servers.Starting, 0}, {servers.Failed, 1}, {servers.Starting, 50},
+			{servers.Waiting, 1}, {servers.Ready, 2}}, 1, 1, 0, 3, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newTest(t, host(t))
@@ -222,10 +231,13 @@ func TestChanged(t *testing.T) {
 				from = s.to
 			}
 			families := gather(t, m)
-			ok, failed := histogram(families["jupyterhub_server_spawn_duration_seconds"], "success"), histogram(families["jupyterhub_server_spawn_duration_seconds"], "failure")
+			ok, failed := histogram(families["jupyterhub_server_spawn_duration_seconds"], "success"),
+				histogram(families["jupyterhub_server_spawn_duration_seconds"], "failure")
 			stop := histogram(families["jupyterhub_server_stop_seconds"], "success")
-			got := []float64{float64(ok.GetSampleCount()), float64(failed.GetSampleCount()), float64(stop.GetSampleCount()), ok.GetSampleSum(), stop.GetSampleSum()}
-			want := []float64{float64(test.spawned), float64(test.failed), float64(test.stopped), test.spawnTook, test.stopTook}
+			got := []float64{float64(ok.GetSampleCount()), float64(failed.GetSampleCount()),
+				float64(stop.GetSampleCount()), ok.GetSampleSum(), stop.GetSampleSum()}
+			want := []float64{float64(test.spawned), float64(test.failed), float64(test.stopped), test.spawnTook,
+				test.stopTook}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("starts, failures, stops and seconds (-want +got):\n%s", diff)
 			}

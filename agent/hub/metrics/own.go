@@ -23,20 +23,27 @@ var launcherBuckets = [...]float64{.005, .025, .1, .5, 1, 2.5, 5, 10, 30, 60, 18
 
 func newOwn() own {
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "gifford", Name: name, Help: help, Buckets: buckets}, labels)
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "gifford", Name: name, Help: help,
+			Buckets: buckets}, labels)
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "gifford", Name: name, Help: help}, labels)
 	}
 	o := own{
-		login: histogram("login_duration_seconds", "Time from the browser's return from the sign-in server to the hub's answer; its count is the number of logins.",
+		login: histogram("login_duration_seconds", "Time from the browser's return from the sign-in server to the "+
+			"hub's answer; its count is the number of logins.",
 			pythonBuckets[:], "result"),
-		launcher: histogram("launcher_call_duration_seconds", "Time that calls of the launcher took.", launcherBuckets[:], "operation", "result"),
-		culled:   counter("culled_servers_total", "Servers that the hub stopped because they were not used or had run too long.", "reason"),
-		proxied:  counter("proxy_requests_total", "Requests for servers: HTTP when they end, WebSockets when they begin or are refused.", "kind", "status"),
-		proxiedBytes: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gifford", Name: "proxy_response_bytes_total",
+		launcher: histogram("launcher_call_duration_seconds", "Time that calls of the launcher took.",
+			launcherBuckets[:], "operation", "result"),
+		culled: counter("culled_servers_total", "Servers that the hub stopped because they were not used or had "+
+			"run too long.", "reason"),
+		proxied: counter("proxy_requests_total", "Requests for servers: HTTP when they end, WebSockets when they "+
+			"begin or are refused.", "kind", "status"),
+		proxiedBytes: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gifford",
+			Name: "proxy_response_bytes_total",
 			Help: "Bytes of answers to HTTP requests for servers, without headers and WebSockets."}),
-		reloadFailures: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gifford", Name: "reload_failures_total",
+		reloadFailures: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gifford",
+			Name: "reload_failures_total",
 			Help: "Reloads after which this process went on because the new one did not start."}),
 	}
 	o.preset()

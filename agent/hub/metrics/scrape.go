@@ -16,7 +16,9 @@ import (
 const scrapeTimeout = 3 * time.Second
 
 // states are the values of the label state; a server that is stopped is in no list.
-var states = [...]servers.State{servers.Queued, servers.Starting, servers.Waiting, servers.Ready, servers.Stopping, servers.Failed} // read only
+// read only
+var states = [...]servers.State{servers.Queued, servers.Starting, servers.Waiting, servers.Ready, servers.Stopping,
+	servers.Failed}
 
 // scrape is the gauges, read when they are asked for.
 type scrape struct {
@@ -32,24 +34,30 @@ func newScrape(cfg Config) *scrape {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &scrape{
-		cfg:         cfg,
-		running:     desc("jupyterhub_running_servers", "The number of user servers currently running."),
-		users:       desc("jupyterhub_total_users", "Total number of users."),
-		active:      desc("jupyterhub_active_users", "Number of users who were active in the given time period.", "period"),
-		servers:     desc("gifford_servers", "Servers by state.", "state"),
-		sockets:     desc("gifford_proxy_websockets", "WebSockets that are open to servers."),
-		requests:    desc("gifford_proxy_requests_in_flight", "HTTP requests that are being passed to servers, without WebSockets."),
-		draining:    desc("gifford_draining_processes", "Older processes of the hub that still serve what was open when a newer one took over."),
-		file:        desc("gifford_database_size_bytes", "Size of the hub's database on disk.", "file"),
-		diskFree:    desc("gifford_disk_free_bytes", "Space that members may still take on a file system that the hub watches.", "path"),
-		diskTotal:   desc("gifford_disk_total_bytes", "Size of a file system that the hub watches.", "path"),
-		certificate: desc("gifford_certificate_expiry_timestamp_seconds", "When the certificate in use ends, in seconds since 1970."),
+		cfg:     cfg,
+		running: desc("jupyterhub_running_servers", "The number of user servers currently running."),
+		users:   desc("jupyterhub_total_users", "Total number of users."),
+		active: desc("jupyterhub_active_users", "Number of users who were active in the given time period.",
+			"period"),
+		servers: desc("gifford_servers", "Servers by state.", "state"),
+		sockets: desc("gifford_proxy_websockets", "WebSockets that are open to servers."),
+		requests: desc("gifford_proxy_requests_in_flight",
+			"HTTP requests that are being passed to servers, without WebSockets."),
+		draining: desc("gifford_draining_processes", "Older processes of the hub that still serve what was open "+
+			"when a newer one took over."),
+		file: desc("gifford_database_size_bytes", "Size of the hub's database on disk.", "file"),
+		diskFree: desc("gifford_disk_free_bytes", "Space that members may still take on a file system that the "+
+			"hub watches.", "path"),
+		diskTotal: desc("gifford_disk_total_bytes", "Size of a file system that the hub watches.", "path"),
+		certificate: desc("gifford_certificate_expiry_timestamp_seconds",
+			"When the certificate in use ends, in seconds since 1970."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *scrape) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.running, s.users, s.active, s.servers, s.sockets, s.requests, s.draining, s.file, s.certificate, s.diskFree, s.diskTotal} {
+	for _, d := range []*prometheus.Desc{s.running, s.users, s.active, s.servers, s.sockets, s.requests, s.draining,
+		s.file, s.certificate, s.diskFree, s.diskTotal} {
 		ch <- d
 	}
 }
@@ -119,5 +127,6 @@ func (s *scrape) collectDatabase(gauge gaugeFunc) {
 }
 
 func (s *scrape) missing(what string, err error) {
-	s.cfg.Log.Warn("a metric cannot be read and is left out", "event", "metrics-failed", "metric", what, "error", err.Error())
+	s.cfg.Log.Warn("a metric cannot be read and is left out", "event", "metrics-failed", "metric", what, "error",
+		err.Error())
 }

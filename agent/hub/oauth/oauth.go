@@ -110,7 +110,8 @@ func (p *Provider) parse(q url.Values) (request, error) {
 	req.client, known = p.cfg.Clients.Find(q.Get("client_id"))
 	switch method := q.Get("code_challenge_method"); {
 	case !known:
-		return req, &httpx.Error{Status: http.StatusBadRequest, Public: "cannot sign you in to a server: no such server runs", Hint: "start it from the home page"}
+		return req, &httpx.Error{Status: http.StatusBadRequest,
+			Public: "cannot sign you in to a server: no such server runs", Hint: "start it from the home page"}
 	case q.Get("redirect_uri") != req.client.Redirect:
 		return req, refusal("the redirect_uri is not the one that %s has", req.client.ID)
 	case q.Get("response_type") == "":
@@ -195,7 +196,8 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if due {
-		return p.cfg.Confirm(w, r, Question{Client: req.client, Raw: req.scopes, Scopes: p.cfg.Table.Describe(req.scopes, req.client.owner(person))})
+		return p.cfg.Confirm(w, r, Question{Client: req.client, Raw: req.scopes,
+			Scopes: p.cfg.Table.Describe(req.scopes, req.client.owner(person))})
 	}
 	return p.issue(w, r, req, person)
 }
@@ -229,7 +231,8 @@ func (p *Provider) mustAsk(ctx context.Context, req request, person Person) (boo
 		return true, err
 	}
 	granted := func(t store.Token) bool {
-		return t.ClientID == req.client.ID && !slices.ContainsFunc(req.scopes, func(s string) bool { return !slices.Contains(t.Scopes, s) })
+		return t.ClientID == req.client.ID && !slices.ContainsFunc(req.scopes,
+			func(s string) bool { return !slices.Contains(t.Scopes, s) })
 	}
 	return !slices.ContainsFunc(tokens, granted), nil
 }
@@ -248,14 +251,16 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, req request, pe
 	granted := append(scopes.Identify(person.User), req.client.access())
 	err := p.cfg.Records.CreateCode(r.Context(), store.Code{
 		Hash: ident.HashToken(code), User: person.User, ClientID: req.client.ID, RedirectURI: req.client.Redirect,
-		SessionID: person.SessionID, Scopes: append(granted, req.scopes...), CodeChallenge: req.challenge, CodeChallengeMethod: "S256",
-		Expires: time.Now().Add(codeLife),
+		SessionID: person.SessionID, Scopes: append(granted, req.scopes...), CodeChallenge: req.challenge,
+		CodeChallengeMethod: "S256",
+		Expires:             time.Now().Add(codeLife),
 	})
 	if err != nil {
 		return fmt.Errorf("code for %s: %w", req.client.ID, err)
 	}
 	if s := req.client.Server; s != nil && person.User != s.User {
-		p.cfg.Log.Warn("somebody else's server is opened", append(p.fields(req.client, person), "event", "access-by-admin")...)
+		p.cfg.Log.Warn("somebody else's server is opened", append(p.fields(req.client, person), "event",
+			"access-by-admin")...)
 	}
 	req.answer(w, r, url.Values{"code": {code}})
 	return nil
@@ -335,7 +340,8 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, code store.
 	now := time.Now()
 	_, err := p.cfg.Records.CreateToken(ctx, store.Token{
 		Hash: ident.HashToken(token), Kind: store.OAuthToken, User: code.User, ClientID: code.ClientID,
-		SessionID: code.SessionID, Scopes: code.Scopes, Note: "Server at " + code.RedirectURI, Created: now, Expires: now.Add(p.cfg.TokenLife),
+		SessionID: code.SessionID, Scopes: code.Scopes, Note: "Server at " + code.RedirectURI, Created: now,
+		Expires: now.Add(p.cfg.TokenLife),
 	})
 	if err != nil {
 		return fmt.Errorf("token of %s for %s: %w", code.User, code.ClientID, err)

@@ -55,7 +55,8 @@ func provider(t *testing.T, user string, admin bool) (*Provider, *store.Store, *
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	known, err := services.New(t.Context(), services.Config{BaseURL: "/", Records: db, Declared: []services.Service{
-		{Name: "board", TokenHash: ident.HashToken("secret-board"), ClientID: "service-board", AllowedScopes: []string{"read:users!user", "read:servers!user"}},
+		{Name: "board", TokenHash: ident.HashToken("secret-board"), ClientID: "service-board",
+			AllowedScopes: []string{"read:users!user", "read:servers!user"}},
 		{Name: "trusted", TokenHash: ident.HashToken("secret-trusted"), ClientID: "service-trusted", NoConfirm: true}}})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +124,8 @@ func TestAuthorizeRefuses(t *testing.T) {
 func TestAdminIsAskedFirst(t *testing.T) {
 	p, _, asked := provider(t, "bob", true)
 	if w, err := authorize(p, "GET", query()); err != nil || !*asked || w.Header().Get("Location") != "" {
-		t.Fatalf("GET: error %v, asked %v, location %q; want the page that asks", err, *asked, w.Header().Get("Location"))
+		t.Fatalf("GET: error %v, asked %v, location %q; want the page that asks", err, *asked,
+			w.Header().Get("Location"))
 	}
 	w, err := authorize(p, "POST", query())
 	if err != nil || w.Code != http.StatusFound {
@@ -139,7 +141,8 @@ func code(t *testing.T, p *Provider, q url.Values) string {
 		t.Fatal(err)
 	}
 	back, err := url.Parse(w.Header().Get("Location"))
-	if err != nil || back.Path != "/user/alice/oauth_callback" || back.Host != "" || back.Query().Get("state") != "st&te" {
+	if err != nil || back.Path != "/user/alice/oauth_callback" || back.Host != "" ||
+		back.Query().Get("state") != "st&te" {
 		t.Fatalf("redirected to %q (%v)", w.Header().Get("Location"), err)
 	}
 	return back.Query().Get("code")
@@ -167,23 +170,32 @@ func TestToken(t *testing.T) {
 		status int
 		error  string
 	}{
-		"good":                     {q: query(), status: 200},
-		"good with PKCE":           {q: pkce, change: []string{"code_verifier", verifier}, status: 200},
-		"PKCE without verifier":    {q: pkce, status: 400, error: "invalid_grant"},
-		"wrong verifier":           {q: pkce, change: []string{"code_verifier", "w"}, status: 400, error: "invalid_grant"},
-		"wrong secret":             {q: query(), change: []string{"client_secret", "guess"}, status: 401, error: "invalid_client"},
-		"no secret":                {q: query(), change: []string{"client_secret", ""}, status: 401, error: "invalid_client"},
-		"another's secret":         {q: query(), change: []string{"client_secret", "secret-bob"}, status: 401, error: "invalid_client"},
-		"code of another's client": {q: query(), change: []string{"client_secret", "secret-bob", "client_id", "jupyterhub-user-bob"}, status: 400, error: "invalid_grant"},
-		"other redirect":           {q: query(), change: []string{"redirect_uri", "/user/bob/oauth_callback"}, status: 400, error: "invalid_grant"},
-		"other grant":              {q: query(), change: []string{"grant_type", "password"}, status: 400, error: "unsupported_grant_type"},
-		"made-up code":             {q: query(), change: []string{"code", "guess"}, status: 400, error: "invalid_grant"},
+		"good":                  {q: query(), status: 200},
+		"good with PKCE":        {q: pkce, change: []string{"code_verifier", verifier}, status: 200},
+		"PKCE without verifier": {q: pkce, status: 400, error: "invalid_grant"},
+		"wrong verifier": {q: pkce, change: []string{"code_verifier", "w"}, status: 400,
+			error: "invalid_grant"},
+		"wrong secret": {q: query(), change: []string{"client_secret", "guess"}, status: 401,
+			error: "invalid_client"},
+		"no secret": {q: query(), change: []string{"client_secret", ""}, status: 401,
+			error: "invalid_client"},
+		"another's secret": {q: query(), change: []string{"client_secret", "secret-bob"}, status: 401,
+			error: "invalid_client"},
+		"code of another's client": {q: query(), change: []string{"client_secret", "secret-bob", "client_id",
+			"jupyterhub-user-bob"}, status: 400, error: "invalid_grant"},
+		"other redirect": {q: query(), change: []string{"redirect_uri", "/user/bob/oauth_callback"},
+			status: 400, error: "invalid_grant"},
+		"other grant": {q: query(), change: []string{"grant_type", "password"}, status: 400,
+			error: "unsupported_grant_type"},
+		"made-up code": {q: query(), change: []string{"code", "guess"}, status: 400,
+			error: "invalid_grant"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			p, db, _ := provider(t, "alice", false)
 			form := url.Values{"client_id": {"jupyterhub-user-alice"}, "client_secret": {"secret-alice"},
-				"grant_type": {"authorization_code"}, "code": {code(t, p, tt.q)}, "redirect_uri": {"/user/alice/oauth_callback"}}
+				"grant_type": {"authorization_code"}, "code": {code(t, p, tt.q)},
+				"redirect_uri": {"/user/alice/oauth_callback"}}
 			for i := 0; i < len(tt.change); i += 2 {
 				form.Set(tt.change[i], tt.change[i+1])
 			}
@@ -210,7 +222,8 @@ func TestToken(t *testing.T) {
 
 // service is a good authorisation request of a service, changed by the pairs.
 func service(name string, pairs ...string) url.Values {
-	return query(append([]string{"client_id", "service-" + name, "redirect_uri", "/services/" + name + "/oauth_callback"}, pairs...)...)
+	return query(append([]string{"client_id", "service-" + name, "redirect_uri",
+		"/services/" + name + "/oauth_callback"}, pairs...)...)
 }
 
 func TestServiceAsClient(t *testing.T) {
@@ -225,7 +238,8 @@ func TestServiceAsClient(t *testing.T) {
 		"trusted":                    {"carl", "GET", service("trusted"), 0, false},
 		"without the right to enter": {"alice", "GET", service("board"), 403, false},
 		"a role that it has":         {"carl", "GET", service("board", "scope", "identify reader"), 0, true},
-		"another's callback":         {"carl", "GET", service("board", "redirect_uri", "/services/trusted/oauth_callback"), 400, false},
+		"another's callback": {"carl", "GET", service("board", "redirect_uri",
+			"/services/trusted/oauth_callback"), 400, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -250,14 +264,16 @@ func TestServiceToken(t *testing.T) {
 	p, _, asked := provider(t, "carl", false)
 	w := httptest.NewRecorder()
 	form := url.Values{"scopes": {"read:users!user", "admin:users"}}
-	r := httptest.NewRequest("POST", "/hub/api/oauth2/authorize?"+service("board").Encode(), strings.NewReader(form.Encode()))
+	r := httptest.NewRequest("POST", "/hub/api/oauth2/authorize?"+service("board").Encode(),
+		strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if err := p.Authorize(w, r); err != nil {
 		t.Fatal(err)
 	}
 	back, _ := url.Parse(w.Header().Get("Location"))
-	status, body := exchange(p, url.Values{"client_id": {"service-board"}, "client_secret": {"secret-board"}, "grant_type": {"authorization_code"},
-		"code": {back.Query().Get("code")}, "redirect_uri": {"/services/board/oauth_callback"}})
+	status, body := exchange(p, url.Values{"client_id": {"service-board"}, "client_secret": {"secret-board"},
+		"grant_type": {"authorization_code"},
+		"code":       {back.Query().Get("code")}, "redirect_uri": {"/services/board/oauth_callback"}})
 	want := "read:users:name!user=carl read:users:groups!user=carl access:services!service=board read:users!user"
 	if status != 200 || body["scope"] != want {
 		t.Errorf("status %d, scope %q, want %q", status, body["scope"], want)
@@ -286,9 +302,10 @@ func TestClientIsTold(t *testing.T) {
 		q    url.Values
 		want string
 	}{
-		"no response type":        {query("response_type", ""), "invalid_request"},
-		"implicit grant":          {query("response_type", "token"), "unsupported_response_type"},
-		"plain PKCE":              {query("code_challenge", "abc", "code_challenge_method", "plain"), "invalid_request"},
+		"no response type": {query("response_type", ""), "invalid_request"},
+		"implicit grant":   {query("response_type", "token"), "unsupported_response_type"},
+		"plain PKCE": {query("code_challenge", "abc", "code_challenge_method", "plain"),
+			"invalid_request"},
 		"PKCE without method":     {query("code_challenge", "abc"), "invalid_request"},
 		"a scope that it has not": {service("board", "scope", "admin:users"), "invalid_scope"},
 	}
@@ -300,7 +317,8 @@ func TestClientIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			back, err := url.Parse(w.Header().Get("Location"))
-			if err != nil || back.Path != tt.q.Get("redirect_uri") || back.Query().Get("error") != tt.want || back.Query().Get("state") != "st&te" || back.Query().Has("code") {
+			if err != nil || back.Path != tt.q.Get("redirect_uri") || back.Query().Get("error") != tt.want ||
+				back.Query().Get("state") != "st&te" || back.Query().Has("code") {
 				t.Errorf("sent to %q, %v; want error=%s", w.Header().Get("Location"), err, tt.want)
 			}
 		})

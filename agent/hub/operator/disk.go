@@ -25,7 +25,8 @@ func (o *Operator) disk(w http.ResponseWriter, r *http.Request) error {
 	d := control.Disk{FileSystems: []control.FileSystem{}, Users: []control.DiskUser{}}
 	o.cfg.Disk.Look(r.Context())
 	for _, p := range o.cfg.Disk.Places() {
-		d.FileSystems = append(d.FileSystems, control.FileSystem{Path: p.Path, Free: p.Free, Total: p.Total, Low: p.Low})
+		d.FileSystems = append(d.FileSystems, control.FileSystem{Path: p.Path, Free: p.Free, Total: p.Total,
+			Low: p.Low})
 	}
 	for _, u := range o.cfg.Disk.Users() {
 		if usage, ok := o.cfg.Disk.Of(u); ok {
@@ -37,7 +38,8 @@ func (o *Operator) disk(w http.ResponseWriter, r *http.Request) error {
 }
 
 func diskUser(u ident.User, usage launcherbus.Usage) control.DiskUser {
-	return control.DiskUser{User: u, Measured: usage.Measured, Home: control.DiskTree(usage.Home), Storage: control.DiskTree(usage.Storage)}
+	return control.DiskUser{User: u, Measured: usage.Measured, Home: control.DiskTree(usage.Home),
+		Storage: control.DiskTree(usage.Storage)}
 }
 
 func (o *Operator) measure(w http.ResponseWriter, r *http.Request) error {

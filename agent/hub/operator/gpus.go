@@ -19,9 +19,11 @@ type devices interface {
 func (o *Operator) gpus(w http.ResponseWriter, r *http.Request) error {
 	known, err := o.cfg.GPUs.GPUs(r.Context())
 	if err != nil {
-		return &httpx.Error{Status: http.StatusServiceUnavailable, Public: "cannot ask the launcher for the GPUs", Cause: err, Hint: "systemctl status gifford-launcher"}
+		return &httpx.Error{Status: http.StatusServiceUnavailable, Public: "cannot ask the launcher for the GPUs",
+			Cause: err, Hint: "systemctl status gifford-launcher"}
 	}
-	all := control.GPUs{Devices: []control.GPU{}, Broken: []control.BrokenSpec{}, Measured: known.Measured, ToolError: known.ToolError}
+	all := control.GPUs{Devices: []control.GPU{}, Broken: []control.BrokenSpec{}, Measured: known.Measured,
+		ToolError: known.ToolError}
 	for _, d := range known.Devices {
 		all.Devices = append(all.Devices, o.device(r.Context(), d))
 	}
@@ -33,14 +35,17 @@ func (o *Operator) gpus(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (o *Operator) device(ctx context.Context, d launcherbus.GPU) control.GPU {
-	g := control.GPU{Name: d.Name, Model: d.Model, Memory: d.Memory, Health: d.Health, Sharing: string(d.Sharing), Places: d.Places, Lent: gpus.Lent(d),
+	g := control.GPU{Name: d.Name, Model: d.Model, Memory: d.Memory, Health: d.Health, Sharing: string(d.Sharing),
+		Places: d.Places, Lent: gpus.Lent(d),
 		Profiles: append([]string{}, d.Profiles...), Holders: []control.GPUHolder{}, Strangers: []control.GPUProcess{},
 		Now: load(d.Now), Hour: load(d.Hour), Busiest: load(d.Busiest)}
 	for _, h := range d.Holders {
-		g.Holders = append(g.Holders, control.GPUHolder{User: h.Key.User, Server: h.Key.Server, Profile: h.Profile, Since: h.Since})
+		g.Holders = append(g.Holders, control.GPUHolder{User: h.Key.User, Server: h.Key.Server, Profile: h.Profile,
+			Since: h.Since})
 	}
 	for _, p := range d.Strangers {
-		g.Strangers = append(g.Strangers, control.GPUProcess{PID: p.PID, UID: p.UID, User: o.cfg.GPUs.User(ctx, p.UID), Command: p.Command, Unit: p.Unit, Memory: p.Memory})
+		g.Strangers = append(g.Strangers, control.GPUProcess{PID: p.PID, UID: p.UID, User: o.cfg.GPUs.User(ctx, p.UID),
+			Command: p.Command, Unit: p.Unit, Memory: p.Memory})
 	}
 	return g
 }

@@ -31,7 +31,8 @@ func (fakeDevices) User(_ context.Context, uid uint32) string { return fmt.Sprin
 
 func askGPUs(f fakeDevices) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	New(Config{GPUs: f, Log: slog.New(slog.DiscardHandler)}).Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, control.GPUsPath, nil))
+	New(Config{GPUs: f, Log: slog.New(slog.DiscardHandler)}).Handler().ServeHTTP(w,
+		httptest.NewRequest(http.MethodGet, control.GPUsPath, nil))
 	return w
 }
 
@@ -42,8 +43,10 @@ func TestGPUs(t *testing.T) {
 	}
 	since := time.Unix(1e9, 0).UTC()
 	w := askGPUs(fakeDevices{known: launcherbus.GPUs{
-		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: launcherbus.Shared, Places: 2, Profiles: []string{"p"}, Holders: []launcherbus.Holder{{Key: alice, Profile: "p", Since: since}},
-			Now: launcherbus.Load{Known: true, Busy: .5, Memory: 3}, Strangers: []launcherbus.GPUProcess{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}},
+		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: launcherbus.Shared, Places: 2,
+			Profiles: []string{"p"}, Holders: []launcherbus.Holder{{Key: alice, Profile: "p", Since: since}},
+			Now:       launcherbus.Load{Known: true, Busy: .5, Memory: 3},
+			Strangers: []launcherbus.GPUProcess{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}},
 			{Name: "x/y=1", Health: "broken", Sharing: launcherbus.Open}},
 		Broken: []launcherbus.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"}})
 	var got control.GPUs
@@ -51,12 +54,16 @@ func TestGPUs(t *testing.T) {
 		t.Fatal(w.Code, err)
 	}
 	want := control.GPUs{
-		Devices: []control.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: "shared", Places: 2, Lent: "1 of 2 places taken", Profiles: []string{"p"},
-			Holders: []control.GPUHolder{{User: alice.User, Server: alice.Server, Profile: "p", Since: since}}, Now: &control.GPULoad{Busy: .5, Memory: 3},
+		Devices: []control.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: "shared", Places: 2,
+			Lent: "1 of 2 places taken", Profiles: []string{"p"},
+			Holders:   []control.GPUHolder{{User: alice.User, Server: alice.Server, Profile: "p", Since: since}},
+			Now:       &control.GPULoad{Busy: .5, Memory: 3},
 			Strangers: []control.GPUProcess{{PID: 7, UID: 5, User: "user-5", Command: "c", Unit: "u", Memory: 2}}},
-			{Name: "x/y=1", Health: "broken", Sharing: "open", Lent: "open to all", Profiles: []string{}, Holders: []control.GPUHolder{}, Strangers: []control.GPUProcess{}}},
+			{Name: "x/y=1", Health: "broken", Sharing: "open", Lent: "open to all", Profiles: []string{},
+				Holders: []control.GPUHolder{}, Strangers: []control.GPUProcess{}}},
 		Broken: []control.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"}
-	same := cmp.Options{cmp.Comparer(func(a, b ident.User) bool { return a == b }), cmp.Comparer(func(a, b ident.Server) bool { return a == b })}
+	same := cmp.Options{cmp.Comparer(func(a, b ident.User) bool { return a == b }),
+		cmp.Comparer(func(a, b ident.Server) bool { return a == b })}
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -65,7 +72,8 @@ func TestGPUs(t *testing.T) {
 // TestGPUsUnknown checks that root is told why, and what to do.
 func TestGPUsUnknown(t *testing.T) {
 	w := askGPUs(fakeDevices{err: errors.New("no reply")})
-	if text := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(text, "no reply") || !strings.Contains(text, "systemctl status gifford-launcher") {
+	if text := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(text, "no reply") ||
+		!strings.Contains(text, "systemctl status gifford-launcher") {
 		t.Errorf("%d %s", w.Code, text)
 	}
 }

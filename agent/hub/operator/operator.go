@@ -130,8 +130,10 @@ func (o *Operator) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	outdated := o.outdated(r.Context())
 	for _, s := range o.cfg.Servers.List() {
-		all = append(all, control.Server{User: s.Key.User, Server: s.Key.Server, State: string(s.State), Profile: s.Profile,
-			Since: s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity, Outdated: outdated(s), Image: age(s)})
+		all = append(all, control.Server{User: s.Key.User, Server: s.Key.Server, State: string(s.State),
+			Profile: s.Profile,
+			Since:   s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Key.Unit(), LastActivity: s.LastActivity,
+			Outdated: outdated(s), Image: age(s)})
 	}
 	answer(w, http.StatusOK, all)
 	return nil
@@ -174,7 +176,8 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &httpx.Error{Status: http.StatusConflict, Public: "cannot start the server", Cause: err}
 	}
-	o.cfg.Log.Info("administrator starts a server", "event", "operator-start", "user", req.User.String(), "server", req.Server.String())
+	o.cfg.Log.Info("administrator starts a server", "event", "operator-start", "user", req.User.String(), "server",
+		req.Server.String())
 	w.Header().Set("Content-Type", "application/jsonl")
 	flush, enc := http.NewResponseController(w), json.NewEncoder(w)
 	_, err = o.cfg.Servers.Follow(r.Context(), key, func(p servers.Progress) error {
@@ -184,7 +187,8 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 		}
 		if p.Ready {
 			if err := o.cfg.Know(r.Context(), key.User); err != nil {
-				o.cfg.Log.Warn("cannot note whose a server is", "event", "user-unwritten", "user", key.User.String(), "error", err.Error())
+				o.cfg.Log.Warn("cannot note whose a server is", "event", "user-unwritten", "user", key.User.String(),
+					"error", err.Error())
 			}
 		}
 		if err := enc.Encode(step); err != nil {
@@ -220,14 +224,16 @@ func (o *Operator) stop(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o.cfg.Log.Info("administrator stopped a server", "event", "operator-stop", "user", req.User.String(), "server", req.Server.String())
+	o.cfg.Log.Info("administrator stopped a server", "event", "operator-stop", "user", req.User.String(), "server",
+		req.Server.String())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 func (o *Operator) reload(w http.ResponseWriter, r *http.Request) error {
 	if err := o.cfg.Reload(r.Context()); err != nil {
-		return &httpx.Error{Status: http.StatusInternalServerError, Public: "the new process did not start; the old one serves on", Cause: err,
+		return &httpx.Error{Status: http.StatusInternalServerError,
+			Public: "the new process did not start; the old one serves on", Cause: err,
 			Hint: "journalctl -u gifford-hub"}
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -269,9 +275,11 @@ func (o *Operator) token(w http.ResponseWriter, r *http.Request) error {
 	if req.Note == "" {
 		req.Note = "made by root"
 	}
-	secret, t, err := o.cfg.Tokens.Issue(r.Context(), tokens.Request{Owner: req.User, Note: req.Note, ExpiresIn: req.Seconds, Scopes: req.Scopes})
+	secret, t, err := o.cfg.Tokens.Issue(r.Context(), tokens.Request{Owner: req.User, Note: req.Note,
+		ExpiresIn: req.Seconds, Scopes: req.Scopes})
 	if errors.Is(err, store.ErrNotFound) {
-		return &httpx.Error{Status: http.StatusNotFound, Public: "no such user", Cause: fmt.Errorf("user %q has not signed in yet\nhint: let them sign in once", req.User)}
+		return &httpx.Error{Status: http.StatusNotFound, Public: "no such user",
+			Cause: fmt.Errorf("user %q has not signed in yet\nhint: let them sign in once", req.User)}
 	}
 	if err != nil {
 		return err
@@ -288,7 +296,8 @@ func (o *Operator) status(w http.ResponseWriter, _ *http.Request) error {
 			active++
 		}
 	}
-	answer(w, http.StatusOK, control.Status{Version: o.cfg.Version, PID: os.Getpid(), Servers: active, Listeners: o.cfg.Listeners,
-		Uptime: time.Since(o.started).Seconds(), Draining: o.cfg.Draining()})
+	answer(w, http.StatusOK, control.Status{Version: o.cfg.Version, PID: os.Getpid(), Servers: active,
+		Listeners: o.cfg.Listeners,
+		Uptime:    time.Since(o.started).Seconds(), Draining: o.cfg.Draining()})
 	return nil
 }

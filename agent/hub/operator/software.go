@@ -23,14 +23,17 @@ func (o *Operator) shell(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	key := ident.Key{User: req.User, Server: req.Server}
-	fields := []any{"user", req.User.String(), "server", req.Server.String(), "who", req.Who, "root", req.Root, "command", strings.Join(req.Command, " ")}
+	fields := []any{"user", req.User.String(), "server", req.Server.String(), "who", req.Who, "root", req.Root,
+		"command", strings.Join(req.Command, " ")}
 	if req.Ended {
-		o.cfg.Log.Info("administrator's shell in a server has ended", append(fields, "event", "servers-shell-end", "status", req.Status)...)
+		o.cfg.Log.Info("administrator's shell in a server has ended",
+			append(fields, "event", "servers-shell-end", "status", req.Status)...)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	if !o.cfg.Servers.Get(key).State.Active() {
-		return &httpx.Error{Status: http.StatusNotFound, Public: "server " + key.String() + " does not run", Hint: "gifford-hub servers start " + key.String()}
+		return &httpx.Error{Status: http.StatusNotFound, Public: "server " + key.String() + " does not run",
+			Hint: "gifford-hub servers start " + key.String()}
 	}
 	o.cfg.Log.Warn("administrator opens a shell in a server", append(fields, "event", "servers-shell")...)
 	w.WriteHeader(http.StatusNoContent)
@@ -51,13 +54,15 @@ func (o *Operator) reset(w http.ResponseWriter, r *http.Request) error {
 	}
 	err := o.cfg.Servers.Reset(r.Context(), key)
 	if errors.Is(err, servers.ErrActive) {
-		return &httpx.Error{Status: http.StatusConflict, Public: "cannot reset server " + key.String() + ": it is not stopped", Hint: "gifford-hub servers reset --stop " + key.String()}
+		return &httpx.Error{Status: http.StatusConflict, Public: "cannot reset server " + key.String() +
+			": it is not stopped", Hint: "gifford-hub servers reset --stop " + key.String()}
 	} else if errors.Is(err, servers.ErrNothingKept) {
 		return httpx.Fail(http.StatusNotFound, "nothing is kept of server %s", key)
 	} else if err != nil {
 		return &httpx.Error{Status: http.StatusConflict, Public: "cannot reset server " + key.String(), Cause: err}
 	}
-	o.cfg.Log.Info("administrator reset a server", "event", "operator-reset", "user", req.User.String(), "server", req.Server.String())
+	o.cfg.Log.Info("administrator reset a server", "event", "operator-reset", "user", req.User.String(), "server",
+		req.Server.String())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -70,6 +75,9 @@ func (o *Operator) outdated(ctx context.Context) func(servers.Server) bool {
 		o.cfg.Log.Warn("cannot read what is kept of servers", "event", "kept-unreadable", "error", err.Error())
 	}
 	return func(s servers.Server) bool {
-		return slices.ContainsFunc(kept, func(k launcherbus.Kept) bool { return k.Key == s.Key && k.Profile == s.Profile && k.Outdated })
+		return slices.ContainsFunc(kept, func(k launcherbus.Kept) bool {
+			return k.Key == s.Key &&
+				k.Profile == s.Profile && k.Outdated
+		})
 	}
 }

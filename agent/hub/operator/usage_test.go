@@ -28,9 +28,12 @@ func TestUsage(t *testing.T) {
 		body   string
 	}{
 		"all": {"/usage", nil, &store.UsageQuery{}, 200,
-			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` + "\n"},
-		"one user's month": {"/usage?month=2026-11&user=alice", nil, &store.UsageQuery{Month: "2026-11", User: alice}, 200,
-			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` + "\n"},
+			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` +
+				"\n"},
+		"one user's month": {"/usage?month=2026-11&user=alice", nil, &store.UsageQuery{Month: "2026-11", User: alice},
+			200,
+			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` +
+				"\n"},
 		"no month": {"/usage?month=1999-01", nil, &store.UsageQuery{Month: "1999-01"}, 200, "[]\n"},
 		"no name":  {"/usage?user=../x", nil, nil, 400, ""},
 		"broken":   {"/usage", errors.New("disk full"), &store.UsageQuery{}, 500, ""},
@@ -38,13 +41,15 @@ func TestUsage(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var asked *store.UsageQuery
-			o := New(Config{Log: slog.New(slog.DiscardHandler), Usage: func(_ context.Context, q store.UsageQuery) ([]store.Spent, error) {
-				asked = &q
-				if q.Month == "1999-01" {
-					return nil, tt.fails
-				}
-				return []store.Spent{{User: alice, Month: "2026-11", GPU: 3600, CPU: 7200, Memory: 1800 << 30}}, tt.fails
-			}})
+			o := New(Config{Log: slog.New(slog.DiscardHandler),
+				Usage: func(_ context.Context, q store.UsageQuery) ([]store.Spent, error) {
+					asked = &q
+					if q.Month == "1999-01" {
+						return nil, tt.fails
+					}
+					return []store.Spent{{User: alice, Month: "2026-11", GPU: 3600, CPU: 7200, Memory: 1800 << 30}},
+						tt.fails
+				}})
 			w := httptest.NewRecorder()
 			o.Handler().ServeHTTP(w, httptest.NewRequest("GET", tt.target, nil))
 			if w.Code != tt.status || tt.body != "" && w.Body.String() != tt.body {

@@ -27,13 +27,15 @@ func TestProbe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/user/alice/api" || r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
-					t.Errorf("asked %s with headers %v", r.URL, r.Header)
-				}
-				w.Header().Set("Location", "/elsewhere")
-				w.WriteHeader(tt.status)
-			})}}
+			srv := &httptest.Server{Listener: l,
+				Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != "/user/alice/api" || r.Header.Get("Authorization") != "" ||
+						r.Header.Get("Cookie") != "" {
+						t.Errorf("asked %s with headers %v", r.URL, r.Header)
+					}
+					w.Header().Set("Location", "/elsewhere")
+					w.WriteHeader(tt.status)
+				})}}
 			srv.Start()
 			defer srv.Close()
 			err = New(dial).Probe(t.Context(), socket, 1, "/user/alice/api")

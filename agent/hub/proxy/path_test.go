@@ -84,7 +84,8 @@ func FuzzParsePath(f *testing.F) {
 			return
 		}
 		segments := strings.Split(s, "/")
-		if len(segments) < 3 || segments[0] != "" || !escapes(segments[1], "user") || !escapes(segments[2], got.User.String()) {
+		if len(segments) < 3 || segments[0] != "" || !escapes(segments[1], "user") ||
+			!escapes(segments[2], got.User.String()) {
 			t.Fatalf("%q was taken for user %q", s, got.User)
 		}
 		if !got.Server.IsDefault() && !escapes(segments[3], got.Server.String()) {

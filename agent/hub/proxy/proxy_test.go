@@ -32,7 +32,10 @@ func key(t testing.TB, user, server string) ident.Key {
 func newProxy(t testing.TB, cfg Config) *Proxy {
 	t.Helper()
 	if cfg.Unrouted == nil {
-		cfg.Unrouted = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFailedDependency) })
+		cfg.Unrouted = http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			w.WriteHeader(http.StatusFailedDependency)
+		})
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -73,7 +76,10 @@ func myUID() uint32 { return uint32(os.Getuid()) }
 
 // named answers with its name and the request's URI as it came over the wire.
 func named(name string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", name, r.RequestURI) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s", name,
+			r.RequestURI)
+	})
 }
 
 // raw sends a request line as it is, without a client that would fix it.
@@ -84,7 +90,8 @@ func raw(t *testing.T, addr, uri string, headers ...string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: hub.example.org\r\nConnection: close\r\n%s\r\n", uri, strings.Join(append(headers, ""), "\r\n"))
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: hub.example.org\r\nConnection: close\r\n%s\r\n", uri,
+		strings.Join(append(headers, ""), "\r\n"))
 	all, err := io.ReadAll(conn)
 	if err != nil {
 		t.Fatal(err)
@@ -99,9 +106,10 @@ func TestRoutes(t *testing.T) {
 	p.SetRoute(key(t, "bob", ""), upstream(t, named("bob")), myUID())
 	s := front(t, p)
 	tests := map[string]struct{ uri, want string }{
-		"default":                      {"/user/alice/lab", "alice /user/alice/lab"},
-		"named":                        {"/user/alice/gpu/lab", "alice:gpu /user/alice/gpu/lab"},
-		"escapes stay":                 {"/user/alice/files/a%2Fb%20c%7e?x=%2F&y=a;b&&z", "alice /user/alice/files/a%2Fb%20c%7e?x=%2F&y=a;b&&z"},
+		"default": {"/user/alice/lab", "alice /user/alice/lab"},
+		"named":   {"/user/alice/gpu/lab", "alice:gpu /user/alice/gpu/lab"},
+		"escapes stay": {"/user/alice/files/a%2Fb%20c%7e?x=%2F&y=a;b&&z",
+			"alice /user/alice/files/a%2Fb%20c%7e?x=%2F&y=a;b&&z"},
 		"empty query stays":            {"/user/alice/x?", "alice /user/alice/x?"},
 		"odd characters stay":          {`/user/alice/a"b|c[d]`, `alice /user/alice/a"b|c[d]`},
 		"double slash stays":           {"/user/alice//x//", "alice /user/alice//x//"},
@@ -227,34 +235,50 @@ func link(t *testing.T, to string) string {
 
 // TestForwardingHeaders checks what a server is told of where a request came from.
 func TestForwardingHeaders(t *testing.T) {
-	lies := []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 7.7.7.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example",
-		"X-Forwarded-Port: 666", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Scheme: https", "X-Forwarded-Ssl: on", "X-Forwarded-Prefix: /evil"}
+	lies := []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 7.7.7.7", "X-Forwarded-Proto: https",
+		"X-Forwarded-Host: evil.example",
+		"X-Forwarded-Port: 666", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Scheme: https",
+		"X-Forwarded-Ssl: on", "X-Forwarded-Prefix: /evil"}
 	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	tests := map[string]struct {
 		trusted []netip.Prefix
 		send    []string
 		want    map[string]string
 	}{
-		"client's lies are dropped": {nil, lies, map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
-		"nothing sent":              {nil, nil, map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
-		"trusted proxy": {local, []string{"X-Forwarded-For: 6.6.6.6, 9.9.9.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: public.example", "Forwarded: for=9.9.9.9"},
-			map[string]string{"For": "9.9.9.9", "Proto": "https", "Host": "public.example", "Port": "443", "Real": "9.9.9.9", "Forwarded": "for=9.9.9.9"}},
-		"two trusted proxies": {local, []string{"X-Forwarded-For: 6.6.6.6, 9.9.9.9, 127.0.0.2", "X-Forwarded-Port: 8443"},
-			map[string]string{"For": "9.9.9.9", "Proto": "http", "Host": "hub.example.org", "Port": "8443", "Real": "9.9.9.9"}},
+		"client's lies are dropped": {nil, lies, map[string]string{"For": "127.0.0.1", "Proto": "http",
+			"Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+		"nothing sent": {nil, nil, map[string]string{"For": "127.0.0.1", "Proto": "http",
+			"Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+		"trusted proxy": {local, []string{"X-Forwarded-For: 6.6.6.6, 9.9.9.9", "X-Forwarded-Proto: https",
+			"X-Forwarded-Host: public.example", "Forwarded: for=9.9.9.9"},
+			map[string]string{"For": "9.9.9.9", "Proto": "https", "Host": "public.example", "Port": "443",
+				"Real": "9.9.9.9", "Forwarded": "for=9.9.9.9"}},
+		"two trusted proxies": {local, []string{"X-Forwarded-For: 6.6.6.6, 9.9.9.9, 127.0.0.2",
+			"X-Forwarded-Port: 8443"},
+			map[string]string{"For": "9.9.9.9", "Proto": "http", "Host": "hub.example.org", "Port": "8443",
+				"Real": "9.9.9.9"}},
 		"trusted proxy with rubbish": {local, []string{"X-Forwarded-For: <script>", "X-Scheme: javascript"},
-			map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+			map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80",
+				"Real": "127.0.0.1"}},
 		"another is trusted": {[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, lies,
-			map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80", "Real": "127.0.0.1"}},
+			map[string]string{"For": "127.0.0.1", "Proto": "http", "Host": "hub.example.org", "Port": "80",
+				"Real": "127.0.0.1"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got http.Header
 			var host string
 			p := newProxy(t, Config{TrustedProxies: tt.trusted})
-			p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })), myUID())
-			raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", append(tt.send, "Authorization: token abc", "Cookie: a=b")...)
-			want := http.Header{"Authorization": {"token abc"}, "Cookie": {"a=b"}, "X-Forwarded-For": {tt.want["For"]}, "X-Real-Ip": {tt.want["Real"]},
-				"X-Forwarded-Proto": {tt.want["Proto"]}, "X-Scheme": {tt.want["Proto"]}, "X-Forwarded-Host": {tt.want["Host"]}, "X-Forwarded-Port": {tt.want["Port"]}}
+			p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter,
+				r *http.Request) {
+				got, host = r.Header, r.Host
+			})), myUID())
+			raw(t, front(t, p).Listener.Addr().String(), "/user/alice/",
+				append(tt.send, "Authorization: token abc", "Cookie: a=b")...)
+			want := http.Header{"Authorization": {"token abc"}, "Cookie": {"a=b"}, "X-Forwarded-For": {tt.want["For"]},
+				"X-Real-Ip":         {tt.want["Real"]},
+				"X-Forwarded-Proto": {tt.want["Proto"]}, "X-Scheme": {tt.want["Proto"]},
+				"X-Forwarded-Host": {tt.want["Host"]}, "X-Forwarded-Port": {tt.want["Port"]}}
 			if f := tt.want["Forwarded"]; f != "" {
 				want["Forwarded"] = []string{f}
 			}
@@ -268,7 +292,10 @@ func TestForwardingHeaders(t *testing.T) {
 func TestSpoofByConnectionHeader(t *testing.T) {
 	var got http.Header
 	p := newProxy(t, Config{})
-	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header })), myUID())
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
+		got = r.Header
+	})), myUID())
 	raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: X-Forwarded-For, X-Real-Ip")
 	if got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Real-Ip") != "127.0.0.1" {
 		t.Errorf("a client took our headers away: %v", got)
@@ -373,7 +400,10 @@ func TestDialEnds(t *testing.T) {
 func BenchmarkSmallFile(b *testing.B) {
 	file := []byte(rand.Text() + strings.Repeat("x", 1400))
 	p := newProxy(b, Config{MaxIdle: 64})
-	p.SetRoute(key(b, "alice", ""), upstream(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file) })), myUID())
+	p.SetRoute(key(b, "alice", ""), upstream(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = w.Write(file)
+	})), myUID())
 	s := front(b, p)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	b.SetBytes(int64(len(file)))

@@ -138,7 +138,8 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err
 	switch {
 	case errors.As(err, &stranger):
 		p.cfg.Log.Warn("refused a server's socket", "event", "socket-refused", "user", route.key.User.String(),
-			"server", route.key.Server.String(), "socket", stranger.Socket, "want_uid", stranger.Want, "got_uid", stranger.Got)
+			"server", route.key.Server.String(), "socket", stranger.Socket, "want_uid", stranger.Want, "got_uid",
+			stranger.Got)
 	case errors.Is(cause, errRouteGone), errors.Is(cause, errDrained):
 		status = http.StatusServiceUnavailable
 	case cause != nil:

@@ -18,7 +18,8 @@ import (
 // TestForService passes requests on to a service by TCP and by a UNIX socket.
 func TestForService(t *testing.T) {
 	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, r.Host+" "+r.RequestURI+" "+r.Header.Get("X-Forwarded-For")+" "+r.Header.Get("Authorization"))
+		_, _ = io.WriteString(w, r.Host+" "+r.RequestURI+" "+r.Header.Get("X-Forwarded-For")+" "+
+			r.Header.Get("Authorization"))
 	})
 	tcp := httptest.NewServer(echo)
 	t.Cleanup(tcp.Close)
@@ -33,7 +34,8 @@ func TestForService(t *testing.T) {
 	for name, target := range map[string]string{"TCP": tcp.URL, "UNIX socket": "unix:" + socket} {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, Config{})
-			h, err := p.ForService(Upstream{Name: "board", URL: target, Unavailable: func(w http.ResponseWriter, _ *http.Request, status int) { w.WriteHeader(status) }})
+			h, err := p.ForService(Upstream{Name: "board", URL: target,
+				Unavailable: func(w http.ResponseWriter, _ *http.Request, status int) { w.WriteHeader(status) }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +46,8 @@ func TestForService(t *testing.T) {
 			r.RemoteAddr = "192.0.2.7:1234"
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			if diff := cmp.Diff("hub.example.org /services/board/a%2Fb?x=1 192.0.2.7 token x", w.Body.String()); diff != "" {
+			if diff := cmp.Diff("hub.example.org /services/board/a%2Fb?x=1 192.0.2.7 token x",
+				w.Body.String()); diff != "" {
 				t.Error(diff)
 			}
 			if p.Open() != 0 {
@@ -57,7 +60,8 @@ func TestForService(t *testing.T) {
 func TestForServiceUnavailable(t *testing.T) {
 	p := newProxy(t, Config{})
 	got := 0
-	h, err := p.ForService(Upstream{Name: "board", URL: "unix:/nowhere", Unavailable: func(_ http.ResponseWriter, _ *http.Request, status int) { got = status }})
+	h, err := p.ForService(Upstream{Name: "board", URL: "unix:/nowhere",
+		Unavailable: func(_ http.ResponseWriter, _ *http.Request, status int) { got = status }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +74,8 @@ func TestForServiceUnavailable(t *testing.T) {
 // webSocket opens one at a handler for any path.
 func webSocket(t *testing.T, h http.Handler, path string) *websocket.Conn {
 	t.Helper()
-	c, _, err := websocket.Dial(t.Context(), front(t, h).URL+path, &websocket.DialOptions{Subprotocols: []string{"v1.kernel"}})
+	c, _, err := websocket.Dial(t.Context(), front(t, h).URL+path,
+		&websocket.DialOptions{Subprotocols: []string{"v1.kernel"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +111,8 @@ func TestServiceCloses(t *testing.T) {
 // TestServiceDrains counts a service's WebSockets among those that a reload waits for.
 func TestServiceDrains(t *testing.T) {
 	p := newProxy(t, Config{})
-	h, err := p.ForService(Upstream{Name: "board", URL: "unix:" + upstream(t, http.HandlerFunc(echo)), Unavailable: func(http.ResponseWriter, *http.Request, int) {}})
+	h, err := p.ForService(Upstream{Name: "board", URL: "unix:" + upstream(t, http.HandlerFunc(echo)),
+		Unavailable: func(http.ResponseWriter, *http.Request, int) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,23 +134,27 @@ func TestServiceIsNotTold(t *testing.T) {
 		trusted []netip.Prefix
 		want    string
 	}{
-		"a stranger":      {nil, "192.0.2.7|http|hub.example.org|80|||"},
-		"a trusted proxy": {[]netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}, "6.6.6.6|https|shown.example.org|8443|||"},
+		"a stranger": {nil, "192.0.2.7|http|hub.example.org|80|||"},
+		"a trusted proxy": {[]netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
+			"6.6.6.6|https|shown.example.org|8443|||"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, Config{TrustedProxies: tt.trusted})
-			h, err := p.ForService(Upstream{Name: "board", URL: "unix:" + upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server"} {
-					_, _ = io.WriteString(w, r.Header.Get(name)+"|")
-				}
-			}))})
+			h, err := p.ForService(Upstream{Name: "board", URL: "unix:" +
+				upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
+						"X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server"} {
+						_, _ = io.WriteString(w, r.Header.Get(name)+"|")
+					}
+				}))})
 			if err != nil {
 				t.Fatal(err)
 			}
 			r := httptest.NewRequest("GET", "/services/board/", nil)
 			r.Host, r.RemoteAddr = "hub.example.org", "192.0.2.7:1234"
-			for name, value := range map[string]string{"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shown.example.org",
+			for name, value := range map[string]string{"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https",
+				"X-Forwarded-Host": "shown.example.org",
 				"X-Forwarded-Port": "8443", "X-Forwarded-Prefix": "/evil", "X-Forwarded-Server": "evil"} {
 				r.Header.Set(name, value)
 			}

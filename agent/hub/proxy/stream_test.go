@@ -188,7 +188,8 @@ func dialWS(t *testing.T, s *httptest.Server) *websocket.Conn {
 	if tr, ok := client.Transport.(*http.Transport); ok && tr.TLSClientConfig != nil {
 		cfg := tr.TLSClientConfig.Clone()
 		cfg.NextProtos = []string{"http/1.1"} // as browsers do for WebSockets
-		client = &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}
+		client = &http.Client{Transport: &http.Transport{TLSClientConfig: cfg,
+			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}
 	}
 	c, _, err := websocket.Dial(t.Context(), s.URL+"/user/alice/api/kernels/1/channels", &websocket.DialOptions{
 		HTTPClient: client, Subprotocols: []string{"v1.kernel"}})
@@ -300,7 +301,8 @@ func TestEarlyFrames(t *testing.T) {
 		_, _ = io.ReadFull(brw, got)
 		_, _ = conn.Write(got)
 	})), myUID())
-	got := raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: Upgrade", "Upgrade: test", "\r\nearly")
+	got := raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: Upgrade", "Upgrade: test",
+		"\r\nearly")
 	if !strings.HasSuffix(got, "\r\n\r\nearly") {
 		t.Errorf("got %q", got)
 	}

@@ -24,10 +24,12 @@ var definitions = []Def{
 	{Inherit, "Everything that you may do", none, nil},
 	{AdminUI, "Open the administration page; what can be done there is granted apart", none, nil},
 
-	{AdminUsers, "Read, create, change and delete users and what is kept of their sign-in; whoever may do this can become anybody", ofUser,
+	{AdminUsers, "Read, create, change and delete users and what is kept of their sign-in; whoever may do this can " +
+		"become anybody", ofUser,
 		[]string{AdminAuthState, Users, ReadRolesUsers, DeleteUsers}},
 	{AdminAuthState, "Read what is kept of users' sign-in", ofUser, nil},
-	{Users, "Read and change users, but not their servers, tokens and sign-in", ofUser, []string{ReadUsers, ListUsers, UsersActivity}},
+	{Users, "Read and change users, but not their servers, tokens and sign-in", ofUser,
+		[]string{ReadUsers, ListUsers, UsersActivity}},
 	{DeleteUsers, "Delete users", ofUser, nil},
 	{ListUsers, "List users, with their names at least", ofUser, []string{ReadUsersName}},
 	{ReadUsers, "Read users: names, groups, when they were active, where their default server is", ofUser,
@@ -37,12 +39,14 @@ var definitions = []Def{
 	{ReadUsersActivity, "Read when users were last active", ofUser, nil},
 	{UsersActivity, "Report when users were last active", ofUser, []string{ReadUsersActivity}},
 
-	{ReadRoles, "Read who has which role", ofUser | ofService, []string{ReadRolesUsers, ReadRolesServices, ReadRolesGroups}},
+	{ReadRoles, "Read who has which role", ofUser | ofService,
+		[]string{ReadRolesUsers, ReadRolesServices, ReadRolesGroups}},
 	{ReadRolesUsers, "Read which roles users have", ofUser, nil},
 	{ReadRolesServices, "Read which roles services have", ofService, nil},
 	{ReadRolesGroups, "Read which roles groups have", ofGroup, nil},
 
-	{AdminServers, "Read, start, stop, create and delete servers, with their inner state", ofServer, []string{AdminServerState, Servers}},
+	{AdminServers, "Read, start, stop, create and delete servers, with their inner state", ofServer,
+		[]string{AdminServerState, Servers}},
 	{AdminServerState, "Read and write the inner state of servers", ofServer, nil},
 	{Servers, "Start and stop servers", ofServer, []string{ReadServers, StartServers, DeleteServers}},
 	{ReadServers, "Read servers and the names of their users", ofServer, []string{ReadUsersName}},
@@ -54,7 +58,8 @@ var definitions = []Def{
 	{ReadTokens, "Read which tokens users have, but not the tokens themselves", ofUser, nil},
 
 	{AdminGroups, "Read, create, change and delete groups", ofGroup, []string{Groups, ReadRolesGroups, DeleteGroups}},
-	{Groups, "Read groups, add users to them and remove users, which can change what those users may do", ofGroup, []string{ReadGroups, ListGroups}},
+	{Groups, "Read groups, add users to them and remove users, which can change what those users may do", ofGroup,
+		[]string{ReadGroups, ListGroups}},
 	{ListGroups, "List groups, with their names at least", ofGroup, []string{ReadGroupsName}},
 	{ReadGroups, "Read groups and their members", ofGroup, []string{ReadGroupsName}},
 	{ReadGroupsName, "Read names of groups", ofGroup, nil},
@@ -67,7 +72,8 @@ var definitions = []Def{
 	{ReadServicesName, "Read names of services", ofService, nil},
 	{AccessServices, "Open services", ofService, nil},
 
-	{Shares, "Share servers with others and stop sharing them", ofServer, []string{AccessServers, ReadShares, UsersShares, GroupsShares}},
+	{Shares, "Share servers with others and stop sharing them", ofServer,
+		[]string{AccessServers, ReadShares, UsersShares, GroupsShares}},
 	{ReadShares, "Read with whom servers are shared", ofServer, nil},
 	{UsersShares, "Read and leave what is shared with users", ofUser, []string{ReadUsersShares}},
 	{ReadUsersShares, "Read what is shared with users", ofUser, nil},

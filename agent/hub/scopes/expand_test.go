@@ -39,7 +39,8 @@ func TestUnusable(t *testing.T) {
 			if diff := cmp.Diff([]string{"read:hub"}, s.Sorted()); diff != "" {
 				t.Error(diff)
 			}
-			if len(unusable) != 1 || !strings.Contains(unusable[0], tt.wrong) || !strings.Contains(unusable[0], tt.scope) {
+			if len(unusable) != 1 || !strings.Contains(unusable[0], tt.wrong) ||
+				!strings.Contains(unusable[0], tt.scope) {
 				t.Errorf("unusable %q, want %q", unusable, tt.wrong)
 			}
 		})
@@ -55,21 +56,29 @@ func TestEffective(t *testing.T) {
 		owner Set
 		want  []string
 	}{
-		"nothing":                        {nil, admin, []string{}},
-		"inherit":                        {[]string{"inherit"}, groupAdmin, groupAdmin.Sorted()},
-		"inherit beside others":          {[]string{"fly", "read:hub", "inherit"}, member, member.Sorted()},
-		"inherit of nothing":             {[]string{"inherit"}, Set{}, []string{}},
-		"owner without the scope":        {[]string{"shutdown", "shares!user"}, member, []string{"access:servers!user=alice", "read:shares!user=alice", "read:users:shares!user=alice", "users:shares!user=alice"}},
-		"everything is cut to one":       {[]string{"access:servers"}, member, []string{"access:servers!user=alice"}},
-		"own server":                     {[]string{"access:servers!server=alice/gpu"}, member, []string{"access:servers!server=alice/gpu"}},
-		"another's server":               {[]string{"access:servers!server=bob/"}, member, []string{}},
-		"another's server, of an admin":  {[]string{"access:servers!server=bob/"}, admin, []string{"access:servers!server=bob/"}},
-		"a server of the group":          {[]string{"delete:servers!server=bob/gpu"}, groupAdmin, []string{"delete:servers!server=bob/gpu"}},
-		"a user of the group":            {[]string{"delete:servers!user=bob"}, groupAdmin, []string{"delete:servers!user=bob"}},
-		"a user outside of the group":    {[]string{"delete:servers!user=carol", "delete:servers!server=carol/"}, groupAdmin, []string{}},
-		"a name that begins alike":       {[]string{"tokens!user=al"}, member, []string{}},
-		"the group of the token narrows": {[]string{"access:servers!group=cgs"}, member, []string{"access:servers!user=alice"}},
-		"another group":                  {[]string{"groups!group=all"}, groupAdmin, []string{}},
+		"nothing":               {nil, admin, []string{}},
+		"inherit":               {[]string{"inherit"}, groupAdmin, groupAdmin.Sorted()},
+		"inherit beside others": {[]string{"fly", "read:hub", "inherit"}, member, member.Sorted()},
+		"inherit of nothing":    {[]string{"inherit"}, Set{}, []string{}},
+		"owner without the scope": {[]string{"shutdown", "shares!user"}, member,
+			[]string{"access:servers!user=alice", "read:shares!user=alice", "read:users:shares!user=alice",
+				"users:shares!user=alice"}},
+		"everything is cut to one": {[]string{"access:servers"}, member, []string{"access:servers!user=alice"}},
+		"own server": {[]string{"access:servers!server=alice/gpu"}, member,
+			[]string{"access:servers!server=alice/gpu"}},
+		"another's server": {[]string{"access:servers!server=bob/"}, member, []string{}},
+		"another's server, of an admin": {[]string{"access:servers!server=bob/"}, admin,
+			[]string{"access:servers!server=bob/"}},
+		"a server of the group": {[]string{"delete:servers!server=bob/gpu"}, groupAdmin,
+			[]string{"delete:servers!server=bob/gpu"}},
+		"a user of the group": {[]string{"delete:servers!user=bob"}, groupAdmin,
+			[]string{"delete:servers!user=bob"}},
+		"a user outside of the group": {[]string{"delete:servers!user=carol", "delete:servers!server=carol/"},
+			groupAdmin, []string{}},
+		"a name that begins alike": {[]string{"tokens!user=al"}, member, []string{}},
+		"the group of the token narrows": {[]string{"access:servers!group=cgs"}, member,
+			[]string{"access:servers!user=alice"}},
+		"another group": {[]string{"groups!group=all"}, groupAdmin, []string{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -89,8 +98,10 @@ func TestDescribe(t *testing.T) {
 	o := Owner{User: user(t, "alice"), Server: &server}
 	list := []string{"shutdown", "users!user", "users!user=alice", "users!user=bob", "fly", "servers!group=cgs",
 		"access:servers!server", "access:services!service", "access:services!service=culler", "custom:grades:read"}
-	want := []string{"shutdown: ", "users!user: only you", "users!user=alice: only you", "users!user=bob: user bob", "servers!group=cgs: users in group cgs",
-		"access:servers!server: server bob/gpu", "access:services!service: only this service", "access:services!service=culler: service culler", "custom:grades:read: "}
+	want := []string{"shutdown: ", "users!user: only you", "users!user=alice: only you", "users!user=bob: user bob",
+		"servers!group=cgs: users in group cgs",
+		"access:servers!server: server bob/gpu", "access:services!service: only this service",
+		"access:services!service=culler: service culler", "custom:grades:read: "}
 	var got []string
 	for _, d := range table(t).Describe(list, o) {
 		s, err := table(t).Parse(d.Scope)
@@ -109,7 +120,8 @@ func TestDescribe(t *testing.T) {
 
 // FuzzExpand checks that nothing panics, and that a set comes back from its own list.
 func FuzzExpand(f *testing.F) {
-	for _, s := range []string{"self", "inherit", "shares!user servers!server", "users!group=a users", "access:servers!server=alice/ x !", "custom:grades:*!service"} {
+	for _, s := range []string{"self", "inherit", "shares!user servers!server", "users!group=a users",
+		"access:servers!server=alice/ x !", "custom:grades:*!service"} {
 		f.Add(s, "alice", "culler", "gpu")
 	}
 	f.Fuzz(func(t *testing.T, list, name, service, server string) {

@@ -114,7 +114,8 @@ func (f Filter) value() string {
 // compare orders filters, for sets.
 func compare(a, b Filter) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name),
-		cmp.Compare(a.key.User.String(), b.key.User.String()), cmp.Compare(a.key.Server.String(), b.key.Server.String()))
+		cmp.Compare(a.key.User.String(), b.key.User.String()),
+		cmp.Compare(a.key.Server.String(), b.key.Server.String()))
 }
 
 // ServerFilter returns a server as filters name it: "alice/" or "alice/name".
@@ -154,7 +155,8 @@ func parseBare(key string) Filter {
 func parseServer(value string) (Filter, error) {
 	user, server, slash := strings.Cut(value, "/")
 	if !slash {
-		return Filter{}, fmt.Errorf("a filter by server is !server=USER/SERVER, or !server=USER/ for the default server")
+		return Filter{}, fmt.Errorf("a filter by server is !server=USER/SERVER, or !server=USER/ for the default " +
+			"server")
 	}
 	k, err := ident.ParseKey(user, server)
 	return ByServer(k), err

@@ -58,7 +58,8 @@ func TestParse(t *testing.T) {
 
 // FuzzParse checks that what is accepted is written in one way only.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"servers", "servers!user=alice", "servers!server=a/", "x!group=a=b", "x!service", "!", "a!user=!", "custom:a*!server"} {
+	for _, s := range []string{"servers", "servers!user=alice", "servers!server=a/", "x!group=a=b", "x!service", "!",
+		"a!user=!", "custom:a*!server"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

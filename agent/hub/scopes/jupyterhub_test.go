@@ -52,7 +52,8 @@ func TestTableIsJupyterHubs(t *testing.T) {
 		}
 		got[d.Name] = d.Subscopes
 	}
-	if diff := cmp.Diff(jupyterhub(t).Subscopes, got, cmpopts.EquateEmpty(), cmpopts.SortSlices(strings.Compare)); diff != "" {
+	if diff := cmp.Diff(jupyterhub(t).Subscopes, got, cmpopts.EquateEmpty(),
+		cmpopts.SortSlices(strings.Compare)); diff != "" {
 		t.Errorf("JupyterHub (-) and the table (+) differ:\n%s", diff)
 	}
 }

@@ -15,8 +15,10 @@ type dice struct {
 	names []string
 }
 
-var filters = []string{"", "", "!user=alice", "!user=bob", "!user=carol", "!group=cgs", "!group=all", "!group=none", "!server=alice/",
-	"!server=alice/gpu", "!server=bob/", "!server=carol/gpu", "!service=culler", "!service=nbgrader", "!user", "!server", "!service"}
+var filters = []string{"", "", "!user=alice", "!user=bob", "!user=carol", "!group=cgs", "!group=all", "!group=none",
+	"!server=alice/",
+	"!server=alice/gpu", "!server=bob/", "!server=carol/gpu", "!service=culler", "!service=nbgrader", "!user",
+	"!server", "!service"}
 
 // list returns some scopes. They are taken from few names, so that two lists often have
 // something in common.
@@ -92,7 +94,8 @@ func TestEffectiveIsBoth(t *testing.T) {
 		for _, def := range tab.All() {
 			for _, x := range all {
 				may, both := x.allows(got, def.Name), x.allows(asked, def.Name) && x.allows(owner, def.Name)
-				groupsOnly := x.name != "everything" && !x.allows(ungrouped(asked), def.Name) && !x.allows(ungrouped(owner), def.Name)
+				groupsOnly := x.name != "everything" && !x.allows(ungrouped(asked), def.Name) &&
+					!x.allows(ungrouped(owner), def.Name)
 				switch {
 				case may && !both, both && !may && !groupsOnly:
 					t.Errorf("token %q, owner %q: %s on %s: %v, want %v", list, roles, def.Name, x.name, may, both)
@@ -222,5 +225,6 @@ func reaches(r Reach, name string) bool {
 	if slices.Contains(names[kind], value) || kind == "server" && slices.Contains(names["user"], owner) {
 		return true
 	}
-	return (kind == "server" || kind == "user") && slices.ContainsFunc(members[owner], func(g string) bool { return slices.Contains(r.Groups, g) })
+	return (kind == "server" || kind == "user") && slices.ContainsFunc(members[owner],
+		func(g string) bool { return slices.Contains(r.Groups, g) })
 }

@@ -31,7 +31,8 @@ func DefaultRoles() []Role {
 			AdminUI, AdminUsers, AdminServers, AdminServices, Tokens, AdminGroups, ListServices, ReadServices,
 			ReadHub, Proxy, Shutdown, AccessServices, AccessServers, ReadRoles, ReadMetrics, Shares,
 		}},
-		{ServerRole, "What a server itself may do: report activity and call itself", []string{UsersActivity + "!user", AccessServers + "!server"}},
+		{ServerRole, "What a server itself may do: report activity and call itself",
+			[]string{UsersActivity + "!user", AccessServers + "!server"}},
 		{TokenRole, "All that the token's owner may do", []string{Inherit}},
 	}
 }
@@ -48,7 +49,8 @@ func ParseRoleName(s string) (string, error) {
 		ok = ok && (isLowerAlnum(c) || c == '-' || c == '_' || c == '~' || c == '.')
 	}
 	if !ok {
-		return "", fmt.Errorf("cannot use role name %.80q: use %d to %d of a-z, 0-9 and -_~., with a letter first and a letter or digit last", s, minRoleName, maxRoleName)
+		return "", fmt.Errorf("cannot use role name %.80q: use %d to %d of a-z, 0-9 and -_~., with a letter first "+
+			"and a letter or digit last", s, minRoleName, maxRoleName)
 	}
 	return s, nil
 }
@@ -61,7 +63,8 @@ func (t *Table) CheckRole(r Role) error {
 		return err
 	}
 	if r.Name == AdminRole {
-		return fmt.Errorf("cannot define role %q: it is always everything (give another name to a role of fewer scopes)", r.Name)
+		return fmt.Errorf("cannot define role %q: it is always everything (give another name to a role of fewer "+
+			"scopes)", r.Name)
 	}
 	var wrong []string
 	for _, text := range r.Scopes {

@@ -38,17 +38,21 @@ func TestCheckRole(t *testing.T) {
 		role  Role
 		wrong []string
 	}{
-		"good":            {Role{"teacher", "", []string{"access:servers!group=cgs", "custom:grades:*", "self", "shares!user"}}, nil},
-		"no scopes":       {Role{"nothing", "", nil}, nil},
-		"user":            {Role{UserRole, "", []string{"self", "shares!user"}}, nil},
-		"server":          {Role{ServerRole, "", []string{"inherit"}}, nil},
-		"token":           {Role{TokenRole, "", []string{"access:servers!user"}}, nil},
-		"admin":           {Role{AdminRole, "", []string{"self"}}, []string{`"admin"`, "always everything"}},
-		"name":            {Role{"x", "", nil}, []string{"cannot use role name"}},
-		"unknown scopes":  {Role{"teacher", "", []string{"fly", "self", "swim!user"}}, []string{`"teacher"`, `"fly"`, `"swim!user"`}},
-		"useless filter":  {Role{"teacher", "", []string{"groups:shares!user=alice"}}, []string{"only be filtered by group"}},
-		"filtered admin":  {Role{"teacher", "", []string{"admin-ui!group=cgs"}}, []string{"takes no filter"}},
-		"server on users": {Role{"teacher", "", []string{"read:users!server"}}, []string{"only be filtered by user, group"}},
+		"good": {Role{"teacher", "", []string{"access:servers!group=cgs", "custom:grades:*", "self",
+			"shares!user"}}, nil},
+		"no scopes": {Role{"nothing", "", nil}, nil},
+		"user":      {Role{UserRole, "", []string{"self", "shares!user"}}, nil},
+		"server":    {Role{ServerRole, "", []string{"inherit"}}, nil},
+		"token":     {Role{TokenRole, "", []string{"access:servers!user"}}, nil},
+		"admin":     {Role{AdminRole, "", []string{"self"}}, []string{`"admin"`, "always everything"}},
+		"name":      {Role{"x", "", nil}, []string{"cannot use role name"}},
+		"unknown scopes": {Role{"teacher", "", []string{"fly", "self", "swim!user"}},
+			[]string{`"teacher"`, `"fly"`, `"swim!user"`}},
+		"useless filter": {Role{"teacher", "", []string{"groups:shares!user=alice"}},
+			[]string{"only be filtered by group"}},
+		"filtered admin": {Role{"teacher", "", []string{"admin-ui!group=cgs"}}, []string{"takes no filter"}},
+		"server on users": {Role{"teacher", "", []string{"read:users!server"}},
+			[]string{"only be filtered by user, group"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -10,13 +10,16 @@ import (
 
 func TestSorted(t *testing.T) {
 	tests := map[string]struct{ list, want []string }{
-		"nothing":                     {nil, []string{}},
-		"order":                       {[]string{"shutdown", "proxy"}, []string{"proxy", "shutdown"}},
-		"repetitions":                 {[]string{"tokens!user=a", "read:tokens!user=a", "tokens!user=a"}, []string{"read:tokens!user=a", "tokens!user=a"}},
-		"covered without a filter":    {[]string{"read:tokens!user=a", "tokens"}, []string{"read:tokens", "tokens"}},
-		"covered, the other way":      {[]string{"tokens", "tokens!user=a"}, []string{"read:tokens", "tokens"}},
-		"several filters":             {[]string{"read:tokens!user=b", "read:tokens!group=b", "read:tokens!user=a"}, []string{"read:tokens!group=b", "read:tokens!user=a", "read:tokens!user=b"}},
-		"a user and one's own server": {[]string{"delete:servers!server=a/", "delete:servers!user=a"}, []string{"delete:servers!server=a/", "delete:servers!user=a"}},
+		"nothing": {nil, []string{}},
+		"order":   {[]string{"shutdown", "proxy"}, []string{"proxy", "shutdown"}},
+		"repetitions": {[]string{"tokens!user=a", "read:tokens!user=a", "tokens!user=a"},
+			[]string{"read:tokens!user=a", "tokens!user=a"}},
+		"covered without a filter": {[]string{"read:tokens!user=a", "tokens"}, []string{"read:tokens", "tokens"}},
+		"covered, the other way":   {[]string{"tokens", "tokens!user=a"}, []string{"read:tokens", "tokens"}},
+		"several filters": {[]string{"read:tokens!user=b", "read:tokens!group=b", "read:tokens!user=a"},
+			[]string{"read:tokens!group=b", "read:tokens!user=a", "read:tokens!user=b"}},
+		"a user and one's own server": {[]string{"delete:servers!server=a/", "delete:servers!user=a"},
+			[]string{"delete:servers!server=a/", "delete:servers!user=a"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -31,8 +34,10 @@ func TestUnion(t *testing.T) {
 	a := expand(t, Owner{}, "tokens!user=a", "proxy", "servers!server=a/x")
 	b := expand(t, Owner{}, "tokens!user=b", "read:tokens", "servers!server=a/x", "tokens!group=g")
 	before := [2][]string{a.Sorted(), b.Sorted()}
-	want := expand(t, Owner{}, "tokens!user=a", "proxy", "servers!server=a/x", "tokens!user=b", "read:tokens", "tokens!group=g").Sorted()
-	for name, got := range map[string]Set{"a and b": a.Union(b), "b and a": b.Union(a), "from nothing": Set{}.Union(a, b, a, Set{})} {
+	want := expand(t, Owner{}, "tokens!user=a", "proxy", "servers!server=a/x", "tokens!user=b", "read:tokens",
+		"tokens!group=g").Sorted()
+	for name, got := range map[string]Set{"a and b": a.Union(b), "b and a": b.Union(a),
+		"from nothing": Set{}.Union(a, b, a, Set{})} {
 		if diff := cmp.Diff(want, got.Sorted()); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
 		}
@@ -43,7 +48,8 @@ func TestUnion(t *testing.T) {
 }
 
 func TestFilters(t *testing.T) {
-	s := expand(t, Owner{}, "tokens!user=b", "tokens!user=a", "tokens!group=g", "servers!server=a/x", "access:services!service=c", "proxy")
+	s := expand(t, Owner{}, "tokens!user=b", "tokens!user=a", "tokens!group=g", "servers!server=a/x",
+		"access:services!service=c", "proxy")
 	tests := map[string]Reach{
 		Tokens:         {Users: []ident.User{user(t, "a"), user(t, "b")}, Groups: []string{"g"}},
 		Servers:        {Servers: []ident.Key{key(t, "a", "x")}},
@@ -62,8 +68,10 @@ func TestFilters(t *testing.T) {
 // must not change.
 func TestSharedFilters(t *testing.T) {
 	o := Owner{User: user(t, "b")}
-	got := expand(t, o, "tokens!user=c", "read:tokens!user=a", "read:tokens!user", "tokens!user=d", "read:tokens!user=a").Sorted()
-	want := []string{"read:tokens!user=a", "read:tokens!user=b", "read:tokens!user=c", "read:tokens!user=d", "tokens!user=c", "tokens!user=d"}
+	got := expand(t, o, "tokens!user=c", "read:tokens!user=a", "read:tokens!user", "tokens!user=d",
+		"read:tokens!user=a").Sorted()
+	want := []string{"read:tokens!user=a", "read:tokens!user=b", "read:tokens!user=c", "read:tokens!user=d",
+		"tokens!user=c", "tokens!user=d"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -87,12 +95,16 @@ func TestGrants(t *testing.T) {
 		"only of its owner":           {server.AllowsUser(UsersActivity, bob.User, nil), false},
 		"a prefix is not the user":    {ForUser(user(t, "al"), false).AllowsServer(AccessServers, alice, nil), false},
 		"identify opens no door":      {expand(t, Owner{}, Identify(alice.User)...).Has(AccessServers), false},
-		"identify tells the name":     {expand(t, Owner{}, Identify(alice.User)...).AllowsUser(ReadUsersName, alice.User, nil), true},
-		"a service identifies":        {expand(t, Owner{}, IdentifyService("c")...).AllowsService(ReadServicesName, "c"), true},
-		"one server opened":           {expand(t, Owner{}, AccessServer(gpu)).AllowsServer(AccessServers, gpu, nil), true},
-		"one service opened":          {expand(t, Owner{}, AccessService("c")).AllowsService(AccessServices, "c"), true},
-		"the empty set":               {Set{}.AllowsUser(ReadUsers, alice.User, []string{""}), false},
-		"the user who is nobody":      {member.AllowsUser(ReadUsers, ident.User{}, nil), false},
+		"identify tells the name": {expand(t, Owner{}, Identify(alice.User)...).AllowsUser(ReadUsersName,
+			alice.User, nil), true},
+		"a service identifies": {expand(t, Owner{}, IdentifyService("c")...).AllowsService(ReadServicesName,
+			"c"), true},
+		"one server opened": {expand(t, Owner{}, AccessServer(gpu)).AllowsServer(AccessServers, gpu, nil),
+			true},
+		"one service opened": {expand(t, Owner{}, AccessService("c")).AllowsService(AccessServices, "c"),
+			true},
+		"the empty set":          {Set{}.AllowsUser(ReadUsers, alice.User, []string{""}), false},
+		"the user who is nobody": {member.AllowsUser(ReadUsers, ident.User{}, nil), false},
 	}
 	for name, tt := range tests {
 		if tt.got != tt.want {

@@ -77,14 +77,16 @@ func NewTable(custom []Custom) (*Table, error) {
 // define_custom_scopes).
 func (t *Table) checkCustom(c Custom) error {
 	if !validCustom(c.Name) {
-		return fmt.Errorf("a custom scope is %q and then at least three of a-z, 0-9 and -_:*, with a letter or digit first and no hyphen or colon last", customPrefix)
+		return fmt.Errorf("a custom scope is %q and then at least three of a-z, 0-9 and -_:*, with a letter or "+
+			"digit first and no hyphen or colon last", customPrefix)
 	}
 	if c.Description == "" {
 		return fmt.Errorf("it needs a description, which people see when they are asked for it")
 	}
 	for _, sub := range c.Subscopes {
 		if !strings.HasPrefix(sub, customPrefix) {
-			return fmt.Errorf("its subscope %.80q is not a custom scope (to grant several scopes together, make a role)", sub)
+			return fmt.Errorf("its subscope %.80q is not a custom scope (to grant several scopes together, make a "+
+				"role)", sub)
 		}
 		if t.byName[sub] == nil {
 			return fmt.Errorf("its subscope %.80q is not defined", sub)
@@ -137,7 +139,8 @@ func (t *Table) compile() error {
 // only custom scopes can make.
 func (t *Table) collect(got []string, name string, path []string) ([]string, error) {
 	if slices.Contains(path, name) {
-		return nil, fmt.Errorf("cannot define scope %q: it contains itself, by way of %s", name, strings.Join(path, ", "))
+		return nil, fmt.Errorf("cannot define scope %q: it contains itself, by way of %s", name,
+			strings.Join(path, ", "))
 	}
 	if slices.Contains(got, name) {
 		return got, nil

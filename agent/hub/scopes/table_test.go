@@ -14,28 +14,31 @@ func TestCustomScopes(t *testing.T) {
 		custom []Custom
 		wrong  string
 	}{
-		"none":                 {nil, ""},
-		"shortest":             {one("custom:abc"), ""},
-		"all characters":       {one("custom:0a-_:*"), ""},
-		"underscore last":      {one("custom:ab_"), ""},
-		"subscope after":       {[]Custom{{"custom:one", "text", []string{"custom:two"}}, {"custom:two", "text", nil}}, ""},
-		"too short":            {one("custom:ab"), "at least three"},
-		"no name":              {one("custom:"), "at least three"},
-		"no prefix":            {one("grades"), "at least three"},
-		"capital":              {one("custom:Grades"), "at least three"},
-		"sign first":           {one("custom:*grades"), "at least three"},
-		"colon last":           {one("custom:grades:"), "at least three"},
-		"hyphen last":          {one("custom:grades-"), "at least three"},
-		"dot":                  {one("custom:gra.des"), "at least three"},
-		"newline last":         {one("custom:grades\n"), "at least three"},
-		"filter":               {one("custom:grades!user"), "at least three"},
-		"one of the hub's":     {one("users"), "it is there twice"},
-		"twice":                {append(one("custom:abc"), one("custom:abc")...), "it is there twice"},
-		"no description":       {[]Custom{{"custom:abc", "", nil}}, "needs a description"},
-		"subscope of the hub":  {[]Custom{{"custom:abc", "text", []string{"users"}}}, "make a role"},
-		"unknown subscope":     {[]Custom{{"custom:abc", "text", []string{"custom:xyz"}}}, `"custom:xyz" is not defined`},
-		"contains itself":      {[]Custom{{"custom:abc", "text", []string{"custom:abc"}}}, "contains itself"},
-		"contains its subject": {[]Custom{{"custom:abc", "text", []string{"custom:xyz"}}, {"custom:xyz", "text", []string{"custom:abc"}}}, "contains itself"},
+		"none":            {nil, ""},
+		"shortest":        {one("custom:abc"), ""},
+		"all characters":  {one("custom:0a-_:*"), ""},
+		"underscore last": {one("custom:ab_"), ""},
+		"subscope after": {[]Custom{{"custom:one", "text", []string{"custom:two"}}, {"custom:two", "text", nil}},
+			""},
+		"too short":           {one("custom:ab"), "at least three"},
+		"no name":             {one("custom:"), "at least three"},
+		"no prefix":           {one("grades"), "at least three"},
+		"capital":             {one("custom:Grades"), "at least three"},
+		"sign first":          {one("custom:*grades"), "at least three"},
+		"colon last":          {one("custom:grades:"), "at least three"},
+		"hyphen last":         {one("custom:grades-"), "at least three"},
+		"dot":                 {one("custom:gra.des"), "at least three"},
+		"newline last":        {one("custom:grades\n"), "at least three"},
+		"filter":              {one("custom:grades!user"), "at least three"},
+		"one of the hub's":    {one("users"), "it is there twice"},
+		"twice":               {append(one("custom:abc"), one("custom:abc")...), "it is there twice"},
+		"no description":      {[]Custom{{"custom:abc", "", nil}}, "needs a description"},
+		"subscope of the hub": {[]Custom{{"custom:abc", "text", []string{"users"}}}, "make a role"},
+		"unknown subscope": {[]Custom{{"custom:abc", "text", []string{"custom:xyz"}}},
+			`"custom:xyz" is not defined`},
+		"contains itself": {[]Custom{{"custom:abc", "text", []string{"custom:abc"}}}, "contains itself"},
+		"contains its subject": {[]Custom{{"custom:abc", "text", []string{"custom:xyz"}},
+			{"custom:xyz", "text", []string{"custom:abc"}}}, "contains itself"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -78,9 +81,10 @@ var filterOf = map[string]struct {
 	kind   Kind
 	covers []string
 }{
-	"":                  {KindNone, nil}, // all of them
-	"!user=alice":       {KindUser, []string{"server=alice/", "server=alice/gpu", "user=alice"}},
-	"!group=cgs":        {KindGroup, []string{"group=cgs", "server=alice/", "server=alice/gpu", "server=bob/", "server=bob/gpu", "user=alice", "user=bob"}},
+	"":            {KindNone, nil}, // all of them
+	"!user=alice": {KindUser, []string{"server=alice/", "server=alice/gpu", "user=alice"}},
+	"!group=cgs": {KindGroup, []string{"group=cgs", "server=alice/", "server=alice/gpu", "server=bob/",
+		"server=bob/gpu", "user=alice", "user=bob"}},
 	"!group=none":       {KindGroup, []string{"group=none"}},
 	"!server=alice/":    {KindServer, []string{"server=alice/"}},
 	"!server=alice/gpu": {KindServer, []string{"server=alice/gpu"}},
@@ -126,7 +130,8 @@ func TestEveryScopeUnderEveryFilter(t *testing.T) {
 					if diff := cmp.Diff(expected, granted(s, other.Name, all)); diff != "" {
 						t.Errorf("%s:\n%s", other.Name, diff)
 					}
-					if s.Has(other.Name) != (expected != nil) || s.Everywhere(other.Name) != (expected != nil && filter == "") {
+					if s.Has(other.Name) != (expected != nil) ||
+						s.Everywhere(other.Name) != (expected != nil && filter == "") {
 						t.Errorf("%s: Has %v, Everywhere %v", other.Name, s.Has(other.Name), s.Everywhere(other.Name))
 					}
 				}

@@ -42,17 +42,24 @@ func things(t testing.TB) []thing {
 	list := []thing{{"everything", Set.Everywhere}}
 	for name := range members {
 		u := user(t, name)
-		list = append(list, thing{"user=" + name, func(s Set, scope string) bool { return s.AllowsUser(scope, u, groupsOf(u)) }})
+		list = append(list, thing{"user=" + name, func(s Set,
+			scope string) bool {
+			return s.AllowsUser(scope, u, groupsOf(u))
+		}})
 		for _, server := range []string{"", "gpu"} {
 			k := key(t, name, server)
-			list = append(list, thing{"server=" + ServerFilter(k), func(s Set, scope string) bool { return s.AllowsServer(scope, k, groupsOf(u)) }})
+			list = append(list, thing{"server=" + ServerFilter(k),
+				func(s Set, scope string) bool { return s.AllowsServer(scope, k, groupsOf(u)) }})
 		}
 	}
 	for _, g := range []string{"cgs", "all", "none"} {
 		list = append(list, thing{"group=" + g, func(s Set, scope string) bool { return s.AllowsGroup(scope, g) }})
 	}
 	for _, name := range []string{"culler", "nbgrader"} {
-		list = append(list, thing{"service=" + name, func(s Set, scope string) bool { return s.AllowsService(scope, name) }})
+		list = append(list, thing{"service=" + name, func(s Set,
+			scope string) bool {
+			return s.AllowsService(scope, name)
+		}})
 	}
 	return list
 }

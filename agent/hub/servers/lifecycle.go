@@ -64,7 +64,8 @@ func (m *Manager) begin(s *server) {
 	s.reason, s.end, s.Started, s.tokenHash = "", nil, time.Now(), ident.HashToken(token)
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StartTimeout)
 	s.cancel, s.launching = cancel, true
-	req := launcherbus.StartRequest{Key: s.Key, Profile: s.Profile, WithoutGPUs: s.WithoutGPUs, Env: m.cfg.Env.Env(s.Key, token)}
+	req := launcherbus.StartRequest{Key: s.Key, Profile: s.Profile, WithoutGPUs: s.WithoutGPUs,
+		Env: m.cfg.Env.Env(s.Key, token)}
 	progress, waited := s.progress, !s.asked.IsZero()
 	m.wg.Go(func() {
 		defer cancel()
@@ -111,7 +112,8 @@ func (m *Manager) launch(ctx context.Context, req launcherbus.StartRequest, wait
 	m.mu.Lock()
 	var explain func()
 	if m.answeredStart(key, progress) {
-		explain = m.markFailed(key, startFailed, err.Error(), since, lerr != nil && lerr.Code == launcherbus.StartFailed)
+		explain = m.markFailed(key, startFailed, err.Error(), since,
+			lerr != nil && lerr.Code == launcherbus.StartFailed)
 	}
 	m.mu.Unlock()
 	if explain != nil {
@@ -255,7 +257,8 @@ func (m *Manager) adopt(u launcherbus.Server) {
 
 // take notes what a unit says of itself. m.mu is held.
 func (s *server) take(u launcherbus.Server) {
-	s.socket, s.uid, s.tokenHash, s.Profile, s.Started, s.Devices = u.Socket, u.UID, u.TokenHash, u.Profile, u.Started, u.Devices
+	s.socket, s.uid, s.tokenHash, s.Profile, s.Started, s.Devices = u.Socket, u.UID, u.TokenHash, u.Profile, u.Started,
+		u.Devices
 }
 
 // note logs a transition that must not happen; the state stays as it was.
@@ -280,7 +283,8 @@ func (m *Manager) awaitAnswer(s *server) {
 		case err == nil:
 			m.answered(key)
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			m.giveUp(key, fmt.Sprintf("%s is active but its server did not answer within %s: %v", key.Unit(), m.cfg.HTTPTimeout, err), since)
+			m.giveUp(key, fmt.Sprintf("%s is active but its server did not answer within %s: %v", key.Unit(),
+				m.cfg.HTTPTimeout, err), since)
 		}
 	})
 }

@@ -50,7 +50,10 @@ func inOrder(entries []entry, devices []launcherbus.GPU) []entry {
 		rank[e.key] = holds[e.key.User]
 		holds[e.key.User]++
 	}
-	slices.SortStableFunc(line, func(a, b entry) int { return cmp.Or(cmp.Compare(rank[a.key], rank[b.key]), byTime(a, b)) })
+	slices.SortStableFunc(line, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(rank[a.key], rank[b.key]),
+			byTime(a, b))
+	})
 	return line
 }
 
@@ -134,7 +137,8 @@ func place(line []entry, at int, devices []launcherbus.GPU) (number, of int) {
 // estimate says how long an entry will wait, 0 when nobody can tell. typical is how long
 // devices of a kind were held before (0 unknown); ends are ends of servers that were
 // announced.
-func estimate(line []entry, at int, devices []launcherbus.GPU, typical func(kind string) time.Duration, ends map[ident.Key]time.Time, now time.Time) time.Duration {
+func estimate(line []entry, at int, devices []launcherbus.GPU, typical func(kind string) time.Duration,
+	ends map[ident.Key]time.Time, now time.Time) time.Duration {
 	var free []time.Duration // until each device is free
 	var usual time.Duration
 	for _, d := range devices {
@@ -170,7 +174,8 @@ func estimate(line []entry, at int, devices []launcherbus.GPU, typical func(kind
 
 // untilEnd guesses how long a server goes on holding its devices. One that has had them for
 // longer than is usual is taken to keep them a quarter of that time more.
-func untilEnd(h launcherbus.Holder, usual time.Duration, ends map[ident.Key]time.Time, now time.Time) (left time.Duration, known bool) {
+func untilEnd(h launcherbus.Holder, usual time.Duration, ends map[ident.Key]time.Time,
+	now time.Time) (left time.Duration, known bool) {
 	end, announced := ends[h.Key]
 	if usual > 0 {
 		left, known = max(usual-now.Sub(h.Since), usual/4), true

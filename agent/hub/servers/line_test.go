@@ -31,7 +31,8 @@ func named(t testing.TB, text string) ident.Key {
 func device(t testing.TB, text string) launcherbus.GPU {
 	t.Helper()
 	f := strings.Fields(text)
-	d := launcherbus.GPU{Name: "nvidia.com/gpu=" + f[0], Sharing: launcherbus.Exclusive, Places: 1, Profiles: strings.Split(f[2], ",")}
+	d := launcherbus.GPU{Name: "nvidia.com/gpu=" + f[0], Sharing: launcherbus.Exclusive, Places: 1,
+		Profiles: strings.Split(f[2], ",")}
 	switch f[1] {
 	case "open":
 		d.Sharing, d.Places = launcherbus.Open, 0
@@ -46,7 +47,8 @@ func device(t testing.TB, text string) launcherbus.GPU {
 	}
 	if len(f) > 3 {
 		for i, h := range strings.Split(f[3], ",") {
-			d.Holders = append(d.Holders, launcherbus.Holder{Key: named(t, h), Since: noon.Add(-time.Duration(i+1) * time.Hour)})
+			d.Holders = append(d.Holders, launcherbus.Holder{Key: named(t, h),
+				Since: noon.Add(-time.Duration(i+1) * time.Hour)})
 		}
 	}
 	return d
@@ -57,7 +59,8 @@ func waiting(t testing.TB, texts ...string) (line []entry) {
 	t.Helper()
 	for i, text := range texts {
 		f := strings.Fields(text)
-		e := entry{key: named(t, f[0]), profile: f[1], asked: noon.Add(time.Duration(i) * time.Minute), limited: len(f) > 3}
+		e := entry{key: named(t, f[0]), profile: f[1], asked: noon.Add(time.Duration(i) * time.Minute),
+			limited: len(f) > 3}
 		if _, err := fmt.Sscan(f[2], &e.count); err != nil {
 			t.Fatal(err)
 		}
@@ -79,21 +82,31 @@ func TestPlan(t *testing.T) {
 		devices, line, called []string
 		order, start          string
 	}{
-		"nobody":              {devices: []string{"0 1 gpu"}},
-		"one free":            {[]string{"0 1 gpu", "1 1 gpu carol"}, []string{"alice gpu 1", "bob gpu 1"}, nil, "alice bob", "alice"},
-		"both free":           {[]string{"0 1 gpu", "1 1 gpu"}, []string{"alice gpu 1", "bob gpu 1"}, nil, "alice bob", "alice bob"},
-		"who holds waits":     {[]string{"0 1 gpu", "1 1 gpu alice"}, []string{"alice:x gpu 1", "bob gpu 1"}, nil, "bob alice:x", "bob"},
-		"one each first":      {[]string{"0 1 gpu"}, []string{"alice gpu 1", "alice:x gpu 1", "bob gpu 1"}, nil, "alice bob alice:x", "alice"},
-		"two are kept free":   {[]string{"0 1 gpu", "1 1 gpu carol"}, []string{"alice gpu 2", "bob gpu 1"}, nil, "alice bob", ""},
-		"others' are not":     {[]string{"0 1 gpu carol", "1 1 small"}, []string{"alice gpu 1", "bob small 1"}, nil, "alice bob", "bob"},
-		"places":              {[]string{"0 3 gpu carol"}, []string{"alice gpu 1", "bob gpu 1", "dora gpu 1"}, nil, "alice bob dora", "alice bob"},
-		"unwell":              {[]string{"0 bad gpu"}, []string{"alice gpu 1"}, nil, "alice", ""},
-		"open is not waited":  {[]string{"0 open gpu"}, []string{"alice gpu 1"}, nil, "alice", ""},
-		"open does not count": {[]string{"0 1 gpu", "1 open gpu alice"}, []string{"alice:x gpu 1", "bob gpu 1"}, nil, "alice:x bob", "alice:x"},
+		"nobody": {devices: []string{"0 1 gpu"}},
+		"one free": {[]string{"0 1 gpu", "1 1 gpu carol"}, []string{"alice gpu 1", "bob gpu 1"}, nil,
+			"alice bob", "alice"},
+		"both free": {[]string{"0 1 gpu", "1 1 gpu"}, []string{"alice gpu 1", "bob gpu 1"}, nil, "alice bob",
+			"alice bob"},
+		"who holds waits": {[]string{"0 1 gpu", "1 1 gpu alice"}, []string{"alice:x gpu 1", "bob gpu 1"}, nil,
+			"bob alice:x", "bob"},
+		"one each first": {[]string{"0 1 gpu"}, []string{"alice gpu 1", "alice:x gpu 1", "bob gpu 1"}, nil,
+			"alice bob alice:x", "alice"},
+		"two are kept free": {[]string{"0 1 gpu", "1 1 gpu carol"}, []string{"alice gpu 2", "bob gpu 1"}, nil,
+			"alice bob", ""},
+		"others' are not": {[]string{"0 1 gpu carol", "1 1 small"}, []string{"alice gpu 1", "bob small 1"}, nil,
+			"alice bob", "bob"},
+		"places": {[]string{"0 3 gpu carol"}, []string{"alice gpu 1", "bob gpu 1", "dora gpu 1"}, nil,
+			"alice bob dora", "alice bob"},
+		"unwell":             {[]string{"0 bad gpu"}, []string{"alice gpu 1"}, nil, "alice", ""},
+		"open is not waited": {[]string{"0 open gpu"}, []string{"alice gpu 1"}, nil, "alice", ""},
+		"open does not count": {[]string{"0 1 gpu", "1 open gpu alice"}, []string{"alice:x gpu 1", "bob gpu 1"}, nil,
+			"alice:x bob", "alice:x"},
 		"a limit holds nobody": {[]string{"0 1 gpu"}, []string{"alice gpu 1 limited", "bob gpu 1"}, nil,
 			"alice bob", "bob"},
-		"called before":   {[]string{"0 1 gpu", "1 1 gpu"}, []string{"bob gpu 1", "carol gpu 1"}, []string{"alice gpu 1"}, "bob carol", "bob"},
-		"called and seen": {[]string{"0 1 gpu alice", "1 1 gpu"}, []string{"bob gpu 1"}, []string{"alice gpu 1"}, "bob", "bob"},
+		"called before": {[]string{"0 1 gpu", "1 1 gpu"}, []string{"bob gpu 1", "carol gpu 1"},
+			[]string{"alice gpu 1"}, "bob carol", "bob"},
+		"called and seen": {[]string{"0 1 gpu alice", "1 1 gpu"}, []string{"bob gpu 1"}, []string{"alice gpu 1"}, "bob",
+			"bob"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +141,8 @@ func TestPlanProperties(t *testing.T) {
 		for i := range 12 {
 			profile := []string{"gpu", "small", "shared"}[random.IntN(3)]
 			key := named(t, fmt.Sprintf("u%d:s%d", random.IntN(4), i))
-			line = append(line, entry{key: key, profile: profile, count: profiles[profile], asked: noon.Add(time.Duration(random.IntN(5)) * time.Minute)})
+			line = append(line, entry{key: key, profile: profile, count: profiles[profile],
+				asked: noon.Add(time.Duration(random.IntN(5)) * time.Minute)})
 		}
 		for round := 0; len(line) > 0; round++ {
 			if round > 100 {
@@ -201,7 +215,8 @@ func release(random *rand.Rand, devices []launcherbus.GPU) {
 	slices.SortFunc(keys, func(a, b ident.Key) int { return strings.Compare(a.String(), b.String()) })
 	gone := keys[random.IntN(len(keys))]
 	for i := range devices {
-		devices[i].Holders = slices.DeleteFunc(devices[i].Holders, func(h launcherbus.Holder) bool { return h.Key == gone })
+		devices[i].Holders = slices.DeleteFunc(devices[i].Holders,
+			func(h launcherbus.Holder) bool { return h.Key == gone })
 	}
 }
 
@@ -217,7 +232,8 @@ func TestPlace(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for n, want := range map[int]string{1: "1st", 2: "2nd", 3: "3rd", 4: "4th", 11: "11th", 12: "12th", 13: "13th", 21: "21st", 111: "111th"} {
+	for n, want := range map[int]string{1: "1st", 2: "2nd", 3: "3rd", 4: "4th", 11: "11th", 12: "12th", 13: "13th",
+		21: "21st", 111: "111th"} {
 		if Ordinal(n) != want {
 			t.Errorf("%d is the %s", n, Ordinal(n))
 		}
@@ -232,16 +248,22 @@ func TestEstimate(t *testing.T) {
 		ends          map[string]time.Time
 		want          time.Duration
 	}{
-		"nobody knows":        {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, 0, nil, 0},
-		"usual":               {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, hours(3), nil, hours(2)},
-		"longer than usual":   {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, hours(1), nil, hours(0.25)},
-		"announced":           {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, 0, map[string]time.Time{"bob": noon.Add(time.Minute)}, time.Minute},
-		"announced is sooner": {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, hours(3), map[string]time.Time{"bob": noon.Add(time.Minute)}, time.Minute},
-		"behind one":          {[]string{"0 1 gpu bob"}, []string{"dora gpu 1", "alice gpu 1"}, hours(3), nil, hours(5)},
-		"the next of two":     {[]string{"0 1 gpu bob", "1 2 gpu carol,erin"}, []string{"dora gpu 1", "alice gpu 1"}, hours(4), nil, hours(3)},
-		"needs two":           {[]string{"0 1 gpu bob", "1 2 gpu carol,erin"}, []string{"alice gpu 2"}, hours(4), nil, hours(3)},
-		"others' line":        {[]string{"0 1 gpu bob", "1 1 small carol"}, []string{"dora small 1", "alice gpu 1"}, hours(3), nil, hours(2)},
-		"no device":           {[]string{"0 bad gpu"}, []string{"alice gpu 1"}, hours(3), nil, 0},
+		"nobody knows":      {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, 0, nil, 0},
+		"usual":             {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, hours(3), nil, hours(2)},
+		"longer than usual": {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, hours(1), nil, hours(0.25)},
+		"announced": {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, 0,
+			map[string]time.Time{"bob": noon.Add(time.Minute)}, time.Minute},
+		"announced is sooner": {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, hours(3),
+			map[string]time.Time{"bob": noon.Add(time.Minute)}, time.Minute},
+		"behind one": {[]string{"0 1 gpu bob"}, []string{"dora gpu 1", "alice gpu 1"}, hours(3), nil,
+			hours(5)},
+		"the next of two": {[]string{"0 1 gpu bob", "1 2 gpu carol,erin"}, []string{"dora gpu 1", "alice gpu 1"},
+			hours(4), nil, hours(3)},
+		"needs two": {[]string{"0 1 gpu bob", "1 2 gpu carol,erin"}, []string{"alice gpu 2"}, hours(4), nil,
+			hours(3)},
+		"others' line": {[]string{"0 1 gpu bob", "1 1 small carol"}, []string{"dora small 1", "alice gpu 1"},
+			hours(3), nil, hours(2)},
+		"no device": {[]string{"0 bad gpu"}, []string{"alice gpu 1"}, hours(3), nil, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -148,7 +148,8 @@ func New(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("cannot make the server manager: every time-out must be above zero")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Manager{cfg: cfg, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), servers: map[ident.Key]*server{}}, nil
+	return &Manager{cfg: cfg, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), servers: map[ident.Key]*server{}},
+		nil
 }
 
 // Close ends what the manager does and waits for it. Units are left alone.

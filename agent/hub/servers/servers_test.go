@@ -239,7 +239,8 @@ func TestFailures(t *testing.T) {
 	}{
 		"refused": {
 			prepare: func(w *world) {
-				w.startErr = &launcherbus.Error{Code: launcherbus.NoAccount, Message: "user \"alice\" has no Unix account"}
+				w.startErr = &launcherbus.Error{Code: launcherbus.NoAccount,
+					Message: "user \"alice\" has no Unix account"}
 			},
 			want: "has no Unix account",
 		},
@@ -344,7 +345,8 @@ func TestEndBesideTheAnswer(t *testing.T) {
 			w.onStart = func(req launcherbus.StartRequest) {
 				go func() {
 					for range 100 {
-						m.Handle(launcherbus.Event{Key: req.Key, State: launcherbus.Failed, Result: "exit-code", Exit: 71})
+						m.Handle(launcherbus.Event{Key: req.Key, State: launcherbus.Failed, Result: "exit-code",
+							Exit: 71})
 					}
 				}()
 			}
@@ -436,7 +438,8 @@ func TestSyncAfterRestart(t *testing.T) {
 		w, m := newWorld(t)
 		defer m.Close()
 		alice, bob, dora := key(t, "alice"), key(t, "bob"), key(t, "dora")
-		w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice", TokenHash: ident.HashToken("secret")}
+		w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice",
+			TokenHash: ident.HashToken("secret")}
 		w.units[bob] = launcherbus.Server{Key: bob, State: launcherbus.Starting, Socket: "/sock/bob"}
 		if err := m.Sync(t.Context()); err != nil {
 			t.Fatal(err)
@@ -473,7 +476,8 @@ func TestEnv(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := EnvConfig{BaseURL: "/jhub/", APIURL: "http://127.0.0.1:8081/jhub/hub/api", PublicURL: "https://h.example/jhub/"}
+	c := EnvConfig{BaseURL: "/jhub/", APIURL: "http://127.0.0.1:8081/jhub/hub/api",
+		PublicURL: "https://h.example/jhub/"}
 	env := c.Env(k, "sesame")
 	want := map[string]string{
 		"JUPYTERHUB_API_TOKEN":           "sesame",

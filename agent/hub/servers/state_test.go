@@ -6,13 +6,15 @@ import "testing"
 func TestNext(t *testing.T) {
 	states := []State{Stopped, Queued, Starting, Waiting, Ready, Stopping, Failed}
 	want := map[event]map[State]State{
-		startAsked:  {Stopped: Starting, Failed: Starting},
-		noDevice:    {Starting: Queued},
-		turnCame:    {Queued: Starting},
-		stopAsked:   {Queued: Stopped, Starting: Stopping, Waiting: Stopping, Ready: Stopping},
-		unitActive:  {Stopped: Waiting, Queued: Waiting, Failed: Waiting, Starting: Waiting, Waiting: Waiting, Ready: Ready, Stopping: Stopping},
-		answered:    {Waiting: Ready},
-		unitEnded:   {Starting: Failed, Waiting: Failed, Ready: Failed, Stopping: Stopped, Stopped: Stopped, Failed: Failed},
+		startAsked: {Stopped: Starting, Failed: Starting},
+		noDevice:   {Starting: Queued},
+		turnCame:   {Queued: Starting},
+		stopAsked:  {Queued: Stopped, Starting: Stopping, Waiting: Stopping, Ready: Stopping},
+		unitActive: {Stopped: Waiting, Queued: Waiting, Failed: Waiting, Starting: Waiting, Waiting: Waiting,
+			Ready: Ready, Stopping: Stopping},
+		answered: {Waiting: Ready},
+		unitEnded: {Starting: Failed, Waiting: Failed, Ready: Failed, Stopping: Stopped, Stopped: Stopped,
+			Failed: Failed},
 		startFailed: {Starting: Failed, Waiting: Failed, Stopping: Stopped, Stopped: Stopped, Failed: Failed},
 	}
 	for e, row := range want {

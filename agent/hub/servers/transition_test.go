@@ -34,7 +34,8 @@ func TestOnTransition(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		want := []string{"alice: stopped to starting", "alice: starting to waiting", "alice: waiting to ready", "alice: ready to stopping", "alice: stopping to stopped"}
+		want := []string{"alice: stopped to starting", "alice: starting to waiting", "alice: waiting to ready",
+			"alice: ready to stopping", "alice: stopping to stopped"}
 		if diff := cmp.Diff(want, heard); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}

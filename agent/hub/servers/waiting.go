@@ -147,7 +147,8 @@ func (m *Manager) saveLine(ctx context.Context, saved []LinePlace) []LinePlace {
 		return saved
 	}
 	if err := m.cfg.Memory.SaveLine(ctx, line); err != nil {
-		m.cfg.Log.Error("cannot write down who waits for a device; a restart of the hub would lose it", "event", "line-unwritten", "error", err.Error())
+		m.cfg.Log.Error("cannot write down who waits for a device; a restart of the hub would lose it", "event",
+			"line-unwritten", "error", err.Error())
 		return saved
 	}
 	return line
@@ -180,7 +181,8 @@ func (m *Manager) saveLeases(ctx context.Context) {
 			return
 		}
 		if err := m.cfg.Memory.AddLease(ctx, l.kind, l.held, l.ended); err != nil {
-			m.cfg.Log.Warn("cannot write down how long a device was held", "event", "lease-unwritten", "error", err.Error())
+			m.cfg.Log.Warn("cannot write down how long a device was held", "event", "lease-unwritten", "error",
+				err.Error())
 		}
 	}
 }
@@ -262,7 +264,10 @@ func (m *Manager) entries(profiles []launcherbus.Profile, view string) (line, ca
 
 // profileOf finds a profile; "" is the default.
 func profileOf(name string, profiles []launcherbus.Profile) (launcherbus.Profile, bool) {
-	i := slices.IndexFunc(profiles, func(p launcherbus.Profile) bool { return p.Name == name || name == "" && p.Default })
+	i := slices.IndexFunc(profiles, func(p launcherbus.Profile) bool {
+		return p.Name == name || name == "" &&
+			p.Default
+	})
 	if i < 0 {
 		return launcherbus.Profile{}, false
 	}
@@ -277,7 +282,8 @@ func (m *Manager) typical(ctx context.Context) func(kind string) time.Duration {
 		if !ok && m.cfg.Memory != nil {
 			var err error
 			if d, err = m.cfg.Memory.TypicalLease(ctx, kind); err != nil {
-				m.cfg.Log.Warn("cannot read how long devices were held", "event", "leases-unreadable", "error", err.Error())
+				m.cfg.Log.Warn("cannot read how long devices were held", "event", "leases-unreadable", "error",
+					err.Error())
 			}
 			known[kind] = d
 		}
@@ -308,7 +314,8 @@ func (m *Manager) setWait(key ident.Key, w Wait) {
 		return
 	}
 	if w.Place != s.wait.Place || w.Of != s.wait.Of {
-		s.progress.add(Progress{Percent: 5, Queued: true, Message: fmt.Sprintf("Waiting for a GPU: %s of %d in line", Ordinal(w.Place), w.Of)})
+		s.progress.add(Progress{Percent: 5, Queued: true, Message: fmt.Sprintf("Waiting for a GPU: %s of %d in line",
+			Ordinal(w.Place), w.Of)})
 	}
 	s.wait = w
 }

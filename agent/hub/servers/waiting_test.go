@@ -77,7 +77,8 @@ func (g *gpuHost) GPUs(context.Context) (all launcherbus.GPUs, err error) {
 	}
 	slices.SortFunc(keys, func(a, b ident.Key) int { return strings.Compare(a.String(), b.String()) })
 	for i := range g.n {
-		d := launcherbus.GPU{Name: "nvidia.com/gpu=" + string(rune('0'+i)), Sharing: launcherbus.Exclusive, Places: 1, Profiles: []string{"gpu"}}
+		d := launcherbus.GPU{Name: "nvidia.com/gpu=" + string(rune('0'+i)), Sharing: launcherbus.Exclusive, Places: 1,
+			Profiles: []string{"gpu"}}
 		if i < len(keys) {
 			d.Holders = []launcherbus.Holder{{Key: keys[i], Profile: "gpu", Since: time.Now().Add(-time.Hour)}}
 		}
@@ -155,7 +156,8 @@ func TestLineMovesOn(t *testing.T) {
 		state(t, m, "alice", Ready)
 		state(t, m, "bob", Queued)
 		state(t, m, "carol", Queued)
-		if w, ok := m.Waits(key(t, "carol")); !ok || w.Place != 2 || w.Of != 2 || w.Estimate != 5*time.Hour || len(w.Devices) != 1 || w.Devices[0].Holders[0].Key != key(t, "alice") {
+		if w, ok := m.Waits(key(t, "carol")); !ok || w.Place != 2 || w.Of != 2 || w.Estimate != 5*time.Hour ||
+			len(w.Devices) != 1 || w.Devices[0].Holders[0].Key != key(t, "alice") {
 			t.Errorf("carol waits as %+v, %v", w, ok)
 		}
 		if _, ok := m.Waits(key(t, "alice")); ok {
@@ -223,7 +225,8 @@ func TestRestore(t *testing.T) {
 	play(t, 1, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
 		start("alice")
 		asked := time.Now().Add(-time.Hour)
-		m.Restore([]LinePlace{{key(t, "bob"), "gpu", asked.Add(time.Minute)}, {key(t, "carol"), "gpu", asked}, {key(t, "alice"), "gpu", asked}})
+		m.Restore([]LinePlace{{key(t, "bob"), "gpu", asked.Add(time.Minute)}, {key(t, "carol"), "gpu", asked},
+			{key(t, "alice"), "gpu", asked}})
 		time.Sleep(time.Second)
 		state(t, m, "alice", Ready)
 		if w, _ := m.Waits(key(t, "carol")); w.Place != 1 || !w.Asked.Equal(asked) {
@@ -298,7 +301,8 @@ func TestFollowTheLine(t *testing.T) {
 		}
 		wg.Wait()
 		text := strings.Join(told, "\n")
-		for _, want := range []string{"Waiting for a GPU: all are in use", "Waiting for a GPU: 1st of 1 in line", "Server ready at"} {
+		for _, want := range []string{"Waiting for a GPU: all are in use", "Waiting for a GPU: 1st of 1 in line",
+			"Server ready at"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("it was not told %q:\n%s", want, text)
 			}
@@ -314,7 +318,8 @@ func TestStartedByAnother(t *testing.T) {
 		alice := key(t, "alice")
 		w.startErr = &launcherbus.Error{Code: launcherbus.AlreadyExists, Message: "it exists already"}
 		w.onStart = func(launcherbus.StartRequest) {
-			w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Starting, Socket: "/sock/alice", UID: 5001}
+			w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Starting, Socket: "/sock/alice",
+				UID: 5001}
 		}
 		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)

@@ -28,10 +28,11 @@ var (
 
 // Service is one service.
 type Service struct {
-	Name          string         `json:"-"`
-	Admin         bool           `json:"admin,omitempty"`
-	URL           string         `json:"url,omitempty"` // where it listens: http://127.0.0.1:PORT or unix:/PATH; "" for one without pages
-	Prefix        string         `json:"-"`             // where people find it, "/services/NAME/"; "" without URL
+	Name  string `json:"-"`
+	Admin bool   `json:"admin,omitempty"`
+	// where it listens: http://127.0.0.1:PORT or unix:/PATH; "" for one without pages
+	URL           string         `json:"url,omitempty"`
+	Prefix        string         `json:"-"` // where people find it, "/services/NAME/"; "" without URL
 	Display       bool           `json:"display,omitempty"`
 	Info          map[string]any `json:"info,omitempty"`
 	TokenHash     string         `json:"token_hash,omitempty"` // ident.HashToken of its API token; "" for none
@@ -113,7 +114,8 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 // CheckName refuses what no service can be called.
 func CheckName(name string) error {
 	if !namePattern.MatchString(name) {
-		return fmt.Errorf("cannot use service name %.70q: use 1 to 63 letters, digits and \"_.-\", beginning with a letter or digit", name)
+		return fmt.Errorf("cannot use service name %.70q: use 1 to 63 letters, digits and \"_.-\", beginning with a "+
+			"letter or digit", name)
 	}
 	return nil
 }
@@ -139,7 +141,8 @@ func check(s *Service) error {
 	case u.Scheme == "unix" && strings.HasPrefix(u.Path, "/"):
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && (u.Path == "" || u.Path == "/"):
 	default:
-		return fmt.Errorf("service %q: its url must be http://HOST:PORT, https://HOST:PORT or unix:/PATH, not %q", s.Name, s.URL)
+		return fmt.Errorf("service %q: its url must be http://HOST:PORT, https://HOST:PORT or unix:/PATH, not %q",
+			s.Name, s.URL)
 	}
 	return nil
 }
@@ -202,7 +205,8 @@ func (r *Registry) Add(s Service) error {
 	if _, taken := r.all[s.Name]; taken {
 		return fmt.Errorf("service %q: %w", s.Name, store.ErrExists)
 	}
-	if err := r.records.SaveService(context.Background(), store.ServiceRecord{Name: s.Name, Record: record}); err != nil {
+	if err := r.records.SaveService(context.Background(), store.ServiceRecord{Name: s.Name,
+		Record: record}); err != nil {
 		return err
 	}
 	r.put(s)

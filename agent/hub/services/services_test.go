@@ -15,7 +15,8 @@ import (
 
 func database(t *testing.T) *store.Store {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"),
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,8 @@ func registry(t *testing.T, db *store.Store, declared ...Service) *Registry {
 
 func TestRegistry(t *testing.T) {
 	db := database(t)
-	board := Service{Name: "board", URL: "http://127.0.0.1:9001", TokenHash: ident.HashToken("secret"), ClientID: "service-board", Display: true}
+	board := Service{Name: "board", URL: "http://127.0.0.1:9001", TokenHash: ident.HashToken("secret"),
+		ClientID: "service-board", Display: true}
 	r := registry(t, db, board)
 	got, ok := r.Get("board")
 	board.Declared, board.Prefix, board.RedirectURI = true, "/x/services/board/", "/x/services/board/oauth_callback"
@@ -61,7 +63,8 @@ func TestRegistry(t *testing.T) {
 func TestAddedServicesStay(t *testing.T) {
 	db := database(t)
 	r := registry(t, db, Service{Name: "declared", ClientID: "service-declared"})
-	added := Service{Name: "added", URL: "unix:/run/x.sock", TokenHash: ident.HashToken("t"), Info: map[string]any{"a": "b"}}
+	added := Service{Name: "added", URL: "unix:/run/x.sock", TokenHash: ident.HashToken("t"),
+		Info: map[string]any{"a": "b"}}
 	if err := r.Add(added); err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +86,13 @@ func TestAddedServicesStay(t *testing.T) {
 		}
 	}
 	var removed []string
-	again, err := New(t.Context(), Config{BaseURL: "/x/", Declared: []Service{{Name: "declared"}}, Records: db, Removed: func(name string) { removed = append(removed, name) }})
+	again, err := New(t.Context(), Config{BaseURL: "/x/", Declared: []Service{{Name: "declared"}}, Records: db,
+		Removed: func(name string) { removed = append(removed, name) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, ok := again.Get("added"); !ok || s.Prefix != "/x/services/added/" || s.TokenHash != added.TokenHash || s.Info["a"] != "b" || s.Declared {
+	if s, ok := again.Get("added"); !ok || s.Prefix != "/x/services/added/" || s.TokenHash != added.TokenHash ||
+		s.Info["a"] != "b" || s.Declared {
 		t.Errorf("after a restart: %+v", s)
 	}
 	if err := again.Remove("declared"); !errors.Is(err, ErrDeclared) {
@@ -108,7 +113,8 @@ func TestAddedServicesStay(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	_, err := New(t.Context(), Config{BaseURL: "/", Declared: []Service{{Name: "board", URL: "ftp://x"}}, Records: database(t)})
+	_, err := New(t.Context(), Config{BaseURL: "/", Declared: []Service{{Name: "board", URL: "ftp://x"}},
+		Records: database(t)})
 	if err == nil || !strings.Contains(err.Error(), "board") {
 		t.Errorf("got %v", err)
 	}

@@ -23,7 +23,8 @@ func users(t *testing.T, names ...string) (all []ident.User) {
 func TestGroups(t *testing.T) {
 	s, _ := openTest(t)
 	ctx, people := t.Context(), users(t, "alice", "bob")
-	ok(t, s.CreateGroups(ctx, []Group{{Name: "lab one", Users: people, Properties: map[string]any{"gpu": 1.0}}, {Name: "empty"}}))
+	ok(t, s.CreateGroups(ctx, []Group{{Name: "lab one", Users: people, Properties: map[string]any{"gpu": 1.0}},
+		{Name: "empty"}}))
 	err := s.CreateGroups(ctx, []Group{{Name: "new"}, {Name: "empty"}})
 	var exists *ExistsError
 	if !errors.As(err, &exists) || exists.Name != "empty" || !errors.Is(err, ErrExists) {
@@ -58,7 +59,8 @@ func TestGroups(t *testing.T) {
 
 func TestGroupNames(t *testing.T) {
 	s, _ := openTest(t)
-	for name, bad := range map[string]string{"empty": "", "newline": "a\nb", "not UTF-8": "\xff", "long": string(bytes.Repeat([]byte("a"), 256))} {
+	for name, bad := range map[string]string{"empty": "", "newline": "a\nb", "not UTF-8": "\xff",
+		"long": string(bytes.Repeat([]byte("a"), 256))} {
 		var invalid *InvalidNameError
 		if err := s.CreateGroups(t.Context(), []Group{{Name: bad}}); !errors.As(err, &invalid) {
 			t.Errorf("%s: %v", name, err)
@@ -116,7 +118,8 @@ func TestShareCodes(t *testing.T) {
 	ctx := t.Context()
 	key, err := ident.ParseKey("alice", "gpu")
 	ok(t, err)
-	code := ShareCode{Hash: "h", Key: key, Scopes: []string{"access:servers!server=alice/gpu"}, Created: c.now(), Expires: c.now().Add(time.Hour)}
+	code := ShareCode{Hash: "h", Key: key, Scopes: []string{"access:servers!server=alice/gpu"}, Created: c.now(),
+		Expires: c.now().Add(time.Hour)}
 	code.ID, err = s.CreateShareCode(ctx, code)
 	ok(t, err)
 	v, err := s.ExchangeShareCode(ctx, "h", user(t, "bob"))
@@ -259,7 +262,8 @@ func TestServiceRecords(t *testing.T) {
 func TestDeleteTokensOfClient(t *testing.T) {
 	s, _ := openTest(t)
 	ctx, alice, bob := t.Context(), user(t, "alice"), user(t, "bob")
-	for i, tok := range []Token{{User: alice, ClientID: "c"}, {User: alice, ClientID: "c"}, {User: bob, ClientID: "c"}, {User: alice}} {
+	for i, tok := range []Token{{User: alice, ClientID: "c"}, {User: alice, ClientID: "c"}, {User: bob, ClientID: "c"},
+		{User: alice}} {
 		tok.Hash, tok.Kind = fmt.Sprint(i), OAuthToken
 		_, err := s.CreateToken(ctx, tok)
 		ok(t, err)
@@ -285,7 +289,8 @@ func TestUpgradeKeepsRows(t *testing.T) {
 	s := openAt(t, path, newClock())
 	u, err := s.UserByName(t.Context(), user(t, "alice"))
 	ok(t, err)
-	same(t, "user", User{Name: user(t, "alice"), DisplayName: "Alice", Admin: true, Created: time.UnixMicro(1000).UTC()}, u)
+	same(t, "user", User{Name: user(t, "alice"), DisplayName: "Alice", Admin: true,
+		Created: time.UnixMicro(1000).UTC()}, u)
 	v, err := s.ServerByKey(t.Context(), ident.Key{User: u.Name})
 	ok(t, err)
 	same(t, "server", Server{Key: ident.Key{User: u.Name}, Profile: "lab", Started: time.UnixMicro(1000).UTC()}, v)
@@ -320,7 +325,8 @@ func many(b *testing.B) *Store {
 		b.Fatal(err)
 	}
 	for i := range 1000 {
-		if _, err := tx.Exec(`INSERT INTO users (name, display_name, admin, created) VALUES (?, '', 0, ?)`, fmt.Sprintf("user%04d", i), i); err != nil {
+		if _, err := tx.Exec(`INSERT INTO users (name, display_name, admin, created) VALUES (?, '', 0, ?)`,
+			fmt.Sprintf("user%04d", i), i); err != nil {
 			b.Fatal(err)
 		}
 		for j := range 10 {
@@ -348,7 +354,8 @@ func BenchmarkTokenByHash(b *testing.B) {
 func BenchmarkFindUsers(b *testing.B) {
 	s := many(b)
 	for b.Loop() {
-		if _, total, err := s.FindUsers(b.Context(), UserQuery{Sort: "name", NameFilter: "7", Limit: 50}); err != nil || total == 0 {
+		if _, total, err := s.FindUsers(b.Context(), UserQuery{Sort: "name", NameFilter: "7", Limit: 50}); err != nil ||
+			total == 0 {
 			b.Fatal(total, err)
 		}
 	}

@@ -15,6 +15,7 @@ func (s *Store) CountUsers(ctx context.Context) (int, error) {
 // CountActive returns how many users were active at a time or later.
 func (s *Store) CountActive(ctx context.Context, since time.Time) (int, error) {
 	var n int
-	err := s.queryRow(ctx, "count the active users", []any{&n}, `SELECT count(*) FROM users WHERE last_activity >= ?`, micros(since))
+	err := s.queryRow(ctx, "count the active users", []any{&n}, `SELECT count(*) FROM users WHERE last_activity >= ?`,
+		micros(since))
 	return n, err
 }

@@ -135,7 +135,8 @@ func checkVersion(ctx context.Context, path string, db *sql.DB) error {
 		return err
 	}
 	if have > known {
-		return &fileError{path: path, problem: fmt.Sprintf("a newer gifford-hub wrote it (schema %d, this one knows %d)", have, known), advice: newerAdvice}
+		return &fileError{path: path, problem: fmt.Sprintf("a newer gifford-hub wrote it (schema %d, this one knows "+
+			"%d)", have, known), advice: newerAdvice}
 	}
 	return nil
 }

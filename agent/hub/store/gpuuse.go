@@ -28,11 +28,13 @@ func (s *Store) SaveGPUUse(ctx context.Context, u GPUUse) error {
 
 // GPUUses returns the last of each server.
 func (s *Store) GPUUses(ctx context.Context) ([]GPUUse, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT user, server, started, used, seen, kept FROM gpu_uses ORDER BY user, server`)
+	rows, err := s.db.QueryContext(ctx,
+		`SELECT user, server, started, used, seen, kept FROM gpu_uses ORDER BY user, server`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the use of GPUs in the database: %w", err)
 	}
 	return collect(rows, func(u *GPUUse) []any {
-		return []any{userCol{&u.Key.User}, serverCol{&u.Key.Server}, timeCol{&u.Started}, timeCol{&u.Used}, timeCol{&u.Seen}, timeCol{&u.Kept}}
+		return []any{userCol{&u.Key.User}, serverCol{&u.Key.Server}, timeCol{&u.Started}, timeCol{&u.Used},
+			timeCol{&u.Seen}, timeCol{&u.Kept}}
 	})
 }

@@ -77,7 +77,8 @@ func (s *Store) CreateGroups(ctx context.Context, groups []Group) error {
 	return s.tx(ctx, "make the groups", func(tx *sql.Tx) error {
 		for _, g := range groups {
 			// A group that was there only for its members becomes one made on purpose.
-			res, err := tx.ExecContext(ctx, `INSERT INTO user_groups (name, properties, kept, created) VALUES (?, ?, 1, ?)
+			res, err := tx.ExecContext(ctx,
+				`INSERT INTO user_groups (name, properties, kept, created) VALUES (?, ?, 1, ?)
 				ON CONFLICT (name) DO UPDATE SET kept = 1, properties = excluded.properties WHERE kept = 0`,
 				g.Name, object(g.Properties), micros(s.now()))
 			if err != nil {
@@ -96,7 +97,8 @@ func (s *Store) CreateGroups(ctx context.Context, groups []Group) error {
 
 func join(ctx context.Context, tx *sql.Tx, group string, users []ident.User, from Source) error {
 	for _, u := range users {
-		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO memberships (user_group, user, source) VALUES (?, ?, ?)`,
+		if _, err := tx.ExecContext(ctx,
+			`INSERT OR IGNORE INTO memberships (user_group, user, source) VALUES (?, ?, ?)`,
 			group, u.String(), string(from)); err != nil {
 			return err
 		}
@@ -129,7 +131,8 @@ func (s *Store) Groups(ctx context.Context) ([]Group, error) {
 // GroupByName returns a group with its members or ErrNotFound.
 func (s *Store) GroupByName(ctx context.Context, name string) (Group, error) {
 	var g Group
-	err := s.queryRow(ctx, "look up the group", g.dest(), `SELECT `+groupColumns+` FROM user_groups WHERE name = ?`, name)
+	err := s.queryRow(ctx, "look up the group", g.dest(), `SELECT `+groupColumns+` FROM user_groups WHERE name = ?`,
+		name)
 	if err != nil {
 		return g, err
 	}
@@ -139,7 +142,8 @@ func (s *Store) GroupByName(ctx context.Context, name string) (Group, error) {
 
 // Members returns a group's users in order; none for a group that is not there.
 func (s *Store) Members(ctx context.Context, group string) ([]ident.User, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT user FROM memberships WHERE user_group = ? ORDER BY user`, group)
+	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT user FROM memberships WHERE user_group = ? ORDER BY user`,
+		group)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the members of group %q in the database: %w", group, err)
 	}
@@ -148,7 +152,8 @@ func (s *Store) Members(ctx context.Context, group string) ([]ident.User, error)
 
 // GroupsOf returns the names of a user's groups in order.
 func (s *Store) GroupsOf(ctx context.Context, u ident.User) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT user_group FROM memberships WHERE user = ? ORDER BY user_group`, u.String())
+	rows, err := s.db.QueryContext(ctx,
+		`SELECT DISTINCT user_group FROM memberships WHERE user = ? ORDER BY user_group`, u.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the groups of user %q in the database: %w", u, err)
 	}
@@ -183,7 +188,8 @@ func (s *Store) AddToGroup(ctx context.Context, group string, users []ident.User
 func (s *Store) RemoveFromGroup(ctx context.Context, group string, users []ident.User) error {
 	return s.tx(ctx, "remove from the group", func(tx *sql.Tx) error {
 		for _, u := range users {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM memberships WHERE user_group = ? AND user = ?`, group, u.String()); err != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM memberships WHERE user_group = ? AND user = ?`, group,
+				u.String()); err != nil {
 				return err
 			}
 		}
@@ -193,7 +199,8 @@ func (s *Store) RemoveFromGroup(ctx context.Context, group string, users []ident
 
 // SetGroupProperties replaces a group's properties; ErrNotFound where there is none.
 func (s *Store) SetGroupProperties(ctx context.Context, group string, properties map[string]any) error {
-	n, err := s.exec(ctx, "save the group", `UPDATE user_groups SET properties = ? WHERE name = ?`, object(properties), group)
+	n, err := s.exec(ctx, "save the group", `UPDATE user_groups SET properties = ? WHERE name = ?`, object(properties),
+		group)
 	if err == nil && n == 0 {
 		return ErrNotFound
 	}
@@ -204,14 +211,17 @@ func (s *Store) SetGroupProperties(ctx context.Context, group string, properties
 // needed; one that nobody made on purpose goes with its last member.
 func (s *Store) SetMemberships(ctx context.Context, u ident.User, from Source, groups []string) error {
 	return s.tx(ctx, "save the user's groups", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM memberships WHERE user = ? AND source = ?`, u.String(), string(from)); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM memberships WHERE user = ? AND source = ?`, u.String(),
+			string(from)); err != nil {
 			return err
 		}
 		for _, g := range groups {
 			if checkGroupName(g) != nil {
 				continue // a provider's odd group is nobody's here
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO user_groups (name, properties, kept, created) VALUES (?, '{}', 0, ?)`, g, micros(s.now())); err != nil {
+			if _, err := tx.ExecContext(ctx,
+				`INSERT OR IGNORE INTO user_groups (name, properties, kept, created) VALUES (?, '{}', 0, ?)`, g,
+				micros(s.now())); err != nil {
 				return err
 			}
 			if err := join(ctx, tx, g, []ident.User{u}, from); err != nil {
@@ -223,7 +233,8 @@ func (s *Store) SetMemberships(ctx context.Context, u ident.User, from Source, g
 }
 
 func dropEmpty(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM user_groups WHERE kept = 0 AND name NOT IN (SELECT user_group FROM memberships)`)
+	_, err := tx.ExecContext(ctx,
+		`DELETE FROM user_groups WHERE kept = 0 AND name NOT IN (SELECT user_group FROM memberships)`)
 	return err
 }
 
@@ -240,7 +251,8 @@ func (s *Store) DeclareGroups(ctx context.Context, groups []Group) error {
 			return err
 		}
 		for _, g := range groups {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO user_groups (name, properties, kept, created) VALUES (?, ?, 1, ?)
+			if _, err := tx.ExecContext(ctx,
+				`INSERT INTO user_groups (name, properties, kept, created) VALUES (?, ?, 1, ?)
 				ON CONFLICT (name) DO UPDATE SET properties = CASE WHEN excluded.properties = '{}' THEN user_groups.properties ELSE excluded.properties END, kept = 1`,
 				g.Name, object(g.Properties), micros(s.now())); err != nil {
 				return err

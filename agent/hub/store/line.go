@@ -53,7 +53,8 @@ const (
 // AddLease notes how long a device of a kind was held.
 func (s *Store) AddLease(ctx context.Context, kind string, held time.Duration, ended time.Time) error {
 	return s.tx(ctx, "note how long a device was held", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (kind, held, ended) VALUES (?, ?, ?)`, kind, held.Microseconds(), micros(ended)); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (kind, held, ended) VALUES (?, ?, ?)`, kind,
+			held.Microseconds(), micros(ended)); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE kind = ?1 AND id NOT IN

@@ -61,7 +61,8 @@ func (s *Store) LoginByID(ctx context.Context, sessionID string) (Login, error) 
 // LoginsOf returns a user's sign-ins that have not ended, the oldest first.
 func (s *Store) LoginsOf(ctx context.Context, user ident.User) ([]Login, error) {
 	rows, err := s.db.QueryContext(ctx,
-		`SELECT `+loginColumns+` FROM logins WHERE user = ? AND expires > ? ORDER BY created`, user.String(), micros(s.now()))
+		`SELECT `+loginColumns+` FROM logins WHERE user = ? AND expires > ? ORDER BY created`, user.String(),
+		micros(s.now()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the sign-ins in the database: %w", err)
 	}
@@ -72,7 +73,8 @@ func (s *Store) LoginsOf(ctx context.Context, user ident.User) ([]Login, error) 
 // of all processes, who still sees the last attempt that the database has.
 func (s *Store) ClaimCheck(ctx context.Context, sessionID string, lastAttempt, now time.Time) (bool, error) {
 	n, err := s.exec(ctx, "claim the check of a sign-in",
-		`UPDATE logins SET attempted = ? WHERE session_id = ? AND attempted = ?`, micros(now), sessionID, micros(lastAttempt))
+		`UPDATE logins SET attempted = ? WHERE session_id = ? AND attempted = ?`, micros(now), sessionID,
+		micros(lastAttempt))
 	return n == 1, err
 }
 
@@ -90,7 +92,8 @@ func (s *Store) SaveCheck(ctx context.Context, l Login) error {
 // has made the old one void, whatever the rest of the check says.
 func (s *Store) SaveSecret(ctx context.Context, l Login) error {
 	_, err := s.exec(ctx, "save the tokens of a sign-in",
-		`UPDATE logins SET secret = ? WHERE session_id = ? AND attempted = ?`, blob(l.Secret), l.SessionID, micros(l.Attempted))
+		`UPDATE logins SET secret = ? WHERE session_id = ? AND attempted = ?`, blob(l.Secret), l.SessionID,
+		micros(l.Attempted))
 	return err
 }
 

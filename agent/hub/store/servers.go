@@ -69,7 +69,8 @@ func (s *Store) ServerByKey(ctx context.Context, key ident.Key) (Server, error) 
 
 // ServersOf returns a user's servers in the order of their names, the default first.
 func (s *Store) ServersOf(ctx context.Context, user ident.User) ([]Server, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+serverColumns+` FROM servers WHERE user = ? ORDER BY server`, user.String())
+	rows, err := s.db.QueryContext(ctx, `SELECT `+serverColumns+` FROM servers WHERE user = ? ORDER BY server`,
+		user.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the servers in the database: %w", err)
 	}

@@ -15,7 +15,8 @@ type ServiceRecord struct {
 
 // SaveService keeps a service; *ExistsError where its name is taken.
 func (s *Store) SaveService(ctx context.Context, v ServiceRecord) error {
-	n, err := s.exec(ctx, "save the service", `INSERT INTO services (name, record, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+	n, err := s.exec(ctx, "save the service",
+		`INSERT INTO services (name, record, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
 		v.Name, string(v.Record), micros(s.now()))
 	if err == nil && n == 0 {
 		return &ExistsError{v.Name}

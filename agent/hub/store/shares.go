@@ -23,7 +23,8 @@ type Share struct {
 const shareColumns = `owner, server, user, user_group, scopes, created`
 
 func (v *Share) dest() []any {
-	return []any{userCol{&v.Key.User}, serverCol{&v.Key.Server}, anyUserCol{&v.User}, &v.Group, listCol{&v.Scopes}, timeCol{&v.Created}}
+	return []any{userCol{&v.Key.User}, serverCol{&v.Key.Server}, anyUserCol{&v.User}, &v.Group, listCol{&v.Scopes},
+		timeCol{&v.Created}}
 }
 
 // ShareQuery selects shares: every field that is set must fit. With and WithGroups are one
@@ -78,7 +79,8 @@ func (s *Store) grant(ctx context.Context, tx *sql.Tx, v *Share) error {
 }
 
 func oneShare(ctx context.Context, tx *sql.Tx, v Share) (Share, error) {
-	err := tx.QueryRowContext(ctx, `SELECT `+shareColumns+` FROM shares WHERE owner = ? AND server = ? AND user = ? AND user_group = ?`,
+	err := tx.QueryRowContext(ctx,
+		`SELECT `+shareColumns+` FROM shares WHERE owner = ? AND server = ? AND user = ? AND user_group = ?`,
 		v.Key.User.String(), v.Key.Server.String(), v.User.String(), v.Group).Scan(v.dest()...)
 	return v, err
 }
@@ -94,12 +96,16 @@ func (s *Store) RevokeShare(ctx context.Context, v Share, scopes []string) (Shar
 		if err != nil {
 			return err
 		}
-		have.Scopes = slices.DeleteFunc(have.Scopes, func(scope string) bool { return scopes == nil || slices.Contains(scopes, scope) })
+		have.Scopes = slices.DeleteFunc(have.Scopes, func(scope string) bool {
+			return scopes == nil ||
+				slices.Contains(scopes, scope)
+		})
 		v = have
 		query, args := `UPDATE shares SET scopes = ?5 WHERE owner = ?1 AND server = ?2 AND user = ?3 AND user_group = ?4`,
 			[]any{v.Key.User.String(), v.Key.Server.String(), v.User.String(), v.Group, list(v.Scopes)}
 		if len(v.Scopes) == 0 {
-			query, args = `DELETE FROM shares WHERE owner = ?1 AND server = ?2 AND user = ?3 AND user_group = ?4`, args[:4]
+			query, args = `DELETE FROM shares WHERE owner = ?1 AND server = ?2 AND user = ?3 AND user_group = ?4`,
+				args[:4]
 		}
 		_, err = tx.ExecContext(ctx, query, args...)
 		return err
@@ -109,7 +115,8 @@ func (s *Store) RevokeShare(ctx context.Context, v Share, scopes []string) (Shar
 
 // RevokeShares takes back all shares of a server.
 func (s *Store) RevokeShares(ctx context.Context, k ident.Key) error {
-	_, err := s.exec(ctx, "revoke the shares", `DELETE FROM shares WHERE owner = ? AND server = ?`, k.User.String(), k.Server.String())
+	_, err := s.exec(ctx, "revoke the shares", `DELETE FROM shares WHERE owner = ? AND server = ?`, k.User.String(),
+		k.Server.String())
 	return err
 }
 
@@ -129,7 +136,8 @@ type ShareCode struct {
 const codeRowColumns = `id, hash, owner, server, scopes, created, expires, exchange_count, last_exchanged`
 
 func (c *ShareCode) dest() []any {
-	return []any{&c.ID, &c.Hash, userCol{&c.Key.User}, serverCol{&c.Key.Server}, listCol{&c.Scopes}, timeCol{&c.Created},
+	return []any{&c.ID, &c.Hash, userCol{&c.Key.User}, serverCol{&c.Key.Server}, listCol{&c.Scopes},
+		timeCol{&c.Created},
 		timeCol{&c.Expires}, &c.ExchangeCount, timeCol{&c.LastExchanged}}
 }
 
@@ -157,7 +165,8 @@ func (s *Store) ShareCodes(ctx context.Context, owner ident.User, server *ident.
 		name = server.String()
 	}
 	rows, err := s.db.QueryContext(ctx, `SELECT `+codeRowColumns+` FROM share_codes
-		WHERE owner = ?1 AND (?2 IS NULL OR server = ?2) AND expires > ?3 ORDER BY id`, owner.String(), name, micros(s.now()))
+		WHERE owner = ?1 AND (?2 IS NULL OR server = ?2) AND expires > ?3 ORDER BY id`, owner.String(), name,
+		micros(s.now()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the share codes in the database: %w", err)
 	}
@@ -205,6 +214,7 @@ func (s *Store) deleteCode(ctx context.Context, k ident.Key, where string, arg a
 
 // DeleteShareCodes revokes all codes of a server.
 func (s *Store) DeleteShareCodes(ctx context.Context, k ident.Key) error {
-	_, err := s.exec(ctx, "revoke the share codes", `DELETE FROM share_codes WHERE owner = ? AND server = ?`, k.User.String(), k.Server.String())
+	_, err := s.exec(ctx, "revoke the share codes", `DELETE FROM share_codes WHERE owner = ? AND server = ?`,
+		k.User.String(), k.Server.String())
 	return err
 }

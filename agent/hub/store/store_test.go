@@ -155,7 +155,8 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			ok(t, os.WriteFile(path, b, 0o600))
 		}, []string{"damaged", "backup"}},
-		"cut short": {func(t *testing.T, path string) { ok(t, os.Truncate(path, 5000)) }, []string{"damaged", "backup"}},
+		"cut short": {func(t *testing.T, path string) { ok(t, os.Truncate(path, 5000)) },
+			[]string{"damaged", "backup"}},
 		"newer version": {func(t *testing.T, path string) {
 			execRaw(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
 		}, []string{"newer gifford-hub", "schema 999", "install"}},

@@ -73,7 +73,8 @@ func sampleLogin(t *testing.T, s *Store, c *clock, name, id string) Login {
 	t.Helper()
 	u := user(t, name)
 	ok(t, s.UpsertUser(t.Context(), User{Name: u}))
-	l := Login{SessionID: id, User: u, Subject: "sub", Groups: []string{"cgs", "a b"}, Secret: []byte{1}, Created: c.now(),
+	l := Login{SessionID: id, User: u, Subject: "sub", Groups: []string{"cgs", "a b"}, Secret: []byte{1},
+		Created: c.now(),
 		Expires: c.now().Add(time.Hour), Seen: c.now(), Checked: c.now(), Attempted: c.now()}
 	ok(t, s.CreateLogin(t.Context(), l))
 	return l
@@ -185,7 +186,8 @@ func TestTokens(t *testing.T) {
 	if _, err := s.CreateToken(ctx, want); err == nil || errors.Is(err, ErrNotFound) {
 		t.Errorf("the same hash twice: %v; want an error", err)
 	}
-	for _, step := range []struct{ wait, used time.Duration }{{0, 0}, {59 * time.Second, 0}, {time.Second, time.Minute}} {
+	for _, step := range []struct{ wait, used time.Duration }{{0, 0}, {59 * time.Second, 0},
+		{time.Second, time.Minute}} {
 		c.add(step.wait)
 		ok(t, s.TouchToken(ctx, want.ID))
 		want.LastUsed = want.Created.Add(step.used)
@@ -214,7 +216,8 @@ func TestTokens(t *testing.T) {
 func TestDeleteTokensByGroup(t *testing.T) {
 	s, _ := openTest(t)
 	ctx := t.Context()
-	for hash, tok := range map[string]Token{"a": {ClientID: "c1", SessionID: "s1"}, "b": {ClientID: "c2", SessionID: "s1"}, "c": {ClientID: "c1"}, "d": {}} {
+	for hash, tok := range map[string]Token{"a": {ClientID: "c1", SessionID: "s1"},
+		"b": {ClientID: "c2", SessionID: "s1"}, "c": {ClientID: "c1"}, "d": {}} {
 		tok.Hash, tok.Kind, tok.User = hash, OAuthToken, user(t, "alice")
 		_, err := s.CreateToken(ctx, tok)
 		ok(t, err)
@@ -236,7 +239,8 @@ func TestDeleteTokensByGroup(t *testing.T) {
 
 func TestTakeCodeOnce(t *testing.T) {
 	s, c := openTest(t)
-	want := Code{Hash: "h", User: user(t, "alice"), ClientID: "cl", RedirectURI: "/r", SessionID: "s", Scopes: []string{"x"},
+	want := Code{Hash: "h", User: user(t, "alice"), ClientID: "cl", RedirectURI: "/r", SessionID: "s",
+		Scopes:        []string{"x"},
 		CodeChallenge: "ch", CodeChallengeMethod: "S256", Expires: c.now().Add(5 * time.Minute)}
 	ok(t, s.CreateCode(t.Context(), want))
 	var took atomic.Int32
@@ -278,14 +282,16 @@ func TestServers(t *testing.T) {
 	got, err := s.ServersOf(ctx, def.User)
 	ok(t, err)
 	same(t, "servers", []Server{
-		{Key: def, Profile: "q", Started: now, LastActivity: now.Add(time.Minute), LastFailure: "image missing", Created: now},
+		{Key: def, Profile: "q", Started: now, LastActivity: now.Add(time.Minute), LastFailure: "image missing",
+			Created: now},
 		{Key: named, Profile: "p", Created: now},
 	}, got)
 	ok(t, s.UpsertServer(ctx, Server{Key: named, DisplayName: "GPU", UserOptions: map[string]any{"profile": "p"}}))
 	ok(t, s.UpsertServer(ctx, Server{Key: named, Profile: "q"}))
 	kept, err := s.ServerByKey(ctx, named)
 	ok(t, err)
-	same(t, "what is not said", Server{Key: named, Profile: "q", DisplayName: "GPU", UserOptions: map[string]any{"profile": "p"}, Created: now}, kept)
+	same(t, "what is not said", Server{Key: named, Profile: "q", DisplayName: "GPU",
+		UserOptions: map[string]any{"profile": "p"}, Created: now}, kept)
 	ok(t, s.DeleteServer(ctx, named))
 	_, err = s.ServerByKey(ctx, named)
 	notFound(t, "deleted server", err)

@@ -55,14 +55,16 @@ func (t *Token) dest() []any {
 func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
 	var t Token
 	err := s.queryRow(ctx, "look up the token", t.dest(),
-		`SELECT `+tokenColumns+` FROM tokens WHERE hash = ? AND (expires IS NULL OR expires > ?)`, hash, micros(s.now()))
+		`SELECT `+tokenColumns+` FROM tokens WHERE hash = ? AND (expires IS NULL OR expires > ?)`, hash,
+		micros(s.now()))
 	return t, err
 }
 
 // TokensOf returns a user's tokens that have not expired, the oldest first.
 func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) {
 	rows, err := s.db.QueryContext(ctx,
-		`SELECT `+tokenColumns+` FROM tokens WHERE user = ? AND (expires IS NULL OR expires > ?) ORDER BY id`, user.String(), micros(s.now()))
+		`SELECT `+tokenColumns+` FROM tokens WHERE user = ? AND (expires IS NULL OR expires > ?) ORDER BY id`,
+		user.String(), micros(s.now()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the tokens in the database: %w", err)
 	}
@@ -73,7 +75,8 @@ func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) 
 func (s *Store) Token(ctx context.Context, user ident.User, id int64) (Token, error) {
 	var t Token
 	err := s.queryRow(ctx, "look up the token", t.dest(),
-		`SELECT `+tokenColumns+` FROM tokens WHERE id = ? AND user = ? AND (expires IS NULL OR expires > ?)`, id, user.String(), micros(s.now()))
+		`SELECT `+tokenColumns+` FROM tokens WHERE id = ? AND user = ? AND (expires IS NULL OR expires > ?)`, id,
+		user.String(), micros(s.now()))
 	return t, err
 }
 
@@ -83,7 +86,8 @@ func (s *Store) DeleteTokensOfClient(ctx context.Context, user ident.User, clien
 	if clientID == "" {
 		return 0, nil
 	}
-	return s.exec(ctx, "revoke the client's tokens", `DELETE FROM tokens WHERE user = ? AND client_id = ?`, user.String(), clientID)
+	return s.exec(ctx, "revoke the client's tokens", `DELETE FROM tokens WHERE user = ? AND client_id = ?`,
+		user.String(), clientID)
 }
 
 // DeleteToken revokes a token of a user; ErrNotFound when the user has none with that id.

@@ -34,9 +34,11 @@ type Spent struct {
 // Account adds what a server used since its last reading, and keeps the next one, at once:
 // two processes of the hub never count the same time. next gets the last reading, or ok
 // false where there is none. A nil reading from next changes nothing.
-func (s *Store) Account(ctx context.Context, key ident.Key, next func(last Reading, ok bool) (*Reading, []Spent)) error {
+func (s *Store) Account(ctx context.Context, key ident.Key, next func(last Reading, ok bool) (*Reading,
+	[]Spent)) error {
 	return s.tx(ctx, "account for a server", func(tx *sql.Tx) error {
-		last, err := scanReading(tx.QueryRowContext(ctx, `SELECT `+readingColumns+` FROM usage_readings WHERE user = ? AND server = ?`,
+		last, err := scanReading(tx.QueryRowContext(ctx, `SELECT `+readingColumns+
+			` FROM usage_readings WHERE user = ? AND server = ?`,
 			key.User.String(), key.Server.String()))
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -57,7 +59,8 @@ func (s *Store) Account(ctx context.Context, key ident.Key, next func(last Readi
 const readingColumns = `user, server, started, at, gpus, cpu_seconds, memory`
 
 func (r *Reading) dest() []any {
-	return []any{userCol{&r.Key.User}, serverCol{&r.Key.Server}, timeCol{&r.Started}, timeCol{&r.At}, &r.GPUs, &r.CPU, &r.Memory}
+	return []any{userCol{&r.Key.User}, serverCol{&r.Key.Server}, timeCol{&r.Started}, timeCol{&r.At}, &r.GPUs, &r.CPU,
+		&r.Memory}
 }
 
 func scanReading(row *sql.Row) (r Reading, err error) { return r, row.Scan(r.dest()...) }
@@ -91,7 +94,8 @@ func (s *Store) Readings(ctx context.Context) ([]Reading, error) {
 
 // DropReading forgets a run that has ended; another run's reading stays.
 func (s *Store) DropReading(ctx context.Context, key ident.Key, started time.Time) error {
-	_, err := s.exec(ctx, "end a server's account", `DELETE FROM usage_readings WHERE user = ? AND server = ? AND started = ?`,
+	_, err := s.exec(ctx, "end a server's account",
+		`DELETE FROM usage_readings WHERE user = ? AND server = ? AND started = ?`,
 		key.User.String(), key.Server.String(), micros(started))
 	return err
 }
@@ -104,7 +108,8 @@ type UsageQuery struct {
 
 // Usage returns what was used, the latest month first and users by name.
 func (s *Store) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds FROM usage
+	rows, err := s.db.QueryContext(ctx,
+		`SELECT user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds FROM usage
 		WHERE (?1 = '' OR month = ?1) AND (?2 = '' OR user = ?2) ORDER BY month DESC, user`, q.Month, q.User.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the usage in the database: %w", err)

@@ -20,7 +20,8 @@ func TestGPUUses(t *testing.T) {
 	ctx, alice := t.Context(), serverKey(t, "alice", "")
 	start := c.now()
 	ok(t, s.SaveGPUUse(ctx, GPUUse{Key: alice, Started: start, Used: start, Seen: start}))
-	kept := GPUUse{Key: alice, Started: start.Add(time.Hour), Seen: start.Add(2 * time.Hour), Kept: start.Add(3 * time.Hour)}
+	kept := GPUUse{Key: alice, Started: start.Add(time.Hour), Seen: start.Add(2 * time.Hour),
+		Kept: start.Add(3 * time.Hour)}
 	ok(t, s.SaveGPUUse(ctx, kept)) // of a later run
 	other := GPUUse{Key: serverKey(t, "alice", "x"), Started: start}
 	ok(t, s.SaveGPUUse(ctx, other))
@@ -56,7 +57,10 @@ func TestUsage(t *testing.T) {
 	}))
 	second := first
 	second.At = first.At.Add(time.Minute)
-	ok(t, s.Account(ctx, alice, func(Reading, bool) (*Reading, []Spent) { return &second, []Spent{spent(one, "2026-11")} }))
+	ok(t, s.Account(ctx, alice, func(Reading, bool) (*Reading, []Spent) {
+		return &second,
+			[]Spent{spent(one, "2026-11")}
+	}))
 	ok(t, s.Account(ctx, bob, func(Reading, bool) (*Reading, []Spent) {
 		return &Reading{Key: bob, Started: c.now(), At: c.now()}, []Spent{{User: bob.User, Month: "2026-11", Server: 7}}
 	}))
@@ -65,10 +69,12 @@ func TestUsage(t *testing.T) {
 		q    UsageQuery
 		want []Spent
 	}{
-		"all":      {UsageQuery{}, []Spent{november, {User: bob.User, Month: "2026-11", Server: 7}, spent(one, "2026-10")}},
-		"a month":  {UsageQuery{Month: "2026-10"}, []Spent{spent(one, "2026-10")}},
-		"a user":   {UsageQuery{User: alice.User}, []Spent{november, spent(one, "2026-10")}},
-		"both":     {UsageQuery{Month: "2026-11", User: bob.User}, []Spent{{User: bob.User, Month: "2026-11", Server: 7}}},
+		"all": {UsageQuery{}, []Spent{november, {User: bob.User, Month: "2026-11", Server: 7},
+			spent(one, "2026-10")}},
+		"a month": {UsageQuery{Month: "2026-10"}, []Spent{spent(one, "2026-10")}},
+		"a user":  {UsageQuery{User: alice.User}, []Spent{november, spent(one, "2026-10")}},
+		"both": {UsageQuery{Month: "2026-11", User: bob.User},
+			[]Spent{{User: bob.User, Month: "2026-11", Server: 7}}},
 		"no month": {UsageQuery{Month: "1999-01"}, nil},
 	} {
 		got, err := s.Usage(ctx, tt.q)
@@ -98,7 +104,8 @@ func TestAccountAtOnce(t *testing.T) {
 		all.Go(func() {
 			for range 20 {
 				err := s.Account(t.Context(), alice, func(last Reading, _ bool) (*Reading, []Spent) {
-					return &Reading{Key: alice, Started: c.now(), At: c.now(), CPU: last.CPU + 1}, []Spent{{User: alice.User, Month: "2026-11", CPU: 1}}
+					return &Reading{Key: alice, Started: c.now(), At: c.now(), CPU: last.CPU + 1},
+						[]Spent{{User: alice.User, Month: "2026-11", CPU: 1}}
 				})
 				if err != nil {
 					t.Error(err)

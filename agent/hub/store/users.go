@@ -33,13 +33,15 @@ func (s *Store) UpsertUser(ctx context.Context, u User) error {
 const userColumns = `name, display_name, admin, admin_by_api, created, last_activity`
 
 func (u *User) dest() []any {
-	return []any{userCol{&u.Name}, &u.DisplayName, &u.Admin, &u.AdminByAPI, timeCol{&u.Created}, timeCol{&u.LastActivity}}
+	return []any{userCol{&u.Name}, &u.DisplayName, &u.Admin, &u.AdminByAPI, timeCol{&u.Created},
+		timeCol{&u.LastActivity}}
 }
 
 // UserByName returns the user or ErrNotFound.
 func (s *Store) UserByName(ctx context.Context, name ident.User) (User, error) {
 	var u User
-	err := s.queryRow(ctx, "look up the user", u.dest(), `SELECT `+userColumns+` FROM users WHERE name = ?`, name.String())
+	err := s.queryRow(ctx, "look up the user", u.dest(), `SELECT `+userColumns+` FROM users WHERE name = ?`,
+		name.String())
 	return u, err
 }
 
@@ -64,7 +66,8 @@ func (s *Store) TouchUser(ctx context.Context, name ident.User, at time.Time) er
 // SetAdmin changes the admin mark of a user on the API's word. Taken away, it comes back at
 // the next sign-in of somebody whom the settings make an administrator.
 func (s *Store) SetAdmin(ctx context.Context, name ident.User, admin bool) error {
-	_, err := s.exec(ctx, "save the user", `UPDATE users SET admin = ?1, admin_by_api = ?1 WHERE name = ?2`, admin, name.String())
+	_, err := s.exec(ctx, "save the user", `UPDATE users SET admin = ?1, admin_by_api = ?1 WHERE name = ?2`, admin,
+		name.String())
 	return err
 }
 
@@ -122,7 +125,8 @@ type UserQuery struct {
 var orders = map[string]string{
 	"id": `created, name`, "-id": `created DESC, name DESC`,
 	"name": `name`, "-name": `name DESC`,
-	"last_activity": `last_activity IS NOT NULL, last_activity, name`, "-last_activity": `last_activity IS NULL, last_activity DESC, name DESC`,
+	"last_activity":  `last_activity IS NOT NULL, last_activity, name`,
+	"-last_activity": `last_activity IS NULL, last_activity DESC, name DESC`,
 }
 
 // FindUsers returns a page of the users that a query selects, and how many there are in all.
@@ -144,7 +148,8 @@ func (s *Store) FindUsers(ctx context.Context, q UserQuery) (users []User, total
 	if err := s.queryRow(ctx, "count the users", []any{&total}, `SELECT count(*)`+where, args...); err != nil {
 		return nil, 0, err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT `+userColumns+where+` ORDER BY `+order+` LIMIT ?4 OFFSET ?5`, append(args, q.Limit, q.Offset)...)
+	rows, err := s.db.QueryContext(ctx, `SELECT `+userColumns+where+` ORDER BY `+order+` LIMIT ?4 OFFSET ?5`,
+		append(args, q.Limit, q.Offset)...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot list the users in the database: %w", err)
 	}

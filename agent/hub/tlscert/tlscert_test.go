@@ -30,17 +30,19 @@ func TestOpenServesLeafFirstWithoutRoot(t *testing.T) {
 		cert, key string
 		want      []*authority
 	}{
-		"in order":         {leaf.pem() + lower.pem() + upper.pem(), leaf.keyPEM(t), full},
-		"reversed, root":   {root.pem() + upper.pem() + lower.pem() + leaf.pem(), leaf.keyPEM(t), full},
-		"one file":         {leaf.keyPEM(t) + lower.pem() + leaf.pem() + upper.pem(), "", full},
-		"mixed files":      {leaf.keyPEM(t) + root.pem() + upper.pem(), lower.pem() + leaf.pem(), full},
-		"ec key":           {leaf.pem() + lower.pem() + upper.pem(), block("EC PARAMETERS", []byte{1}) + ecPEM(t, leaf.key), full},
+		"in order":       {leaf.pem() + lower.pem() + upper.pem(), leaf.keyPEM(t), full},
+		"reversed, root": {root.pem() + upper.pem() + lower.pem() + leaf.pem(), leaf.keyPEM(t), full},
+		"one file":       {leaf.keyPEM(t) + lower.pem() + leaf.pem() + upper.pem(), "", full},
+		"mixed files":    {leaf.keyPEM(t) + root.pem() + upper.pem(), lower.pem() + leaf.pem(), full},
+		"ec key": {leaf.pem() + lower.pem() + upper.pem(),
+			block("EC PARAMETERS", []byte{1}) + ecPEM(t, leaf.key), full},
 		"rsa key":          {rsaLeaf.pem(), rsaPEM, []*authority{rsaLeaf}},
 		"another key":      {pkcs1 + leaf.pem(), leaf.keyPEM(t), []*authority{leaf}},
 		"renewed beside":   {old.pem() + leaf.pem(), leaf.keyPEM(t), []*authority{leaf}},
 		"unrelated":        {alone.pem() + leaf.pem(), leaf.keyPEM(t), []*authority{leaf}},
 		"self-signed leaf": {alone.pem(), alone.keyPEM(t), []*authority{alone}},
-		"text around":      {"Bag Attributes\r\n" + strings.ReplaceAll(leaf.pem(), "\n", "\r\n"), leaf.keyPEM(t), []*authority{leaf}},
+		"text around": {"Bag Attributes\r\n" + strings.ReplaceAll(leaf.pem(), "\n", "\r\n"), leaf.keyPEM(t),
+			[]*authority{leaf}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +88,8 @@ func handshake(t *testing.T, l *Loader) []*x509.Certificate {
 }
 
 func TestTLSConfigRefusesOldTLS(t *testing.T) {
-	l, err := Open(t.Context(), Config{Certificate: write(t, filepath.Join(t.TempDir(), "c"), simple(t, "hub.lab", soon()))})
+	l, err := Open(t.Context(), Config{Certificate: write(t, filepath.Join(t.TempDir(), "c"),
+		simple(t, "hub.lab", soon()))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +99,8 @@ func TestTLSConfigRefusesOldTLS(t *testing.T) {
 		_ = tls.Server(server, l.TLSConfig()).Handshake()
 		_ = server.Close()
 	}()
-	old := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	old := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10,
+		MaxVersion: tls.VersionTLS11})
 	if err := old.HandshakeContext(t.Context()); err == nil {
 		t.Error("TLS 1.1 was accepted")
 	}
@@ -111,11 +115,12 @@ func TestOpenErrors(t *testing.T) {
 		content string
 		want    string
 	}{
-		"empty":             {"", "no certificate"},
-		"not PEM":           {"hello", "no certificate"},
-		"no key":            {one.pem(), "no private key"},
-		"no certificate":    {one.keyPEM(t), "no certificate"},
-		"other key":         {one.pem() + two.keyPEM(t), "none of the 1 certificates (CN=one.lab) belongs to the private key"},
+		"empty":          {"", "no certificate"},
+		"not PEM":        {"hello", "no certificate"},
+		"no key":         {one.pem(), "no private key"},
+		"no certificate": {one.keyPEM(t), "no certificate"},
+		"other key": {one.pem() + two.keyPEM(t), "none of the 1 certificates (CN=one.lab) belongs to the " +
+			"private key"},
 		"encrypted":         {one.pem() + block("ENCRYPTED PRIVATE KEY", []byte("x")), "the private key is encrypted"},
 		"encrypted, old":    {one.pem() + rfc1423, "the private key is encrypted"},
 		"broken key":        {one.pem() + block("PRIVATE KEY", []byte("x")), "read the private key"},
@@ -185,7 +190,8 @@ func TestOpenWarnsOfExpiry(t *testing.T) {
 
 func TestInfo(t *testing.T) {
 	until := soon().UTC().Truncate(time.Second)
-	l, err := Open(t.Context(), Config{Certificate: write(t, filepath.Join(t.TempDir(), "c"), simple(t, "hub.lab", until))})
+	l, err := Open(t.Context(), Config{Certificate: write(t, filepath.Join(t.TempDir(), "c"),
+		simple(t, "hub.lab", until))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,8 @@ func (i *Issuer) life(seconds *int64) (time.Duration, error) {
 	case *seconds < 0:
 		return 0, httpx.Fail(http.StatusBadRequest, "token expires_in: %d lies in the past", *seconds)
 	case i.cfg.Max > 0 && (life > i.cfg.Max || life == 0):
-		return 0, httpx.Fail(http.StatusBadRequest, "token expires_in: %d must not exceed %d", *seconds, int64(i.cfg.Max.Seconds()))
+		return 0, httpx.Fail(http.StatusBadRequest, "token expires_in: %d must not exceed %d", *seconds,
+			int64(i.cfg.Max.Seconds()))
 	}
 	return life, nil
 }
@@ -140,7 +141,8 @@ func (i *Issuer) check(ctx context.Context, u ident.User, wanted []string) error
 	}
 	excess := table.Excess(wanted, scopes.Owner{User: u}, own, i.cfg.Authority.Membership(ctx))
 	if len(excess) > 0 {
-		return httpx.Fail(http.StatusBadRequest, "Not assigning requested scopes %s because they exceed those of user %s", strings.Join(excess, ", "), u)
+		return httpx.Fail(http.StatusBadRequest, "Not assigning requested scopes %s because they exceed those of "+
+			"user %s", strings.Join(excess, ", "), u)
 	}
 	return nil
 }

@@ -83,7 +83,8 @@ func TestIssue(t *testing.T) {
 			if err != nil || kept.ID != made.ID || len(secret) != 32 {
 				t.Errorf("kept %+v, %v", kept, err)
 			}
-			if tt.want == 0 != kept.Expires.IsZero() || tt.want > 0 && kept.Expires.Sub(kept.Created).Round(time.Second) != tt.want {
+			if tt.want == 0 != kept.Expires.IsZero() || tt.want > 0 &&
+				kept.Expires.Sub(kept.Created).Round(time.Second) != tt.want {
 				t.Errorf("it ends %v after %v", kept.Expires, kept.Created)
 			}
 		})

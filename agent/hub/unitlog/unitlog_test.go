@@ -57,8 +57,10 @@ func TestTailAsksForTheUnit(t *testing.T) {
 }
 
 func TestTailSaysWhatFailed(t *testing.T) {
-	_, err := command(t, "echo 'No journal files were opened' >&2; exit 1").Tail(t.Context(), "jupyter-alice.service", time.Now(), 3)
-	if err == nil || !strings.Contains(err.Error(), "jupyter-alice.service") || !strings.Contains(err.Error(), "No journal files") {
+	_, err := command(t, "echo 'No journal files were opened' >&2; exit 1").Tail(t.Context(), "jupyter-alice.service",
+		time.Now(), 3)
+	if err == nil || !strings.Contains(err.Error(), "jupyter-alice.service") ||
+		!strings.Contains(err.Error(), "No journal files") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -66,12 +68,13 @@ func TestTailSaysWhatFailed(t *testing.T) {
 func TestFollowEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var got []string
-	err := command(t, "echo one; echo two; exec sleep 100").Follow(ctx, "jupyter-alice.service", time.Now(), func(line string) {
-		got = append(got, line)
-		if line == "two" {
-			cancel()
-		}
-	})
+	err := command(t, "echo one; echo two; exec sleep 100").Follow(ctx, "jupyter-alice.service", time.Now(),
+		func(line string) {
+			got = append(got, line)
+			if line == "two" {
+				cancel()
+			}
+		})
 	if err != nil {
 		t.Errorf("Follow: %v", err)
 	}
@@ -81,7 +84,8 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 }
 
 func TestFollowTellsOfAnEnd(t *testing.T) {
-	if err := command(t, "exit 1").Follow(t.Context(), "jupyter-alice.service", time.Now(), func(string) {}); err == nil {
+	if err := command(t, "exit 1").Follow(t.Context(), "jupyter-alice.service", time.Now(),
+		func(string) {}); err == nil {
 		t.Error("a journalctl that fails gave no error")
 	}
 }

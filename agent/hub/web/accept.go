@@ -21,7 +21,8 @@ type acceptBody struct {
 
 // errNoCode is the same for a code that never was and one that has expired.
 func errNoCode() error {
-	return &httpx.Error{Status: http.StatusNotFound, Public: "this link shares nothing: it may have expired, or its owner has taken it back",
+	return &httpx.Error{Status: http.StatusNotFound, Public: "this link shares nothing: it may have expired, or its " +
+		"owner has taken it back",
 		Hint: "ask whoever sent it for a new one"}
 }
 
@@ -35,7 +36,8 @@ func (s *Web) acceptPage(m member, w http.ResponseWriter, r *http.Request) error
 	case err != nil:
 		return err
 	case found.Key.User == m.User:
-		return &httpx.Error{Status: http.StatusBadRequest, Public: "this link shares your own server, with whoever has the link", Hint: "send it to others"}
+		return &httpx.Error{Status: http.StatusBadRequest, Public: "this link shares your own server, with whoever " +
+			"has the link", Hint: "send it to others"}
 	}
 	s.render(w, r, http.StatusOK, page{Name: "accept", Title: "Accept a share?", Member: m, Body: acceptBody{
 		Code: code, Owner: found.Key.User.String(), Name: found.Key.Server.String(),
@@ -59,7 +61,8 @@ func (s *Web) accept(m member, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.cfg.Log.Info("share accepted", "event", "share-accepted", "user", found.Key.User.String(), "server", found.Key.Server.String(), "by", m.User.String(), "code", found.ID)
+	s.cfg.Log.Info("share accepted", "event", "share-accepted", "user", found.Key.User.String(), "server",
+		found.Key.Server.String(), "by", m.User.String(), "code", found.ID)
 	redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(found.Key.Path(), "/"))
 	return nil
 }

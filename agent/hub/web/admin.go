@@ -62,7 +62,8 @@ type sortChoice struct {
 }
 
 // sorts are the orders, the default first.
-var sorts = [...]struct{ value, label string }{{"name", "Name"}, {"-last_activity", "Last active first"}, {"last_activity", "Longest not active first"}, {"-id", "Newest first"}}
+var sorts = [...]struct{ value, label string }{{"name", "Name"}, {"-last_activity", "Last active first"},
+	{"last_activity", "Longest not active first"}, {"-id", "Newest first"}}
 
 // userView is a user as the page shows it.
 type userView struct {
@@ -89,8 +90,10 @@ func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, stat
 	if err != nil {
 		return err
 	}
-	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers), Add: add, Groups: m.scopes.Has(scopes.ListGroups),
-		Images: m.Admin, Hours: m.Admin, GPUs: m.Admin && s.anyGPUs(r.Context()), Disk: s.cfg.Disk != nil, Low: s.low(m)}
+	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers),
+		Add: add, Groups: m.scopes.Has(scopes.ListGroups),
+		Images: m.Admin, Hours: m.Admin, GPUs: m.Admin && s.anyGPUs(r.Context()), Disk: s.cfg.Disk != nil,
+		Low: s.low(m)}
 	for _, o := range sorts {
 		body.Sorts = append(body.Sorts, sortChoice{o.value, o.label, o.value == q.Sort})
 	}
@@ -175,7 +178,8 @@ func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.Us
 	if q.Active {
 		active := []ident.User{}
 		for _, srv := range s.cfg.Servers.List() {
-			if u := srv.Key.User; srv.State.Active() && m.mayServer(srv.Key, scopes.ReadServers) && (query.Only == nil || slices.Contains(query.Only, u)) {
+			if u := srv.Key.User; srv.State.Active() && m.mayServer(srv.Key, scopes.ReadServers) &&
+				(query.Only == nil || slices.Contains(query.Only, u)) {
 				active = append(active, u)
 			}
 		}
@@ -185,8 +189,10 @@ func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.Us
 }
 
 // userView shows a user, without what the person's scopes hide.
-func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []launcherbus.Profile, images launcherbus.Images, back string) (userView, error) {
-	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name), Usage: s.usageOf(m, u.Name)}
+func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []launcherbus.Profile,
+	images launcherbus.Images, back string) (userView, error) {
+	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name),
+		Usage: s.usageOf(m, u.Name)}
 	if m.mayUser(u.Name, scopes.ReadUsersActivity) {
 		v.LastActivity = u.LastActivity
 	}
@@ -232,5 +238,8 @@ func (s *Web) back(r *http.Request) string {
 
 // listed splits what people write into a field for several names.
 func listed(text string) []string {
-	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ';' || c == ' ' || c == '\t' || c == '\n' || c == '\r' })
+	return strings.FieldsFunc(text, func(c rune) bool {
+		return c == ',' || c == ';' || c == ' ' || c == '\t' ||
+			c == '\n' || c == '\r'
+	})
 }

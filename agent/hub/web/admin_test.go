@@ -15,14 +15,16 @@ import (
 )
 
 // warden looks after the group lab without being an administrator.
-var warden = authority.Role{Role: scopes.Role{Name: "warden", Scopes: []string{"admin-ui", "list:users!group=lab", "read:servers!group=lab",
-	"delete:users!group=lab", "groups!group=lab", "admin:users!group=lab"}}, Users: users("bob")}
+var warden = authority.Role{Role: scopes.Role{Name: "warden",
+	Scopes: []string{"admin-ui", "list:users!group=lab", "read:servers!group=lab",
+		"delete:users!group=lab", "groups!group=lab", "admin:users!group=lab"}}, Users: users("bob")}
 
 // newAdmin has carol and dora, who is an administrator, in the group lab.
 func newAdmin(t *testing.T) *hub {
 	t.Helper()
 	h := newHub(t, func(c *Config) { c.Authority = roles(t, c.Store, warden) })
-	if err := h.db.CreateGroups(t.Context(), []store.Group{{Name: "lab", Users: users("carol", "dora")}, {Name: "other", Users: users("gail")}}); err != nil {
+	if err := h.db.CreateGroups(t.Context(), []store.Group{{Name: "lab", Users: users("carol", "dora")},
+		{Name: "other", Users: users("gail")}}); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -57,35 +59,56 @@ func TestAdminActs(t *testing.T) {
 		want         string
 		told         []string
 	}{
-		"add users":             {"dora", "/hub/admin/users", add, "See Other /hub/admin?sort=-id", []string{"user-add dora zoe (admin false)", "user-add dora yan (admin false)", "user-add dora x_1 (admin false)"}},
-		"add an administrator":  {"dora", "/hub/admin/users", url.Values{"names": {"zoe"}, "admin": {"1"}}, "See Other /hub/admin?sort=-id", []string{"user-add dora zoe (admin true)"}},
-		"add who is there":      {"dora", "/hub/admin/users", url.Values{"names": {"bob"}}, "Bad Request", []string{"user-add dora bob (admin false) failed"}},
-		"add no name":           {"dora", "/hub/admin/users", url.Values{"names": {"zoe ../x"}}, "Bad Request", nil},
-		"add as the warden":     {"bob", "/hub/admin/users", add, "Not Found", nil},
-		"add as anybody":        {"alice", "/hub/admin/users", add, "Not Found", nil},
-		"make admin":            {"dora", "/hub/admin/mark", url.Values{"user": {"carol"}, "admin": {"1"}, "next": {"/hub/admin?q=c"}}, "See Other /hub/admin?q=c", []string{"user-make-admin dora carol"}},
-		"unmake admin":          {"dora", "/hub/admin/mark", url.Values{"user": {"carol"}, "next": {"//evil.example"}}, "See Other /hub/admin", []string{"user-unmake-admin dora carol"}},
-		"unmake oneself":        {"dora", "/hub/admin/mark", url.Values{"user": {"dora"}}, "Not Found", nil},
-		"make as the warden":    {"bob", "/hub/admin/mark", url.Values{"user": {"carol"}, "admin": {"1"}}, "Not Found", nil},
-		"make a stranger":       {"dora", "/hub/admin/mark", url.Values{"user": {"stranger"}, "admin": {"1"}}, "Not Found", nil},
-		"delete":                {"dora", "/hub/admin/delete-user", url.Values{"user": {"gail"}}, "See Other /hub/admin", []string{"user-delete dora gail"}},
-		"delete whose runs":     {"dora", "/hub/admin/delete-user", url.Values{"user": {"alice"}}, "Conflict", nil},
-		"delete oneself":        {"dora", "/hub/admin/delete-user", url.Values{"user": {"dora"}}, "Not Found", nil},
-		"delete a stranger":     {"dora", "/hub/admin/delete-user", url.Values{"user": {"stranger"}}, "Not Found", nil},
-		"delete as warden":      {"bob", "/hub/admin/delete-user", url.Values{"user": {"carol"}}, "Conflict", nil},
-		"delete, not in lab":    {"bob", "/hub/admin/delete-user", url.Values{"user": {"gail"}}, "Not Found", nil},
-		"delete administrator":  {"bob", "/hub/admin/delete-user", url.Values{"user": {"dora"}}, "Not Found", nil},
-		"add a group":           {"dora", "/hub/admin/groups", url.Values{"group": {hostileName}}, "See Other /hub/admin/groups", []string{"group-add dora " + hostileName}},
-		"add a group there":     {"dora", "/hub/admin/groups", url.Values{"group": {"lab"}}, "Bad Request", []string{"group-add dora lab failed"}},
+		"add users": {"dora", "/hub/admin/users", add, "See Other /hub/admin?sort=-id",
+			[]string{"user-add dora zoe (admin false)", "user-add dora yan (admin false)",
+				"user-add dora x_1 (admin false)"}},
+		"add an administrator": {"dora", "/hub/admin/users", url.Values{"names": {"zoe"}, "admin": {"1"}},
+			"See Other /hub/admin?sort=-id", []string{"user-add dora zoe (admin true)"}},
+		"add who is there": {"dora", "/hub/admin/users", url.Values{"names": {"bob"}}, "Bad Request",
+			[]string{"user-add dora bob (admin false) failed"}},
+		"add no name":       {"dora", "/hub/admin/users", url.Values{"names": {"zoe ../x"}}, "Bad Request", nil},
+		"add as the warden": {"bob", "/hub/admin/users", add, "Not Found", nil},
+		"add as anybody":    {"alice", "/hub/admin/users", add, "Not Found", nil},
+		"make admin": {"dora", "/hub/admin/mark",
+			url.Values{"user": {"carol"}, "admin": {"1"}, "next": {"/hub/admin?q=c"}}, "See Other /hub/admin?q=c",
+			[]string{"user-make-admin dora carol"}},
+		"unmake admin": {"dora", "/hub/admin/mark", url.Values{"user": {"carol"}, "next": {"//evil.example"}},
+			"See Other /hub/admin", []string{"user-unmake-admin dora carol"}},
+		"unmake oneself": {"dora", "/hub/admin/mark", url.Values{"user": {"dora"}}, "Not Found", nil},
+		"make as the warden": {"bob", "/hub/admin/mark", url.Values{"user": {"carol"}, "admin": {"1"}}, "Not Found",
+			nil},
+		"make a stranger": {"dora", "/hub/admin/mark", url.Values{"user": {"stranger"}, "admin": {"1"}},
+			"Not Found", nil},
+		"delete": {"dora", "/hub/admin/delete-user", url.Values{"user": {"gail"}},
+			"See Other /hub/admin", []string{"user-delete dora gail"}},
+		"delete whose runs":    {"dora", "/hub/admin/delete-user", url.Values{"user": {"alice"}}, "Conflict", nil},
+		"delete oneself":       {"dora", "/hub/admin/delete-user", url.Values{"user": {"dora"}}, "Not Found", nil},
+		"delete a stranger":    {"dora", "/hub/admin/delete-user", url.Values{"user": {"stranger"}}, "Not Found", nil},
+		"delete as warden":     {"bob", "/hub/admin/delete-user", url.Values{"user": {"carol"}}, "Conflict", nil},
+		"delete, not in lab":   {"bob", "/hub/admin/delete-user", url.Values{"user": {"gail"}}, "Not Found", nil},
+		"delete administrator": {"bob", "/hub/admin/delete-user", url.Values{"user": {"dora"}}, "Not Found", nil},
+		"add a group": {"dora", "/hub/admin/groups", url.Values{"group": {hostileName}},
+			"See Other /hub/admin/groups", []string{"group-add dora " + hostileName}},
+		"add a group there": {"dora", "/hub/admin/groups", url.Values{"group": {"lab"}}, "Bad Request",
+			[]string{"group-add dora lab failed"}},
 		"add a group as warden": {"bob", "/hub/admin/groups", url.Values{"group": {"new"}}, "Not Found", nil},
-		"add members":           {"bob", "/hub/admin/members", url.Values{"group": {"lab"}, "users": {"gail erin"}, "change": {"add"}}, "See Other /hub/admin/groups", []string{"group-add-members bob lab (gail erin)"}},
-		"remove members":        {"bob", "/hub/admin/members", url.Values{"group": {"lab"}, "users": {"carol"}, "change": {"remove"}}, "See Other /hub/admin/groups", []string{"group-drop-members bob lab (carol)"}},
-		"members of another":    {"bob", "/hub/admin/members", url.Values{"group": {"other"}, "users": {"bob"}, "change": {"add"}}, "Not Found", nil},
-		"members of none":       {"dora", "/hub/admin/members", url.Values{"group": {"none"}, "users": {"bob"}, "change": {"add"}}, "Not Found", nil},
-		"unknown members":       {"dora", "/hub/admin/members", url.Values{"group": {"lab"}, "users": {"stranger"}, "change": {"add"}}, "Bad Request", nil},
-		"no change":             {"dora", "/hub/admin/members", url.Values{"group": {"lab"}, "users": {"gail"}}, "Bad Request", nil},
-		"delete a group":        {"dora", "/hub/admin/delete-group", url.Values{"group": {"lab"}}, "See Other /hub/admin/groups", []string{"group-delete dora lab (carol dora)"}},
-		"delete as the warden":  {"bob", "/hub/admin/delete-group", url.Values{"group": {"lab"}}, "Not Found", nil},
+		"add members": {"bob", "/hub/admin/members",
+			url.Values{"group": {"lab"}, "users": {"gail erin"}, "change": {"add"}}, "See Other /hub/admin/groups",
+			[]string{"group-add-members bob lab (gail erin)"}},
+		"remove members": {"bob", "/hub/admin/members",
+			url.Values{"group": {"lab"}, "users": {"carol"}, "change": {"remove"}}, "See Other /hub/admin/groups",
+			[]string{"group-drop-members bob lab (carol)"}},
+		"members of another": {"bob", "/hub/admin/members",
+			url.Values{"group": {"other"}, "users": {"bob"}, "change": {"add"}}, "Not Found", nil},
+		"members of none": {"dora", "/hub/admin/members",
+			url.Values{"group": {"none"}, "users": {"bob"}, "change": {"add"}}, "Not Found", nil},
+		"unknown members": {"dora", "/hub/admin/members",
+			url.Values{"group": {"lab"}, "users": {"stranger"}, "change": {"add"}}, "Bad Request", nil},
+		"no change": {"dora", "/hub/admin/members", url.Values{"group": {"lab"}, "users": {"gail"}},
+			"Bad Request", nil},
+		"delete a group": {"dora", "/hub/admin/delete-group", url.Values{"group": {"lab"}},
+			"See Other /hub/admin/groups", []string{"group-delete dora lab (carol dora)"}},
+		"delete as the warden": {"bob", "/hub/admin/delete-group", url.Values{"group": {"lab"}}, "Not Found", nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +156,8 @@ func TestWardenSees(t *testing.T) {
 	if !strings.Contains(p.text, "carol") || !strings.Contains(p.text, "2 of 2") {
 		t.Errorf("shows not enough:\n%s", p.text)
 	}
-	if p := show(t, h.do("GET", "/hub/admin/groups", "bob")); strings.Contains(p.text, "other") || !strings.Contains(p.text, "lab") || strings.Contains(p.text, "delete-group") {
+	if p := show(t, h.do("GET", "/hub/admin/groups", "bob")); strings.Contains(p.text, "other") ||
+		!strings.Contains(p.text, "lab") || strings.Contains(p.text, "delete-group") {
 		t.Errorf("groups:\n%s", p.text)
 	}
 }
@@ -142,7 +166,8 @@ func TestWardenSees(t *testing.T) {
 func TestUserPages(t *testing.T) {
 	h := newHub(t, nil)
 	for i := range 60 {
-		if err := h.db.CreateUser(t.Context(), store.User{Name: key(fmt.Sprintf("u%02d", i)).User, Created: now}); err != nil {
+		if err := h.db.CreateUser(t.Context(), store.User{Name: key(fmt.Sprintf("u%02d", i)).User,
+			Created: now}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -160,7 +185,8 @@ func TestUserPages(t *testing.T) {
 		"quotes":      {"?q=%22%3E%3Cb%3E", []string{"Nobody fits", "&#34;&gt;&lt;b&gt;"}, nil, "", ""},
 		"odd order":   {"?sort=name%3B+DROP", []string{"alice"}, nil, "", "/hub/admin?page=1"},
 		"kept":        {"?q=u&sort=-id&page=0", []string{"1–50 of 60"}, nil, "", "/hub/admin?page=1&q=u&sort=-id"},
-		"active":      {"?state=active", []string{"alice", "bob", "carol", "frank", "1–4 of 4"}, []string{"u00", "erin"}, "", ""},
+		"active": {"?state=active", []string{"alice", "bob", "carol", "frank", "1–4 of 4"},
+			[]string{"u00", "erin"}, "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

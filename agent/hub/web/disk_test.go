@@ -14,12 +14,14 @@ import (
 type fakeDisks struct{ low bool }
 
 func (fakeDisks) Of(u ident.User) (launcherbus.Usage, bool) {
-	return launcherbus.Usage{Measured: now.Add(-2 * time.Hour), Home: launcherbus.Tree{Bytes: 12_300_000_000, Unread: 1},
+	return launcherbus.Usage{Measured: now.Add(-2 * time.Hour),
+		Home:    launcherbus.Tree{Bytes: 12_300_000_000, Unread: 1},
 		Storage: launcherbus.Tree{Bytes: 400_000_000}}, u == aliceKey.User
 }
 
 func (f fakeDisks) Places() []disk.Place {
-	return []disk.Place{{Path: "/cluster", Free: 1_000_000_000, Total: 100_000_000_000, Low: f.low}, {Path: "/var", Free: 50, Total: 100}}
+	return []disk.Place{{Path: "/cluster", Free: 1_000_000_000, Total: 100_000_000_000, Low: f.low},
+		{Path: "/var", Free: 50, Total: 100}}
 }
 
 func (f fakeDisks) LowFor(ident.User) []disk.Place { return f.Places() }
@@ -34,11 +36,14 @@ func TestDisk(t *testing.T) {
 		want  []string
 		never []string
 	}{
-		"no disks":         {nil, "alice", "/hub/home", nil, []string{"Your files take", warning}},
-		"measured":         {fakeDisks{}, "alice", "/hub/home", []string{usage, "2 hours ago", "could not be read"}, []string{warning}},
-		"never measured":   {fakeDisks{}, "bob", "/hub/home", nil, []string{"Your files take", warning}},
-		"little space":     {fakeDisks{low: true}, "bob", "/hub/home", []string{warning, "/cluster", "1.0 GB of 100.0 GB"}, []string{"/var"}},
-		"administration":   {fakeDisks{low: true}, "dora", "/hub/admin", []string{"12.3 GB+", "400.0 MB", warning, "Containers"}, []string{"/var"}},
+		"no disks": {nil, "alice", "/hub/home", nil, []string{"Your files take", warning}},
+		"measured": {fakeDisks{}, "alice", "/hub/home", []string{usage, "2 hours ago", "could not be read"},
+			[]string{warning}},
+		"never measured": {fakeDisks{}, "bob", "/hub/home", nil, []string{"Your files take", warning}},
+		"little space": {fakeDisks{low: true}, "bob", "/hub/home",
+			[]string{warning, "/cluster", "1.0 GB of 100.0 GB"}, []string{"/var"}},
+		"administration": {fakeDisks{low: true}, "dora", "/hub/admin",
+			[]string{"12.3 GB+", "400.0 MB", warning, "Containers"}, []string{"/var"}},
 		"without disks":    {nil, "dora", "/hub/admin", nil, []string{"Containers", warning}},
 		"with enough left": {fakeDisks{}, "dora", "/hub/admin", []string{"12.3 GB+"}, []string{warning}},
 	}

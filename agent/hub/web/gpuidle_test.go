@@ -13,7 +13,8 @@ import (
 // may keep it.
 func TestUnusedGPU(t *testing.T) {
 	notice := func(restart, kept bool) cull.Notice {
-		return cull.Notice{At: now.Add(10 * time.Minute), Reason: cull.ReasonGPU, Restart: restart, Unused: now.Add(-2 * time.Hour), Kept: kept}
+		return cull.Notice{At: now.Add(10 * time.Minute), Reason: cull.ReasonGPU, Restart: restart,
+			Unused: now.Add(-2 * time.Hour), Kept: kept}
 	}
 	tests := map[string]struct {
 		notice cull.Notice
@@ -21,9 +22,12 @@ func TestUnusedGPU(t *testing.T) {
 		button bool
 		press  string // what becomes of pressing Keep all the same
 	}{
-		"restart": {notice(true, false), "It has not used its GPU for 2 hours; it will be restarted without GPU at", true, "See Other /hub/home"},
-		"stop":    {notice(false, false), "It has not used its GPU for 2 hours; it will be stopped at", true, "See Other /hub/home"},
-		"kept":    {notice(true, true), "It was kept once already: use the GPU to keep it. A restart ends its kernels.", false, "Conflict"},
+		"restart": {notice(true, false), "It has not used its GPU for 2 hours; it will be restarted without GPU at",
+			true, "See Other /hub/home"},
+		"stop": {notice(false, false), "It has not used its GPU for 2 hours; it will be stopped at", true,
+			"See Other /hub/home"},
+		"kept": {notice(true, true), "It was kept once already: use the GPU to keep it. A restart ends its kernels.",
+			false, "Conflict"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -38,7 +42,8 @@ func TestUnusedGPU(t *testing.T) {
 			})
 			page := show(t, h.do("GET", "/hub/home", "alice"))
 			text := textOf(page.root)
-			if !strings.Contains(text, tt.says) || !strings.Contains(text, "in 10 minutes, so that others can use it.") {
+			if !strings.Contains(text, tt.says) || !strings.Contains(text,
+				"in 10 minutes, so that others can use it.") {
 				t.Errorf("the home page says\n%s\nwant %q", text, tt.says)
 			}
 			if got := strings.Contains(page.text, `action="/hub/keep/alice"`); got != tt.button {
@@ -56,7 +61,8 @@ func TestUnusedGPU(t *testing.T) {
 }
 
 func TestSpan(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "less than a minute", 59 * time.Minute: "59 minutes", time.Hour + 59*time.Second: "1 hour", 110 * time.Minute: "1 hour 50 minutes",
+	for d, want := range map[time.Duration]string{0: "less than a minute", 59 * time.Minute: "59 minutes",
+		time.Hour + 59*time.Second: "1 hour", 110 * time.Minute: "1 hour 50 minutes",
 		121 * time.Minute: "2 hours 1 minute", 25*time.Hour + time.Minute: "1 day", 72 * time.Hour: "3 days"} {
 		if got := span(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)

@@ -73,13 +73,17 @@ func (s *Web) gpusPage(m member, w http.ResponseWriter, r *http.Request) error {
 	}
 	known, err := s.cfg.GPUs.GPUs(r.Context())
 	if err != nil {
-		return &httpx.Error{Status: http.StatusServiceUnavailable, Public: "the launcher does not tell of the GPUs at the moment", Hint: "systemctl status gifford-launcher", Cause: err}
+		return &httpx.Error{Status: http.StatusServiceUnavailable,
+			Public: "the launcher does not tell of the GPUs at the moment", Hint: "systemctl status gifford-launcher",
+			Cause: err}
 	}
 	profiles, _ := s.profiles(r.Context())
-	body := gpusBody{gpusView: gpusView{Rows: s.gpuRows(m, known, profiles)}, Measured: known.Measured, ToolError: known.ToolError, Broken: known.Broken}
+	body := gpusBody{gpusView: gpusView{Rows: s.gpuRows(m, known, profiles)}, Measured: known.Measured,
+		ToolError: known.ToolError, Broken: known.Broken}
 	for _, d := range known.Devices {
 		for _, p := range d.Strangers {
-			body.Strangers = append(body.Strangers, strangerRow{d.Name, s.cfg.GPUs.User(r.Context(), p.UID), p.Command, p.Unit, gpuSize(p.Memory), p.PID})
+			body.Strangers = append(body.Strangers, strangerRow{d.Name, s.cfg.GPUs.User(r.Context(), p.UID), p.Command,
+				p.Unit, gpuSize(p.Memory), p.PID})
 		}
 	}
 	s.render(w, r, http.StatusOK, page{Name: "gpus", Title: "GPUs", Member: m, Wide: true, Body: body})
@@ -97,7 +101,8 @@ func (s *Web) anyGPUs(ctx context.Context) bool {
 
 // gpusFor returns what the home page says of the host's GPUs, nil where there is none, and
 // which of them a server holds.
-func (s *Web) gpusFor(ctx context.Context, m member, profiles []launcherbus.Profile) (*gpusView, func(ident.Key) []string) {
+func (s *Web) gpusFor(ctx context.Context, m member, profiles []launcherbus.Profile) (*gpusView,
+	func(ident.Key) []string) {
 	if s.cfg.GPUs == nil {
 		return nil, launcherbus.GPUs{}.Held
 	}
@@ -114,10 +119,13 @@ func (s *Web) gpusFor(ctx context.Context, m member, profiles []launcherbus.Prof
 func (s *Web) gpuRows(m member, known launcherbus.GPUs, profiles []launcherbus.Profile) []gpuRow {
 	var rows []gpuRow
 	for _, d := range known.Devices {
-		row := gpuRow{Name: d.Name, Model: d.Model, Memory: gpuSize(d.Memory), Health: d.Health, Lent: gpus.Lent(d), Free: d.Free(),
-			Now: gpuLoadOf(d.Now, d.Memory), Hour: gpuLoadOf(d.Hour, d.Memory), Busiest: gpuLoadOf(d.Busiest, d.Memory)}
+		row := gpuRow{Name: d.Name, Model: d.Model, Memory: gpuSize(d.Memory), Health: d.Health, Lent: gpus.Lent(d),
+			Free: d.Free(),
+			Now:  gpuLoadOf(d.Now, d.Memory), Hour: gpuLoadOf(d.Hour, d.Memory),
+			Busiest: gpuLoadOf(d.Busiest, d.Memory)}
 		for _, h := range d.Holders {
-			row.Holders = append(row.Holders, gpuHolder{holderName(m, h.Key), h.Key.User == m.User, profileName(h.Profile, profiles), h.Since})
+			row.Holders = append(row.Holders, gpuHolder{holderName(m, h.Key), h.Key.User == m.User,
+				profileName(h.Profile, profiles), h.Since})
 		}
 		for _, p := range d.Profiles {
 			row.Profiles = append(row.Profiles, profileName(p, profiles))

@@ -47,11 +47,17 @@ func fourGPUs() launcherbus.GPUs {
 	const h100 = "NVIDIA H100 80GB HBM3"
 	return launcherbus.GPUs{
 		Devices: []launcherbus.GPU{
-			{Name: "nvidia.com/gpu=0", Model: h100, Memory: 80e9, Sharing: launcherbus.Exclusive, Places: 1, Holders: []launcherbus.Holder{held("alice", "gpu", 3*time.Hour)},
-				Now: load(.97, 60e9), Hour: load(.4, 20e9), Busiest: load(1, 79e9), Profiles: []string{"gpu", "jupyterlab"}},
-			{Name: "nvidia.com/gpu=1", Model: h100, Memory: 80e9, Sharing: launcherbus.Shared, Places: 4, Holders: []launcherbus.Holder{held("bob", "gpu", time.Minute), held("alice:x", "gone", 49*time.Hour)},
-				Now: load(0, 1e9), Profiles: []string{"gpu"}, Strangers: []launcherbus.GPUProcess{{PID: 4711, UID: 5001, Command: hostile, Unit: "user@5001.service/" + hostile, Memory: 2e9}, {PID: 4712, UID: 9}}},
-			{Name: "nvidia.com/gpu=2", Model: hostile, Health: hostile + " fell off the bus", Sharing: launcherbus.Exclusive, Places: 1, Now: load(0, 0)},
+			{Name: "nvidia.com/gpu=0", Model: h100, Memory: 80e9, Sharing: launcherbus.Exclusive, Places: 1,
+				Holders: []launcherbus.Holder{held("alice", "gpu", 3*time.Hour)},
+				Now:     load(.97, 60e9), Hour: load(.4, 20e9), Busiest: load(1, 79e9),
+				Profiles: []string{"gpu", "jupyterlab"}},
+			{Name: "nvidia.com/gpu=1", Model: h100, Memory: 80e9, Sharing: launcherbus.Shared, Places: 4,
+				Holders: []launcherbus.Holder{held("bob", "gpu", time.Minute), held("alice:x", "gone", 49*time.Hour)},
+				Now:     load(0, 1e9), Profiles: []string{"gpu"},
+				Strangers: []launcherbus.GPUProcess{{PID: 4711, UID: 5001, Command: hostile,
+					Unit: "user@5001.service/" + hostile, Memory: 2e9}, {PID: 4712, UID: 9}}},
+			{Name: "nvidia.com/gpu=2", Model: hostile, Health: hostile + " fell off the bus",
+				Sharing: launcherbus.Exclusive, Places: 1, Now: load(0, 0)},
 			{Name: "nvidia.com/gpu=3", Sharing: launcherbus.Open},
 		},
 		Broken:    []launcherbus.BrokenSpec{{File: "/etc/cdi/" + hostile, Error: "line 3: " + hostile}},
@@ -100,13 +106,17 @@ const strange = "[31m<script>alert(1)</script>[0m & \"quoted\" gnp.exe"
 func TestGPUsPage(t *testing.T) {
 	h := newHub(t, withGPUs(t, &fakeLauncher{known: fourGPUs()}))
 	p := show(t, h.do("GET", "/hub/admin/gpus", "dora"))
-	if p.status != http.StatusOK || strings.Contains(p.text, "<script>") || strings.Contains(p.text, "<i>") || strings.ContainsAny(p.text, "\x1b\u202e") {
+	if p.status != http.StatusOK || strings.Contains(p.text, "<script>") || strings.Contains(p.text, "<i>") ||
+		strings.ContainsAny(p.text, "\x1b\u202e") {
 		t.Errorf("%d\n%s", p.status, p.text)
 	}
 	want := []string{
 		"DeviceLent toHeld byNowLast hour",
-		"nvidia.com/gpu=0NVIDIA H100 80GB HBM380.0 GB one serverby JupyterLab with a GPU, JupyterLab aliceJupyterLab with a GPU, for 3 hours 97 % 97 %75 % 60.0 GB on average40 % 40 %25 % 20.0 GBat most100 % 100 %99 % 79.0 GB",
-		"nvidia.com/gpu=1NVIDIA H100 80GB HBM380.0 GB 2 of 4 places takenby JupyterLab with a GPU bobJupyterLab with a GPU, for 1 minutealice:xgone, for 2 days 0 % 0 %1 % 1.0 GB –",
+		"nvidia.com/gpu=0NVIDIA H100 80GB HBM380.0 GB one serverby JupyterLab with a GPU, JupyterLab " +
+			"aliceJupyterLab with a GPU, for 3 hours 97 % 97 %75 % 60.0 GB on average40 % 40 %25 % 20.0 GBat " +
+			"most100 % 100 %99 % 79.0 GB",
+		"nvidia.com/gpu=1NVIDIA H100 80GB HBM380.0 GB 2 of 4 places takenby JupyterLab with a GPU bobJupyterLab " +
+			"with a GPU, for 1 minutealice:xgone, for 2 days 0 % 0 %1 % 1.0 GB –",
 		"nvidia.com/gpu=2" + strange + "NOT LENT " + strange + " fell off the bus one server – 0 % 0 %0 bytes –",
 		"nvidia.com/gpu=3 open to all free – –",
 	}
@@ -115,14 +125,16 @@ func TestGPUsPage(t *testing.T) {
 	}
 	want = []string{
 		"ProcessDeviceUserMemoryWhat to do",
-		"4711 " + strange + "in user@5001.service/" + strange + " nvidia.com/gpu=1 <i>bob</i> 2.0 GB ps -fp 4711sudo kill 4711",
+		"4711 " + strange + "in user@5001.service/" + strange +
+			" nvidia.com/gpu=1 <i>bob</i> 2.0 GB ps -fp 4711sudo kill 4711",
 		"4712 nvidia.com/gpu=1 uid 9 – ps -fp 4712sudo kill 4712",
 	}
 	if diff := cmp.Diff(want, rowsOf(p, "strangers")); diff != "" {
 		t.Errorf("processes, -want +got:\n%s", diff)
 	}
 	text := textOf(p.root)
-	for _, want := range []string{"Measured 2 minutes ago", "use are known: rocm-smi: " + strange, "/etc/cdi/" + strange, "line 3: " + strange} {
+	for _, want := range []string{"Measured 2 minutes ago", "use are known: rocm-smi: " + strange,
+		"/etc/cdi/" + strange, "line 3: " + strange} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -141,7 +153,8 @@ func TestGPUsAtHome(t *testing.T) {
 	want := []string{
 		"DeviceHeld byNow",
 		"NVIDIA H100 80GB HBM3nvidia.com/gpu=0, 80.0 GB youJupyterLab with a GPU, for 3 hours 97 % 97 %75 % 60.0 GB",
-		"NVIDIA H100 80GB HBM3nvidia.com/gpu=1, 80.0 GB bobJupyterLab with a GPU, for 1 minuteyou, in xgone, for 2 days 0 % 0 %1 % 1.0 GB",
+		"NVIDIA H100 80GB HBM3nvidia.com/gpu=1, 80.0 GB bobJupyterLab with a GPU, for 1 minuteyou, in xgone, for 2 " +
+			"days 0 % 0 %1 % 1.0 GB",
 		strange + "nvidia.com/gpu=2 out of order 0 % 0 %0 bytes",
 		"GPUnvidia.com/gpu=3 free –",
 	}
@@ -163,7 +176,8 @@ func TestGPUsAtHome(t *testing.T) {
 			t.Errorf("alice is not told %q:\n%s", want, p.text)
 		}
 	}
-	if p := show(t, h.do("GET", "/hub/home", "gail")); len(rowsOf(p, "gpus")) != 5 || strings.Contains(p.text, "<dt>GPU") {
+	if p := show(t, h.do("GET", "/hub/home", "gail")); len(rowsOf(p, "gpus")) != 5 ||
+		strings.Contains(p.text, "<dt>GPU") {
 		t.Errorf("gail, who has no server, sees\n%s", p.text)
 	}
 }
@@ -178,7 +192,8 @@ func TestNoGPUs(t *testing.T) {
 		"a tool without devices":   {known: launcherbus.GPUs{ToolError: "no nvidia-smi", Measured: now}},
 	} {
 		h := newHub(t, withGPUs(t, f))
-		for _, at := range []string{"/hub/home alice", "/hub/home bob", "/hub/home gail", "/hub/admin dora", "/hub/admin/images dora", "/hub/admin/groups dora", "/hub/spawn gail"} {
+		for _, at := range []string{"/hub/home alice", "/hub/home bob", "/hub/home gail", "/hub/admin dora",
+			"/hub/admin/images dora", "/hub/admin/groups dora", "/hub/spawn gail"} {
 			path, user, _ := strings.Cut(at, " ")
 			if diff := cmp.Diff(body(t, none.do("GET", path, user)), body(t, h.do("GET", path, user))); diff != "" {
 				t.Errorf("%s, %s:\n%s", name, at, diff)
@@ -203,11 +218,13 @@ func TestGPUsUnknown(t *testing.T) {
 	}
 	f.fails = errors.New("no reply")
 	p := show(t, h.do("GET", "/hub/home", "alice"))
-	if p.status != http.StatusOK || !strings.Contains(p.text, "cannot be read at the moment") || len(rowsOf(p, "gpus")) > 0 || strings.Contains(p.text, "<dt>GPU") {
+	if p.status != http.StatusOK || !strings.Contains(p.text, "cannot be read at the moment") ||
+		len(rowsOf(p, "gpus")) > 0 || strings.Contains(p.text, "<dt>GPU") {
 		t.Errorf("%d\n%s", p.status, p.text)
 	}
 	resp := h.do("GET", "/hub/admin/gpus", "dora")
-	if text := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "systemctl status gifford-launcher") || strings.Contains(text, "no reply") {
+	if text := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable ||
+		!strings.Contains(text, "systemctl status gifford-launcher") || strings.Contains(text, "no reply") {
 		t.Errorf("%s\n%s", resp.Status, text)
 	}
 	if text := body(t, h.do("GET", "/hub/admin", "dora")); !strings.Contains(text, `href="/hub/admin/gpus"`) {
@@ -218,11 +235,14 @@ func TestGPUsUnknown(t *testing.T) {
 // TestBrokenSpecsAlone checks that administrators learn of a host whose only specification
 // is broken, and members do not.
 func TestBrokenSpecsAlone(t *testing.T) {
-	h := newHub(t, withGPUs(t, &fakeLauncher{known: launcherbus.GPUs{Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/n.yaml", Error: "no kind"}}}}))
+	h := newHub(t, withGPUs(t,
+		&fakeLauncher{known: launcherbus.GPUs{Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/n.yaml",
+			Error: "no kind"}}}}))
 	if text := body(t, h.do("GET", "/hub/admin", "dora")); !strings.Contains(text, `href="/hub/admin/gpus"`) {
 		t.Error("no link to the GPUs")
 	}
-	if text := body(t, h.do("GET", "/hub/admin/gpus", "dora")); !strings.Contains(text, "no kind") || !strings.Contains(text, "There is none") {
+	if text := body(t, h.do("GET", "/hub/admin/gpus", "dora")); !strings.Contains(text, "no kind") ||
+		!strings.Contains(text, "There is none") {
 		t.Errorf("nothing of the specification:\n%s", text)
 	}
 	if text := body(t, h.do("GET", "/hub/home", "alice")); strings.Contains(text, "GPUs") {

@@ -111,7 +111,8 @@ func (s *Web) changeMembers(m member, w http.ResponseWriter, r *http.Request) er
 	for _, name := range listed(r.PostFormValue("users")) {
 		u, err := s.userOf(r, name)
 		if err != nil && httpx.Public(err).Status == http.StatusNotFound {
-			return s.renderGroups(m, w, r, http.StatusBadRequest, groupsBody{Problem: "there is no user " + cleanLine(name) + " in this hub: add the user first"})
+			return s.renderGroups(m, w, r, http.StatusBadRequest,
+				groupsBody{Problem: "there is no user " + cleanLine(name) + " in this hub: add the user first"})
 		}
 		if err != nil {
 			return err
@@ -149,10 +150,13 @@ func (s *Web) deleteGroupPage(m member, w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	s.render(w, r, http.StatusOK, page{Name: "sure", Title: "Delete group " + cleanLine(g.Name) + "?", Member: m, Body: sureBody{
-		Action: s.hub + "admin/delete-group", Field: "group", Value: g.Name, What: "group " + g.Name, Back: s.hub + "admin/groups",
-		Words: []string{"Its " + count(len(g.Users), "member loses", "members lose") + " what the group may do, and what was shared with it.",
-			"A group of the settings or of the sign-in is there again after the next start or sign-in."}}})
+	s.render(w, r, http.StatusOK, page{Name: "sure", Title: "Delete group " + cleanLine(g.Name) + "?", Member: m,
+		Body: sureBody{
+			Action: s.hub + "admin/delete-group", Field: "group", Value: g.Name, What: "group " + g.Name,
+			Back: s.hub + "admin/groups",
+			Words: []string{"Its " + count(len(g.Users), "member loses", "members lose") +
+				" what the group may do, and what was shared with it.",
+				"A group of the settings or of the sign-in is there again after the next start or sign-in."}}})
 	return nil
 }
 

@@ -62,7 +62,8 @@ func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, statu
 	images := s.runningImages(r.Context())
 	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
 	kept := s.kept(r.Context())
-	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept), Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m),
+	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept),
+		Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m),
 		Usage: s.usage(m.User), Low: s.lowFor(m.User)}
 	body.Own.Older = older(srv, images, profiles)
 	var holds func(ident.Key) []string
@@ -139,10 +140,12 @@ func (s *Web) profiles(ctx context.Context) (all []launcherbus.Profile, warning 
 	return all, ""
 }
 
-func (s *Web) startForm(action, next string, srv servers.Server, wanted string, profiles []launcherbus.Profile, warning string) startForm {
+func (s *Web) startForm(action, next string, srv servers.Server, wanted string, profiles []launcherbus.Profile,
+	warning string) startForm {
 	button := "Start"
 	if srv.State == servers.Failed {
 		button = "Try again"
 	}
-	return startForm{Action: action, Next: next, Choices: choices(profiles, wanted), Button: button, Warning: warning, OnlyText: len(profiles) == 1}
+	return startForm{Action: action, Next: next, Choices: choices(profiles, wanted), Button: button, Warning: warning,
+		OnlyText: len(profiles) == 1}
 }

@@ -75,7 +75,8 @@ func (s *Web) imagesPage(m member, w http.ResponseWriter, r *http.Request) error
 // imageRows asks the keeper what there is, and adds what profiles want and is not there.
 func (s *Web) imageRows(ctx context.Context) ([]imageRow, diskView, *imagekeeper.Failure) {
 	if s.cfg.Keeper == nil {
-		return nil, diskView{}, &imagekeeper.Failure{Message: "this hub has no image keeper", Hint: "systemctl status gifford-images"}
+		return nil, diskView{}, &imagekeeper.Failure{Message: "this hub has no image keeper",
+			Hint: "systemctl status gifford-images"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, keeperWait)
 	defer cancel()
@@ -95,14 +96,16 @@ func (s *Web) imageRows(ctx context.Context) ([]imageRow, diskView, *imagekeeper
 	rows = append(rows, s.missing(ctx, list)...)
 	slices.SortStableFunc(rows, func(x, y imageRow) int {
 		former := func(r imageRow) int { return min(1, len(r.Of)) }
-		return cmp.Or(cmp.Compare(cmp.Or(x.Name, x.Of), cmp.Or(y.Name, y.Of)), former(x)-former(y), y.Pulled.Compare(x.Pulled))
+		return cmp.Or(cmp.Compare(cmp.Or(x.Name, x.Of), cmp.Or(y.Name, y.Of)), former(x)-former(y),
+			y.Pulled.Compare(x.Pulled))
 	})
 	return rows, diskView{disk.Path, size(disk.Store), size(disk.Free), size(disk.Total), disk.Low}, nil
 }
 
 // rowsOf shows an image under each of its names, or once below a name that it had.
 func (s *Web) rowsOf(i imagekeeper.Image) []imageRow {
-	row := imageRow{There: true, Short: shortID(i.ID), Digest: i.Digest, Size: size(i.Size), Pulled: i.Pulled, Profiles: i.Profiles, InUse: i.InUse}
+	row := imageRow{There: true, Short: shortID(i.ID), Digest: i.Digest, Size: size(i.Size), Pulled: i.Pulled,
+		Profiles: i.Profiles, InUse: i.InUse}
 	var rows []imageRow
 	for _, n := range i.Names {
 		r := row
@@ -134,7 +137,8 @@ func (s *Web) missing(ctx context.Context, list []imagekeeper.Image) []imageRow 
 			continue
 		}
 		if byName[p.Image] == nil {
-			byName[p.Image] = &imageRow{Name: p.Image, Pinned: strings.Contains(p.Image, "@"), MayPull: fromRegistry(p.Image), Watch: s.watch(p.Image)}
+			byName[p.Image] = &imageRow{Name: p.Image, Pinned: strings.Contains(p.Image, "@"),
+				MayPull: fromRegistry(p.Image), Watch: s.watch(p.Image)}
 		}
 		byName[p.Image].Profiles = append(byName[p.Image].Profiles, p.Name)
 	}

@@ -35,8 +35,10 @@ type fakeKeeper struct {
 
 func (f *fakeKeeper) Images(context.Context) ([]imagekeeper.Image, error) {
 	return []imagekeeper.Image{
-		{ID: strings.Repeat("f", 64), FormerOf: []string{latest}, Size: 4e9, Pulled: now.Add(-48 * time.Hour), InUse: []string{"jupyter-alice.service"}},
-		{ID: strings.Repeat("c", 64), Names: []string{latest}, Digest: "sha256:" + strings.Repeat("1", 64), Size: 5e9, Pulled: now.Add(-time.Hour), Profiles: []string{"jupyterlab"}, Held: true},
+		{ID: strings.Repeat("f", 64), FormerOf: []string{latest}, Size: 4e9, Pulled: now.Add(-48 * time.Hour),
+			InUse: []string{"jupyter-alice.service"}},
+		{ID: strings.Repeat("c", 64), Names: []string{latest}, Digest: "sha256:" + strings.Repeat("1", 64), Size: 5e9,
+			Pulled: now.Add(-time.Hour), Profiles: []string{"jupyterlab"}, Held: true},
 		{ID: strings.Repeat("d", 64), Names: []string{pinnedOne}, Size: 1e6},
 		{ID: strings.Repeat("e", 64), Names: []string{"localhost/lab/" + hostileName}},
 		{ID: strings.Repeat("0", 64)},
@@ -44,7 +46,8 @@ func (f *fakeKeeper) Images(context.Context) ([]imagekeeper.Image, error) {
 }
 
 func (f *fakeKeeper) Disk(context.Context) (imagekeeper.Disk, error) {
-	return imagekeeper.Disk{Path: "/var/lib/gifford-images/storage", Store: 9e9, Free: 1e9, Total: 100e9, Low: true}, nil
+	return imagekeeper.Disk{Path: "/var/lib/gifford-images/storage", Store: 9e9, Free: 1e9, Total: 100e9, Low: true},
+		nil
 }
 
 func (f *fakeKeeper) Pull(_ context.Context, name string, each func(imagekeeper.Progress)) error {
@@ -68,7 +71,8 @@ func newImages(t testing.TB, keeper *fakeKeeper) *hub {
 		c.Keeper, c.NamedServers = keeper, 2
 		c.Background = func(work func(context.Context)) { running.Go(func() { work(context.Background()) }) }
 		c.Profiles = func(context.Context) ([]launcherbus.Profile, error) {
-			return []launcherbus.Profile{{Name: "jupyterlab", Image: latest, Default: true}, {Name: "gpu", Image: unpulled}}, nil
+			return []launcherbus.Profile{{Name: "jupyterlab", Image: latest, Default: true},
+				{Name: "gpu", Image: unpulled}}, nil
 		}
 	})
 }
@@ -83,11 +87,16 @@ func TestImagesPage(t *testing.T) {
 	}
 	want := []string{
 		"No name 000000000000 0 bytes – – –",
-		"localhost/lab/" + strings.Join(strings.Fields(hostileName), " ") + " eeeeeeeeeeee 0 bytes – – – Remove it localhost/lab/" + hostileName + "sudo gifford-hub images rm localhost/lab/" + hostileName,
-		pinnedOne + " pinned dddddddddddd 1.0 MB – – – Remove it " + pinnedOne + "sudo gifford-hub images rm " + pinnedOne,
+		"localhost/lab/" + strings.Join(strings.Fields(hostileName), " ") +
+			" eeeeeeeeeeee 0 bytes – – – Remove it localhost/lab/" + hostileName +
+			"sudo gifford-hub images rm localhost/lab/" + hostileName,
+		pinnedOne + " pinned dddddddddddd 1.0 MB – – – Remove it " + pinnedOne + "sudo gifford-hub images rm " +
+			pinnedOne,
 		unpulled + "Not in the store yet – – – gpu Pull " + unpulled,
-		latest + " held cccccccccccc sha256:" + strings.Repeat("1", 64) + " 5.0 GB 1 hour ago – jupyterlab Pull " + latest + " Remove it " + latest + "sudo gifford-hub images rm " + latest,
-		"Former " + latest + "ffffffffffff 4.0 GB 2 days ago jupyter-alice.service – Go back to it ffffffffffffsudo gifford-hub images rollback " + latest + " --to ffffffffffff",
+		latest + " held cccccccccccc sha256:" + strings.Repeat("1", 64) + " 5.0 GB 1 hour ago – jupyterlab Pull " +
+			latest + " Remove it " + latest + "sudo gifford-hub images rm " + latest,
+		"Former " + latest + "ffffffffffff 4.0 GB 2 days ago jupyter-alice.service – Go back to it ffffffffffffsudo " +
+			"gifford-hub images rollback " + latest + " --to ffffffffffff",
 	}
 	tight := func(all []string) (out []string) { // white space between cells is no matter
 		for _, s := range all {
@@ -109,14 +118,17 @@ func plain(s string) string { return strings.ReplaceAll(s, "\u00a0", " ") }
 // TestNoKeeper checks that the page says why there is nothing on it, and what to do.
 func TestNoKeeper(t *testing.T) {
 	for name, h := range map[string]*hub{
-		"none":   newHub(t, nil),
-		"silent": newImages(t, &fakeKeeper{err: &imagekeeper.Error{Message: "the image keeper does not run", Hint: "systemctl status gifford-images", Err: imagekeeper.ErrUnreachable}}),
+		"none": newHub(t, nil),
+		"silent": newImages(t, &fakeKeeper{err: &imagekeeper.Error{Message: "the image keeper does not run",
+			Hint: "systemctl status gifford-images", Err: imagekeeper.ErrUnreachable}}),
 	} {
 		resp := h.do("GET", "/hub/admin/images", "dora")
-		if text := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "image keeper") || !strings.Contains(text, "systemctl status gifford-images") {
+		if text := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable ||
+			!strings.Contains(text, "image keeper") || !strings.Contains(text, "systemctl status gifford-images") {
 			t.Errorf("%s: %s\n%s", name, resp.Status, text)
 		}
-		if resp := h.post("/hub/admin/images/pull", "dora", url.Values{"name": {latest}}); resp.StatusCode != http.StatusServiceUnavailable {
+		if resp := h.post("/hub/admin/images/pull", "dora",
+			url.Values{"name": {latest}}); resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: a pull answers %s", name, resp.Status)
 		}
 	}
@@ -132,13 +144,16 @@ func TestPull(t *testing.T) {
 		t.Fatal(got)
 	}
 	keeper.steps <- imagekeeper.Progress{Message: "fetching"}
-	keeper.steps <- imagekeeper.Progress{Layer: "sha256:" + strings.Repeat("a", 64), Message: "layer", Current: 1e6, Total: 4e6}
-	keeper.steps <- imagekeeper.Progress{Layer: "sha256:" + strings.Repeat("a", 64), Message: "layer", Current: 2e6, Total: 4e6}
+	keeper.steps <- imagekeeper.Progress{Layer: "sha256:" + strings.Repeat("a", 64), Message: "layer", Current: 1e6,
+		Total: 4e6}
+	keeper.steps <- imagekeeper.Progress{Layer: "sha256:" + strings.Repeat("a", 64), Message: "layer", Current: 2e6,
+		Total: 4e6}
 	keeper.steps <- imagekeeper.Progress{Layer: "cccc", Message: "Downloading", Current: 1e3, Total: 3e3}
 	keeper.steps <- imagekeeper.Progress{Layer: "cccc", Message: "Download complete"}
 	keeper.steps <- imagekeeper.Progress{Layer: "bbbb", Message: "layer", Current: 7e3} // the one before has been taken
 	text := plain(body(t, h.do("GET", at, "dora")))
-	for _, want := range []string{"fetching", "aaaaaaaaaaaa", `value="50"`, "4.0 MB", `http-equiv="refresh"`, "/hub/admin/images/progress?name="} {
+	for _, want := range []string{"fetching", "aaaaaaaaaaaa", `value="50"`, "4.0 MB", `http-equiv="refresh"`,
+		"/hub/admin/images/progress?name="} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
@@ -155,7 +170,8 @@ func TestPull(t *testing.T) {
 	if diff := cmp.Diff(want, plain(events[len(events)-1])); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if text := body(t, h.do("GET", at, "dora")); !strings.Contains(text, "look at registry-auth.json") || strings.Contains(text, "pull.js") || strings.Contains(text, "http-equiv") {
+	if text := body(t, h.do("GET", at, "dora")); !strings.Contains(text, "look at registry-auth.json") ||
+		strings.Contains(text, "pull.js") || strings.Contains(text, "http-equiv") {
 		t.Errorf("the page after the end:\n%s", text)
 	}
 	if diff := cmp.Diff([]string{latest}, keeper.pulled); diff != "" {
@@ -179,7 +195,8 @@ func TestPullRefused(t *testing.T) {
 		keeper := &fakeKeeper{}
 		h := newImages(t, keeper)
 		h.cfg.Authority = roles(t, h.db, warden)
-		if got := answer(h.post("/hub/admin/images/pull", tt.user, url.Values{"name": {tt.image}})); got != tt.want || len(keeper.pulled) > 0 {
+		if got := answer(h.post("/hub/admin/images/pull", tt.user, url.Values{"name": {tt.image}})); got != tt.want ||
+			len(keeper.pulled) > 0 {
 			t.Errorf("%s: %s, pulled %v", name, got, keeper.pulled)
 		}
 	}
@@ -209,7 +226,8 @@ func TestNewerImage(t *testing.T) {
 	})
 	h.servers.table[key("alice:x")] = servers.Server{Key: key("alice:x"), State: servers.Ready}
 	home := func(user string) string { return body(t, h.do("GET", "/hub/home", user)) }
-	if text := home("alice"); !strings.Contains(text, note) || !strings.Contains(text, "A newer version is there for its next start") {
+	if text := home("alice"); !strings.Contains(text, note) ||
+		!strings.Contains(text, "A newer version is there for its next start") {
 		t.Errorf("alice is not told:\n%s", text)
 	}
 	if strings.Contains(home("bob"), note) || strings.Contains(home("gail"), note) {
@@ -221,12 +239,14 @@ func TestNewerImage(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("the launcher was asked %d times", asked)
 	}
-	clock, images = now.Add(time.Minute), launcherbus.Images{Servers: images.Servers, Profiles: map[string]string{"gpu": "1", "jupyterlab": "1"}}
+	clock, images = now.Add(time.Minute), launcherbus.Images{Servers: images.Servers,
+		Profiles: map[string]string{"gpu": "1", "jupyterlab": "1"}}
 	if strings.Contains(home("alice"), note) {
 		t.Error("alice is told though her image is the current one")
 	}
 	clock, fails = clock.Add(time.Minute), errors.New("no answer")
-	if resp := h.do("GET", "/hub/home", "alice"); resp.StatusCode != http.StatusOK || strings.Contains(body(t, resp), note) {
+	if resp := h.do("GET", "/hub/home", "alice"); resp.StatusCode != http.StatusOK ||
+		strings.Contains(body(t, resp), note) {
 		t.Errorf("with a silent launcher: %s", resp.Status)
 	}
 }

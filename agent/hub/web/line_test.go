@@ -18,7 +18,8 @@ func inLine(t *testing.T) *hub {
 	t.Helper()
 	h := newHub(t, withGPUs(t, &fakeLauncher{known: fourGPUs()}))
 	h.servers.table[key("gail")] = servers.Server{Key: key("gail"), State: servers.Queued, Profile: "gpu", Since: now}
-	h.servers.waits = map[ident.Key]servers.Wait{key("gail"): {Asked: now.Add(-40 * time.Minute), Place: 2, Of: 3, Estimate: 130 * time.Minute, Devices: fourGPUs().Devices[:2]}}
+	h.servers.waits = map[ident.Key]servers.Wait{key("gail"): {Asked: now.Add(-40 * time.Minute), Place: 2, Of: 3,
+		Estimate: 130 * time.Minute, Devices: fourGPUs().Devices[:2]}}
 	return h
 }
 
@@ -28,10 +29,16 @@ func TestLinePage(t *testing.T) {
 		target, user string
 		want, not    []string
 	}{
-		"own": {"/hub/spawn-pending/gail?next=/user/gail/tree", "gail", []string{"Your server waits for a GPU", "2nd of 3 in line", "40 minutes", "about 2 hours", "NVIDIA H100", "alice", "3 hours",
-			`name="without_gpus" value="1"`, `name="profile" value="gpu"`, `value="/user/gail/tree"`, `action="/hub/spawn/gail"`, "Leave the line", `action="/hub/stop/gail"`, `http-equiv="refresh"`}, []string{"progress"}},
-		"home":          {"/hub/home", "gail", []string{"2nd of 3 in line", "Waiting for a GPU", "Leave the line", `href="/hub/spawn-pending/gail"`}, []string{"Watch it start"}},
-		"administrator": {"/hub/spawn-pending/gail", "dora", []string{"gail&#39;s server waits for a GPU", "not to you"}, nil},
+		"own": {"/hub/spawn-pending/gail?next=/user/gail/tree", "gail",
+			[]string{"Your server waits for a GPU", "2nd of 3 in line", "40 minutes", "about 2 hours", "NVIDIA H100",
+				"alice", "3 hours",
+				`name="without_gpus" value="1"`, `name="profile" value="gpu"`, `value="/user/gail/tree"`,
+				`action="/hub/spawn/gail"`, "Leave the line", `action="/hub/stop/gail"`, `http-equiv="refresh"`},
+			[]string{"progress"}},
+		"home": {"/hub/home", "gail", []string{"2nd of 3 in line", "Waiting for a GPU", "Leave the line",
+			`href="/hub/spawn-pending/gail"`}, []string{"Watch it start"}},
+		"administrator": {"/hub/spawn-pending/gail", "dora",
+			[]string{"gail&#39;s server waits for a GPU", "not to you"}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -59,10 +66,12 @@ func TestLinePage(t *testing.T) {
 
 func TestStartWithoutGPUs(t *testing.T) {
 	h := inLine(t)
-	if got := answer(h.post("/hub/spawn/gail", "gail", url.Values{"profile": {"gpu"}, "without_gpus": {"1"}})); got != "See Other /hub/spawn-pending/gail" {
+	if got := answer(h.post("/hub/spawn/gail", "gail", url.Values{"profile": {"gpu"},
+		"without_gpus": {"1"}})); got != "See Other /hub/spawn-pending/gail" {
 		t.Errorf("%s", got)
 	}
-	if got := answer(h.post("/hub/spawn/gail", "gail", url.Values{"profile": {"gpu"}})); got != "See Other /hub/spawn-pending/gail" {
+	if got := answer(h.post("/hub/spawn/gail", "gail",
+		url.Values{"profile": {"gpu"}})); got != "See Other /hub/spawn-pending/gail" {
 		t.Errorf("%s", got)
 	}
 	if diff := cmp.Diff([]servers.Options{{WithoutGPUs: true}, {}}, h.servers.options); diff != "" {
@@ -71,8 +80,10 @@ func TestStartWithoutGPUs(t *testing.T) {
 }
 
 func TestAbout(t *testing.T) {
-	for d, want := range map[time.Duration]string{time.Second: "ten minutes or less", 24 * time.Minute: "about 20 minutes", time.Hour: "about an hour",
-		89 * time.Minute: "about an hour", 100 * time.Minute: "about 2 hours", 47 * time.Hour: "about 47 hours", 70 * time.Hour: "about 3 days"} {
+	for d, want := range map[time.Duration]string{time.Second: "ten minutes or less",
+		24 * time.Minute: "about 20 minutes", time.Hour: "about an hour",
+		89 * time.Minute: "about an hour", 100 * time.Minute: "about 2 hours", 47 * time.Hour: "about 47 hours",
+		70 * time.Hour: "about 3 days"} {
 		if got := about(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}

@@ -64,7 +64,8 @@ func (s *Web) mayHave(ctx context.Context, key ident.Key) error {
 		return err
 	}
 	if s.cfg.NamedServers == 0 {
-		return &httpx.Error{Status: http.StatusNotFound, Public: "this hub has one server a person, none with a name of its own",
+		return &httpx.Error{Status: http.StatusNotFound, Public: "this hub has one server a person, none with a " +
+			"name of its own",
 			Hint: "use the server on the home page"}
 	}
 	_, known, err := s.record(ctx, key)
@@ -74,8 +75,9 @@ func (s *Web) mayHave(ctx context.Context, key ident.Key) error {
 	left, err := s.left(ctx, key.User)
 	if err == nil && left == 0 {
 		err = &httpx.Error{Status: http.StatusBadRequest,
-			Public: fmt.Sprintf("%s has %s already, and that is as many as there may be", key.User, count(s.cfg.NamedServers, "server with a name", "servers with names")),
-			Hint:   "delete one that is stopped"}
+			Public: fmt.Sprintf("%s has %s already, and that is as many as there may be", key.User,
+				count(s.cfg.NamedServers, "server with a name", "servers with names")),
+			Hint: "delete one that is stopped"}
 	}
 	return err
 }
@@ -128,7 +130,8 @@ func (s *Web) addServer(m member, w http.ResponseWriter, r *http.Request) error 
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	form := addForm{Name: strings.TrimSpace(r.PostFormValue("name")), DisplayName: strings.TrimSpace(r.PostFormValue("display_name"))}
+	form := addForm{Name: strings.TrimSpace(r.PostFormValue("name")),
+		DisplayName: strings.TrimSpace(r.PostFormValue("display_name"))}
 	err := s.add(r.Context(), m, form)
 	var refused *httpx.Error
 	if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
@@ -176,7 +179,8 @@ func checkText(what, text string) error {
 	switch {
 	case len(text) > maxText:
 		return httpx.Fail(http.StatusBadRequest, "%s is longer than %d bytes", what, maxText)
-	case !utf8.ValidString(text), strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }):
+	case !utf8.ValidString(text), strings.ContainsFunc(text,
+		func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }):
 		return httpx.Fail(http.StatusBadRequest, "%s holds a character that cannot be shown", what)
 	}
 	return nil
@@ -196,7 +200,8 @@ func (s *Web) deleteServer(m member, w http.ResponseWriter, r *http.Request) err
 		return errNotFound()
 	}
 	if s.cfg.Servers.Get(key).State.Active() {
-		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be deleted", Hint: "stop it first"}
+		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be deleted",
+			Hint: "stop it first"}
 	}
 	_, known, err := s.record(r.Context(), key)
 	if err == nil && !known {
@@ -209,7 +214,8 @@ func (s *Web) deleteServer(m member, w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	s.cfg.Log.Info("server deleted", "event", "server-deleted", "user", key.User.String(), "server", key.Server.String(), "by", m.User.String())
+	s.cfg.Log.Info("server deleted", "event", "server-deleted", "user", key.User.String(), "server",
+		key.Server.String(), "by", m.User.String())
 	redirect(w, http.StatusSeeOther, orElse(safeNext(r.PostFormValue("next")), s.hub+"home"))
 	return nil
 }
@@ -242,7 +248,8 @@ func (s *Web) keep(m member, w http.ResponseWriter, r *http.Request) error {
 	err = s.cfg.Keep(key)
 	s.audit(r, m, KeepServer, key, err)
 	if errors.Is(err, cull.ErrKeptBefore) {
-		return httpx.Fail(http.StatusConflict, "an unused GPU can be kept once, and that was done already; use the GPU, or save your work")
+		return httpx.Fail(http.StatusConflict, "an unused GPU can be kept once, and that was done already; use the "+
+			"GPU, or save your work")
 	} else if err != nil {
 		return err
 	}

@@ -44,7 +44,8 @@ func TestAddServer(t *testing.T) {
 			if got := answer(resp); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
-			if text := body(t, resp); resp.StatusCode >= 400 && tt.limit != 0 && !strings.Contains(text, `role="alert"`) {
+			if text := body(t, resp); resp.StatusCode >= 400 && tt.limit != 0 &&
+				!strings.Contains(text, `role="alert"`) {
 				t.Errorf("the page does not say what is wrong:\n%s", text)
 			}
 			k, err := ident.ParseKey(tt.user, tt.name)
@@ -52,7 +53,8 @@ func TestAddServer(t *testing.T) {
 				return
 			}
 			rec, err := h.db.ServerByKey(t.Context(), k)
-			if made := err == nil; made != (resp.StatusCode == http.StatusSeeOther) || made && rec.DisplayName != orElse(tt.display, tt.name) {
+			if made := err == nil; made != (resp.StatusCode == http.StatusSeeOther) || made &&
+				rec.DisplayName != orElse(tt.display, tt.name) {
 				t.Errorf("kept %+v, %v", rec, err)
 			}
 		})
@@ -86,7 +88,8 @@ func TestNamedLimitAtStart(t *testing.T) {
 				return
 			}
 			k, _, _ := strings.Cut(tt.started[0], " ")
-			if rec, err := h.db.ServerByKey(t.Context(), key(k)); err != nil || rec.UserOptions["profile"] != "gpu" || rec.DisplayName == "" {
+			if rec, err := h.db.ServerByKey(t.Context(), key(k)); err != nil || rec.UserOptions["profile"] != "gpu" ||
+				rec.DisplayName == "" {
 				t.Errorf("remembers %+v, %v", rec, err)
 			}
 		})
@@ -119,7 +122,8 @@ func TestNamedPaths(t *testing.T) {
 		}
 	}
 	p := show(t, h.do("GET", "/hub/spawn-pending/alice/w", "alice"))
-	for _, want := range []string{`data-progress="/hub/api/users/alice/servers/w/progress"`, `data-next="/user/alice/w/"`, `action="/hub/stop/alice/w"`} {
+	for _, want := range []string{`data-progress="/hub/api/users/alice/servers/w/progress"`,
+		`data-next="/user/alice/w/"`, `action="/hub/stop/alice/w"`} {
 		if !strings.Contains(p.text, want) {
 			t.Errorf("the starting page lacks %s:\n%s", want, p.text)
 		}
@@ -140,7 +144,8 @@ func TestUnroutedNamed(t *testing.T) {
 		"/user/gail/api/x":             "Restart the server at /hub/spawn/gail",
 		"/user/gail/api/api/x":         "Restart the server at /hub/spawn/gail",
 	} {
-		if text := body(t, send(h.Unrouted(), "GET", target, "", "", "Accept", "application/json")); !strings.Contains(text, want+`"`) {
+		if text := body(t, send(h.Unrouted(), "GET", target, "", "", "Accept",
+			"application/json")); !strings.Contains(text, want+`"`) {
 			t.Errorf("%s: %s, want %s", target, text, want)
 		}
 	}
@@ -150,11 +155,14 @@ func TestUnroutedNamed(t *testing.T) {
 // not be open to those to whom this one was.
 func TestDeleteServer(t *testing.T) {
 	h := newHub(t, twoNamed)
-	h.share(t, store.Share{Key: key("alice:x"), User: key("carol").User, Scopes: []string{"access:servers!server=alice/x"}})
-	if _, err := h.db.CreateShareCode(t.Context(), store.ShareCode{Hash: "h", Key: key("alice:x"), Created: now, Expires: now.Add(1e12)}); err != nil {
+	h.share(t, store.Share{Key: key("alice:x"), User: key("carol").User,
+		Scopes: []string{"access:servers!server=alice/x"}})
+	if _, err := h.db.CreateShareCode(t.Context(), store.ShareCode{Hash: "h", Key: key("alice:x"), Created: now,
+		Expires: now.Add(1e12)}); err != nil {
 		t.Fatal(err)
 	}
-	if got := answer(h.post("/hub/delete/alice/x", "alice", url.Values{"next": {"/hub/admin?q=x"}})); got != "See Other /hub/admin?q=x" {
+	if got := answer(h.post("/hub/delete/alice/x", "alice",
+		url.Values{"next": {"/hub/admin?q=x"}})); got != "See Other /hub/admin?q=x" {
 		t.Errorf("%s", got)
 	}
 	if len(h.servers.resets) != 1 || h.servers.resets[0] != "alice:x" {

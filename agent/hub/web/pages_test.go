@@ -78,8 +78,10 @@ func textOf(n *html.Node) string {
 var (
 	aliceKey      = key("alice")
 	askForServer  = oauth.Question{Client: oauth.Client{Server: &aliceKey, Path: "/user/alice/"}}
-	askForService = oauth.Question{Client: oauth.Client{Service: "grades", Path: "/services/grades/"}, Raw: []string{"read:servers!user", "custom:x"},
-		Scopes: []scopes.Description{{Scope: "read:servers!user", Text: "Read servers", Filter: "only you"}, {Scope: "custom:x", Text: "Do <b>this</b>"}}}
+	askForService = oauth.Question{Client: oauth.Client{Service: "grades", Path: "/services/grades/"},
+		Raw: []string{"read:servers!user", "custom:x"},
+		Scopes: []scopes.Description{{Scope: "read:servers!user", Text: "Read servers", Filter: "only you"},
+			{Scope: "custom:x", Text: "Do <b>this</b>"}}}
 )
 
 // newRich is a hub in which there is something of everything.
@@ -91,7 +93,8 @@ func newRich(t testing.TB) *hub {
 		c.Services = func() []services.Service {
 			return []services.Service{grades, {Name: "hidden", Prefix: "/services/hidden/"}}
 		}
-		everybody := authority.Role{Role: scopes.Role{Name: "visitors", Scopes: []string{"access:services!service=grades"}}, Users: users("alice")}
+		everybody := authority.Role{Role: scopes.Role{Name: "visitors",
+			Scopes: []string{"access:services!service=grades"}}, Users: users("alice")}
 		c.Authority = roles(t, c.Store, sharer, everybody)
 		c.Cull = func(k ident.Key) (cull.Notice, bool) {
 			return cull.Notice{At: now.Add(time.Hour), Reason: cull.ReasonIdle}, k == aliceKey
@@ -110,10 +113,14 @@ func newRich(t testing.TB) *hub {
 	must(nil, h.db.CreateGroups(ctx, []store.Group{{Name: hostileName, Users: users("carol")}}))
 	must(h.db.GrantShare(ctx, store.Share{Key: aliceKey, User: key("carol").User, Scopes: open}))
 	must(h.db.GrantShare(ctx, store.Share{Key: aliceKey, Group: hostileName, Scopes: open}))
-	must(h.db.CreateShareCode(ctx, store.ShareCode{Hash: ident.HashToken("good-code"), Key: aliceKey, Scopes: open, Created: now, Expires: now.Add(time.Hour)}))
-	must(h.db.CreateToken(ctx, store.Token{Hash: "1", Kind: store.APIToken, User: alice, Scopes: []string{"inherit"}, Note: "a <b>note</b>", Created: now}))
-	must(h.db.CreateToken(ctx, store.Token{Hash: "2", Kind: store.OAuthToken, User: alice, ClientID: "service-grades", Scopes: []string{"access:services!service=grades"}, Created: now}))
-	must(h.db.CreateToken(ctx, store.Token{Hash: "3", Kind: store.OAuthToken, User: alice, ClientID: "jupyterhub-user-bob", Scopes: []string{"access:servers!server=bob/"}, Created: now}))
+	must(h.db.CreateShareCode(ctx, store.ShareCode{Hash: ident.HashToken("good-code"), Key: aliceKey, Scopes: open,
+		Created: now, Expires: now.Add(time.Hour)}))
+	must(h.db.CreateToken(ctx, store.Token{Hash: "1", Kind: store.APIToken, User: alice, Scopes: []string{"inherit"},
+		Note: "a <b>note</b>", Created: now}))
+	must(h.db.CreateToken(ctx, store.Token{Hash: "2", Kind: store.OAuthToken, User: alice, ClientID: "service-grades",
+		Scopes: []string{"access:services!service=grades"}, Created: now}))
+	must(h.db.CreateToken(ctx, store.Token{Hash: "3", Kind: store.OAuthToken, User: alice,
+		ClientID: "jupyterhub-user-bob", Scopes: []string{"access:servers!server=bob/"}, Created: now}))
 	return h
 }
 
@@ -125,7 +132,8 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 	}
 	direct := func(f http.HandlerFunc) shown { return show(t, send(f, "GET", "/hub/x", "", "dora")) }
 	failing := newHub(t, func(c *Config) { c.BaseURL = h.cfg.BaseURL })
-	failing.login.fails = &httpx.Error{Status: http.StatusServiceUnavailable, Public: "the sign-in server cannot be reached", Hint: "try again in a minute"}
+	failing.login.fails = &httpx.Error{Status: http.StatusServiceUnavailable,
+		Public: "the sign-in server cannot be reached", Hint: "try again in a minute"}
 	base := strings.TrimSuffix(h.cfg.BaseURL, "/")
 	rich := newRich(t)
 	keeper := &fakeKeeper{steps: make(chan imagekeeper.Progress, 2)}
@@ -146,52 +154,65 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		"denied": direct(func(w http.ResponseWriter, r *http.Request) {
 			h.Error(w, r, &login.Denied{Reason: login.NotInGroup, User: key("carol").User, Detail: "cgs"})
 		}),
-		"sign out?":               get(base+"/hub/logout", "alice", "Sec-Fetch-Site", "cross-site"),
-		"home, running":           get(base+"/hub/home", "alice"),
-		"home, starting":          get(base+"/hub/home", "bob"),
-		"home, stopping":          get(base+"/hub/home", "carol"),
-		"home, failed":            get(base+"/hub/home", "erin"),
-		"home, stopped":           get(base+"/hub/home", "gail"),
-		"start":                   get(base+"/hub/spawn?next=/user/gail/lab", "gail"),
-		"starting":                get(base+"/hub/spawn-pending/bob", "bob"),
-		"waiting":                 get(base+"/hub/spawn-pending/frank", "frank"),
-		"stopping":                get(base+"/hub/spawn-pending/carol", "carol"),
-		"failed":                  get(base+"/hub/spawn-pending/erin", "erin"),
-		"starting, admin":         get(base+"/hub/spawn-pending/bob", "dora"),
-		"not running":             get(base+"/hub/user/gail/lab", "gail"),
-		"not found":               get(base+"/hub/nothing", "alice"),
-		"bad gateway":             get(base+"/hub/error/502", ""),
-		"server is silent":        direct(func(w http.ResponseWriter, r *http.Request) { h.Unavailable(w, r, key("alice"), http.StatusBadGateway) }),
-		"may it know":             direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, askForServer) }),
-		"may the service":         direct(func(w http.ResponseWriter, r *http.Request) { _ = h.Confirm(w, r, askForService) }),
-		"home with everything":    ask("/hub/home", "alice"),
-		"home, a wrong name":      form("/hub/servers", "alice", url.Values{"name": {`A"b`}, "display_name": {hostileName}}),
-		"home, shared with":       ask("/hub/home", "carol"),
-		"named, not running":      ask("/hub/user/alice/x/lab", "alice"),
-		"tokens":                  ask("/hub/token", "alice"),
-		"a new token":             form("/hub/token", "alice", url.Values{"note": {hostileName}, "expires": {"3600"}}),
-		"a token that cannot be":  form("/hub/token", "alice", url.Values{"note": {hostileName}, "scopes": {`shutdown "x`}}),
-		"share":                   ask("/hub/share/alice", "alice"),
-		"share with nobody known": form("/hub/share/alice", "alice", url.Values{"do": {"grant"}, "kind": {"group"}, "name": {"no " + hostileName}}),
-		"share by a link":         form("/hub/share/alice/x", "alice", url.Values{"do": {"link"}, "hours": {"24"}}),
-		"accept":                  ask("/hub/accept-share?code=good-code", "carol"),
-		"accept, bad code":        ask("/hub/accept-share?code=bad-code", "carol"),
-		"accept, one's own":       ask("/hub/accept-share?code=good-code", "alice"),
-		"users":                   ask("/hub/admin", "dora"),
-		"users, none":             ask("/hub/admin?q=%22nobody&page=3", "dora"),
-		"users, a wrong name":     form("/hub/admin/users", "dora", url.Values{"names": {`zoe "x`}}),
-		"groups":                  ask("/hub/admin/groups", "dora"),
-		"groups, a wrong name":    form("/hub/admin/groups", "dora", url.Values{"group": {hostileName}}),
-		"delete a user?":          ask("/hub/admin/delete-user?user=gail", "dora"),
-		"delete a busy user?":     ask("/hub/admin/delete-user?user=alice", "dora"),
-		"delete a group?":         ask("/hub/admin/delete-group?"+url.Values{"group": {hostileName}}.Encode(), "dora"),
-		"images":                  show(t, images.do("GET", "/hub/admin/images", "dora")),
-		"images, no keeper":       ask("/hub/admin/images", "dora"),
-		"usage":                   ask("/hub/admin/usage?month=2026-02", "dora"),
-		"usage of all months":     ask("/hub/admin/usage?month=all", "dora"),
-		"usage, nothing":          ask("/hub/admin/usage?month=1999-01", "dora"),
-		"a pull":                  show(t, images.do("GET", "/hub/admin/images/pull?name="+latest, "dora")),
-		"request of others":       show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site", "cross-site")),
+		"sign out?":       get(base+"/hub/logout", "alice", "Sec-Fetch-Site", "cross-site"),
+		"home, running":   get(base+"/hub/home", "alice"),
+		"home, starting":  get(base+"/hub/home", "bob"),
+		"home, stopping":  get(base+"/hub/home", "carol"),
+		"home, failed":    get(base+"/hub/home", "erin"),
+		"home, stopped":   get(base+"/hub/home", "gail"),
+		"start":           get(base+"/hub/spawn?next=/user/gail/lab", "gail"),
+		"starting":        get(base+"/hub/spawn-pending/bob", "bob"),
+		"waiting":         get(base+"/hub/spawn-pending/frank", "frank"),
+		"stopping":        get(base+"/hub/spawn-pending/carol", "carol"),
+		"failed":          get(base+"/hub/spawn-pending/erin", "erin"),
+		"starting, admin": get(base+"/hub/spawn-pending/bob", "dora"),
+		"not running":     get(base+"/hub/user/gail/lab", "gail"),
+		"not found":       get(base+"/hub/nothing", "alice"),
+		"bad gateway":     get(base+"/hub/error/502", ""),
+		"server is silent": direct(func(w http.ResponseWriter,
+			r *http.Request) {
+			h.Unavailable(w, r, key("alice"), http.StatusBadGateway)
+		}),
+		"may it know": direct(func(w http.ResponseWriter,
+			r *http.Request) {
+			_ = h.Confirm(w, r, askForServer)
+		}),
+		"may the service": direct(func(w http.ResponseWriter,
+			r *http.Request) {
+			_ = h.Confirm(w, r, askForService)
+		}),
+		"home with everything": ask("/hub/home", "alice"),
+		"home, a wrong name": form("/hub/servers", "alice",
+			url.Values{"name": {`A"b`}, "display_name": {hostileName}}),
+		"home, shared with":  ask("/hub/home", "carol"),
+		"named, not running": ask("/hub/user/alice/x/lab", "alice"),
+		"tokens":             ask("/hub/token", "alice"),
+		"a new token":        form("/hub/token", "alice", url.Values{"note": {hostileName}, "expires": {"3600"}}),
+		"a token that cannot be": form("/hub/token", "alice",
+			url.Values{"note": {hostileName}, "scopes": {`shutdown "x`}}),
+		"share": ask("/hub/share/alice", "alice"),
+		"share with nobody known": form("/hub/share/alice", "alice",
+			url.Values{"do": {"grant"}, "kind": {"group"}, "name": {"no " + hostileName}}),
+		"share by a link":      form("/hub/share/alice/x", "alice", url.Values{"do": {"link"}, "hours": {"24"}}),
+		"accept":               ask("/hub/accept-share?code=good-code", "carol"),
+		"accept, bad code":     ask("/hub/accept-share?code=bad-code", "carol"),
+		"accept, one's own":    ask("/hub/accept-share?code=good-code", "alice"),
+		"users":                ask("/hub/admin", "dora"),
+		"users, none":          ask("/hub/admin?q=%22nobody&page=3", "dora"),
+		"users, a wrong name":  form("/hub/admin/users", "dora", url.Values{"names": {`zoe "x`}}),
+		"groups":               ask("/hub/admin/groups", "dora"),
+		"groups, a wrong name": form("/hub/admin/groups", "dora", url.Values{"group": {hostileName}}),
+		"delete a user?":       ask("/hub/admin/delete-user?user=gail", "dora"),
+		"delete a busy user?":  ask("/hub/admin/delete-user?user=alice", "dora"),
+		"delete a group?":      ask("/hub/admin/delete-group?"+url.Values{"group": {hostileName}}.Encode(), "dora"),
+		"images":               show(t, images.do("GET", "/hub/admin/images", "dora")),
+		"images, no keeper":    ask("/hub/admin/images", "dora"),
+		"usage":                ask("/hub/admin/usage?month=2026-02", "dora"),
+		"usage of all months":  ask("/hub/admin/usage?month=all", "dora"),
+		"usage, nothing":       ask("/hub/admin/usage?month=1999-01", "dora"),
+		"a pull":               show(t, images.do("GET", "/hub/admin/images/pull?name="+latest, "dora")),
+		"request of others": show(t, h.do("POST", base+"/hub/stop/alice", "alice", "Sec-Fetch-Site",
+			"cross-site")),
 	}
 }
 
@@ -326,49 +347,71 @@ func TestWords(t *testing.T) {
 		status int
 		want   []string
 	}{
-		"sign in":                 {200, []string{"Sign in with Example University", `name="next" value="/user/alice/lab"`, "mailto:hub@example.org", "Maintenance &lt;b&gt;tonight"}},
-		"signed out":              {200, []string{"You are signed out"}},
-		"expired":                 {200, []string{"session has ended"}},
-		"provider is down":        {200, []string{"the sign-in server cannot be reached", "try again in a minute"}},
-		"sign-in failed":          {503, []string{"the sign-in server cannot be reached", "Sign in with Example University"}},
-		"denied":                  {403, []string{"<strong>carol</strong>", "carol is in no group that may use this hub (cgs)", "hub@example.org", `name="switch" value="1"`}},
-		"sign out?":               {200, []string{"Another site has sent you here"}},
-		"home, running":           {200, []string{"Running", "JupyterLab with a GPU", "3 hours", "4 minutes ago", `href="/user/alice/"`, `action="/hub/stop/alice"`}},
-		"home, starting":          {200, []string{`href="/hub/spawn-pending/bob"`, `http-equiv="refresh"`}},
-		"home, stopping":          {200, []string{"being stopped", `http-equiv="refresh"`}},
-		"home, failed":            {200, []string{"exit status 1", "journalctl -u jupyter-erin", "cannot find the licence server", "Try again"}},
-		"home, stopped":           {200, []string{`action="/hub/spawn"`, "Python, R and Julia", "PyTorch and CUDA", ">Start<"}},
-		"starting":                {200, []string{`data-progress="/hub/api/users/bob/server/progress"`, `data-next="/user/bob/"`, `<noscript><meta http-equiv="refresh"`, "aria-live=\"polite\""}},
-		"starting, admin":         {200, []string{"belongs to <strong>bob</strong>", `data-progress="/hub/api/users/bob/server/progress"`}},
-		"stopping":                {200, []string{"being stopped"}},
-		"failed":                  {500, []string{"exit status 1", "Try again", "cannot find the licence server"}},
-		"not running":             {424, []string{"/user/gail/lab", `action="/hub/spawn/gail"`, `name="next" value="/user/gail/lab"`}},
-		"not found":               {404, []string{"Status 404"}},
-		"server is silent":        {502, []string{"the server of alice does not answer"}},
-		"may it know":             {200, []string{"The server of <strong>alice</strong>", "wants to know who you are", "<strong>dora</strong>"}},
-		"may the service":         {200, []string{"Sign in to grades?", "/services/grades/", `value="read:servers!user"`, "only you", "&lt;b&gt;", `<input type="hidden" name="scopes" value="">`}},
-		"home with everything":    {200, []string{"Your servers with names", "Mine &#34;&lt;script&gt;alert(1)&lt;/script&gt;", `action="/hub/delete/alice/x"`, `href="/hub/spawn/alice/x"`, `href="/hub/share/alice"`, `href="/services/grades/"`, "It will be stopped at ", "in 1 hour, because nobody uses it.", `action="/hub/keep/alice"`}},
-		"home, a wrong name":      {400, []string{"use 1 to 30 of a-z", `value="A&#34;b"`}},
-		"home, shared with":       {200, []string{"Shared with you", `href="/hub/user/alice/"`}},
-		"named, not running":      {424, []string{"Your server x does not run", `action="/hub/spawn/alice/x"`, `name="next" value="/user/alice/x/lab"`}},
-		"tokens":                  {200, []string{"a &lt;b&gt;note&lt;/b&gt;", "Service grades", "Server at /user/bob/", "Everything that you may do", "Open servers and work in them", `name="client" value="service-grades"`, "30 days", "1 year", "never"}},
-		"a new token":             {200, []string{"Your new token", "Authorization: token ", "https://hub.example.org/hub/api/user"}},
-		"a token that cannot be":  {400, []string{"cannot use scope", "shutdown &#34;x"}},
-		"share":                   {200, []string{"carol", "Open servers and work in them", "1 hour", `value="revoke-link"`, "Share with somebody"}},
-		"share by a link":         {200, []string{"https://hub.example.org/hub/accept-share?code="}},
-		"accept":                  {200, []string{"alice shares a server with you", "Open servers and work in them", `value="good-code"`}},
+		"sign in": {200, []string{"Sign in with Example University",
+			`name="next" value="/user/alice/lab"`, "mailto:hub@example.org", "Maintenance &lt;b&gt;tonight"}},
+		"signed out":       {200, []string{"You are signed out"}},
+		"expired":          {200, []string{"session has ended"}},
+		"provider is down": {200, []string{"the sign-in server cannot be reached", "try again in a minute"}},
+		"sign-in failed": {503, []string{"the sign-in server cannot be reached",
+			"Sign in with Example University"}},
+		"denied": {403, []string{"<strong>carol</strong>",
+			"carol is in no group that may use this hub (cgs)", "hub@example.org", `name="switch" value="1"`}},
+		"sign out?": {200, []string{"Another site has sent you here"}},
+		"home, running": {200, []string{"Running", "JupyterLab with a GPU", "3 hours", "4 minutes ago",
+			`href="/user/alice/"`, `action="/hub/stop/alice"`}},
+		"home, starting": {200, []string{`href="/hub/spawn-pending/bob"`, `http-equiv="refresh"`}},
+		"home, stopping": {200, []string{"being stopped", `http-equiv="refresh"`}},
+		"home, failed": {200, []string{"exit status 1", "journalctl -u jupyter-erin",
+			"cannot find the licence server", "Try again"}},
+		"home, stopped": {200, []string{`action="/hub/spawn"`, "Python, R and Julia", "PyTorch and CUDA",
+			">Start<"}},
+		"starting": {200, []string{`data-progress="/hub/api/users/bob/server/progress"`,
+			`data-next="/user/bob/"`, `<noscript><meta http-equiv="refresh"`, "aria-live=\"polite\""}},
+		"starting, admin": {200, []string{"belongs to <strong>bob</strong>",
+			`data-progress="/hub/api/users/bob/server/progress"`}},
+		"stopping": {200, []string{"being stopped"}},
+		"failed":   {500, []string{"exit status 1", "Try again", "cannot find the licence server"}},
+		"not running": {424, []string{"/user/gail/lab", `action="/hub/spawn/gail"`,
+			`name="next" value="/user/gail/lab"`}},
+		"not found":        {404, []string{"Status 404"}},
+		"server is silent": {502, []string{"the server of alice does not answer"}},
+		"may it know": {200, []string{"The server of <strong>alice</strong>", "wants to know who you are",
+			"<strong>dora</strong>"}},
+		"may the service": {200, []string{"Sign in to grades?", "/services/grades/",
+			`value="read:servers!user"`, "only you", "&lt;b&gt;", `<input type="hidden" name="scopes" value="">`}},
+		"home with everything": {200, []string{"Your servers with names",
+			"Mine &#34;&lt;script&gt;alert(1)&lt;/script&gt;", `action="/hub/delete/alice/x"`,
+			`href="/hub/spawn/alice/x"`, `href="/hub/share/alice"`, `href="/services/grades/"`,
+			"It will be stopped at ", "in 1 hour, because nobody uses it.", `action="/hub/keep/alice"`}},
+		"home, a wrong name": {400, []string{"use 1 to 30 of a-z", `value="A&#34;b"`}},
+		"home, shared with":  {200, []string{"Shared with you", `href="/hub/user/alice/"`}},
+		"named, not running": {424, []string{"Your server x does not run", `action="/hub/spawn/alice/x"`,
+			`name="next" value="/user/alice/x/lab"`}},
+		"tokens": {200, []string{"a &lt;b&gt;note&lt;/b&gt;", "Service grades", "Server at /user/bob/",
+			"Everything that you may do", "Open servers and work in them", `name="client" value="service-grades"`,
+			"30 days", "1 year", "never"}},
+		"a new token": {200, []string{"Your new token", "Authorization: token ",
+			"https://hub.example.org/hub/api/user"}},
+		"a token that cannot be": {400, []string{"cannot use scope", "shutdown &#34;x"}},
+		"share": {200, []string{"carol", "Open servers and work in them", "1 hour",
+			`value="revoke-link"`, "Share with somebody"}},
+		"share by a link": {200, []string{"https://hub.example.org/hub/accept-share?code="}},
+		"accept": {200, []string{"alice shares a server with you", "Open servers and work in them",
+			`value="good-code"`}},
 		"accept, bad code":        {404, []string{"this link shares nothing"}},
 		"accept, one's own":       {400, []string{"your own server"}},
 		"share with nobody known": {400, []string{"there is no group", "no Mine"}},
-		"users":                   {200, []string{"alice", "gail", "7 of 7", `action="/hub/stop/alice"`, `href="/hub/spawn/gail"`, `href="/hub/user/alice/"`, "Make admin", "hub/admin/delete-user?user=gail", "Mine &#34;&lt;script&gt;"}},
-		"users, none":             {200, []string{"Nobody fits", `value="&#34;nobody"`}},
-		"users, a wrong name":     {400, []string{"cannot use user name", "zoe &#34;x"}},
-		"groups":                  {200, []string{"Mine &#34;&lt;script&gt;", "carol"}},
-		"groups, a wrong name":    {400, []string{"exists already"}},
-		"delete a user?":          {200, []string{"Delete user gail", "The Unix account and its files stay"}},
-		"delete a busy user?":     {200, []string{"must be stopped first", `action="/hub/stop/alice"`}},
-		"delete a group?":         {200, []string{"1 member loses", "Delete group Mine"}},
-		"request of others":       {403, []string{"came from another site"}},
+		"users": {200, []string{"alice", "gail", "7 of 7", `action="/hub/stop/alice"`,
+			`href="/hub/spawn/gail"`, `href="/hub/user/alice/"`, "Make admin", "hub/admin/delete-user?user=gail",
+			"Mine &#34;&lt;script&gt;"}},
+		"users, none":          {200, []string{"Nobody fits", `value="&#34;nobody"`}},
+		"users, a wrong name":  {400, []string{"cannot use user name", "zoe &#34;x"}},
+		"groups":               {200, []string{"Mine &#34;&lt;script&gt;", "carol"}},
+		"groups, a wrong name": {400, []string{"exists already"}},
+		"delete a user?":       {200, []string{"Delete user gail", "The Unix account and its files stay"}},
+		"delete a busy user?":  {200, []string{"must be stopped first", `action="/hub/stop/alice"`}},
+		"delete a group?":      {200, []string{"1 member loses", "Delete group Mine"}},
+		"request of others":    {403, []string{"came from another site"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -393,7 +436,8 @@ func TestHostileLines(t *testing.T) {
 		if strings.Contains(p.text, "<script>alert") || strings.ContainsAny(p.text, "\x1b\u202e") {
 			t.Errorf("%s lets a line through as it came", name)
 		}
-		if lines := p.elements("pre"); len(lines) != 1 || !strings.Contains(textOf(lines[0]), `<script>alert(1)</script> & "quoted" gnp.exe`) {
+		if lines := p.elements("pre"); len(lines) != 1 || !strings.Contains(textOf(lines[0]),
+			`<script>alert(1)</script> & "quoted" gnp.exe`) {
 			t.Errorf("%s does not show the line's words", name)
 		}
 	}
@@ -402,31 +446,38 @@ func TestHostileLines(t *testing.T) {
 // TestOthersSeeNoTable checks that the table is for administrators.
 func TestOthersSeeNoTable(t *testing.T) {
 	pages := everyPage(t, newHub(t, nil))
-	if p := pages["home, running"]; strings.Contains(p.text, "bob") || len(pages["home, stopped"].elements("table")) > 0 {
+	if p := pages["home, running"]; strings.Contains(p.text, "bob") ||
+		len(pages["home, stopped"].elements("table")) > 0 {
 		t.Error("a member sees others' servers")
 	}
 }
 
 func TestNext(t *testing.T) {
 	h := newHub(t, nil)
-	for name, next := range map[string]string{"other host": "https://evil.example/", "no scheme": "//evil.example", "backslash": `/\evil.example`,
-		"tab": "/\t/evil.example", "script": "javascript:alert(1)", "relative": "evil", "long": "/" + strings.Repeat("x", 5000)} {
+	for name, next := range map[string]string{"other host": "https://evil.example/", "no scheme": "//evil.example",
+		"backslash": `/\evil.example`,
+		"tab":       "/\t/evil.example", "script": "javascript:alert(1)", "relative": "evil",
+		"long": "/" + strings.Repeat("x", 5000)} {
 		t.Run(name, func(t *testing.T) {
 			q := "?" + url.Values{"next": {next}}.Encode()
-			for target, want := range map[string]string{"/hub/login": "Found /hub/", "/hub/spawn": "Found /user/alice/", "/hub/spawn-pending/alice": "Found /user/alice/"} {
+			for target, want := range map[string]string{"/hub/login": "Found /hub/", "/hub/spawn": "Found /user/alice/",
+				"/hub/spawn-pending/alice": "Found /user/alice/"} {
 				if got := answer(h.do("GET", target+q, "alice")); got != want {
 					t.Errorf("%s: %s", target, got)
 				}
 			}
-			if got := answer(h.post("/hub/spawn", "gail", url.Values{"next": {next}})); got != "See Other /hub/spawn-pending/gail" {
+			if got := answer(h.post("/hub/spawn", "gail",
+				url.Values{"next": {next}})); got != "See Other /hub/spawn-pending/gail" {
 				t.Errorf("POST hub/spawn: %s", got)
 			}
-			if p := show(t, h.do("GET", "/hub/spawn-pending/bob"+q, "bob")); !strings.Contains(p.text, `data-next="/user/bob/"`) {
+			if p := show(t, h.do("GET", "/hub/spawn-pending/bob"+q, "bob")); !strings.Contains(p.text,
+				`data-next="/user/bob/"`) {
 				t.Errorf("the starting page leads elsewhere:\n%s", p.text)
 			}
 		})
 	}
-	if got := answer(h.do("GET", "/hub/login?next=%2Fuser%2Falice%2Flab%3Fa%3Db", "alice")); got != "Found /user/alice/lab?a=b" {
+	if got := answer(h.do("GET", "/hub/login?next=%2Fuser%2Falice%2Flab%3Fa%3Db",
+		"alice")); got != "Found /user/alice/lab?a=b" {
 		t.Errorf("a good next: %s", got)
 	}
 }
@@ -450,7 +501,8 @@ func TestAutoLogin(t *testing.T) {
 
 func TestRevokedAtSignIn(t *testing.T) {
 	h := newHub(t, nil)
-	if p := show(t, h.do("GET", "/hub/login", "revoked")); p.status != http.StatusForbidden || !strings.Contains(p.text, "ended the session of alice") {
+	if p := show(t, h.do("GET", "/hub/login", "revoked")); p.status != http.StatusForbidden ||
+		!strings.Contains(p.text, "ended the session of alice") {
 		t.Errorf("%d\n%s", p.status, p.text)
 	}
 }
@@ -459,10 +511,12 @@ func TestProfilesCannotBeRead(t *testing.T) {
 	h := newHub(t, func(c *Config) {
 		c.Profiles = func(context.Context) ([]launcherbus.Profile, error) { return nil, errors.New("no launcher") }
 	})
-	if p := show(t, h.do("GET", "/hub/home", "gail")); p.status != http.StatusOK || !strings.Contains(p.text, "cannot be read at the moment") || len(p.elements("button")) != 1 {
+	if p := show(t, h.do("GET", "/hub/home", "gail")); p.status != http.StatusOK ||
+		!strings.Contains(p.text, "cannot be read at the moment") || len(p.elements("button")) != 1 {
 		t.Errorf("%d\n%s", p.status, p.text)
 	}
-	if got := answer(h.post("/hub/spawn", "gail", url.Values{"profile": {"x"}})); got != "See Other /hub/spawn-pending/gail" {
+	if got := answer(h.post("/hub/spawn", "gail",
+		url.Values{"profile": {"x"}})); got != "See Other /hub/spawn-pending/gail" {
 		t.Errorf("start: %s", got)
 	}
 }

@@ -54,7 +54,8 @@ func (p *pull) step(s imagekeeper.Progress) {
 			v.Message = cleanLine(s.Message)
 			return
 		}
-		l := layerView{ID: shortID(s.Layer), Message: cleanLine(s.Message), Known: s.Total > 0, Size: size(max(s.Total, s.Current))}
+		l := layerView{ID: shortID(s.Layer), Message: cleanLine(s.Message), Known: s.Total > 0,
+			Size: size(max(s.Total, s.Current))}
 		if l.Known {
 			l.Percent = int(min(100, max(0, s.Current)*100/s.Total))
 		}
@@ -148,7 +149,8 @@ func (s *Web) pullImage(m member, w http.ResponseWriter, r *http.Request) error 
 		s.cfg.Background(func(ctx context.Context) {
 			err := s.cfg.Keeper.Pull(ctx, name, p.step)
 			if err != nil {
-				s.cfg.Log.Error("cannot pull an image", "event", "image-pull-failed", "image", name, "error", err.Error())
+				s.cfg.Log.Error("cannot pull an image", "event", "image-pull-failed", "image", name, "error",
+					err.Error())
 			}
 			p.end(err)
 		})
@@ -165,7 +167,8 @@ func (s *Web) checkPullable(ctx context.Context, name string) error {
 		return &httpx.Error{Status: http.StatusServiceUnavailable, Public: problem.Message, Hint: problem.Hint}
 	}
 	if !slices.ContainsFunc(rows, func(i imageRow) bool { return i.MayPull && i.Name == name }) {
-		return &httpx.Error{Status: http.StatusBadRequest, Public: "there is no image of that name to pull", Hint: "go back to the page of images and choose another"}
+		return &httpx.Error{Status: http.StatusBadRequest, Public: "there is no image of that name to pull",
+			Hint: "go back to the page of images and choose another"}
 	}
 	return nil
 }
@@ -228,7 +231,8 @@ func (s *Web) pullProgress(m member, w http.ResponseWriter, r *http.Request) err
 
 // waitForChange waits until there is news, but no less than tellEvery. It gives false when
 // the browser is gone.
-func (s *Web) waitForChange(ctx context.Context, changed <-chan struct{}, tick <-chan time.Time, alive func() error) bool {
+func (s *Web) waitForChange(ctx context.Context, changed <-chan struct{}, tick <-chan time.Time,
+	alive func() error) bool {
 	least := time.NewTimer(tellEvery)
 	defer least.Stop()
 	for soon := least.C; ; {

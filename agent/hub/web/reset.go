@@ -64,7 +64,8 @@ func (s *Web) resetPage(m member, w http.ResponseWriter, r *http.Request) error 
 		whose += " " + key.Server.String()
 	}
 	body := sureBody{Verb: "Reset", Action: s.act("reset", key), What: whose, Back: s.hub + "home", Words: []string{
-		"Lost: all that was installed or changed outside of the home directory, such as system packages. Profile: " + strings.Join(names, "; ") + ".",
+		"Lost: all that was installed or changed outside of the home directory, such as system packages. Profile: " +
+			strings.Join(names, "; ") + ".",
 		"What stays: the home directory and all below it: notebooks, data, packages that were installed there.",
 		"The next start makes a fresh server from the newest image."}}
 	if srv := s.cfg.Servers.Get(key); srv.State.Active() {
@@ -77,7 +78,8 @@ func (s *Web) resetPage(m member, w http.ResponseWriter, r *http.Request) error 
 }
 
 func errNothingKept() error {
-	return &httpx.Error{Status: http.StatusNotFound, Public: "nothing is kept of this server, so there is nothing to reset", Hint: "go to the home page"}
+	return &httpx.Error{Status: http.StatusNotFound, Public: "nothing is kept of this server, so there is nothing " +
+		"to reset", Hint: "go to the home page"}
 }
 
 // reset is POST hub/reset/USER[/NAME].
@@ -95,11 +97,13 @@ func (s *Web) reset(m member, w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, servers.ErrNothingKept):
 		return errNothingKept()
 	case errors.Is(err, servers.ErrActive):
-		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be reset", Hint: "stop it first"}
+		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be reset",
+			Hint: "stop it first"}
 	case err != nil:
 		return launcherError(err)
 	}
-	s.cfg.Log.Info("server reset", "event", "server-reset", "user", key.User.String(), "server", key.Server.String(), "by", m.User.String())
+	s.cfg.Log.Info("server reset", "event", "server-reset", "user", key.User.String(), "server", key.Server.String(),
+		"by", m.User.String())
 	redirect(w, http.StatusSeeOther, s.hub+"home")
 	return nil
 }

@@ -14,7 +14,8 @@ import (
 // keeps is a hub in which something is kept of two servers: gail's is stopped, alice's runs.
 func keeps(c *Config) {
 	c.Kept = func(context.Context) ([]launcherbus.Kept, error) {
-		return []launcherbus.Kept{{Key: key("gail"), Profile: "gpu"}, {Key: key("alice"), Profile: "gpu", Outdated: true}}, nil
+		return []launcherbus.Kept{{Key: key("gail"), Profile: "gpu"},
+			{Key: key("alice"), Profile: "gpu", Outdated: true}}, nil
 	}
 }
 
@@ -24,13 +25,20 @@ func TestResetPage(t *testing.T) {
 		target, user string
 		want, not    []string
 	}{
-		"home, stopped":         {"/hub/home", "gail", []string{`href="/hub/reset/gail"`, "is kept until it is reset"}, []string{"Its profile has changed"}},
-		"home, running":         {"/hub/home", "alice", nil, []string{"/hub/reset/"}},
-		"home, nothing kept":    {"/hub/home", "erin", nil, []string{"/hub/reset/"}},
-		"asks":                  {"/hub/reset/gail", "gail", []string{"Reset your server?", "Lost: ", "JupyterLab with a GPU", "What stays: the home directory", `action="/hub/reset/gail"`, ">Reset your server<"}, []string{"/hub/stop/"}},
-		"admin page":            {"/hub/admin", "dora", []string{`href="/hub/reset/gail"`}, []string{`href="/hub/reset/alice"`, `href="/hub/reset/bob"`}},
-		"asks an administrator": {"/hub/reset/gail", "dora", []string{"Reset the server of gail?", `action="/hub/reset/gail"`}, nil},
-		"runs":                  {"/hub/reset/alice", "alice", []string{"must be stopped first", `action="/hub/stop/alice"`, `name="next" value="/hub/reset/alice"`}, []string{`action="/hub/reset/alice"`}},
+		"home, stopped": {"/hub/home", "gail", []string{`href="/hub/reset/gail"`, "is kept until it is reset"},
+			[]string{"Its profile has changed"}},
+		"home, running":      {"/hub/home", "alice", nil, []string{"/hub/reset/"}},
+		"home, nothing kept": {"/hub/home", "erin", nil, []string{"/hub/reset/"}},
+		"asks": {"/hub/reset/gail", "gail",
+			[]string{"Reset your server?", "Lost: ", "JupyterLab with a GPU", "What stays: the home directory",
+				`action="/hub/reset/gail"`, ">Reset your server<"}, []string{"/hub/stop/"}},
+		"admin page": {"/hub/admin", "dora", []string{`href="/hub/reset/gail"`},
+			[]string{`href="/hub/reset/alice"`, `href="/hub/reset/bob"`}},
+		"asks an administrator": {"/hub/reset/gail", "dora",
+			[]string{"Reset the server of gail?", `action="/hub/reset/gail"`}, nil},
+		"runs": {"/hub/reset/alice", "alice",
+			[]string{"must be stopped first", `action="/hub/stop/alice"`, `name="next" value="/hub/reset/alice"`},
+			[]string{`action="/hub/reset/alice"`}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +62,8 @@ func TestHomeWithoutKept(t *testing.T) {
 	h := newHub(t, func(c *Config) {
 		c.Kept = func(context.Context) ([]launcherbus.Kept, error) { return nil, errors.New("no answer") }
 	})
-	if p := show(t, h.do("GET", "/hub/home", "gail")); strings.Contains(p.text, "/hub/reset/") || !strings.Contains(p.text, `action="/hub/spawn"`) {
+	if p := show(t, h.do("GET", "/hub/home", "gail")); strings.Contains(p.text, "/hub/reset/") ||
+		!strings.Contains(p.text, `action="/hub/spawn"`) {
 		t.Error(p.text)
 	}
 }
@@ -71,8 +80,9 @@ func TestReset(t *testing.T) {
 		"another's":    {"dora", nil, "See Other /hub/home", 1},
 		"runs":         {"gail", fmt.Errorf("server gail: %w", servers.ErrActive), "Conflict", 0},
 		"nothing kept": {"gail", fmt.Errorf("server gail: %w", servers.ErrNothingKept), "Not Found", 0},
-		"fails":        {"gail", &launcherbus.Error{Code: launcherbus.StartFailed, Message: "cannot"}, "Internal Server Error", 0},
-		"not theirs":   {"bob", nil, "Not Found", 0},
+		"fails": {"gail", &launcherbus.Error{Code: launcherbus.StartFailed, Message: "cannot"},
+			"Internal Server Error", 0},
+		"not theirs": {"bob", nil, "Not Found", 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,8 @@ func (h *hub) share(t *testing.T, v store.Share) {
 }
 
 // helpers may start and stop the servers of the group lab, and its members' only.
-var helpers = authority.Role{Role: scopes.Role{Name: "helpers", Scopes: []string{"servers!group=lab"}}, Groups: []string{"helpers"}}
+var helpers = authority.Role{Role: scopes.Role{Name: "helpers", Scopes: []string{"servers!group=lab"}},
+	Groups: []string{"helpers"}}
 
 // newRights has alice's servers, which are ready ("alice" and "alice:x") and stopped
 // ("alice:z"); carol, who may open the first; frank, who may open and start the second;
@@ -31,9 +32,12 @@ var helpers = authority.Role{Role: scopes.Role{Name: "helpers", Scopes: []string
 func newRights(t *testing.T) *hub {
 	t.Helper()
 	h := newHub(t, func(c *Config) { c.NamedServers = 2; c.Authority = roles(t, c.Store, sharer, helpers) })
-	h.share(t, store.Share{Key: key("alice"), User: key("carol").User, Scopes: []string{"access:servers!server=alice/"}})
-	h.share(t, store.Share{Key: key("alice:x"), User: key("frank").User, Scopes: []string{"access:servers!server=alice/x", "start:servers!server=alice/x"}})
-	if err := h.db.CreateGroups(t.Context(), []store.Group{{Name: "lab", Users: users("alice")}, {Name: "helpers", Users: users("erin")}}); err != nil {
+	h.share(t, store.Share{Key: key("alice"), User: key("carol").User,
+		Scopes: []string{"access:servers!server=alice/"}})
+	h.share(t, store.Share{Key: key("alice:x"), User: key("frank").User,
+		Scopes: []string{"access:servers!server=alice/x", "start:servers!server=alice/x"}})
+	if err := h.db.CreateGroups(t.Context(), []store.Group{{Name: "lab", Users: users("alice")},
+		{Name: "helpers", Users: users("erin")}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.db.UpsertServer(t.Context(), store.Server{Key: key("alice:z"), DisplayName: "z"}); err != nil {
@@ -51,28 +55,31 @@ func TestRights(t *testing.T) {
 		method, target string
 		want           []string // as people
 	}{
-		"open":                      {"GET", "/hub/user/alice/lab", []string{"302", "302", "-", "302", "-", "-"}},
-		"open x":                    {"GET", "/hub/user/alice/x/lab", []string{"302", "302", "-", "-", "302", "-"}},
-		"open z, stopped":           {"GET", "/hub/user/alice/z/lab", []string{"424", "424", "-", "-", "-", "-"}},
-		"open what is no server":    {"GET", "/hub/user/alice/other/lab", []string{"302", "302", "-", "302", "-", "-"}},
-		"see it start":              {"GET", "/hub/spawn-pending/alice", []string{"302", "302", "-", "302", "-", "303"}},
-		"see x start":               {"GET", "/hub/spawn-pending/alice/x", []string{"302", "302", "-", "-", "302", "303"}},
-		"see start what is none":    {"GET", "/hub/spawn-pending/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
-		"start page":                {"GET", "/hub/spawn/alice", []string{"302", "302", "-", "-", "-", "302"}},
-		"start":                     {"POST", "/hub/spawn/alice", []string{"303", "303", "-", "-", "-", "303"}},
-		"start x":                   {"POST", "/hub/spawn/alice/x", []string{"303", "303", "-", "-", "303", "303"}},
-		"start z":                   {"POST", "/hub/spawn/alice/z", []string{"303", "303", "-", "-", "-", "303"}},
-		"stop":                      {"POST", "/hub/stop/alice", []string{"303", "303", "-", "-", "-", "303"}},
-		"stop x":                    {"POST", "/hub/stop/alice/x", []string{"303", "303", "-", "-", "-", "303"}},
-		"stop what is none":         {"POST", "/hub/stop/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
-		"delete x, which runs":      {"POST", "/hub/delete/alice/x", []string{"409", "409", "-", "-", "-", "409"}},
-		"delete z":                  {"POST", "/hub/delete/alice/z", []string{"303", "303", "-", "-", "-", "303"}},
-		"delete what is none":       {"POST", "/hub/delete/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
-		"reset":                     {"POST", "/hub/reset/alice", []string{"303", "303", "-", "-", "-", "303"}},
-		"reset z":                   {"POST", "/hub/reset/alice/z", []string{"303", "303", "-", "-", "-", "303"}},
-		"reset what is none":        {"POST", "/hub/reset/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
-		"share page":                {"GET", "/hub/share/alice", []string{"200", "-", "-", "-", "-", "-"}},
-		"climb":                     {"GET", "/hub/user/alice/..%2Fbob/lab", []string{"302", "302", "-", "302", "-", "-"}},
+		"open":                   {"GET", "/hub/user/alice/lab", []string{"302", "302", "-", "302", "-", "-"}},
+		"open x":                 {"GET", "/hub/user/alice/x/lab", []string{"302", "302", "-", "-", "302", "-"}},
+		"open z, stopped":        {"GET", "/hub/user/alice/z/lab", []string{"424", "424", "-", "-", "-", "-"}},
+		"open what is no server": {"GET", "/hub/user/alice/other/lab", []string{"302", "302", "-", "302", "-", "-"}},
+		"see it start": {"GET", "/hub/spawn-pending/alice",
+			[]string{"302", "302", "-", "302", "-", "303"}},
+		"see x start": {"GET", "/hub/spawn-pending/alice/x",
+			[]string{"302", "302", "-", "-", "302", "303"}},
+		"see start what is none": {"GET", "/hub/spawn-pending/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
+		"start page":             {"GET", "/hub/spawn/alice", []string{"302", "302", "-", "-", "-", "302"}},
+		"start":                  {"POST", "/hub/spawn/alice", []string{"303", "303", "-", "-", "-", "303"}},
+		"start x":                {"POST", "/hub/spawn/alice/x", []string{"303", "303", "-", "-", "303", "303"}},
+		"start z":                {"POST", "/hub/spawn/alice/z", []string{"303", "303", "-", "-", "-", "303"}},
+		"stop":                   {"POST", "/hub/stop/alice", []string{"303", "303", "-", "-", "-", "303"}},
+		"stop x":                 {"POST", "/hub/stop/alice/x", []string{"303", "303", "-", "-", "-", "303"}},
+		"stop what is none":      {"POST", "/hub/stop/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
+		"delete x, which runs":   {"POST", "/hub/delete/alice/x", []string{"409", "409", "-", "-", "-", "409"}},
+		"delete z":               {"POST", "/hub/delete/alice/z", []string{"303", "303", "-", "-", "-", "303"}},
+		"delete what is none":    {"POST", "/hub/delete/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
+		"reset":                  {"POST", "/hub/reset/alice", []string{"303", "303", "-", "-", "-", "303"}},
+		"reset z":                {"POST", "/hub/reset/alice/z", []string{"303", "303", "-", "-", "-", "303"}},
+		"reset what is none":     {"POST", "/hub/reset/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
+		"share page":             {"GET", "/hub/share/alice", []string{"200", "-", "-", "-", "-", "-"}},
+		"climb": {"GET", "/hub/user/alice/..%2Fbob/lab",
+			[]string{"302", "302", "-", "302", "-", "-"}},
 		"climb to start":            {"POST", "/hub/spawn/alice/..", []string{"-", "-", "-", "-", "-", "-"}},
 		"slash in the name":         {"POST", "/hub/spawn/alice/x%2Fy", []string{"-", "-", "-", "-", "-", "-"}},
 		"capitals":                  {"POST", "/hub/spawn/alice/X", []string{"-", "-", "-", "-", "-", "-"}},
@@ -89,7 +96,8 @@ func TestRights(t *testing.T) {
 					h = newRights(t)
 				}
 				resp := h.do(tt.method, tt.target, user)
-				if tt.method == "POST" && strings.Contains(tt.target, "..") && resp.StatusCode == http.StatusTemporaryRedirect {
+				if tt.method == "POST" && strings.Contains(tt.target, "..") &&
+					resp.StatusCode == http.StatusTemporaryRedirect {
 					got = append(got, "-") // net/http has cleaned the path
 					continue
 				}
@@ -122,7 +130,8 @@ func TestSharedWithMe(t *testing.T) {
 	}
 	delete(h.servers.table, key("alice"))
 	p = show(t, h.do("GET", "/hub/user/alice/lab", "carol"))
-	if p.status != http.StatusFailedDependency || len(p.elements("form")) > 0 || !strings.Contains(p.text, "ask alice") {
+	if p.status != http.StatusFailedDependency || len(p.elements("form")) > 0 ||
+		!strings.Contains(p.text, "ask alice") {
 		t.Errorf("a stopped server of hers: %d\n%s", p.status, p.text)
 	}
 }
@@ -133,7 +142,8 @@ func TestSharedStart(t *testing.T) {
 	h := newRights(t)
 	h.servers.table[key("alice")] = servers.Server{Key: key("alice"), State: servers.Starting}
 	p := show(t, h.do("GET", "/hub/spawn-pending/alice", "carol"))
-	if p.status != http.StatusOK || len(p.elements("script", "form")) > 0 || !strings.Contains(p.text, `http-equiv="refresh"`) || strings.Contains(p.text, "<noscript>") {
+	if p.status != http.StatusOK || len(p.elements("script", "form")) > 0 ||
+		!strings.Contains(p.text, `http-equiv="refresh"`) || strings.Contains(p.text, "<noscript>") {
 		t.Errorf("%d\n%s", p.status, p.text)
 	}
 }

@@ -110,7 +110,8 @@ func (s *Web) newHandler() (http.Handler, error) {
 	known := map[string][]string{} // path -> its methods
 	for _, rt := range s.table() {
 		if slices.Contains(known[rt.path], rt.method) {
-			return nil, fmt.Errorf("cannot make the pages: the sign-in's callback path %q is the path of a page: choose another callback URL", rt.path)
+			return nil, fmt.Errorf("cannot make the pages: the sign-in's callback path %q is the path of a page: "+
+				"choose another callback URL", rt.path)
 		}
 		known[rt.path] = append(known[rt.path], rt.method)
 		mux.Handle(strings.TrimSpace(rt.method+" "+rt.path), s.serve(rt))

@@ -109,7 +109,8 @@ func (s *Web) fail(w http.ResponseWriter, r *http.Request, m member, err error) 
 		s.deniedPage(w, r, denied)
 	default:
 		s.render(w, r, e.Status, page{Name: "error", Title: title(e.Status), Member: m, Body: errorBody{
-			Status: e.Status, Message: e.Public, Hint: e.Hint, RequestID: httpx.RequestID(r), Home: e.Status != http.StatusUnauthorized}})
+			Status: e.Status, Message: e.Public, Hint: e.Hint, RequestID: httpx.RequestID(r),
+			Home: e.Status != http.StatusUnauthorized}})
 	}
 }
 
@@ -167,7 +168,8 @@ func (s *Web) setHeaders(h http.Header) {
 // page without form-action: Chromium holds redirects of a form against it too, and the
 // provider may send people on to hosts that nobody here knows.
 func (s *Web) policy(formsStayHere bool) string {
-	rules := []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'",
+	rules := []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
+		"connect-src 'self'",
 		"base-uri 'none'", "frame-ancestors 'none'", "report-uri " + s.cfg.BaseURL + cspReportPath}
 	if formsStayHere {
 		rules = append(rules, "form-action 'self'")
@@ -181,7 +183,8 @@ func (s *Web) protect(next http.Handler) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	guard.AddInsecureBypassPattern("POST " + s.cfg.BaseURL + cspReportPath)
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := &httpx.Error{Status: http.StatusForbidden, Public: "this request came from another site, so nothing was done",
+		err := &httpx.Error{Status: http.StatusForbidden, Public: "this request came from another site, so nothing " +
+			"was done",
 			Hint: "go to the home page and press the button there"}
 		httpx.LogFailure(s.cfg.Log, r, err)
 		s.fail(w, r, member{}, err)

@@ -67,7 +67,8 @@ func (s *Web) sharePage(m member, w http.ResponseWriter, r *http.Request) error 
 	return s.renderShare(m, w, r, http.StatusOK, key, shareBody{})
 }
 
-func (s *Web) renderShare(m member, w http.ResponseWriter, r *http.Request, status int, key ident.Key, body shareBody) error {
+func (s *Web) renderShare(m member, w http.ResponseWriter, r *http.Request, status int, key ident.Key,
+	body shareBody) error {
 	shares, err := s.cfg.Store.Shares(r.Context(), store.ShareQuery{Owner: key.User, Server: &key.Server})
 	if err != nil {
 		return err
@@ -180,7 +181,8 @@ func (s *Web) grant(m member, r *http.Request, key ident.Key, form shareForm) er
 }
 
 func (s *Web) logShare(message, event string, key ident.Key, with store.Share) {
-	s.cfg.Log.Info(message, "event", event, "user", key.User.String(), "server", key.Server.String(), "by", key.User.String(),
+	s.cfg.Log.Info(message, "event", event, "user", key.User.String(), "server", key.Server.String(), "by",
+		key.User.String(),
 		"with", with.User.String()+with.Group, "scopes", strings.Join(with.Scopes, " "))
 }
 
@@ -189,7 +191,8 @@ func (s *Web) logShare(message, event string, key ident.Key, with store.Share) {
 func (s *Web) grantee(ctx context.Context, m member, form shareForm) (with store.Share, err error) {
 	if form.Kind == "group" {
 		if !m.mayGroup(form.Name, scopes.ReadGroupsName) {
-			return with, httpx.Fail(http.StatusBadRequest, "you may not share with that group by name: make a link and send it")
+			return with, httpx.Fail(http.StatusBadRequest, "you may not share with that group by name: make a link "+
+				"and send it")
 		}
 		g, err := s.cfg.Store.GroupByName(ctx, form.Name)
 		if errors.Is(err, store.ErrNotFound) {
@@ -204,11 +207,13 @@ func (s *Web) grantee(ctx context.Context, m member, form shareForm) (with store
 	case u == m.User:
 		return with, httpx.Fail(http.StatusBadRequest, "it is yours already")
 	case !m.mayUser(u, scopes.ReadUsersName):
-		return with, httpx.Fail(http.StatusBadRequest, "you may not share with that person by name: make a link and send it")
+		return with, httpx.Fail(http.StatusBadRequest, "you may not share with that person by name: make a link and "+
+			"send it")
 	}
 	_, err = s.cfg.Store.UserByName(ctx, u)
 	if errors.Is(err, store.ErrNotFound) {
-		return with, httpx.Fail(http.StatusBadRequest, "%s is not known to this hub: people are after their first sign-in", u)
+		return with, httpx.Fail(http.StatusBadRequest, "%s is not known to this hub: people are after their first "+
+			"sign-in", u)
 	}
 	return store.Share{User: u}, err
 }
@@ -246,11 +251,13 @@ func (s *Web) newLink(m member, r *http.Request, key ident.Key) (link string, en
 	}
 	secret, at := rand.Text(), s.cfg.Now()
 	ends = at.Add(time.Duration(hours) * time.Hour)
-	id, err := s.cfg.Store.CreateShareCode(r.Context(), store.ShareCode{Hash: ident.HashToken(secret), Key: key, Scopes: list, Created: at, Expires: ends})
+	id, err := s.cfg.Store.CreateShareCode(r.Context(), store.ShareCode{Hash: ident.HashToken(secret), Key: key,
+		Scopes: list, Created: at, Expires: ends})
 	if err != nil {
 		return "", ends, err
 	}
-	s.cfg.Log.Info("share code made", "event", "share-code-created", "user", key.User.String(), "server", key.Server.String(), "by", m.User.String(), "code", id)
+	s.cfg.Log.Info("share code made", "event", "share-code-created", "user", key.User.String(), "server",
+		key.Server.String(), "by", m.User.String(), "code", id)
 	return s.public(s.hub+"accept-share?"+url.Values{"code": {secret}}.Encode(), ""), ends, nil
 }
 
@@ -264,7 +271,8 @@ func (s *Web) revokeLink(r *http.Request, key ident.Key) error {
 		return nil // expired, or revoked in another window
 	}
 	if err == nil {
-		s.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", key.User.String(), "server", key.Server.String(), "by", key.User.String(), "code", id)
+		s.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", key.User.String(), "server",
+			key.Server.String(), "by", key.User.String(), "code", id)
 	}
 	return err
 }

@@ -41,22 +41,36 @@ func TestShare(t *testing.T) {
 		want string
 		left []string
 	}{
-		"with a user":         {"alice", url.Values{"do": {"grant"}, "name": {"gail"}}, "See Other /hub/share/alice", []string{"carol " + open, "gail " + open}},
-		"to start and stop":   {"alice", url.Values{"do": {"grant"}, "name": {"gail"}, "control": {"1"}}, "See Other /hub/share/alice", []string{"carol " + open, "gail " + open + " " + control}},
-		"with a group":        {"alice", url.Values{"do": {"grant"}, "kind": {"group"}, "name": {hostileName}}, "See Other /hub/share/alice", []string{"carol " + open, hostileName + " " + open}},
-		"with no user":        {"alice", url.Values{"do": {"grant"}, "name": {"stranger"}}, "Bad Request", []string{"carol " + open}},
-		"with no name":        {"alice", url.Values{"do": {"grant"}, "name": {"../bob"}}, "Bad Request", []string{"carol " + open}},
-		"with no group":       {"alice", url.Values{"do": {"grant"}, "kind": {"group"}, "name": {"none"}}, "Bad Request", []string{"carol " + open}},
-		"with oneself":        {"alice", url.Values{"do": {"grant"}, "name": {"alice"}}, "Bad Request", []string{"carol " + open}},
-		"revoke":              {"alice", url.Values{"do": {"revoke"}, "name": {"carol"}}, "See Other /hub/share/alice", nil},
-		"revoke what is none": {"alice", url.Values{"do": {"revoke"}, "name": {"gail"}}, "See Other /hub/share/alice", []string{"carol " + open}},
-		"revoke for itself":   {"carol", url.Values{"do": {"revoke"}, "name": {"carol"}}, "Not Found", []string{"carol " + open}},
-		"somebody else's":     {"bob", url.Values{"do": {"grant"}, "name": {"bob"}}, "Not Found", []string{"carol " + open}},
-		"administrator":       {"dora", url.Values{"do": {"grant"}, "name": {"dora"}}, "Not Found", []string{"carol " + open}},
-		"nothing":             {"alice", url.Values{"do": {"x"}}, "Bad Request", []string{"carol " + open}},
-		"no hours":            {"alice", url.Values{"do": {"link"}}, "Bad Request", []string{"carol " + open}},
-		"too many hours":      {"alice", url.Values{"do": {"link"}, "hours": {"8761"}}, "Bad Request", []string{"carol " + open}},
-		"no such link":        {"alice", url.Values{"do": {"revoke-link"}, "id": {"7"}}, "See Other /hub/share/alice", []string{"carol " + open}},
+		"with a user": {"alice", url.Values{"do": {"grant"}, "name": {"gail"}}, "See Other /hub/share/alice",
+			[]string{"carol " + open, "gail " + open}},
+		"to start and stop": {"alice", url.Values{"do": {"grant"}, "name": {"gail"}, "control": {"1"}},
+			"See Other /hub/share/alice", []string{"carol " + open, "gail " + open + " " + control}},
+		"with a group": {"alice", url.Values{"do": {"grant"}, "kind": {"group"}, "name": {hostileName}},
+			"See Other /hub/share/alice", []string{"carol " + open, hostileName + " " + open}},
+		"with no user": {"alice", url.Values{"do": {"grant"}, "name": {"stranger"}}, "Bad Request",
+			[]string{"carol " + open}},
+		"with no name": {"alice", url.Values{"do": {"grant"}, "name": {"../bob"}}, "Bad Request",
+			[]string{"carol " + open}},
+		"with no group": {"alice", url.Values{"do": {"grant"}, "kind": {"group"}, "name": {"none"}},
+			"Bad Request", []string{"carol " + open}},
+		"with oneself": {"alice", url.Values{"do": {"grant"}, "name": {"alice"}}, "Bad Request",
+			[]string{"carol " + open}},
+		"revoke": {"alice", url.Values{"do": {"revoke"}, "name": {"carol"}}, "See Other /hub/share/alice",
+			nil},
+		"revoke what is none": {"alice", url.Values{"do": {"revoke"}, "name": {"gail"}}, "See Other /hub/share/alice",
+			[]string{"carol " + open}},
+		"revoke for itself": {"carol", url.Values{"do": {"revoke"}, "name": {"carol"}}, "Not Found",
+			[]string{"carol " + open}},
+		"somebody else's": {"bob", url.Values{"do": {"grant"}, "name": {"bob"}}, "Not Found",
+			[]string{"carol " + open}},
+		"administrator": {"dora", url.Values{"do": {"grant"}, "name": {"dora"}}, "Not Found",
+			[]string{"carol " + open}},
+		"nothing":  {"alice", url.Values{"do": {"x"}}, "Bad Request", []string{"carol " + open}},
+		"no hours": {"alice", url.Values{"do": {"link"}}, "Bad Request", []string{"carol " + open}},
+		"too many hours": {"alice", url.Values{"do": {"link"}, "hours": {"8761"}}, "Bad Request",
+			[]string{"carol " + open}},
+		"no such link": {"alice", url.Values{"do": {"revoke-link"}, "id": {"7"}}, "See Other /hub/share/alice",
+			[]string{"carol " + open}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +92,8 @@ func TestShare(t *testing.T) {
 // TestShareByName checks that who may read no names learns none, and can still make links.
 func TestShareByName(t *testing.T) {
 	h := newHub(t, func(c *Config) { c.Authority = roles(t, c.Store, linker) })
-	if p := show(t, h.do("GET", "/hub/share/bob", "bob")); p.status != http.StatusOK || strings.Contains(p.text, `value="grant"`) {
+	if p := show(t, h.do("GET", "/hub/share/bob", "bob")); p.status != http.StatusOK ||
+		strings.Contains(p.text, `value="grant"`) {
 		t.Errorf("%d\n%s", p.status, p.text)
 	}
 	problem := func(name string) string {
@@ -90,7 +105,8 @@ func TestShareByName(t *testing.T) {
 		}
 		return p.text
 	}
-	if known, unknown := problem("gail"), problem("stranger"); known != unknown || !strings.Contains(known, "make a link") {
+	if known, unknown := problem("gail"), problem("stranger"); known != unknown ||
+		!strings.Contains(known, "make a link") {
 		t.Errorf("%q for a user, %q for none", known, unknown)
 	}
 	if p := show(t, h.do("GET", "/hub/home", "gail")); strings.Contains(p.text, "/hub/share/") {
@@ -131,7 +147,8 @@ func TestAccept(t *testing.T) {
 		{"nobody is asked to sign in", "See Other /hub/login?next=" + url.QueryEscape(link), h.do("GET", link, "")},
 		{"another code", "Not Found", h.post("/hub/accept-share", "bob", url.Values{"code": {"x"}})},
 		{"no code", "Not Found", h.do("GET", "/hub/accept-share", "bob")},
-		{"alice takes the link back", "See Other /hub/share/alice", h.post("/hub/share/alice", "alice", url.Values{"do": {"revoke-link"}, "id": {"1"}})},
+		{"alice takes the link back", "See Other /hub/share/alice",
+			h.post("/hub/share/alice", "alice", url.Values{"do": {"revoke-link"}, "id": {"1"}})},
 		{"too late", "Not Found", h.post("/hub/accept-share", "bob", form)},
 	}
 	for _, s := range steps {
@@ -146,10 +163,12 @@ func TestAccept(t *testing.T) {
 
 func TestExpiredCode(t *testing.T) {
 	h := newHub(t, nil)
-	if _, err := h.db.CreateShareCode(t.Context(), store.ShareCode{Hash: ident.HashToken("old"), Key: key("alice"), Created: now.Add(-2 * time.Hour), Expires: now.Add(-time.Hour)}); err != nil {
+	if _, err := h.db.CreateShareCode(t.Context(), store.ShareCode{Hash: ident.HashToken("old"), Key: key("alice"),
+		Created: now.Add(-2 * time.Hour), Expires: now.Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	if p := show(t, h.do("GET", "/hub/accept-share?code=old", "bob")); p.status != http.StatusNotFound || !strings.Contains(p.text, "expired") {
+	if p := show(t, h.do("GET", "/hub/accept-share?code=old", "bob")); p.status != http.StatusNotFound ||
+		!strings.Contains(p.text, "expired") {
 		t.Errorf("%d\n%s", p.status, p.text)
 	}
 	if got := answer(h.post("/hub/accept-share", "bob", url.Values{"code": {"old"}})); got != "Not Found" {

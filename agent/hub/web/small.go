@@ -40,7 +40,8 @@ func (s *Web) errorCode(_ member, _ http.ResponseWriter, r *http.Request) error 
 	case http.StatusNotFound:
 		return errNotFound()
 	case http.StatusServiceUnavailable:
-		return &httpx.Error{Status: code, Public: "the server does not answer", Hint: "it may be stopped: look at the home page"}
+		return &httpx.Error{Status: code, Public: "the server does not answer",
+			Hint: "it may be stopped: look at the home page"}
 	}
 	return httpx.Fail(code, "%s", http.StatusText(code))
 }
@@ -52,7 +53,8 @@ func (s *Web) cspReport(_ member, w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return &httpx.Error{Status: http.StatusRequestEntityTooLarge, Public: "the report is too long", Cause: err}
 	}
-	s.cfg.Log.Debug("a browser reports a stopped resource", "event", "csp-report", "request", httpx.RequestID(r), "report", cleanLine(string(report)))
+	s.cfg.Log.Debug("a browser reports a stopped resource", "event", "csp-report", "request", httpx.RequestID(r),
+		"report", cleanLine(string(report)))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

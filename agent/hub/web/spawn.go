@@ -98,14 +98,16 @@ func (s *Web) spawn(m member, w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkProfile(r.Context(), profile); err != nil {
 		return err
 	}
-	return s.start(m, w, r, key, profile, safeNext(r.PostFormValue("next")), servers.Options{WithoutGPUs: r.PostFormValue("without_gpus") != ""})
+	return s.start(m, w, r, key, profile, safeNext(r.PostFormValue("next")),
+		servers.Options{WithoutGPUs: r.PostFormValue("without_gpus") != ""})
 }
 
 // readForm reads the form of a POST, which is bounded.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		return &httpx.Error{Status: http.StatusBadRequest, Public: "the form cannot be read", Hint: "go back and try again", Cause: err}
+		return &httpx.Error{Status: http.StatusBadRequest, Public: "the form cannot be read",
+			Hint: "go back and try again", Cause: err}
 	}
 	return nil
 }
@@ -122,10 +124,12 @@ func (s *Web) checkProfile(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	return &httpx.Error{Status: http.StatusBadRequest, Public: "there is no profile of that name any more", Hint: "go to the home page and choose another"}
+	return &httpx.Error{Status: http.StatusBadRequest, Public: "there is no profile of that name any more",
+		Hint: "go to the home page and choose another"}
 }
 
-func (s *Web) start(m member, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string, o servers.Options) error {
+func (s *Web) start(m member, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string,
+	o servers.Options) error {
 	if err := s.remember(r.Context(), key, "", profile); err != nil {
 		return err
 	}
@@ -202,10 +206,12 @@ func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
 	if m.mayServer(key, scopes.ReadServers) {
 		body.Progress = s.progressURL(key)
 	}
-	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome, NoJS: body.Progress != "", Body: body}, http.StatusOK
+	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome,
+		NoJS: body.Progress != "", Body: body}, http.StatusOK
 	switch srv.State {
 	case servers.Queued:
-		p.Name, p.Title, p.Refresh, p.NoJS, p.Wide = "queued", capital(whose(m, key))+" waits for a GPU", refreshLine, false, true
+		p.Name, p.Title, p.Refresh, p.NoJS, p.Wide = "queued", capital(whose(m, key))+" waits for a GPU", refreshLine,
+			false, true
 	case servers.Stopping:
 		p.Name, p.Title, p.NoJS = "stopping", "Stopping "+whose(m, key), false
 	case servers.Failed:
@@ -219,9 +225,10 @@ func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
 // status for it, which JupyterLab knows.
 func (s *Web) notRunning(m member, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
 	profiles, warning := s.profiles(r.Context())
-	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning", Title: capital(whose(m, srv.Key)) + " does not run", Member: m, Body: serverBody{
-		Server: s.view(m, srv, profiles), Asked: next,
-		Start: s.startForm(s.spawnURL(srv.Key), next, srv, srv.Profile, profiles, warning)}})
+	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning",
+		Title: capital(whose(m, srv.Key)) + " does not run", Member: m, Body: serverBody{
+			Server: s.view(m, srv, profiles), Asked: next,
+			Start: s.startForm(s.spawnURL(srv.Key), next, srv, srv.Profile, profiles, warning)}})
 	return nil
 }
 

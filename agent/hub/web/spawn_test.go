@@ -18,16 +18,24 @@ func TestStartByGET(t *testing.T) {
 		want    string
 		started []string
 	}{
-		"link of our own":         {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, "See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab", []string{"gail jupyterlab"}},
-		"typed address":           {"gail", oneProfile, []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate"}, "See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab", []string{"gail jupyterlab"}},
-		"browser without headers": {"gail", oneProfile, nil, "See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab", []string{"gail jupyterlab"}},
-		"link of another site":    {"gail", oneProfile, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, "OK", nil},
-		"link of a sister site":   {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-site"}, "OK", nil},
-		"picture in a notebook":   {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, "OK", nil},
-		"prefetch":                {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-origin", "Sec-Purpose", "prefetch"}, "OK", nil},
-		"two profiles":            {"gail", nil, nil, "OK", nil},
-		"failed before":           {"erin", oneProfile, nil, "OK", nil},
-		"starting already":        {"bob", oneProfile, nil, "See Other /hub/spawn-pending/bob?next=%2Fuser%2Fgail%2Flab", nil},
+		"link of our own": {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode",
+			"navigate", "Sec-Fetch-Dest", "document"}, "See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab",
+			[]string{"gail jupyterlab"}},
+		"typed address": {"gail", oneProfile, []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode",
+			"navigate"}, "See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab", []string{"gail jupyterlab"}},
+		"browser without headers": {"gail", oneProfile, nil,
+			"See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab", []string{"gail jupyterlab"}},
+		"link of another site": {"gail", oneProfile, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode",
+			"navigate"}, "OK", nil},
+		"link of a sister site": {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-site"}, "OK", nil},
+		"picture in a notebook": {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode",
+			"no-cors", "Sec-Fetch-Dest", "image"}, "OK", nil},
+		"prefetch": {"gail", oneProfile, []string{"Sec-Fetch-Site", "same-origin", "Sec-Purpose",
+			"prefetch"}, "OK", nil},
+		"two profiles":  {"gail", nil, nil, "OK", nil},
+		"failed before": {"erin", oneProfile, nil, "OK", nil},
+		"starting already": {"bob", oneProfile, nil,
+			"See Other /hub/spawn-pending/bob?next=%2Fuser%2Fgail%2Flab", nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -49,15 +57,18 @@ func TestStartByPOST(t *testing.T) {
 		want         string
 		started      []string
 	}{
-		"own":                {"/hub/spawn", "gail", url.Values{"profile": {"gpu"}, "next": {"/user/gail/lab"}}, "See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab", []string{"gail gpu"}},
-		"default profile":    {"/hub/spawn", "gail", nil, "See Other /hub/spawn-pending/gail", []string{"gail "}},
-		"unknown profile":    {"/hub/spawn", "gail", url.Values{"profile": {"nonsense"}}, "Bad Request", nil},
-		"after a failure":    {"/hub/spawn/erin", "erin", url.Values{"profile": {"gpu"}}, "See Other /hub/spawn-pending/erin", []string{"erin gpu"}},
-		"it is there":        {"/hub/spawn", "alice", nil, "See Other /hub/spawn-pending/alice", nil},
-		"somebody else's":    {"/hub/spawn/gail", "bob", nil, "Not Found", nil},
-		"by administrator":   {"/hub/spawn/gail", "dora", nil, "See Other /hub/spawn-pending/gail", []string{"gail "}},
-		"stranger":           {"/hub/spawn/nobody-here", "dora", nil, "Not Found", nil},
-		"form that is large": {"/hub/spawn", "gail", url.Values{"next": {strings.Repeat("x", maxForm)}}, "Bad Request", nil},
+		"own": {"/hub/spawn", "gail", url.Values{"profile": {"gpu"}, "next": {"/user/gail/lab"}},
+			"See Other /hub/spawn-pending/gail?next=%2Fuser%2Fgail%2Flab", []string{"gail gpu"}},
+		"default profile": {"/hub/spawn", "gail", nil, "See Other /hub/spawn-pending/gail", []string{"gail "}},
+		"unknown profile": {"/hub/spawn", "gail", url.Values{"profile": {"nonsense"}}, "Bad Request", nil},
+		"after a failure": {"/hub/spawn/erin", "erin", url.Values{"profile": {"gpu"}},
+			"See Other /hub/spawn-pending/erin", []string{"erin gpu"}},
+		"it is there":      {"/hub/spawn", "alice", nil, "See Other /hub/spawn-pending/alice", nil},
+		"somebody else's":  {"/hub/spawn/gail", "bob", nil, "Not Found", nil},
+		"by administrator": {"/hub/spawn/gail", "dora", nil, "See Other /hub/spawn-pending/gail", []string{"gail "}},
+		"stranger":         {"/hub/spawn/nobody-here", "dora", nil, "Not Found", nil},
+		"form that is large": {"/hub/spawn", "gail", url.Values{"next": {strings.Repeat("x", maxForm)}}, "Bad Request",
+			nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +93,8 @@ func TestRedirectToServer(t *testing.T) {
 
 func TestChoiceIsKept(t *testing.T) {
 	h := newHub(t, nil)
-	for target, want := range map[string]string{"/hub/spawn": "jupyterlab", "/hub/spawn?profile=gpu": "gpu", "/hub/spawn?profile=nonsense": "jupyterlab"} {
+	for target, want := range map[string]string{"/hub/spawn": "jupyterlab", "/hub/spawn?profile=gpu": "gpu",
+		"/hub/spawn?profile=nonsense": "jupyterlab"} {
 		for _, n := range show(t, h.do("GET", target, "gail")).elements("input") {
 			for _, a := range n.Attr {
 				if a.Key == "checked" && attr(n, "value") != want {

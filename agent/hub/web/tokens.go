@@ -71,7 +71,8 @@ func (s *Web) renderTokens(m member, w http.ResponseWriter, r *http.Request, sta
 	}
 	for _, t := range all {
 		if t.ClientID == "" && t.Kind == store.APIToken {
-			body.Tokens = append(body.Tokens, tokenView{t.ID, t.Note, t.Created, t.LastUsed, t.Expires, s.describe(m.User, "", t.Scopes)})
+			body.Tokens = append(body.Tokens, tokenView{t.ID, t.Note, t.Created, t.LastUsed, t.Expires,
+				s.describe(m.User, "", t.Scopes)})
 		}
 	}
 	slices.Reverse(body.Tokens) // the newest first
@@ -139,7 +140,8 @@ func lives(longest time.Duration, chosen string) []life {
 	for _, l := range []struct {
 		d     time.Duration
 		label string
-	}{{time.Hour, "1 hour"}, {day, "1 day"}, {7 * day, "1 week"}, {30 * day, "30 days"}, {365 * day, "1 year"}, {0, "never"}} {
+	}{{time.Hour, "1 hour"}, {day, "1 day"}, {7 * day, "1 week"}, {30 * day, "30 days"}, {365 * day, "1 year"},
+		{0, "never"}} {
 		if longest == 0 || l.d > 0 && l.d <= longest {
 			all = append(all, life{Seconds: strconv.FormatInt(int64(l.d.Seconds()), 10), Label: l.label})
 		}
@@ -164,7 +166,8 @@ func (s *Web) makeToken(m member, w http.ResponseWriter, r *http.Request) error 
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	form := tokenForm{Note: strings.TrimSpace(r.PostFormValue("note")), Scopes: r.PostFormValue("scopes"), Expires: r.PostFormValue("expires")}
+	form := tokenForm{Note: strings.TrimSpace(r.PostFormValue("note")), Scopes: r.PostFormValue("scopes"),
+		Expires: r.PostFormValue("expires")}
 	secret, err := s.issue(r.Context(), m, form)
 	var refused *httpx.Error
 	if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
@@ -194,7 +197,8 @@ func (s *Web) issue(ctx context.Context, m member, form tokenForm) (secret strin
 	}
 	secret, t, err := s.cfg.Tokens.Issue(ctx, req)
 	if err == nil {
-		s.cfg.Log.Info("token made", "event", "token-created", "user", m.User.String(), "by", m.User.String(), "token", t.ID)
+		s.cfg.Log.Info("token made", "event", "token-created", "user", m.User.String(), "by", m.User.String(), "token",
+			t.ID)
 	}
 	return secret, err
 }
@@ -214,7 +218,8 @@ func (s *Web) revokeToken(m member, w http.ResponseWriter, r *http.Request) erro
 	} else if err != nil {
 		return err
 	}
-	s.cfg.Log.Info("token revoked", "event", "token-revoked", "user", m.User.String(), "by", m.User.String(), "token", id, "client", client)
+	s.cfg.Log.Info("token revoked", "event", "token-revoked", "user", m.User.String(), "by", m.User.String(), "token",
+		id, "client", client)
 	redirect(w, http.StatusSeeOther, s.hub+"token")
 	return nil
 }

@@ -17,7 +17,8 @@ import (
 // TestTokenIsShownOnce follows a token from its making to its end.
 func TestTokenIsShownOnce(t *testing.T) {
 	h := newHub(t, nil)
-	resp := h.post("/hub/token", "gail", url.Values{"note": {hostileName}, "expires": {"0"}, "scopes": {"read:servers!user  read:users:name!user"}})
+	resp := h.post("/hub/token", "gail", url.Values{"note": {hostileName}, "expires": {"0"},
+		"scopes": {"read:servers!user  read:users:name!user"}})
 	if got := resp.Header.Get("Cache-Control"); resp.StatusCode != http.StatusOK || got != "no-store" {
 		t.Errorf("%d with Cache-Control %q", resp.StatusCode, got)
 	}
@@ -31,13 +32,15 @@ func TestTokenIsShownOnce(t *testing.T) {
 	if err != nil {
 		t.Fatalf("what is shown is no token: %v", err)
 	}
-	if diff := cmp.Diff([]string{"read:servers!user", "read:users:name!user"}, kept.Scopes); diff != "" || kept.User != key("gail").User || !kept.Expires.IsZero() || kept.Note != hostileName {
+	if diff := cmp.Diff([]string{"read:servers!user", "read:users:name!user"}, kept.Scopes); diff != "" ||
+		kept.User != key("gail").User || !kept.Expires.IsZero() || kept.Note != hostileName {
 		t.Errorf("%+v\n%s", kept, diff)
 	}
 	if strings.Contains(p.text, "<script>alert") {
 		t.Error("the note comes through as it was written")
 	}
-	if again := show(t, h.do("GET", "/hub/token", "gail")); strings.Contains(again.text, secret) || !strings.Contains(again.text, "only you") {
+	if again := show(t, h.do("GET", "/hub/token", "gail")); strings.Contains(again.text, secret) ||
+		!strings.Contains(again.text, "only you") {
 		t.Errorf("the page afterwards:\n%s", again.text)
 	}
 	if other := show(t, h.do("GET", "/hub/token", "bob")); strings.Contains(other.text, "Mine") {
@@ -63,7 +66,8 @@ func TestTokenRefusals(t *testing.T) {
 	for name, form := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := show(t, h.post("/hub/token", "gail", form))
-			if p.status != http.StatusBadRequest || !strings.Contains(p.text, `role="alert"`) || len(p.elements("pre")) > 0 {
+			if p.status != http.StatusBadRequest || !strings.Contains(p.text, `role="alert"`) ||
+				len(p.elements("pre")) > 0 {
 				t.Errorf("%d\n%s", p.status, p.text)
 			}
 		})
@@ -107,14 +111,21 @@ func TestRevoke(t *testing.T) {
 		want string
 		left []string
 	}{
-		"one token":        {"alice", url.Values{"id": {"1"}}, "See Other /hub/token", []string{"app", "app again", "app of bob"}},
-		"an application":   {"alice", url.Values{"client": {"service-x"}}, "See Other /hub/token", []string{"app of bob", "own"}},
-		"somebody else's":  {"bob", url.Values{"id": {"1"}}, "Not Found", []string{"app", "app again", "app of bob", "own"}},
-		"no such token":    {"alice", url.Values{"id": {"99"}}, "Not Found", []string{"app", "app again", "app of bob", "own"}},
-		"no number":        {"alice", url.Values{"id": {"1 OR 1"}}, "Not Found", []string{"app", "app again", "app of bob", "own"}},
-		"nothing":          {"alice", nil, "Not Found", []string{"app", "app again", "app of bob", "own"}},
-		"no such client":   {"alice", url.Values{"client": {"service-y"}}, "Not Found", []string{"app", "app again", "app of bob", "own"}},
-		"the client's own": {"bob", url.Values{"client": {"service-x"}}, "See Other /hub/token", []string{"app", "app again", "own"}},
+		"one token": {"alice", url.Values{"id": {"1"}}, "See Other /hub/token",
+			[]string{"app", "app again", "app of bob"}},
+		"an application": {"alice", url.Values{"client": {"service-x"}}, "See Other /hub/token",
+			[]string{"app of bob", "own"}},
+		"somebody else's": {"bob", url.Values{"id": {"1"}}, "Not Found",
+			[]string{"app", "app again", "app of bob", "own"}},
+		"no such token": {"alice", url.Values{"id": {"99"}}, "Not Found",
+			[]string{"app", "app again", "app of bob", "own"}},
+		"no number": {"alice", url.Values{"id": {"1 OR 1"}}, "Not Found",
+			[]string{"app", "app again", "app of bob", "own"}},
+		"nothing": {"alice", nil, "Not Found", []string{"app", "app again", "app of bob", "own"}},
+		"no such client": {"alice", url.Values{"client": {"service-y"}}, "Not Found",
+			[]string{"app", "app again", "app of bob", "own"}},
+		"the client's own": {"bob", url.Values{"client": {"service-x"}}, "See Other /hub/token",
+			[]string{"app", "app again", "own"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

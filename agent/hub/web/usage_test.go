@@ -41,12 +41,16 @@ func TestUsagePage(t *testing.T) {
 		months []string // as the form has them, the chosen one marked
 		csv    string
 	}{
-		"the last with something": {"", []string{"User GPU hours CPU hours Memory GiB hours Server hours", "alice 1.5 10.0 2.0 20.0", "bob 0.0 0.5 0.5 1250.0", "Total 1.5 10.5 2.5 1270.0"},
+		"the last with something": {"", []string{"User GPU hours CPU hours Memory GiB hours Server hours",
+			"alice 1.5 10.0 2.0 20.0", "bob 0.0 0.5 0.5 1250.0", "Total 1.5 10.5 2.5 1270.0"},
 			[]string{"February 2026*", "January 2026", "All months"}, "/hub/admin/usage.csv?month=2026-02"},
-		"without GPUs": {"?month=2026-01", []string{"User CPU hours Memory GiB hours Server hours", "bob 1.0 0.0 2.0", "Total 1.0 0.0 2.0"},
+		"without GPUs": {"?month=2026-01", []string{"User CPU hours Memory GiB hours Server hours", "bob 1.0 0.0 2.0",
+			"Total 1.0 0.0 2.0"},
 			[]string{"February 2026", "January 2026*", "All months"}, "/hub/admin/usage.csv?month=2026-01"},
-		"all": {"?month=all", []string{"User Month GPU hours CPU hours Memory GiB hours Server hours", "alice February 2026 1.5 10.0 2.0 20.0", "bob February 2026 0.0 0.5 0.5 1250.0",
-			"bob January 2026 0.0 1.0 0.0 2.0", "Total 1.5 11.5 2.5 1272.0"}, []string{"February 2026", "January 2026", "All months*"}, "/hub/admin/usage.csv?month=all"},
+		"all": {"?month=all", []string{"User Month GPU hours CPU hours Memory GiB hours Server hours",
+			"alice February 2026 1.5 10.0 2.0 20.0", "bob February 2026 0.0 0.5 0.5 1250.0",
+			"bob January 2026 0.0 1.0 0.0 2.0", "Total 1.5 11.5 2.5 1272.0"},
+			[]string{"February 2026", "January 2026", "All months*"}, "/hub/admin/usage.csv?month=all"},
 		"none": {"?month=1999-01", nil, []string{"January 1999*", "February 2026", "January 2026", "All months"}, ""},
 	}
 	h := newHub(t, nil)
@@ -106,7 +110,8 @@ func TestUsageCSV(t *testing.T) {
 	if diff := cmp.Diff(want, body(t, resp)); diff != "" {
 		t.Errorf("want(-) got(+):\n%s", diff)
 	}
-	if got := resp.Header.Get("Content-Disposition") + " " + resp.Header.Get("Content-Type"); got != `attachment; filename="usage-2026-02.csv" text/csv; charset=utf-8` {
+	if got := resp.Header.Get("Content-Disposition") + " " +
+		resp.Header.Get("Content-Type"); got != `attachment; filename="usage-2026-02.csv" text/csv; charset=utf-8` {
 		t.Errorf("headers: %s", got)
 	}
 	for _, target := range []string{"/hub/admin/usage.csv?month=x%22%0d%0a", "/hub/admin/usage?month=2026-13"} {

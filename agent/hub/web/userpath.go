@@ -51,7 +51,8 @@ func (s *Web) userPath(m member, w http.ResponseWriter, r *http.Request) error {
 // locate returns the server that a path PREFIXuser/USER/… leads to, and the path on it, as
 // escaped as it came: USER/NAME/… is the named server if isServer says that there is
 // one, else a path of the default server.
-func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Request, key ident.Key, rest string) (bool, error)) (ident.Key, string, error) {
+func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Request, key ident.Key, rest string) (bool,
+	error)) (ident.Key, string, error) {
 	parts := strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), prefix), "/", 4)
 	if parts[0] != "user" || len(parts) < 2 {
 		return ident.Key{}, "", errNotFound()
@@ -93,7 +94,8 @@ func (s *Web) remembered(r *http.Request, key ident.Key, _ string) (bool, error)
 // looksNamed is remembered for people without a session, who must not learn which servers
 // there are: the API of a server lies at its api/, so what stands before that is a name.
 func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, error) {
-	return s.cfg.Servers.Get(key).State.Active() || key.Server.String() != "api" && (rest == "api" || strings.HasPrefix(rest, "api/")), nil
+	return s.cfg.Servers.Get(key).State.Active() || key.Server.String() != "api" &&
+		(rest == "api" || strings.HasPrefix(rest, "api/")), nil
 }
 
 // withoutRedirects is the request less our own counter.
@@ -116,8 +118,9 @@ func (s *Web) backToServer(m member, w http.ResponseWriter, r *http.Request, key
 		n = 0
 	}
 	if n > maxRedirects {
-		return &httpx.Error{Status: http.StatusInternalServerError, Public: "redirect loop detected: the server is ready but its address leads back to the hub",
-			Hint: "stop the server on the home page and start it again"}
+		return &httpx.Error{Status: http.StatusInternalServerError,
+			Public: "redirect loop detected: the server is ready but its address leads back to the hub",
+			Hint:   "stop the server on the home page and start it again"}
 	}
 	if n > 0 && !sleep(r, 50*time.Millisecond<<n) {
 		return nil
@@ -146,7 +149,8 @@ func sleep(r *http.Request, d time.Duration) bool {
 func (s *Web) down(w http.ResponseWriter, r *http.Request, key ident.Key, state servers.State) {
 	if state.Active() && (r.Method == http.MethodGet || r.Method == http.MethodHead || state != servers.Ready) {
 		w.Header().Set("Retry-After", retryAfter)
-		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"message": fmt.Sprintf("JupyterHub server at %s is %s.", key.Path(), words(state))})
+		writeJSON(w, http.StatusServiceUnavailable,
+			map[string]string{"message": fmt.Sprintf("JupyterHub server at %s is %s.", key.Path(), words(state))})
 		return
 	}
 	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, s.cfg.BaseURL), "hub/")

@@ -21,34 +21,48 @@ func TestUserPaths(t *testing.T) {
 		headers              []string
 		want                 string
 	}{
-		"ready":                       {"GET", "/hub/user/alice/lab/tree/a%20b.ipynb?reset", "alice", page, "Found /user/alice/lab/tree/a%20b.ipynb?redirects=1&reset="},
-		"ready, without a path":       {"GET", "/hub/user/alice", "alice", page, "Found /user/alice/?redirects=1"},
-		"ready, escaped name":         {"GET", "/hub/user/%61lice/lab", "alice", page, "Found /user/alice/lab?redirects=1"},
-		"ready, API":                  {"GET", "/hub/user/alice/api/kernels", "alice", json, "Found /user/alice/api/kernels?redirects=1"},
-		"ready, but not a GET":        {"POST", "/hub/user/alice/api/kernels", "alice", page, "Failed Dependency"},
-		"starting":                    {"GET", "/hub/user/bob/lab?x=1", "bob", page, "See Other /hub/spawn-pending/bob?next=%2Fuser%2Fbob%2Flab%3Fx%3D1"},
-		"starting, counter goes":      {"GET", "/hub/user/bob/lab?redirects=2", "bob", page, "See Other /hub/spawn-pending/bob?next=%2Fuser%2Fbob%2Flab"},
-		"starting, API":               {"GET", "/hub/user/bob/api/kernels", "bob", page, "Service Unavailable"},
-		"starting, POST":              {"POST", "/hub/user/bob/lab", "bob", page, "Service Unavailable"},
-		"stopping":                    {"GET", "/hub/user/carol/lab", "carol", page, "See Other /hub/spawn-pending/carol?next=%2Fuser%2Fcarol%2Flab"},
-		"failed":                      {"GET", "/hub/user/erin/lab", "erin", page, "See Other /hub/spawn-pending/erin?next=%2Fuser%2Ferin%2Flab"},
-		"failed, API":                 {"GET", "/hub/user/erin/api", "erin", page, "Failed Dependency"},
-		"stopped":                     {"GET", "/hub/user/gail/lab", "gail", page, "Failed Dependency"},
-		"stopped, JSON":               {"GET", "/hub/user/gail/lab", "gail", json, "Failed Dependency"},
-		"stopped, fetched by a page":  {"GET", "/hub/user/gail/files/x", "gail", []string{"Accept", "*/*", "Sec-Fetch-Dest", "empty"}, "Failed Dependency"},
-		"not one's own":               {"GET", "/hub/user/alice/lab", "bob", page, "Not Found"},
-		"nobody's":                    {"GET", "/hub/user/nobody-here/lab", "bob", page, "Not Found"},
-		"not a name":                  {"GET", "/hub/user/1%2F2/lab", "dora", page, "Not Found"},
-		"path that climbs":            {"GET", "/hub/user/alice%2F..%2Fbob/lab", "alice", page, "Not Found"},
-		"administrator, ready":        {"GET", "/hub/user/alice/lab", "dora", page, "Found /user/alice/lab?redirects=1"},
-		"administrator, not there":    {"GET", "/hub/user/nobody-here/lab", "dora", page, "Failed Dependency"},
-		"anonymous API":               {"GET", "/hub/user/alice/api/kernels", "", page, "Forbidden"},
-		"anonymous API, nobody's":     {"GET", "/hub/user/nobody-here/api/kernels", "", page, "Forbidden"},
-		"anonymous WebSocket":         {"GET", "/hub/user/alice/api/kernels/1/channels", "", []string{"Upgrade", "websocket"}, "Forbidden"},
-		"backslashes stay escaped":    {"GET", `/hub/user/alice/%5C%5Cevil.example`, "alice", page, "Found /user/alice/%5C%5Cevil.example?redirects=1"},
-		"slashes do not make a host":  {"GET", "/hub/user/alice/%2F%2Fevil.example", "alice", page, "Found /user/alice/%2F%2Fevil.example?redirects=1"},
-		"line breaks stay escaped":    {"GET", "/hub/user/alice/a%0d%0aSet-Cookie:x", "alice", page, "Found /user/alice/a%0d%0aSet-Cookie:x?redirects=1"},
-		"user-redirect, odd path":     {"GET", "/hub/user-redirect/%2F%2Fevil.example", "alice", page, "Found /hub/spawn/alice?next=%2Fuser%2Falice%2F%252F%252Fevil.example"},
+		"ready": {"GET", "/hub/user/alice/lab/tree/a%20b.ipynb?reset", "alice", page,
+			"Found /user/alice/lab/tree/a%20b.ipynb?redirects=1&reset="},
+		"ready, without a path": {"GET", "/hub/user/alice", "alice", page, "Found /user/alice/?redirects=1"},
+		"ready, escaped name": {"GET", "/hub/user/%61lice/lab", "alice", page,
+			"Found /user/alice/lab?redirects=1"},
+		"ready, API": {"GET", "/hub/user/alice/api/kernels", "alice", json,
+			"Found /user/alice/api/kernels?redirects=1"},
+		"ready, but not a GET": {"POST", "/hub/user/alice/api/kernels", "alice", page, "Failed Dependency"},
+		"starting": {"GET", "/hub/user/bob/lab?x=1", "bob", page,
+			"See Other /hub/spawn-pending/bob?next=%2Fuser%2Fbob%2Flab%3Fx%3D1"},
+		"starting, counter goes": {"GET", "/hub/user/bob/lab?redirects=2", "bob", page,
+			"See Other /hub/spawn-pending/bob?next=%2Fuser%2Fbob%2Flab"},
+		"starting, API":  {"GET", "/hub/user/bob/api/kernels", "bob", page, "Service Unavailable"},
+		"starting, POST": {"POST", "/hub/user/bob/lab", "bob", page, "Service Unavailable"},
+		"stopping": {"GET", "/hub/user/carol/lab", "carol", page,
+			"See Other /hub/spawn-pending/carol?next=%2Fuser%2Fcarol%2Flab"},
+		"failed": {"GET", "/hub/user/erin/lab", "erin", page,
+			"See Other /hub/spawn-pending/erin?next=%2Fuser%2Ferin%2Flab"},
+		"failed, API":   {"GET", "/hub/user/erin/api", "erin", page, "Failed Dependency"},
+		"stopped":       {"GET", "/hub/user/gail/lab", "gail", page, "Failed Dependency"},
+		"stopped, JSON": {"GET", "/hub/user/gail/lab", "gail", json, "Failed Dependency"},
+		"stopped, fetched by a page": {"GET", "/hub/user/gail/files/x", "gail",
+			[]string{"Accept", "*/*", "Sec-Fetch-Dest", "empty"}, "Failed Dependency"},
+		"not one's own":    {"GET", "/hub/user/alice/lab", "bob", page, "Not Found"},
+		"nobody's":         {"GET", "/hub/user/nobody-here/lab", "bob", page, "Not Found"},
+		"not a name":       {"GET", "/hub/user/1%2F2/lab", "dora", page, "Not Found"},
+		"path that climbs": {"GET", "/hub/user/alice%2F..%2Fbob/lab", "alice", page, "Not Found"},
+		"administrator, ready": {"GET", "/hub/user/alice/lab", "dora", page,
+			"Found /user/alice/lab?redirects=1"},
+		"administrator, not there": {"GET", "/hub/user/nobody-here/lab", "dora", page, "Failed Dependency"},
+		"anonymous API":            {"GET", "/hub/user/alice/api/kernels", "", page, "Forbidden"},
+		"anonymous API, nobody's":  {"GET", "/hub/user/nobody-here/api/kernels", "", page, "Forbidden"},
+		"anonymous WebSocket": {"GET", "/hub/user/alice/api/kernels/1/channels", "",
+			[]string{"Upgrade", "websocket"}, "Forbidden"},
+		"backslashes stay escaped": {"GET", `/hub/user/alice/%5C%5Cevil.example`, "alice", page,
+			"Found /user/alice/%5C%5Cevil.example?redirects=1"},
+		"slashes do not make a host": {"GET", "/hub/user/alice/%2F%2Fevil.example", "alice", page,
+			"Found /user/alice/%2F%2Fevil.example?redirects=1"},
+		"line breaks stay escaped": {"GET", "/hub/user/alice/a%0d%0aSet-Cookie:x", "alice", page,
+			"Found /user/alice/a%0d%0aSet-Cookie:x?redirects=1"},
+		"user-redirect, odd path": {"GET", "/hub/user-redirect/%2F%2Fevil.example", "alice", page,
+			"Found /hub/spawn/alice?next=%2Fuser%2Falice%2F%252F%252Fevil.example"},
 		"session of a revoked person": {"GET", "/hub/user/alice/lab", "revoked", page, "Forbidden"},
 	}
 	h := newHub(t, nil)
@@ -69,10 +83,12 @@ func TestUnrouted(t *testing.T) {
 		want           string
 		retry          bool
 	}{
-		"page":                  {"GET", "/user/alice/lab/tree/a%20b?x=1", nil, "Found /hub/user/alice/lab/tree/a%20b?x=1", false},
-		"page of nobody":        {"GET", "/user/nobody-here/lab", nil, "Found /hub/user/nobody-here/lab", false},
-		"odd page":              {"GET", "/user/alice%2F..%2Fbob/x", nil, "Found /hub/user/alice%2F..%2Fbob/x", false},
-		"command line":          {"GET", "/user/gail/lab", []string{"Accept", "*/*"}, "Found /hub/user/gail/lab", false},
+		"page": {"GET", "/user/alice/lab/tree/a%20b?x=1", nil,
+			"Found /hub/user/alice/lab/tree/a%20b?x=1", false},
+		"page of nobody": {"GET", "/user/nobody-here/lab", nil, "Found /hub/user/nobody-here/lab", false},
+		"odd page":       {"GET", "/user/alice%2F..%2Fbob/x", nil, "Found /hub/user/alice%2F..%2Fbob/x", false},
+		"command line": {"GET", "/user/gail/lab", []string{"Accept", "*/*"}, "Found /hub/user/gail/lab",
+			false},
 		"API, stopped":          {"GET", "/user/gail/api/kernels", nil, "Failed Dependency", false},
 		"API, nobody":           {"GET", "/user/nobody-here/api/kernels", nil, "Failed Dependency", false},
 		"API, failed":           {"GET", "/user/erin/api/kernels", nil, "Failed Dependency", false},
@@ -81,10 +97,13 @@ func TestUnrouted(t *testing.T) {
 		"API, waiting":          {"GET", "/user/frank/api/kernels", nil, "Service Unavailable", true},
 		"API, stopping":         {"GET", "/user/carol/api/kernels", nil, "Service Unavailable", true},
 		"API, not a name":       {"GET", "/user/..%2Fx/api/kernels", nil, "Not Found", false},
-		"JSON":                  {"GET", "/user/gail/lab", []string{"Accept", "application/json"}, "Failed Dependency", false},
-		"POST":                  {"POST", "/user/gail/lab", nil, "Failed Dependency", false},
-		"script":                {"GET", "/user/gail/static/x.js", []string{"Accept", "*/*", "Sec-Fetch-Dest", "script"}, "Failed Dependency", false},
-		"WebSocket":             {"GET", "/user/gail/terminals/websocket/1", []string{"Upgrade", "websocket", "Connection", "Upgrade"}, "Failed Dependency", false},
+		"JSON": {"GET", "/user/gail/lab", []string{"Accept", "application/json"}, "Failed Dependency",
+			false},
+		"POST": {"POST", "/user/gail/lab", nil, "Failed Dependency", false},
+		"script": {"GET", "/user/gail/static/x.js",
+			[]string{"Accept", "*/*", "Sec-Fetch-Dest", "script"}, "Failed Dependency", false},
+		"WebSocket": {"GET", "/user/gail/terminals/websocket/1",
+			[]string{"Upgrade", "websocket", "Connection", "Upgrade"}, "Failed Dependency", false},
 	}
 	h := newHub(t, nil)
 	for name, tt := range tests {
@@ -107,7 +126,8 @@ func TestWordsForJupyterLab(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	if want := "JupyterHub server no longer running at /user/gail/api/kernels. Restart the server at /x/hub/spawn/gail"; got.Message != want {
+	if want := "JupyterHub server no longer running at /user/gail/api/kernels. Restart the server at " +
+		"/x/hub/spawn/gail"; got.Message != want {
 		t.Errorf("%q, want %q", got.Message, want)
 	}
 }
@@ -120,7 +140,8 @@ func TestLoopGuard(t *testing.T) {
 		for redirects < 20 {
 			resp := h.do("GET", target, "alice")
 			if resp.StatusCode != http.StatusFound {
-				if text := body(t, resp); resp.StatusCode != http.StatusInternalServerError || !strings.Contains(text, "redirect loop detected") {
+				if text := body(t, resp); resp.StatusCode != http.StatusInternalServerError ||
+					!strings.Contains(text, "redirect loop detected") {
 					t.Errorf("ends with %d\n%s", resp.StatusCode, text)
 				}
 				break
@@ -148,9 +169,11 @@ func TestUnavailable(t *testing.T) {
 		k, _ := ident.ParseKey("alice", "")
 		h.Unavailable(w, r, k, http.StatusServiceUnavailable)
 	})
-	for accept, wantType := range map[string]string{"text/html": "text/html; charset=utf-8", "application/json": "application/json"} {
+	for accept, wantType := range map[string]string{"text/html": "text/html; charset=utf-8",
+		"application/json": "application/json"} {
 		resp := send(handler, "GET", "/user/alice/lab", "", "", "Accept", accept)
-		if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusServiceUnavailable || got != wantType || resp.Header.Get("Retry-After") == "" {
+		if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusServiceUnavailable ||
+			got != wantType || resp.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d, %s", accept, resp.StatusCode, got)
 		}
 	}
@@ -167,14 +190,16 @@ func TestAudit(t *testing.T) {
 	for _, d := range h.deeds {
 		got = append(got, string(d.Action)+" "+d.By.String()+" "+d.On.String())
 	}
-	if want := "server-open dora alice, server-stop dora alice, server-start dora erin"; strings.Join(got, ", ") != want {
+	if want := "server-open dora alice, server-stop dora alice, server-start dora erin"; strings.Join(got,
+		", ") != want {
 		t.Errorf("audit has %v, want %s", got, want)
 	}
 }
 
 func FuzzUserPath(f *testing.F) {
 	h := newHub(f, nil)
-	for _, seed := range []string{"alice/lab", "alice//evil.example", "alice/%2e%2e/bob", "alice/\\evil", "alice/a?redirects=3&next=//x", "alice%00/x"} {
+	for _, seed := range []string{"alice/lab", "alice//evil.example", "alice/%2e%2e/bob", "alice/\\evil",
+		"alice/a?redirects=3&next=//x", "alice%00/x"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
@@ -195,7 +220,8 @@ func FuzzUserPath(f *testing.F) {
 			return
 		}
 		to, err := url.Parse(location)
-		if err != nil || to.Host != "" || to.Scheme != "" || strings.HasPrefix(location, "//") || strings.ContainsAny(location, "\\\r\n") {
+		if err != nil || to.Host != "" || to.Scheme != "" || strings.HasPrefix(location, "//") ||
+			strings.ContainsAny(location, "\\\r\n") {
 			t.Errorf("%q leads to %q", target, location)
 		}
 	})
@@ -204,8 +230,9 @@ func FuzzUserPath(f *testing.F) {
 // TestAPIPath tells the paths of programs from those of people.
 func TestAPIPath(t *testing.T) {
 	for path, want := range map[string]bool{
-		"/hub/api/users": true, "/user/alice/api/kernels": true, "/user/alice/gpu/api/kernels": true, "/hub/user/alice/api/x": true,
-		"/user/alice/lab": false, "/user/alice/lab/tree/x/api/y": false, "/api": false,
+		"/hub/api/users": true, "/user/alice/api/kernels": true, "/user/alice/gpu/api/kernels": true,
+		"/hub/user/alice/api/x": true,
+		"/user/alice/lab":       false, "/user/alice/lab/tree/x/api/y": false, "/api": false,
 		"/hub/api/oauth2/authorize": false, "/hub/api/oauth2/token": true,
 	} {
 		if got := apiPath("/", path); got != want {

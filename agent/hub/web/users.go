@@ -131,8 +131,10 @@ func (s *Web) deleteUserPage(m member, w http.ResponseWriter, r *http.Request) e
 		return err
 	}
 	name := u.Name.String()
-	body := sureBody{Action: s.hub + "admin/delete-user", Field: "user", Value: name, What: "user " + name, Back: s.hub + "admin",
-		Words: []string{"The hub forgets " + name + ": sessions, tokens, memberships in groups, shares, and the list of servers.",
+	body := sureBody{Action: s.hub + "admin/delete-user", Field: "user", Value: name, What: "user " + name,
+		Back: s.hub + "admin",
+		Words: []string{"The hub forgets " + name + ": sessions, tokens, memberships in groups, shares, and the " +
+			"list of servers.",
 			"The Unix account and its files stay. Who may still use this hub is there again after a sign-in."}}
 	for _, srv := range s.cfg.Servers.Of(u.Name) {
 		if srv.State.Active() {
@@ -157,7 +159,9 @@ func (s *Web) deleteUser(m member, w http.ResponseWriter, r *http.Request) error
 	}
 	for _, srv := range s.cfg.Servers.Of(u.Name) {
 		if srv.State.Active() {
-			return &httpx.Error{Status: http.StatusConflict, Public: fmt.Sprintf("a server of %s runs, so %s cannot be deleted", u.Name, u.Name), Hint: "stop it first"}
+			return &httpx.Error{Status: http.StatusConflict,
+				Public: fmt.Sprintf("a server of %s runs, so %s cannot be deleted", u.Name, u.Name),
+				Hint:   "stop it first"}
 		}
 	}
 	err = s.cfg.Store.DeleteUser(r.Context(), u.Name)

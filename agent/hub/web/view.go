@@ -77,10 +77,12 @@ type failureView struct {
 // is written down.
 func (s *Web) view(m member, srv servers.Server, profiles []launcherbus.Profile) serverView {
 	key := srv.Key
-	v := serverView{Server: srv, User: key.User.String(), Name: key.Server.String(), Title: key.Server.String(), Own: key.User == m.User,
+	v := serverView{Server: srv, User: key.User.String(), Name: key.Server.String(), Title: key.Server.String(),
+		Own:      key.User == m.User,
 		Profile:  profileName(srv.Profile, profiles),
 		MayStart: m.mayServer(key, scopes.StartServers), MayStop: m.mayServer(key, scopes.DeleteServers),
-		Open: s.prefix(key), Spawn: s.spawnURL(key), Stop: s.act("stop", key), Watch: s.pendingURL(key, ""), Failure: failure(srv)}
+		Open: s.prefix(key), Spawn: s.spawnURL(key), Stop: s.act("stop", key), Watch: s.pendingURL(key, ""),
+		Failure: failure(srv)}
 	if !v.Own {
 		v.Open = s.hub + strings.TrimPrefix(key.Path(), "/")
 	}
@@ -108,7 +110,8 @@ func (s *Web) end(key ident.Key, state servers.State, mayKeep bool) (end *endVie
 	if s.cfg.Keep != nil && mayKeep && n.MayKeep() {
 		keep = s.act("keep", key)
 	}
-	end = &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: n.Reason == cull.ReasonIdle, GPU: n.Reason == cull.ReasonGPU}
+	end = &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: n.Reason == cull.ReasonIdle,
+		GPU: n.Reason == cull.ReasonGPU}
 	if end.GPU {
 		end.Restart, end.Unused, end.Kept = n.Restart, s.cfg.Now().Sub(n.Unused), n.Kept
 	}
@@ -130,7 +133,8 @@ func failure(srv servers.Server) *failureView {
 		return nil
 	}
 	message, hint := splitHint(srv.Failure.Message)
-	return &failureView{Message: message, Hint: hint, Lines: srv.Failure.Lines, Unit: srv.Key.Unit(), At: srv.Failure.At}
+	return &failureView{Message: message, Hint: hint, Lines: srv.Failure.Lines, Unit: srv.Key.Unit(),
+		At: srv.Failure.At}
 }
 
 func splitHint(text string) (message, hint string) {
@@ -267,7 +271,8 @@ func contactLink(contact string) template.HTML {
 	if target == "" {
 		return template.HTML(text)
 	}
-	return template.HTML(`<a href="` + template.HTMLEscapeString(target) + `">` + text + `</a>`) //nolint:gosec // both parts are escaped
+	//nolint:gosec // both parts are escaped
+	return template.HTML(`<a href="` + template.HTMLEscapeString(target) + `">` + text + `</a>`)
 }
 
 // title names an HTTP status in words for people.

@@ -8,7 +8,8 @@ import (
 )
 
 func TestAge(t *testing.T) {
-	for d, want := range map[time.Duration]string{-time.Hour: "less than a minute", 59 * time.Second: "less than a minute", time.Minute: "1 minute",
+	for d, want := range map[time.Duration]string{-time.Hour: "less than a minute",
+		59 * time.Second: "less than a minute", time.Minute: "1 minute",
 		59 * time.Minute: "59 minutes", 90 * time.Minute: "1 hour", 47 * time.Hour: "1 day", 48 * time.Hour: "2 days"} {
 		if got := age(d); got != want {
 			t.Errorf("%s: %q, want %q", d, got, want)

@@ -1,9 +1,9 @@
 // Package web is what a member sees of the hub in a browser: signing in and out, the
 // home page, starting, stopping, sharing and opening servers, the pages that stand in for
-// a server that does not run, tokens, and users, groups and images for administrators. Its URLs are JupyterHub's, so that JupyterLab's menu and
-// people's bookmarks lead where they always led. It must never do anything for a
-// person whose right to it the table of routes and the handler have not both checked,
-// never send a browser to another site on the word of a request, and never put a
+// a server that does not run, tokens, and users, groups and images for administrators. Its URLs are
+// JupyterHub's, so that JupyterLab's menu and people's bookmarks lead where they always led. It
+// must never do anything for a person whose right to it the table of routes and the handler have
+// not both checked, never send a browser to another site on the word of a request, and never put a
 // script or a style into the HTML itself.
 package web
 
@@ -202,12 +202,15 @@ func New(cfg Config) (*Web, error) {
 
 func (c Config) validate() error {
 	var errs []error
-	if !strings.HasPrefix(c.BaseURL, "/") || !strings.HasSuffix(c.BaseURL, "/") || strings.ContainsAny(c.BaseURL, "{}\\") {
-		errs = append(errs, fmt.Errorf("cannot make the pages: base URL %q must be a path with a slash at both ends", c.BaseURL))
+	if !strings.HasPrefix(c.BaseURL, "/") || !strings.HasSuffix(c.BaseURL, "/") ||
+		strings.ContainsAny(c.BaseURL, "{}\\") {
+		errs = append(errs, fmt.Errorf("cannot make the pages: base URL %q must be a path with a slash at both ends",
+			c.BaseURL))
 	}
 	if c.Login == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" ||
 		c.Store == nil || c.Authority == nil || c.Tokens == nil || c.Services == nil {
-		errs = append(errs, errors.New("cannot make the pages: version, login, servers, store, authority, tokens, services, profiles, audit and log are required"))
+		errs = append(errs, errors.New("cannot make the pages: version, login, servers, store, authority, tokens, "+
+			"services, profiles, audit and log are required"))
 	}
 	if c.Keeper != nil && c.Background == nil {
 		errs = append(errs, errors.New("cannot make the pages: with an image keeper something must run its pulls"))

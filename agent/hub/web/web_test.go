@@ -73,7 +73,8 @@ func (f *fakeLogin) Member(r *http.Request) (login.Member, error) {
 	if c.Value == "revoked" {
 		return login.Member{}, &login.Denied{Reason: login.Revoked, User: key("alice").User}
 	}
-	return login.Member{User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora", Groups: f.groups, SessionID: "s"}, nil
+	return login.Member{User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora", Groups: f.groups,
+		SessionID: "s"}, nil
 }
 
 func (f *fakeLogin) Start(w http.ResponseWriter, r *http.Request) error {
@@ -167,13 +168,16 @@ func everyState() map[ident.Key]servers.Server {
 	at := func(d time.Duration) time.Time { return now.Add(-d) }
 	table := map[ident.Key]servers.Server{}
 	for _, s := range []servers.Server{
-		{Key: key("alice"), State: servers.Ready, Profile: "gpu", Since: at(3 * time.Hour), Started: at(3 * time.Hour), LastActivity: at(4 * time.Minute)},
-		{Key: key("bob"), State: servers.Starting, Profile: "jupyterlab", Since: at(20 * time.Second), Started: at(20 * time.Second)},
+		{Key: key("alice"), State: servers.Ready, Profile: "gpu", Since: at(3 * time.Hour), Started: at(3 * time.Hour),
+			LastActivity: at(4 * time.Minute)},
+		{Key: key("bob"), State: servers.Starting, Profile: "jupyterlab", Since: at(20 * time.Second),
+			Started: at(20 * time.Second)},
 		{Key: key("carol"), State: servers.Stopping, Profile: "gpu", Since: at(time.Second)},
 		{Key: key("erin"), State: servers.Failed, Profile: "gpu", Since: at(time.Minute), Failure: &servers.Failure{
 			Message: "jupyter-erin.service ended with exit status 1\nhint: journalctl -u jupyter-erin",
 			Lines:   []string{"pulling image", hostile, "cannot find the licence server"}, At: at(time.Minute)}},
-		{Key: key("frank"), State: servers.Waiting, Profile: "jupyterlab", Since: at(5 * time.Second), Started: at(30 * time.Second)},
+		{Key: key("frank"), State: servers.Waiting, Profile: "jupyterlab", Since: at(5 * time.Second),
+			Started: at(30 * time.Second)},
 	} {
 		table[s.Key] = s
 	}
@@ -206,7 +210,8 @@ func newStore(t testing.TB) *store.Store {
 
 func openStore(t testing.TB, path string) *store.Store {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: path, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	db, err := store.Open(t.Context(), store.Config{Path: path, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +240,8 @@ func makeStore(t testing.TB) []byte {
 			t.Fatal(err)
 		}
 	}
-	if err := db.UpsertServer(t.Context(), store.Server{Key: key("alice:x"), DisplayName: hostileName, Profile: "gpu", Created: now}); err != nil {
+	if err := db.UpsertServer(t.Context(), store.Server{Key: key("alice:x"), DisplayName: hostileName, Profile: "gpu",
+		Created: now}); err != nil {
 		t.Fatal(err)
 	}
 	copied := filepath.Join(t.TempDir(), "copy.sqlite")
@@ -256,12 +262,14 @@ const hostileName = `Mine "<script>alert(1)</script>' & so on`
 func twoNamed(c *Config) { c.NamedServers = 2 }
 
 // sharer may share what is their own, which nobody may without being allowed to.
-var sharer = authority.Role{Role: scopes.Role{Name: "sharer", Scopes: []string{"shares!user", "read:users:name", "read:groups:name"}}, Users: []ident.User{key("alice").User}}
+var sharer = authority.Role{Role: scopes.Role{Name: "sharer",
+	Scopes: []string{"shares!user", "read:users:name", "read:groups:name"}}, Users: []ident.User{key("alice").User}}
 
 // roles makes an Authority with roles of the settings.
 func roles(t testing.TB, db *store.Store, list ...authority.Role) *authority.Authority {
 	t.Helper()
-	a, err := authority.New(authority.Config{Table: scopes.Default(), Records: db, Log: slog.New(slog.DiscardHandler), Roles: list})
+	a, err := authority.New(authority.Config{Table: scopes.Default(), Records: db, Log: slog.New(slog.DiscardHandler),
+		Roles: list})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,9 +279,11 @@ func roles(t testing.TB, db *store.Store, list ...authority.Role) *authority.Aut
 // newHub makes a hub; change may alter its settings.
 func newHub(t testing.TB, change func(*Config)) *hub {
 	t.Helper()
-	h := &hub{login: &fakeLogin{callback: "/hub/oauth_callback"}, servers: &fakeServers{table: everyState()}, db: newStore(t)}
+	h := &hub{login: &fakeLogin{callback: "/hub/oauth_callback"}, servers: &fakeServers{table: everyState()},
+		db: newStore(t)}
 	may := roles(t, h.db, sharer)
-	cfg := Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University", Contact: "hub@example.org", Login: h.login, Servers: h.servers,
+	cfg := Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University", Contact: "hub@example.org",
+		Login: h.login, Servers: h.servers,
 		Profiles: func(context.Context) ([]launcherbus.Profile, error) { return twoProfiles, nil },
 		Audit:    func(_ *http.Request, d Deed) { h.deeds = append(h.deeds, d) },
 		Store:    h.db, Authority: may, Tokens: tokens.New(tokens.Config{Records: h.db, Authority: may}),
@@ -300,7 +310,8 @@ func (h *hub) do(method, target, user string, headers ...string) *http.Response 
 }
 
 func (h *hub) post(target, user string, form url.Values) *http.Response {
-	return send(h.Handler(), http.MethodPost, target, form.Encode(), user, "Content-Type", "application/x-www-form-urlencoded")
+	return send(h.Handler(), http.MethodPost, target, form.Encode(), user, "Content-Type",
+		"application/x-www-form-urlencoded")
 }
 
 func send(handler http.Handler, method, target, body, user string, headers ...string) *http.Response {
@@ -361,16 +372,19 @@ func TestNewRefuses(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	h := newHub(t, func(c *Config) { c.BaseURL = "/x/" })
-	for _, target := range []string{"/x/hub/home", "/x/hub/login", "/x/hub/health", "/x/hub/nothing", "/", "/x/user/alice/"} {
+	for _, target := range []string{"/x/hub/home", "/x/hub/login", "/x/hub/health", "/x/hub/nothing", "/",
+		"/x/user/alice/"} {
 		resp := h.do("GET", target, "alice")
 		for name, want := range map[string]string{"X-JupyterHub-Version": "5.5.1", "X-Content-Type-Options": "nosniff",
-			"Referrer-Policy": "same-origin", "Cache-Control": "no-store", "Access-Control-Allow-Headers": "accept, content-type, authorization"} {
+			"Referrer-Policy": "same-origin", "Cache-Control": "no-store",
+			"Access-Control-Allow-Headers": "accept, content-type, authorization"} {
 			if got := resp.Header.Get(name); got != want {
 				t.Errorf("%s: %s is %q, want %q", target, name, got, want)
 			}
 		}
 		policy := resp.Header.Get("Content-Security-Policy")
-		for _, rule := range []string{"default-src 'none'", "frame-ancestors 'none'", "report-uri /x/hub/security/csp-report"} {
+		for _, rule := range []string{"default-src 'none'", "frame-ancestors 'none'",
+			"report-uri /x/hub/security/csp-report"} {
 			if !strings.Contains(policy, rule) {
 				t.Errorf("%s: policy %q lacks %q", target, policy, rule)
 			}
@@ -383,10 +397,12 @@ func TestHeaders(t *testing.T) {
 
 func TestStopFailureIsShown(t *testing.T) {
 	h := newHub(t, nil)
-	h.servers.stopErr = &launcherbus.Error{Code: launcherbus.Internal, Message: "cannot stop the unit: job timed out\nhint: systemctl status jupyter-alice"}
+	h.servers.stopErr = &launcherbus.Error{Code: launcherbus.Internal,
+		Message: "cannot stop the unit: job timed out\nhint: systemctl status jupyter-alice"}
 	resp := h.post("/hub/stop/alice", "alice", nil)
 	text := body(t, resp)
-	if resp.StatusCode != http.StatusInternalServerError || !strings.Contains(text, "cannot stop the unit: job timed out") || !strings.Contains(text, "systemctl status jupyter-alice") {
+	if resp.StatusCode != http.StatusInternalServerError || !strings.Contains(text,
+		"cannot stop the unit: job timed out") || !strings.Contains(text, "systemctl status jupyter-alice") {
 		t.Errorf("%d\n%s", resp.StatusCode, text)
 	}
 	for name, err := range map[string]error{"nothing to stop": servers.ErrNotActive} {
@@ -401,7 +417,8 @@ func TestUnmarkedErrorStaysInTheLog(t *testing.T) {
 	h := newHub(t, nil)
 	h.servers.stopErr = errors.New("secret detail")
 	resp := h.post("/hub/stop/alice", "alice", nil)
-	if text := body(t, resp); resp.StatusCode != http.StatusInternalServerError || strings.Contains(text, "secret") || !strings.Contains(text, "equest ") {
+	if text := body(t, resp); resp.StatusCode != http.StatusInternalServerError || strings.Contains(text, "secret") ||
+		!strings.Contains(text, "equest ") {
 		t.Errorf("%d\n%s", resp.StatusCode, text)
 	}
 }

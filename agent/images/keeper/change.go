@@ -32,7 +32,8 @@ func (k *Keeper) pullName(ctx context.Context, rules *policy.Policy, name string
 			} else {
 				where, last = at, time.Now()
 			}
-			j.add(imagekeeper.Progress{Image: name, Layer: s.Layer, Message: s.Status, Current: s.Current, Total: s.Total})
+			j.add(imagekeeper.Progress{Image: name, Layer: s.Layer, Message: s.Status, Current: s.Current,
+				Total: s.Total})
 		})
 		return notPulled(name, err)
 	})
@@ -46,16 +47,19 @@ func notPulled(name string, err error) error {
 	}
 	err = fmt.Errorf("image %s cannot be pulled: %w", name, err)
 	if strings.Contains(err.Error(), "unauthorized") || strings.Contains(err.Error(), "authentication required") {
-		err = fmt.Errorf("%w\nhint: a name and password in /etc/gifford-hub/registry-auth.json, as podman login --authfile writes it; then: systemctl restart gifford-images", err)
+		err = fmt.Errorf("%w\nhint: a name and password in /etc/gifford-hub/registry-auth.json, as podman login "+
+			"--authfile writes it; then: systemctl restart gifford-images", err)
 	}
 	return err
 }
 
 // loadArchive loads a profile's archive, which must hold the name.
-func (k *Keeper) loadArchive(ctx context.Context, rules *policy.Policy, name string, stamp archiveStamp, j *job) (string, error) {
+func (k *Keeper) loadArchive(ctx context.Context, rules *policy.Policy, name string, stamp archiveStamp,
+	j *job) (string, error) {
 	file, err := os.Open(stamp.Path)
 	if err != nil {
-		return "", refuse("image %q cannot be loaded: %v\nhint: the user %s must be able to read the archive", name, err, imagestore.Account)
+		return "", refuse("image %q cannot be loaded: %v\nhint: the user %s must be able to read the archive", name,
+			err, imagestore.Account)
 	}
 	defer file.Close()
 	return k.renew(ctx, rules, name, &stamp, func() error {
@@ -71,7 +75,8 @@ func (k *Keeper) loadArchive(ctx context.Context, rules *policy.Policy, name str
 			return fmt.Errorf("image %q cannot be loaded from %s: %w", name, stamp.Path, err)
 		}
 		if !slices.Contains(names, name) {
-			return refuse("the archive %s does not hold an image %q; it has %s", stamp.Path, name, strings.Join(names, ", "))
+			return refuse("the archive %s does not hold an image %q; it has %s", stamp.Path, name,
+				strings.Join(names, ", "))
 		}
 		return nil
 	})
@@ -170,7 +175,8 @@ func (k *Keeper) rename(ctx context.Context, before []summary, loaded, name stri
 
 // renew lets bring give a name a new image, keeps the former one and notes what happened.
 // If bring fails the name is what it was, and nothing new stays.
-func (k *Keeper) renew(ctx context.Context, rules *policy.Policy, name string, stamp *archiveStamp, bring func() error) (string, error) {
+func (k *Keeper) renew(ctx context.Context, rules *policy.Policy, name string, stamp *archiveStamp,
+	bring func() error) (string, error) {
 	if err := k.room(rules); err != nil {
 		return "", err
 	}
@@ -450,7 +456,8 @@ func chosen(former []imagekeeper.Former, name, to string) (imagekeeper.Former, e
 		}
 	}
 	if to == "" {
-		return imagekeeper.Former{}, refuse("%s has no former image to go back to\nhint: gifford-hub images show %s", name, name)
+		return imagekeeper.Former{}, refuse("%s has no former image to go back to\nhint: gifford-hub images show %s",
+			name, name)
 	}
 	return imagekeeper.Former{}, refuse("%s was never image %.80s\nhint: gifford-hub images show %s", name, to, name)
 }

@@ -180,13 +180,18 @@ default = true
 image = "localhost/never:1"
 pull = "never"
 `}
-	r.podman = &fake{t: t, dir: filepath.Join(dir, "state", "storage"), images: map[string]*summary{}, registry: map[string]string{}, archive: map[string]string{}}
+	r.podman = &fake{t: t, dir: filepath.Join(dir, "state", "storage"), images: map[string]*summary{},
+		registry: map[string]string{}, archive: map[string]string{}}
 	if err := errors.Join(os.MkdirAll(filepath.Join(r.run, "images"), 0o755), os.MkdirAll(r.podman.dir, 0o755),
 		os.WriteFile(filepath.Join(r.run, "images", "lock"), nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	r.Keeper = New(t.Context(), Config{Podman: r.podman, Policy: func() (*policy.Policy, error) { return policy.Parse("launcher.toml", []byte(r.text)) },
-		StateDir: filepath.Join(dir, "state"), LauncherRun: r.run, LauncherState: filepath.Join(dir, "none"), Log: slog.New(slog.DiscardHandler)})
+	r.Keeper = New(t.Context(), Config{Podman: r.podman, Policy: func() (*policy.Policy,
+		error) {
+		return policy.Parse("launcher.toml", []byte(r.text))
+	},
+		StateDir: filepath.Join(dir, "state"), LauncherRun: r.run, LauncherState: filepath.Join(dir, "none"),
+		Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(r.Wait)
 	return r
 }

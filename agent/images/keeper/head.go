@@ -32,7 +32,8 @@ func saved(archive io.Reader) (image bool, whole io.ReadCloser, err error) {
 	}
 	name, err := firstName(head)
 	if err != nil {
-		return false, nil, fmt.Errorf("this is no tar archive, neither plain nor compressed with gzip, xz, zstd or bzip2: %w", err)
+		return false, nil, fmt.Errorf("this is no tar archive, neither plain nor compressed with gzip, xz, zstd or "+
+			"bzip2: %w", err)
 	}
 	whole, _, err = compression.AutoDecompress(buffered)
 	return savedFirst.MatchString(name), whole, err

@@ -61,7 +61,8 @@ func readHistory(stateDir string) (*history, error) {
 		return nil, fmt.Errorf("cannot read the history of images: %w", err)
 	}
 	if err := json.Unmarshal(data, h); err != nil {
-		return nil, fmt.Errorf("cannot read the history of images: %s: %w\nhint: move the file away; former images are then forgotten", historyFile(stateDir), err)
+		return nil, fmt.Errorf("cannot read the history of images: %s: %w\nhint: move the file away; former images "+
+			"are then forgotten", historyFile(stateDir), err)
 	}
 	if h.Names == nil {
 		h.Names = map[string]*nameHistory{}

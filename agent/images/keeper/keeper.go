@@ -121,7 +121,8 @@ func (k *Keeper) share(name string, work func(ctx context.Context, j *job) (id s
 			j.add(imagekeeper.Progress{Image: name, Message: message, Hint: hint, Failed: true})
 			return
 		}
-		k.cfg.Log.Info("image is there", "event", "image-there", "image", name, "id", id, "took_ms", time.Since(begun).Milliseconds())
+		k.cfg.Log.Info("image is there", "event", "image-there", "image", name, "id", id, "took_ms",
+			time.Since(begun).Milliseconds())
 		j.add(imagekeeper.Progress{Image: name, Message: "image " + name + " is there", ID: id, Done: true})
 	})
 	return j
@@ -164,16 +165,24 @@ func (k *Keeper) Ensure(profile string) (*job, error) {
 	case err != nil && id == "":
 		return nil, err
 	case err != nil: // the image is there, its archive no longer is
-		k.cfg.Log.Warn("cannot look at the archive of an image", "event", "archive-unreadable", "image", name, "error", err)
+		k.cfg.Log.Warn("cannot look at the archive of an image", "event", "archive-unreadable", "image", name, "error",
+			err)
 		fallthrough
 	case id != "" && fresh == nil:
 		return ended(imagekeeper.Progress{Image: name, ID: id, Message: "image " + name + " is there"}), nil
 	case fresh != nil:
-		return k.share(name, func(ctx context.Context, j *job) (string, error) { return k.loadArchive(ctx, rules, name, *fresh, j) }), nil
+		return k.share(name, func(ctx context.Context, j *job) (string,
+			error) {
+			return k.loadArchive(ctx, rules, name, *fresh, j)
+		}), nil
 	case p.Pull == policy.PullMissing:
-		return k.share(name, func(ctx context.Context, j *job) (string, error) { return k.pullName(ctx, rules, name, j) }), nil
+		return k.share(name, func(ctx context.Context, j *job) (string,
+			error) {
+			return k.pullName(ctx, rules, name, j)
+		}), nil
 	}
-	return nil, refuse("image %q is not on this host, and profile %q does not allow pulling it\nhint: set archive or pull in [profile.%s] of %s, or: gifford-hub images import %s FILE",
+	return nil, refuse("image %q is not on this host, and profile %q does not allow pulling it\nhint: set archive "+
+		"or pull in [profile.%s] of %s, or: gifford-hub images import %s FILE",
 		p.Image, p.Name, p.Name, policy.File, p.Image)
 }
 
@@ -196,7 +205,8 @@ func (k *Keeper) freshArchive(p policy.Profile, name string, there bool) (*archi
 	}
 	info, err := os.Stat(p.Archive)
 	if err != nil {
-		return nil, refuse("image %q cannot be loaded: %v\nhint: the user %s must be able to read the archive", p.Image, err, imagestore.Account)
+		return nil, refuse("image %q cannot be loaded: %v\nhint: the user %s must be able to read the archive", p.Image,
+			err, imagestore.Account)
 	}
 	stamp := archiveStamp{p.Archive, info.Size(), info.ModTime().UTC()}
 	h, err := readHistory(k.cfg.StateDir)
@@ -222,7 +232,8 @@ func (k *Keeper) Pull(name string) (*job, error) {
 	if err := allowed(rules, name); err != nil {
 		return nil, err
 	}
-	return k.share(name, func(ctx context.Context, j *job) (string, error) { return k.pullName(ctx, rules, name, j) }), nil
+	return k.share(name, func(ctx context.Context, j *job) (string, error) { return k.pullName(ctx, rules, name, j) }),
+		nil
 }
 
 // Refreshable names what a timer pulls: images of profiles that come from a registry,
@@ -239,7 +250,8 @@ func (k *Keeper) Refreshable() ([]string, error) {
 	var all []string
 	for _, p := range rules.Profiles {
 		name, err := normal(p.Image)
-		if err == nil && p.Pull == policy.PullMissing && p.Archive == "" && !pinned(name) && !h.of(name).Held && !slices.Contains(all, name) {
+		if err == nil && p.Pull == policy.PullMissing && p.Archive == "" && !pinned(name) && !h.of(name).Held &&
+			!slices.Contains(all, name) {
 			all = append(all, name)
 		}
 	}
@@ -250,7 +262,8 @@ func (k *Keeper) Refreshable() ([]string, error) {
 func (k *Keeper) room(rules *policy.Policy) error {
 	d, err := k.disk(rules)
 	if err == nil && d.Low {
-		return refuse("nothing is pulled or imported: %s has %s left, and the policy wants %s\nhint: gifford-hub images prune; or min_free in [images] of %s",
+		return refuse("nothing is pulled or imported: %s has %s left, and the policy wants %s\nhint: gifford-hub "+
+			"images prune; or min_free in [images] of %s",
 			d.Path, inUnits(uint64(d.Free)), inUnits(rules.Images.MinFree), policy.File)
 	}
 	return err

@@ -134,7 +134,8 @@ func TestNoRoom(t *testing.T) {
 	r := newRig(t)
 	r.text = strings.Replace(r.text, `"1K"`, `"1000000T"`, 1)
 	j, err := r.Pull(name)
-	if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, "left, and the policy wants") || r.podman.pulls != 0 {
+	if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, "left, and the policy wants") ||
+		r.podman.pulls != 0 {
 		t.Errorf("the pull ended with %+v after %d pulls", p, r.podman.pulls)
 	}
 }
@@ -160,7 +161,8 @@ func TestOnePullForAll(t *testing.T) {
 
 func TestEnsure(t *testing.T) {
 	r := newRig(t)
-	if _, err := r.Ensure("never"); err == nil || !strings.Contains(err.Error(), "localhost/never:1") || !strings.Contains(err.Error(), "does not allow pulling") {
+	if _, err := r.Ensure("never"); err == nil || !strings.Contains(err.Error(), "localhost/never:1") ||
+		!strings.Contains(err.Error(), "does not allow pulling") {
 		t.Errorf("an image that may not be pulled: %v", err)
 	}
 	if _, err := r.Ensure("nosuch"); err == nil || !strings.Contains(err.Error(), "nosuch") {
@@ -174,7 +176,8 @@ func TestEnsure(t *testing.T) {
 	if j, err = r.Ensure("lab"); !last(t, j, err).Done || r.podman.pulls != 1 {
 		t.Errorf("%d pulls for an image that is there", r.podman.pulls)
 	}
-	if err := os.WriteFile(filepath.Join(r.podman.dir, "overlay-images/images.json"), []byte(`[{"id":"`+id(1)+`","verity":true}]`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(r.podman.dir, "overlay-images/images.json"),
+		[]byte(`[{"id":"`+id(1)+`","verity":true}]`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if j, err = r.Ensure("never"); !last(t, j, err).Done {
@@ -195,11 +198,13 @@ func TestArchive(t *testing.T) {
 		t.Errorf("no archive: %v", err)
 	}
 	write := func(text string, at time.Time) {
-		if err := errors.Join(os.WriteFile(archive, []byte(tarball(t, "layer-0.tar", text)), 0o644), os.Chtimes(archive, at, at)); err != nil {
+		if err := errors.Join(os.WriteFile(archive, []byte(tarball(t, "layer-0.tar", text)), 0o644),
+			os.Chtimes(archive, at, at)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for text, held := range map[string]string{"one": "localhost/own:1 " + id(1), "two": "localhost/own:1 " + id(2), "other": "localhost/other:1 " + id(3)} {
+	for text, held := range map[string]string{"one": "localhost/own:1 " + id(1), "two": "localhost/own:1 " + id(2),
+		"other": "localhost/other:1 " + id(3)} {
 		r.podman.archive[strings.TrimSpace(tarball(t, "layer-0.tar", text))] = held
 	}
 	write("one", time.Unix(1000, 0))
@@ -260,7 +265,8 @@ func TestImport(t *testing.T) {
 	if p := last(t, j, err); p.ID != id(99) {
 		t.Errorf("a root file system ended with %+v", p)
 	}
-	for what, text := range map[string]string{"nothing": "", "text": strings.Repeat("no tar ", 1000), "unknown image": tarball(t, "oci-layout", "{}")} {
+	for what, text := range map[string]string{"nothing": "", "text": strings.Repeat("no tar ", 1000),
+		"unknown image": tarball(t, "oci-layout", "{}")} {
 		before := r.ids(t)
 		j, err = r.Import("localhost/mine:1", strings.NewReader(text))
 		if p := last(t, j, err); !p.Failed {
@@ -275,7 +281,8 @@ func TestRollback(t *testing.T) {
 	for i := 1; i <= 3; i++ {
 		r.pulled(t, name, id(i))
 	}
-	if _, err := r.Rollback(t.Context(), imagekeeper.RollbackRequest{Name: "quay.io/other/x"}); err == nil || !strings.Contains(err.Error(), "no former image") {
+	if _, err := r.Rollback(t.Context(), imagekeeper.RollbackRequest{Name: "quay.io/other/x"}); err == nil ||
+		!strings.Contains(err.Error(), "no former image") {
 		t.Errorf("without a former image: %v", err)
 	}
 	image, err := r.Rollback(t.Context(), imagekeeper.RollbackRequest{Name: name})
@@ -290,7 +297,8 @@ func TestRollback(t *testing.T) {
 	if err != nil || image.ID != id(1) {
 		t.Errorf("went to %+v, %v", image, err)
 	}
-	if _, err := r.Rollback(t.Context(), imagekeeper.RollbackRequest{Name: name, To: id(9)}); err == nil || !strings.Contains(err.Error(), "was never image") {
+	if _, err := r.Rollback(t.Context(), imagekeeper.RollbackRequest{Name: name, To: id(9)}); err == nil ||
+		!strings.Contains(err.Error(), "was never image") {
 		t.Errorf("to an image that it never had: %v", err)
 	}
 	r.pulled(t, name, id(3))
@@ -313,7 +321,8 @@ func TestPruneAndRemove(t *testing.T) {
 		t.Errorf("pruned %+v, %v", done, err)
 	}
 	r.want(t, "05 "+name, "01  "+name, "03  "+name, "04  "+name)
-	if err := r.Remove(t.Context(), id(1)); err == nil || !strings.Contains(err.Error(), "in use by jupyter-alice.service") {
+	if err := r.Remove(t.Context(), id(1)); err == nil || !strings.Contains(err.Error(),
+		"in use by jupyter-alice.service") {
 		t.Errorf("removing what is in use: %v", err)
 	}
 	none := 0
@@ -364,10 +373,13 @@ func TestReadPull(t *testing.T) {
 	}{
 		"whole": {200, `{"status":"Downloading","progressDetail":{"current":5,"total":10},"id":"aa"}{"status":"Download complete","id":"bb"}`,
 			[]layerStep{{"aa", "Downloading", 5, 10}, {"bb", "Download complete", 0, 0}}, ""},
-		"error in the stream": {200, `{"status":"x"}{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}`, []layerStep{{"", "x", 0, 0}}, "manifest unknown"},
-		"refused":             {500, `{"cause":"x","message":"normalizing image: bad","response":500}`, nil, "normalizing image"},
-		"cut off":             {200, `{"status":"x"`, nil, "broke off"},
-		"no JSON":             {502, `<html>`, nil, "broke off"},
+		"error in the stream": {200,
+			`{"status":"x"}{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}`,
+			[]layerStep{{"", "x", 0, 0}}, "manifest unknown"},
+		"refused": {500, `{"cause":"x","message":"normalizing image: bad","response":500}`, nil,
+			"normalizing image"},
+		"cut off": {200, `{"status":"x"`, nil, "broke off"},
+		"no JSON": {502, `<html>`, nil, "broke off"},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {

@@ -30,7 +30,8 @@ func (k *Keeper) Images(ctx context.Context) ([]imagekeeper.Image, error) {
 	}
 	list := []imagekeeper.Image{}
 	for _, s := range found {
-		image := imagekeeper.Image{ID: s.id, Names: visible(s.names), Digest: s.digest, Size: s.size, Created: s.created, Pulled: h.Pulled[s.id],
+		image := imagekeeper.Image{ID: s.id, Names: visible(s.names), Digest: s.digest, Size: s.size,
+			Created: s.created, Pulled: h.Pulled[s.id],
 			Profiles: []string{}, FormerOf: []string{}, InUse: append([]string{}, uses[s.id]...)}
 		for _, name := range image.Names {
 			image.Profiles = append(image.Profiles, profilesOf(rules, name)...)
@@ -48,7 +49,8 @@ func (k *Keeper) Images(ctx context.Context) ([]imagekeeper.Image, error) {
 		list = append(list, image)
 	}
 	slices.SortFunc(list, func(a, b imagekeeper.Image) int {
-		return cmp.Or(cmp.Compare(min(1, len(b.Names)), min(1, len(a.Names))), slices.Compare(a.Names, b.Names), b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(min(1, len(b.Names)), min(1, len(a.Names))), slices.Compare(a.Names, b.Names),
+			b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
 	})
 	return list, nil
 }
@@ -71,7 +73,8 @@ func (k *Keeper) Image(ctx context.Context, name string) (imagekeeper.Detail, er
 	if err != nil {
 		return imagekeeper.Detail{}, err
 	}
-	d := imagekeeper.Detail{Layers: []imagekeeper.Layer{}, Former: map[string][]imagekeeper.Former{}, User: config.user, Command: config.command, Labels: config.labels}
+	d := imagekeeper.Detail{Layers: []imagekeeper.Layer{}, Former: map[string][]imagekeeper.Former{}, User: config.user,
+		Command: config.command, Labels: config.labels}
 	if i := slices.IndexFunc(list, func(i imagekeeper.Image) bool { return i.ID == s.id }); i >= 0 {
 		d.Image = list[i]
 	}

@@ -36,7 +36,8 @@ func visible(names []string) []string {
 func normal(name string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return "", refuse("%.200q is no image name: %v\nhint: write it in full, such as quay.io/jupyter/scipy-notebook:latest", name, err)
+		return "", refuse("%.200q is no image name: %v\nhint: write it in full, such as "+
+			"quay.io/jupyter/scipy-notebook:latest", name, err)
 	}
 	if hidden(named.Name()) {
 		return "", refuse("names below %s are the image keeper's own", formerRepository)
@@ -74,7 +75,8 @@ func allowed(rules *policy.Policy, name string) error {
 			return nil
 		}
 	}
-	return refuse("the policy does not allow the image %s\nhint: a profile with it, or allow = [%q] in [images] of %s", name, name, policy.File)
+	return refuse("the policy does not allow the image %s\nhint: a profile with it, or allow = [%q] in [images] of %s",
+		name, name, policy.File)
 }
 
 // profilesOf names the profiles that start with an image of that normal name.

@@ -51,14 +51,16 @@ func adopter(layers []imagestore.Layer, w io.Writer) (id string, err error) {
 		return descriptor{kind, "sha256:" + name, int64(len(body))}, err
 	}
 	config, err := blob("application/vnd.oci.image.config.v1+json", map[string]any{
-		"architecture": "unknown", "os": "linux", "config": map[string]any{"Labels": map[string]string{"giffordlab.org/orphan": "true"}},
+		"architecture": "unknown", "os": "linux",
+		"config": map[string]any{"Labels": map[string]string{"giffordlab.org/orphan": "true"}},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": digests},
 	})
 	if err != nil {
 		return "", err
 	}
 	manifest, err := blob("application/vnd.oci.image.manifest.v1+json", map[string]any{
-		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": below,
+		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config,
+		"layers": below,
 	})
 	if err != nil {
 		return "", err

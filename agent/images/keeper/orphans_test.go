@@ -20,7 +20,8 @@ import (
 // what their digests say.
 func TestAdopter(t *testing.T) {
 	var b bytes.Buffer
-	id, err := adopter([]imagestore.Layer{{ID: "base", Digest: "sha256:b", Size: 100}, {ID: "top", Digest: "sha256:t", Size: 1}}, &b)
+	id, err := adopter([]imagestore.Layer{{ID: "base", Digest: "sha256:b", Size: 100},
+		{ID: "top", Digest: "sha256:t", Size: 1}}, &b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,8 @@ func NewPodman(runDir, stateDir, auth string, stderr io.Writer) (*Podman, error)
 		}
 	}
 	store := filepath.Join(stateDir, "storage")
-	conf := fmt.Sprintf("# made by gifford-images\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\nrootless_storage_path = %q\n",
+	conf := fmt.Sprintf("# made by gifford-images\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = "+
+		"%q\nrootless_storage_path = %q\n",
 		store, filepath.Join(runDir, "storage"), store)
 	if err := os.WriteFile(p.storageConf(), []byte(conf), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot write the keeper's storage.conf: %w", err)
@@ -71,7 +72,8 @@ func (p *Podman) credentials() error {
 		return fmt.Errorf("cannot read the credentials for registries: %w", err)
 	}
 	if !json.Valid(data) {
-		return errors.New("the credentials for registries are no JSON\nhint: /etc/gifford-hub/registry-auth.json is as \"podman login --authfile\" writes it")
+		return errors.New("the credentials for registries are no JSON\nhint: /etc/gifford-hub/registry-auth.json is " +
+			"as \"podman login --authfile\" writes it")
 	}
 	return os.WriteFile(filepath.Join(p.runDir, "containers", "auth.json"), data, 0o600)
 }
@@ -108,9 +110,12 @@ func (b both) Value(key any) any { return b.values.Value(key) }
 // start starts the service and waits until it answers.
 func (p *Podman) start() error {
 	_ = os.Remove(p.socket())
-	cmd := exec.Command(podmanProgram, "--cgroup-manager=cgroupfs", "--events-backend=file", "system", "service", "--time=0", "unix://"+p.socket())
-	cmd.Env = []string{"HOME=" + p.stateDir, "XDG_RUNTIME_DIR=" + p.runDir, "CONTAINERS_STORAGE_CONF=" + p.storageConf(), "TMPDIR=" + p.tmp(),
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null"}
+	cmd := exec.Command(podmanProgram, "--cgroup-manager=cgroupfs", "--events-backend=file", "system", "service",
+		"--time=0", "unix://"+p.socket())
+	cmd.Env = []string{"HOME=" + p.stateDir, "XDG_RUNTIME_DIR=" + p.runDir,
+		"CONTAINERS_STORAGE_CONF=" + p.storageConf(), "TMPDIR=" + p.tmp(),
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null"}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.stateDir, p.stderr, p.stderr
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start podman's API service: %w", err)
@@ -255,7 +260,8 @@ func (p *Podman) list(ctx context.Context) ([]summary, error) {
 	}
 	var all []summary
 	for _, i := range found {
-		all = append(all, summary{id: i.ID, digest: i.Digest, names: i.Names, size: i.Size, created: time.Unix(i.Created, 0).UTC()})
+		all = append(all, summary{id: i.ID, digest: i.Digest, names: i.Names, size: i.Size,
+			created: time.Unix(i.Created, 0).UTC()})
 	}
 	return all, nil
 }

@@ -80,9 +80,11 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	var podman Podman
 	return New(Config{
 		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub, ImagesGID: keeper,
-		RunDir: unit.RunDir, StateDir: unit.StateDir, EtcDir: "/etc", Store: imagestore.Dir, CDI: gpu.DefaultDirs(), GPUState: gpu.StateFile, Log: o.Log,
+		RunDir: unit.RunDir, StateDir: unit.StateDir, EtcDir: "/etc", Store: imagestore.Dir, CDI: gpu.DefaultDirs(),
+		GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
-			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...); err != nil {
+			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal,
+				e.Body()...); err != nil {
 				o.Log.Warn("cannot tell the hub", "event", "signal-lost", "unit", e.Key.Unit(), "error", err)
 			}
 		},
@@ -105,12 +107,14 @@ func export(bus *dbus.Conn, methods map[string]any) error {
 	if err := bus.ExportMethodTable(methods, launcherbus.ObjectPath, launcherbus.Interface); err != nil {
 		return fmt.Errorf("cannot put the launcher on the bus: %w", err)
 	}
-	if err := bus.Export(introspect.Introspectable(launcherbus.Introspection), launcherbus.ObjectPath, "org.freedesktop.DBus.Introspectable"); err != nil {
+	if err := bus.Export(introspect.Introspectable(launcherbus.Introspection), launcherbus.ObjectPath,
+		"org.freedesktop.DBus.Introspectable"); err != nil {
 		return fmt.Errorf("cannot put the launcher on the bus: %w", err)
 	}
 	reply, err := bus.RequestName(launcherbus.BusName, dbus.NameFlagDoNotQueue)
 	if err != nil {
-		return fmt.Errorf("cannot take the name %s: %w\nhint: is org.giffordlab.Launcher1.conf in /usr/share/dbus-1/system.d?", launcherbus.BusName, err)
+		return fmt.Errorf("cannot take the name %s: %w\nhint: is org.giffordlab.Launcher1.conf in "+
+			"/usr/share/dbus-1/system.d?", launcherbus.BusName, err)
 	}
 	if reply != dbus.RequestNameReplyPrimaryOwner {
 		return fmt.Errorf("cannot take the name %s: another launcher runs", launcherbus.BusName)

@@ -19,8 +19,9 @@ const (
 // inOurWords maps systemd's states.
 func inOurWords(s systemd.State) (launcherbus.State, bool) {
 	state, ok := map[systemd.State]launcherbus.State{
-		systemd.Activating: launcherbus.Starting, systemd.Active: launcherbus.Running, systemd.Deactivating: launcherbus.Stopping,
-		systemd.Inactive: launcherbus.Stopped, systemd.Failed: launcherbus.Failed,
+		systemd.Activating: launcherbus.Starting, systemd.Active: launcherbus.Running,
+		systemd.Deactivating: launcherbus.Stopping,
+		systemd.Inactive:     launcherbus.Stopped, systemd.Failed: launcherbus.Failed,
 		"reloading": launcherbus.Running, "refreshing": launcherbus.Running, "maintenance": launcherbus.Running,
 	}[s]
 	return state, ok
@@ -41,7 +42,8 @@ func (l *Launcher) List(ctx context.Context) ([]launcherbus.ServerRow, error) {
 			continue
 		}
 		rows = append(rows, launcherbus.Server{Key: meta.Key, Profile: meta.Profile, State: state, UID: meta.UID,
-			Socket: unit.SocketPath(meta.Key), Started: u.Since, TokenHash: meta.TokenHash, Devices: deviceNames(meta.Devices)}.Row())
+			Socket: unit.SocketPath(meta.Key), Started: u.Since, TokenHash: meta.TokenHash,
+			Devices: deviceNames(meta.Devices)}.Row())
 	}
 	return rows, nil
 }

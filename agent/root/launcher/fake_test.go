@@ -47,7 +47,8 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{}, env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{}}
+	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{},
+		env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{}}
 	for _, d := range []string{"run", "state", "etc", "cluster", "cdi"} {
 		if err := os.Mkdir(filepath.Join(h.dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -65,7 +66,8 @@ func newHost(t *testing.T) *host {
 			t.Fatal(err)
 		}
 	}
-	h.text = fmt.Sprintf("[host]\nmin_uid = 1\nhome = %q\nunix_groups = [\"cgs\"]\n[profile.lab]\nimage = \"a\"\n", h.dir+"/cluster/{user}")
+	h.text = fmt.Sprintf("[host]\nmin_uid = 1\nhome = %q\nunix_groups = [\"cgs\"]\n[profile.lab]\nimage = \"a\"\n",
+		h.dir+"/cluster/{user}")
 	h.launch()
 	t.Cleanup(func() { h.l.Close() })
 	return h
@@ -76,9 +78,11 @@ func (h *host) launch() {
 	h.t.Helper()
 	l, err := New(Config{
 		Policy:   func() (*policy.Policy, error) { return policy.Parse("launcher.toml", []byte(h.text)) },
-		Accounts: h, Manager: h, Units: h, ImagesGID: uint32(os.Getgid()), Hub: accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
+		Accounts: h, Manager: h, Units: h, ImagesGID: uint32(os.Getgid()),
+		Hub:    accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
 		Podman: func(context.Context) (unit.Version, error) { return unit.Version{Major: 5, Minor: 4}, nil },
-		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"), EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
+		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"),
+		EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
 		CDI: []string{filepath.Join(h.dir, "cdi")}, GPUState: filepath.Join(h.dir, "gpus.json"),
 		Log: slog.New(slog.DiscardHandler),
 		Emit: func(e launcherbus.Event) {

@@ -30,7 +30,8 @@ const (
 )
 
 // resolvConf is for containers whose network the helper attaches.
-const resolvConf = "# made by gifford-launcher: pasta hands questions to the host's resolver\nnameserver " + unit.DNSForward + "\n"
+const resolvConf = "# made by gifford-launcher: pasta hands questions to the host's resolver\nnameserver " +
+	unit.DNSForward + "\n"
 
 // layOut makes root's own directories and files.
 func (f files) layOut() error {
@@ -38,7 +39,9 @@ func (f files) layOut() error {
 		root *os.Root
 		name string
 		mode fs.FileMode
-	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private}, {f.run, "requests", private}, {f.run, "images", listed}, {f.state, "users", passage}, {f.state, "images", listed}, {f.state, "kept", private}} {
+	}{{f.run, "users", passage}, {f.run, "servers", passage}, {f.run, "credentials", private},
+		{f.run, "requests", private}, {f.run, "images", listed}, {f.state, "users", passage},
+		{f.state, "images", listed}, {f.state, "kept", private}} {
 		if err := ownDirectory(dir.root, dir.name, dir.mode); err != nil {
 			return err
 		}
@@ -79,7 +82,9 @@ func (f files) prepareUser(a accounts.Account) error {
 		return err
 	}
 	storage := path.Join(unit.UserDir(a.User), "storage")
-	conf := fmt.Sprintf("# made by gifford-launcher\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n# Rootless podman takes its place from here and its runroot from XDG_RUNTIME_DIR.\nrootless_storage_path = %q\n",
+	conf := fmt.Sprintf("# made by gifford-launcher\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = "+
+		"%q\n# Rootless podman takes its place from here and its runroot from "+
+		"XDG_RUNTIME_DIR.\nrootless_storage_path = %q\n",
 		storage, unit.RunRoot(a.UID), storage)
 	return replace(f.run, path.Join("users", name, "storage.conf"), conf, 0o644)
 }
@@ -106,7 +111,8 @@ func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint
 		return err
 	}
 	if owner := ownerOf(info); owner != uid || !info.IsDir() {
-		return fmt.Errorf("%s belongs to uid %d, not to %d: was the account made again? move the directory away", name, owner, uid)
+		return fmt.Errorf("%s belongs to uid %d, not to %d: was the account made again? move the directory away", name,
+			owner, uid)
 	}
 	return nil
 }

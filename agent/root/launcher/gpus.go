@@ -79,7 +79,9 @@ func (l *Launcher) leaseRequest(ctx context.Context, in unit.Input, account acco
 		return r, nil
 	}
 	if in.WithoutGPUs && len(all[i].devices) > 0 {
-		return r, fail(launcherbus.Refused, "the container that is kept of server %s has devices in it and cannot start without them\nhint: start it with another profile, or reset it, which removes what was installed in it", in.Key)
+		return r, fail(launcherbus.Refused, "the container that is kept of server %s has devices in it and cannot "+
+			"start without them\nhint: start it with another profile, or reset it, which removes what was installed "+
+			"in it", in.Key)
 	}
 	r.IsKept, r.Kept, r.Wish.Count = true, all[i].devices, 0
 	return r, nil
@@ -91,7 +93,8 @@ func notLent(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	code := map[lease.Code]launcherbus.Code{lease.Taken: launcherbus.DevicesTaken, lease.Missing: launcherbus.DevicesMissing, lease.Limit: launcherbus.Refused}[e.Code]
+	code := map[lease.Code]launcherbus.Code{lease.Taken: launcherbus.DevicesTaken,
+		lease.Missing: launcherbus.DevicesMissing, lease.Limit: launcherbus.Refused}[e.Code]
 	return fail(code, "%s", e.Message)
 }
 
@@ -199,11 +202,13 @@ func (l *Launcher) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 
 func row(d lease.Device, held []lease.Lease, rules *policy.Policy) launcherbus.GPU {
 	f := d.Facts
-	g := launcherbus.GPU{Name: d.Name, Model: f.Model, Memory: f.Memory, Health: f.Health, Sharing: launcherbus.Sharing(d.Rule.Sharing), Places: d.Rule.Capacity(),
+	g := launcherbus.GPU{Name: d.Name, Model: f.Model, Memory: f.Memory, Health: f.Health,
+		Sharing: launcherbus.Sharing(d.Rule.Sharing), Places: d.Rule.Capacity(),
 		Now: launcherbus.Load(f.Now), Hour: launcherbus.Load(f.Hour), Busiest: launcherbus.Load(f.Busiest)}
 	for _, l := range held {
 		if l.Holds(d.Device) {
-			g.Holders = append(g.Holders, launcherbus.Holder{Key: l.Key, Profile: l.Profile, Since: l.Since, Processes: processesOf(l.Key, f.Processes)})
+			g.Holders = append(g.Holders, launcherbus.Holder{Key: l.Key, Profile: l.Profile, Since: l.Since,
+				Processes: processesOf(l.Key, f.Processes)})
 		}
 	}
 	for _, p := range rules.Profiles {

@@ -27,7 +27,8 @@ func (h *host) spec(kind string, devices ...string) {
 		all = append(all, fmt.Sprintf(`{"name": %q, "containerEdits": {"deviceNodes": [{"path": %q}]}}`, name, node))
 	}
 	text := fmt.Sprintf(`{"cdiVersion": "0.5.0", "kind": %q, "devices": [%s]}`, kind, strings.Join(all, ","))
-	if err := os.WriteFile(filepath.Join(h.dir, "cdi", strings.ReplaceAll(kind, "/", "-")+".json"), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(h.dir, "cdi", strings.ReplaceAll(kind, "/", "-")+".json"), []byte(text),
+		0o644); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -48,7 +49,8 @@ func (h *host) tool(s gpu.State) {
 func gpuHost(t *testing.T) *host {
 	h := newHost(t)
 	h.spec("lab.example/gpu", "0=/dev/g0", "1=/dev/g1")
-	h.text += "default = true\n[profile.gpu]\nimage = \"a\"\ngpus = 1\n[profile.keeps]\nimage = \"a\"\ngpus = 1\npersistent = true\n"
+	h.text += "default = true\n[profile.gpu]\nimage = \"a\"\ngpus = 1\n[profile.keeps]\nimage = \"a\"\ngpus = " +
+		"1\npersistent = true\n"
 	return h
 }
 
@@ -89,7 +91,8 @@ func TestLend(t *testing.T) {
 	}
 	check("both are lent", "0 alice, 1 bob:x")
 	err := h.startWith("gpu", more)
-	if codeOf(err) != launcherbus.DevicesTaken || !strings.Contains(err.Error(), "lab.example/gpu=0 is held by alice; lab.example/gpu=1 is held by bob:x") {
+	if codeOf(err) != launcherbus.DevicesTaken || !strings.Contains(err.Error(),
+		"lab.example/gpu=0 is held by alice; lab.example/gpu=1 is held by bob:x") {
 		t.Errorf("a third: %v", err)
 	}
 	if len(h.units) != 2 || len(h.seen) != 2 {
@@ -181,7 +184,8 @@ func TestLendQueued(t *testing.T) {
 	if err := h.startWith("gpu", h.key("bob", "")); codeOf(err) != launcherbus.DevicesTaken {
 		t.Errorf("the device of a queued unit: %v", err)
 	}
-	if left := leftIn(t, h.dir); !strings.Contains(left, "run/credentials/jupyter-alice.service.env") || !strings.Contains(left, "run/servers/alice/_") {
+	if left := leftIn(t, h.dir); !strings.Contains(left, "run/credentials/jupyter-alice.service.env") ||
+		!strings.Contains(left, "run/servers/alice/_") {
 		t.Errorf("what it needs to start is gone; there is only %s", left)
 	}
 	h.change(t.Context(), "jupyter-alice.service", systemd.Activating)
@@ -229,7 +233,8 @@ func TestLendKept(t *testing.T) {
 	begin(alice, "keeps", false, launcherbus.DevicesTaken, "lab.example/gpu=1 is held by bob:x")
 	stop(h.key("bob", "x"))
 	h.spec("lab.example/gpu", "0=/dev/g0", "GPU-2=/dev/g2")
-	begin(alice, "keeps", false, launcherbus.DevicesMissing, "lab.example/gpu=1, which this host no longer has\nhint: reset the server")
+	begin(alice, "keeps", false, launcherbus.DevicesMissing,
+		"lab.example/gpu=1, which this host no longer has\nhint: reset the server")
 	if err := h.l.Reset(t.Context(), alice); err != nil {
 		t.Fatal(err)
 	}
@@ -253,15 +258,19 @@ func TestGPUs(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.dir, "cdi/bad.json"), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h.text += "[profile.big]\nimage = \"a\"\ngpus = 1\ngpu_memory = \"40G\"\n[profile.screen]\nimage = \"a\"\ngpus = \"all\"\n" +
-		"[[gpus.device]]\nmatch = [\"lab.example/screen=*\"]\nsharing = \"open\"\n[[gpus.device]]\nmatch = [\"*/gpu=1\"]\nsharing = \"shared\"\nplaces = 3\n"
+	h.text += "[profile.big]\nimage = \"a\"\ngpus = 1\ngpu_memory = \"40G\"\n[profile.screen]\nimage = \"a\"\ngpus " +
+		"= \"all\"\n" +
+		"[[gpus.device]]\nmatch = [\"lab.example/screen=*\"]\nsharing = \"open\"\n[[gpus.device]]\nmatch = " +
+		"[\"*/gpu=1\"]\nsharing = \"shared\"\nplaces = 3\n"
 	now := time.Now().Round(time.Microsecond)
 	load := gpu.Load{Known: true, Busy: 0.5, Memory: 3}
-	h.tool(gpu.State{Measured: now, Tools: []gpu.Tool{{Name: "a", Error: "no driver"}, {Name: "b"}}, Devices: []gpu.Facts{
-		{Node: "/dev/g0", Model: "Big", Memory: 80 << 30, Now: load, Processes: []gpu.Process{
-			{PID: 1, UID: 0, Unit: "display-manager.service"}, {PID: 2, UID: 7, Unit: "jupyter-alice.service"}, {PID: 3, UID: 7, Unit: "jupyter-bob.service"}, {PID: 4, UID: 0, Unit: "jupyter-hub.service"}}},
-		{Node: "/dev/g1", Model: "Small", Memory: 8 << 30, Health: "hot"},
-	}})
+	h.tool(gpu.State{Measured: now, Tools: []gpu.Tool{{Name: "a", Error: "no driver"}, {Name: "b"}},
+		Devices: []gpu.Facts{
+			{Node: "/dev/g0", Model: "Big", Memory: 80 << 30, Now: load, Processes: []gpu.Process{
+				{PID: 1, UID: 0, Unit: "display-manager.service"}, {PID: 2, UID: 7, Unit: "jupyter-alice.service"},
+				{PID: 3, UID: 7, Unit: "jupyter-bob.service"}, {PID: 4, UID: 0, Unit: "jupyter-hub.service"}}},
+			{Node: "/dev/g1", Model: "Small", Memory: 8 << 30, Health: "hot"},
+		}})
 	if err := h.startWith("gpu", h.key("alice", "")); err != nil {
 		t.Fatal(err)
 	}
@@ -271,10 +280,14 @@ func TestGPUs(t *testing.T) {
 	}
 	want := launcherbus.GPUs{
 		Devices: []launcherbus.GPU{
-			{Name: "lab.example/gpu=0", Model: "Big", Memory: 80 << 30, Sharing: launcherbus.Exclusive, Places: 1, Now: launcherbus.Load(load),
-				Holders: []launcherbus.Holder{{Key: h.key("alice", ""), Profile: "gpu", Processes: 1}}, Profiles: []string{"big", "gpu", "keeps"},
-				Strangers: []launcherbus.GPUProcess{{PID: 3, UID: 7, Unit: "jupyter-bob.service"}, {PID: 4, UID: 0, Unit: "jupyter-hub.service"}}},
-			{Name: "lab.example/gpu=1", Model: "Small", Memory: 8 << 30, Health: "hot", Sharing: launcherbus.Shared, Places: 3, Profiles: []string{"gpu", "keeps"}},
+			{Name: "lab.example/gpu=0", Model: "Big", Memory: 80 << 30, Sharing: launcherbus.Exclusive, Places: 1,
+				Now:      launcherbus.Load(load),
+				Holders:  []launcherbus.Holder{{Key: h.key("alice", ""), Profile: "gpu", Processes: 1}},
+				Profiles: []string{"big", "gpu", "keeps"},
+				Strangers: []launcherbus.GPUProcess{{PID: 3, UID: 7, Unit: "jupyter-bob.service"},
+					{PID: 4, UID: 0, Unit: "jupyter-hub.service"}}},
+			{Name: "lab.example/gpu=1", Model: "Small", Memory: 8 << 30, Health: "hot", Sharing: launcherbus.Shared,
+				Places: 3, Profiles: []string{"gpu", "keeps"}},
 			{Name: "lab.example/screen=all", Sharing: launcherbus.Open, Profiles: []string{"gpu", "keeps", "screen"}},
 		},
 		Broken:   []launcherbus.BrokenSpec{{File: filepath.Join(h.dir, "cdi/bad.json")}},
@@ -283,7 +296,8 @@ func TestGPUs(t *testing.T) {
 	if len(got.Broken) == 1 {
 		want.Broken[0].Error = got.Broken[0].Error
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(ident.User{}, ident.Server{}), cmp.Comparer(time.Time.Equal)); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(ident.User{}, ident.Server{}),
+		cmp.Comparer(time.Time.Equal)); diff != "" {
 		t.Errorf("want(-) got(+):\n%s", diff)
 	}
 	profiles, err := h.l.Profiles()
@@ -294,7 +308,8 @@ func TestGPUs(t *testing.T) {
 	for _, p := range profiles {
 		numbers[p.Name] = p.GPUs
 	}
-	if diff := cmp.Diff(map[string]int32{"lab": 0, "gpu": 1, "keeps": 1, "big": 1, "screen": launcherbus.AllGPUs}, numbers); diff != "" {
+	if diff := cmp.Diff(map[string]int32{"lab": 0, "gpu": 1, "keeps": 1, "big": 1, "screen": launcherbus.AllGPUs},
+		numbers); diff != "" {
 		t.Errorf("profiles: %s", diff)
 	}
 }
@@ -305,10 +320,14 @@ func TestHolds(t *testing.T) {
 		unit systemd.Unit
 		want bool
 	}{
-		"queued": {systemd.Unit{State: systemd.Inactive, Queued: true}, true}, "never began": {systemd.Unit{State: systemd.Inactive}, false},
-		"starts": {systemd.Unit{State: systemd.Activating}, true}, "runs": {systemd.Unit{State: systemd.Active}, true},
-		"ends": {systemd.Unit{State: systemd.Deactivating}, true}, "failed": {systemd.Unit{State: systemd.Failed}, false},
-		"unknown": {systemd.Unit{State: "refreshing"}, true}, "failed, stop queued": {systemd.Unit{State: systemd.Failed, Queued: true}, false},
+		"queued":              {systemd.Unit{State: systemd.Inactive, Queued: true}, true},
+		"never began":         {systemd.Unit{State: systemd.Inactive}, false},
+		"starts":              {systemd.Unit{State: systemd.Activating}, true},
+		"runs":                {systemd.Unit{State: systemd.Active}, true},
+		"ends":                {systemd.Unit{State: systemd.Deactivating}, true},
+		"failed":              {systemd.Unit{State: systemd.Failed}, false},
+		"unknown":             {systemd.Unit{State: "refreshing"}, true},
+		"failed, stop queued": {systemd.Unit{State: systemd.Failed, Queued: true}, false},
 	}
 	for name, tt := range tests {
 		if got := holds(tt.unit); got != tt.want {

@@ -42,10 +42,12 @@ func (h home) ensure() error {
 	case err == nil, errors.As(err, &public):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return notCovered("the %s %s is missing, and the policy does not let the launcher make it\nhint: install -d -o %s -m %04o %s",
+		return notCovered("the %s %s is missing, and the policy does not let the launcher make it\nhint: install -d "+
+			"-o %s -m %04o %s",
 			h.what, h.path, h.owner.User, h.mode, h.path)
 	case errors.Is(err, unix.ELOOP):
-		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow", h.what, h.path)
+		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow",
+			h.what, h.path)
 	case errors.Is(err, unix.ENOTDIR):
 		return notCovered("%s is not a directory", h.path)
 	}
@@ -81,7 +83,8 @@ func (h home) check() error {
 		return err
 	}
 	if owner := ownerOf(info); owner != h.owner.UID {
-		return notCovered("the %s %s belongs to uid %d, not to %s (uid %d)", h.what, h.path, owner, h.owner.User, h.owner.UID)
+		return notCovered("the %s %s belongs to uid %d, not to %s (uid %d)", h.what, h.path, owner, h.owner.User,
+			h.owner.UID)
 	}
 	return nil
 }
@@ -107,11 +110,13 @@ func (h home) make() error {
 		return err
 	}
 	if !rootsAlone(info) {
-		return notCovered("the %s %s is missing and is not made, since others than root may write to %s", h.what, h.path, parent.Name())
+		return notCovered("the %s %s is missing and is not made, since others than root may write to %s", h.what,
+			h.path, parent.Name())
 	}
 	at, name := int(parent.Fd()), path.Base(h.path)
 	if err := unix.Mkdirat(at, name, 0o700); errors.Is(err, unix.EROFS) {
-		return notCovered("the %s %s is missing, and %s is read-only for the launcher\nhint: systemctl edit gifford-launcher: [Service] ReadWritePaths=%s", h.what, h.path, parent.Name(), parent.Name())
+		return notCovered("the %s %s is missing, and %s is read-only for the launcher\nhint: systemctl edit "+
+			"gifford-launcher: [Service] ReadWritePaths=%s", h.what, h.path, parent.Name(), parent.Name())
 	} else if err != nil {
 		return fmt.Errorf("cannot make it: %w", err)
 	}

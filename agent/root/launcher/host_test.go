@@ -45,18 +45,26 @@ func TestSubIDs(t *testing.T) {
 		files            map[string]string
 		uids, gids, code string
 	}{
-		"first":             {nil, "alice:1000:100\n", "alice:1000:100\n", ""},
-		"kept by name":      {map[string]string{"subuid": "alice:5:9\n", "subgid": "alice:7:9\n"}, "alice:5:9\n", "alice:7:9\n", ""},
-		"kept by uid":       {map[string]string{"subuid": "5001:5:9\n", "subgid": "5001:7:9\n"}, "5001:5:9\n", "5001:7:9\n", ""},
-		"one is missing":    {map[string]string{"subuid": "alice:5:9\n"}, "alice:5:9\n", "alice:1000:100\n", ""},
-		"no line end":       {map[string]string{"subuid": "bob:1:1", "subgid": "bob:1:1"}, "bob:1:1\nalice:1000:100\n", "bob:1:1\nalice:1000:100\n", ""},
-		"taken":             {map[string]string{"subuid": "bob:950:100\n", "subgid": "carol:1099:1\n"}, "bob:950:100\nalice:1100:100\n", "carol:1099:1\nalice:1100:100\n", ""},
-		"taken in ledger":   {map[string]string{"subids": "gone:1000:100\n"}, "alice:1100:100\n", "alice:1100:100\n", ""},
-		"gap":               {map[string]string{"subids": "a:900:100\nb:1100:50\n"}, "alice:1000:100\n", "alice:1000:100\n", ""},
-		"nothing left":      {map[string]string{"subids": "a:1000:4294966200\n"}, "", "", "NoSubIDs"},
-		"own uid is given":  {map[string]string{"subuid": "bob:5000:10\n"}, "bob:5000:10\n", "", "NoSubIDs"},
-		"comments and junk": {map[string]string{"subuid": "# x\nbob:x:y\nbob:1000\n"}, "# x\nbob:x:y\nbob:1000\nalice:1000:100\n", "alice:1000:100\n", ""},
-		"stale lock":        {map[string]string{"subuid.lock": "999999999\x00"}, "alice:1000:100\n", "alice:1000:100\n", ""},
+		"first": {nil, "alice:1000:100\n", "alice:1000:100\n", ""},
+		"kept by name": {map[string]string{"subuid": "alice:5:9\n", "subgid": "alice:7:9\n"}, "alice:5:9\n",
+			"alice:7:9\n", ""},
+		"kept by uid": {map[string]string{"subuid": "5001:5:9\n", "subgid": "5001:7:9\n"}, "5001:5:9\n",
+			"5001:7:9\n", ""},
+		"one is missing": {map[string]string{"subuid": "alice:5:9\n"}, "alice:5:9\n", "alice:1000:100\n", ""},
+		"no line end": {map[string]string{"subuid": "bob:1:1", "subgid": "bob:1:1"}, "bob:1:1\nalice:1000:100\n",
+			"bob:1:1\nalice:1000:100\n", ""},
+		"taken": {map[string]string{"subuid": "bob:950:100\n", "subgid": "carol:1099:1\n"},
+			"bob:950:100\nalice:1100:100\n", "carol:1099:1\nalice:1100:100\n", ""},
+		"taken in ledger": {map[string]string{"subids": "gone:1000:100\n"}, "alice:1100:100\n", "alice:1100:100\n",
+			""},
+		"gap": {map[string]string{"subids": "a:900:100\nb:1100:50\n"}, "alice:1000:100\n",
+			"alice:1000:100\n", ""},
+		"nothing left":     {map[string]string{"subids": "a:1000:4294966200\n"}, "", "", "NoSubIDs"},
+		"own uid is given": {map[string]string{"subuid": "bob:5000:10\n"}, "bob:5000:10\n", "", "NoSubIDs"},
+		"comments and junk": {map[string]string{"subuid": "# x\nbob:x:y\nbob:1000\n"},
+			"# x\nbob:x:y\nbob:1000\nalice:1000:100\n", "alice:1000:100\n", ""},
+		"stale lock": {map[string]string{"subuid.lock": "999999999\x00"}, "alice:1000:100\n", "alice:1000:100\n",
+			""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +82,8 @@ func TestSubIDs(t *testing.T) {
 					t.Errorf("%s: %s", file, diff)
 				}
 			}
-			if info, err := os.Stat(filepath.Join(dir, "subuid")); tt.files["subuid"] != "" && (err != nil || info.Mode().Perm() != 0o640) {
+			if info, err := os.Stat(filepath.Join(dir, "subuid")); tt.files["subuid"] != "" &&
+				(err != nil || info.Mode().Perm() != 0o640) {
 				t.Errorf("the mode has changed: %v, %v", info.Mode(), err)
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, "sub*.lock*")); len(left) != 0 {
@@ -91,7 +100,8 @@ func TestSubIDsNeverAgain(t *testing.T) {
 	given := map[string]string{}
 	for i := range 30 {
 		name := fmt.Sprintf("u%d", i)
-		if err := s.ensure(t.Context(), account(t, name, uint32(100+i)), policy.SubIDs{First: 70000, Count: 65536}); err != nil {
+		if err := s.ensure(t.Context(), account(t, name, uint32(100+i)),
+			policy.SubIDs{First: 70000, Count: 65536}); err != nil {
 			t.Fatal(err)
 		}
 		data, err := os.ReadFile(filepath.Join(dir, "subuid"))
@@ -128,7 +138,8 @@ func TestSubIDsLocked(t *testing.T) {
 	if err != nil || tries != 3 {
 		t.Errorf("%d tries, %v", tries, err)
 	}
-	if data, err := os.ReadFile(filepath.Join(dir, "subgid.lock")); err != nil || !strings.HasPrefix(string(data), fmt.Sprint(os.Getppid())) {
+	if data, err := os.ReadFile(filepath.Join(dir, "subgid.lock")); err != nil ||
+		!strings.HasPrefix(string(data), fmt.Sprint(os.Getppid())) {
 		t.Errorf("the other's lock is now %q, %v", data, err)
 	}
 }
@@ -193,7 +204,8 @@ func TestHome(t *testing.T) {
 			}
 			h := home{filepath.Join(dir, tt.path), account(t, "alice", tt.uid), tt.create, 0o750, "home directory"}
 			err := h.ensure()
-			if (err == nil) != (tt.want == "") || err != nil && (codeOf(err) != launcherbus.HomeNotCovered || !strings.Contains(err.Error(), tt.want)) {
+			if (err == nil) != (tt.want == "") || err != nil &&
+				(codeOf(err) != launcherbus.HomeNotCovered || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
 			if err == nil && tt.create {
@@ -217,7 +229,8 @@ func TestMembersLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(h.dir, "run/servers/alice/_")
-	for name, target := range map[string]string{"nb.sock": outside, "up": "../../..", "deep": filepath.Join(outside, "deep")} {
+	for name, target := range map[string]string{"nb.sock": outside, "up": "../../..",
+		"deep": filepath.Join(outside, "deep")} {
 		if err := os.Symlink(target, filepath.Join(socket, name)); err != nil {
 			t.Fatal(err)
 		}

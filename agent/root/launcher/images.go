@@ -47,7 +47,8 @@ func (l *Launcher) Images(ctx context.Context) ([]launcherbus.ServerImage, []lau
 		if err == nil {
 			profiles = append(profiles, launcherbus.ProfileImage{Profile: p.Name, ID: image.ID})
 		} else if !errors.Is(err, imagestore.ErrNotFound) {
-			l.cfg.Log.Warn("cannot look up a profile's image", "event", "images-unreadable", "profile", p.Name, "error", err)
+			l.cfg.Log.Warn("cannot look up a profile's image", "event", "images-unreadable", "profile", p.Name, "error",
+				err)
 		}
 	}
 	return servers, profiles, nil

@@ -148,14 +148,16 @@ func (l *Launcher) Kept(ctx context.Context) ([]launcherbus.KeptRow, error) {
 			return nil, err
 		}
 		for _, k := range all {
-			rows = append(rows, launcherbus.Kept{Key: key, Profile: k.profile, Outdated: l.outdated(ctx, rules, podman, key, k)}.Row())
+			rows = append(rows, launcherbus.Kept{Key: key, Profile: k.profile,
+				Outdated: l.outdated(ctx, rules, podman, key, k)}.Row())
 		}
 	}
 	return rows, nil
 }
 
 // outdated reports whether a container that is made now would be another.
-func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman unit.Version, key ident.Key, k keptContainer) bool {
+func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman unit.Version, key ident.Key,
+	k keptContainer) bool {
 	i := slices.IndexFunc(rules.Profiles, func(p policy.Profile) bool { return p.Name == k.profile && p.Persistent })
 	if i < 0 {
 		return true
@@ -168,7 +170,8 @@ func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman un
 	if err != nil {
 		return false // a start would be refused
 	}
-	in := unit.Input{Key: key, UID: account.UID, Profile: rules.Profiles[i], Policy: rules, Mounts: mounts, Podman: podman}
+	in := unit.Input{Key: key, UID: account.UID, Profile: rules.Profiles[i], Policy: rules, Mounts: mounts,
+		Podman: podman}
 	return in.Settings() != k.settings
 }
 
@@ -197,7 +200,8 @@ func (l *Launcher) Reset(ctx context.Context, key ident.Key) error {
 	if err := l.files.forgetKept(key); err != nil {
 		return err
 	}
-	l.cfg.Log.Info("server reset", "event", "server-reset", "user", key.User.String(), "server", key.Server.String(), "containers", len(all))
+	l.cfg.Log.Info("server reset", "event", "server-reset", "user", key.User.String(), "server", key.Server.String(),
+		"containers", len(all))
 	return nil
 }
 
@@ -215,7 +219,9 @@ func (l *Launcher) permitReset(ctx context.Context, key ident.Key) (unit.Input, 
 		return unit.Input{}, account, err
 	}
 	if account.UID == 0 || account.UID < rules.Host.MinUID {
-		return unit.Input{}, account, fail(launcherbus.Refused, "%s has uid %d; accounts below %d have no server (min_uid in %s)", key.User, account.UID, rules.Host.MinUID, policy.File)
+		return unit.Input{}, account, fail(launcherbus.Refused,
+			"%s has uid %d; accounts below %d have no server (min_uid in %s)", key.User, account.UID, rules.Host.MinUID,
+			policy.File)
 	}
 	podman, err := l.cfg.Podman(ctx)
 	return unit.Input{Key: key, UID: account.UID, Policy: rules, Podman: podman}, account, err
@@ -238,8 +244,10 @@ func (l *Launcher) runReset(ctx context.Context, in unit.Input, account accounts
 		err = wait(ctx)
 	}
 	if err != nil {
-		l.cfg.Log.Warn("cannot reset a server", "event", "reset-failed", "user", in.Key.User.String(), "server", in.Key.Server.String(), "error", err)
-		return fail(launcherbus.StartFailed, "what is kept of server %s cannot be removed\nhint: journalctl -u %s", in.Key, strings.TrimSuffix(name, ".service"))
+		l.cfg.Log.Warn("cannot reset a server", "event", "reset-failed", "user", in.Key.User.String(), "server",
+			in.Key.Server.String(), "error", err)
+		return fail(launcherbus.StartFailed, "what is kept of server %s cannot be removed\nhint: journalctl -u %s",
+			in.Key, strings.TrimSuffix(name, ".service"))
 	}
 	return nil
 }

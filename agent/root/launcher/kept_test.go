@@ -94,7 +94,8 @@ func TestReset(t *testing.T) {
 		}
 	}
 	h.result = "failed"
-	if err := h.l.Reset(t.Context(), h.key("alice", "gpu")); codeOf(err) != launcherbus.StartFailed || !strings.Contains(err.Error(), "journalctl -u gifford-reset-alice:gpu") {
+	if err := h.l.Reset(t.Context(), h.key("alice", "gpu")); codeOf(err) != launcherbus.StartFailed ||
+		!strings.Contains(err.Error(), "journalctl -u gifford-reset-alice:gpu") {
 		t.Errorf("a reset that fails: %v", err)
 	}
 	h.result = ""

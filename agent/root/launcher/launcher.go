@@ -96,7 +96,8 @@ type server struct {
 
 // New opens the launcher's directories.
 func New(cfg Config) (*Launcher, error) {
-	if cfg.Policy == nil || cfg.Accounts == nil || cfg.Manager == nil || cfg.Units == nil || cfg.Podman == nil || cfg.Emit == nil || cfg.Log == nil {
+	if cfg.Policy == nil || cfg.Accounts == nil || cfg.Manager == nil || cfg.Units == nil || cfg.Podman == nil ||
+		cfg.Emit == nil || cfg.Log == nil {
 		return nil, errors.New("cannot make the launcher: every field of its configuration is required")
 	}
 	var roots [3]*os.Root
@@ -109,7 +110,8 @@ func New(cfg Config) (*Launcher, error) {
 	}
 	l := &Launcher{
 		cfg: cfg, files: files{run: roots[0], state: roots[1], hubGID: cfg.Hub.GID, imagesGID: cfg.ImagesGID},
-		ids: subIDs{etc: roots[2], state: roots[1]}, servers: map[ident.Key]*server{}, lending: lending{lent: map[ident.Key]lease.Lease{}},
+		ids: subIDs{etc: roots[2], state: roots[1]}, servers: map[ident.Key]*server{},
+		lending: lending{lent: map[ident.Key]lease.Lease{}},
 	}
 	return l, l.files.layOut()
 }

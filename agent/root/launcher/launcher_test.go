@@ -63,16 +63,22 @@ func TestOperations(t *testing.T) {
 			err   error
 			mayDo bool
 		}{
-			"root": {0, nil, true}, "hub": {hubUID, nil, true}, "member": {5001, nil, false}, "nobody": {65534, nil, false},
-			"unknown": {1<<32 - 1, errors.New("no such name"), false}, "unknown as root": {0, errors.New("no such name"), false},
+			"root": {0, nil, true}, "hub": {hubUID, nil, true}, "member": {5001, nil, false},
+			"nobody":          {65534, nil, false},
+			"unknown":         {1<<32 - 1, errors.New("no such name"), false},
+			"unknown as root": {0, errors.New("no such name"), false},
 		}
 		for who, c := range callers {
 			t.Run(name+" by "+who, func(t *testing.T) {
 				h := newHost(t)
 				h.text = "not a policy" // whoever gets through meets this, or an empty name
-				method := h.l.Methods(t.Context(), func(context.Context, string) (uint32, error) { return c.uid, c.err })[name]
+				method := h.l.Methods(t.Context(), func(context.Context, string) (uint32, error) {
+					return c.uid,
+						c.err
+				})[name]
 				err := call(t, method, zeros(method)...)
-				through := err == nil || strings.Contains(err.Error(), "empty user name") || strings.Contains(err.Error(), "policy")
+				through := err == nil || strings.Contains(err.Error(), "empty user name") ||
+					strings.Contains(err.Error(), "policy")
 				if through != c.mayDo {
 					t.Errorf("answer is %v", err)
 				}
@@ -158,7 +164,8 @@ func leftIn(t *testing.T, dir string) string {
 }
 
 func start(h *host, k ident.Key) error {
-	return h.l.Start(h.t.Context(), launcherbus.StartRequest{Key: k, Env: map[string]string{"JUPYTERHUB_API_TOKEN": "tok"}})
+	return h.l.Start(h.t.Context(), launcherbus.StartRequest{Key: k,
+		Env: map[string]string{"JUPYTERHUB_API_TOKEN": "tok"}})
 }
 
 func codeOf(err error) launcherbus.Code {
@@ -176,7 +183,8 @@ func TestLife(t *testing.T) {
 	if err := start(h, k); err != nil {
 		t.Fatal(err)
 	}
-	if len(h.seen) != 1 || !strings.HasPrefix(h.seen[0], "jupyter-alice:gpu.service.env: ") || !strings.Contains(h.seen[0], "JUPYTERHUB_API_TOKEN=tok\n") {
+	if len(h.seen) != 1 || !strings.HasPrefix(h.seen[0], "jupyter-alice:gpu.service.env: ") ||
+		!strings.Contains(h.seen[0], "JUPYTERHUB_API_TOKEN=tok\n") {
 		t.Errorf("credentials at the start: %q", h.seen)
 	}
 	info, err := os.Stat(filepath.Join(h.dir, "run/servers/alice/gpu"))
@@ -187,7 +195,8 @@ func TestLife(t *testing.T) {
 		t.Errorf("credentials are left: %v", found)
 	}
 	rows, err := h.l.List(t.Context())
-	if err != nil || len(rows) != 1 || rows[0].User != "alice" || rows[0].Server != "gpu" || rows[0].State != "running" || rows[0].TokenHash != ident.HashToken("tok") {
+	if err != nil || len(rows) != 1 || rows[0].User != "alice" || rows[0].Server != "gpu" ||
+		rows[0].State != "running" || rows[0].TokenHash != ident.HashToken("tok") {
 		t.Errorf("list: %+v, %v", rows, err)
 	}
 	if err := start(h, k); codeOf(err) != launcherbus.AlreadyExists {
@@ -215,20 +224,22 @@ func TestStartFails(t *testing.T) {
 		result  string
 		want    string
 	}{
-		"image missing": {systemd.Outcome{Result: "exit-code", PreExit: 71}, "failed", "image \"a\" is not on this host"},
-		"exit":          {systemd.Outcome{Result: "exit-code", Exit: 3}, "failed", "exit status 3"},
-		"signal":        {systemd.Outcome{Result: "signal", Exit: 9}, "failed", "SIGKILL"},
-		"time-out":      {systemd.Outcome{Result: "timeout"}, "failed", "not ready within 2m0s"},
-		"memory":        {systemd.Outcome{Result: "oom-kill"}, "failed", "more memory"},
-		"other":         {systemd.Outcome{Result: "resources"}, "failed", "systemd's result is resources"},
-		"stopped":       {systemd.Outcome{}, "canceled", "stopped before it was ready"},
+		"image missing": {systemd.Outcome{Result: "exit-code", PreExit: 71}, "failed",
+			"image \"a\" is not on this host"},
+		"exit":     {systemd.Outcome{Result: "exit-code", Exit: 3}, "failed", "exit status 3"},
+		"signal":   {systemd.Outcome{Result: "signal", Exit: 9}, "failed", "SIGKILL"},
+		"time-out": {systemd.Outcome{Result: "timeout"}, "failed", "not ready within 2m0s"},
+		"memory":   {systemd.Outcome{Result: "oom-kill"}, "failed", "more memory"},
+		"other":    {systemd.Outcome{Result: "resources"}, "failed", "systemd's result is resources"},
+		"stopped":  {systemd.Outcome{}, "canceled", "stopped before it was ready"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			h.end, h.result = tt.outcome, tt.result
 			err := start(h, h.key("bob", ""))
-			if codeOf(err) != launcherbus.StartFailed || !strings.Contains(err.Error(), tt.want) || !strings.HasSuffix(err.Error(), "\nhint: journalctl -u jupyter-bob") {
+			if codeOf(err) != launcherbus.StartFailed || !strings.Contains(err.Error(), tt.want) ||
+				!strings.HasSuffix(err.Error(), "\nhint: journalctl -u jupyter-bob") {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
 			h.l.Close()
@@ -249,7 +260,8 @@ func TestNoView(t *testing.T) {
 	h := newHost(t)
 	h.result = "dependency"
 	err := start(h, h.key("bob", ""))
-	if codeOf(err) != launcherbus.StartFailed || !strings.HasSuffix(err.Error(), "\nhint: journalctl -u gifford-view@bob.service") {
+	if codeOf(err) != launcherbus.StartFailed || !strings.HasSuffix(err.Error(),
+		"\nhint: journalctl -u gifford-view@bob.service") {
 		t.Errorf("error is %v", err)
 	}
 	h.l.wg.Wait()
@@ -310,13 +322,15 @@ func TestEndsByItself(t *testing.T) {
 func TestAdopt(t *testing.T) {
 	h := newHost(t)
 	ours := []string{"GIFFORD_PROFILE=lab", "GIFFORD_UID=1"}
-	h.units = map[string]systemd.State{"jupyter-a.service": systemd.Active, "jupyter-b.service": systemd.Failed, "jupyter-c.service": systemd.Failed}
+	h.units = map[string]systemd.State{"jupyter-a.service": systemd.Active, "jupyter-b.service": systemd.Failed,
+		"jupyter-c.service": systemd.Failed}
 	h.env = map[string][]string{"jupyter-a.service": ours, "jupyter-b.service": ours}
 	for _, dir := range []string{"a", "b", "gone"} {
 		if err := os.MkdirAll(filepath.Join(h.dir, "run/servers", dir, "_", "x"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(h.dir, "run/credentials/jupyter-"+dir+".service.env"), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(h.dir, "run/credentials/jupyter-"+dir+".service.env"), nil,
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,7 +341,8 @@ func TestAdopt(t *testing.T) {
 	if len(h.reset) != 1 || h.reset[0] != "jupyter-b.service" || h.states() != "b failed" {
 		t.Errorf("reset %v, events %s", h.reset, h.states())
 	}
-	want := filepath.Join(h.dir, "run/credentials/jupyter-a.service.env") + " " + filepath.Join(h.dir, "run/servers/a/_")
+	want := filepath.Join(h.dir, "run/credentials/jupyter-a.service.env") + " " +
+		filepath.Join(h.dir, "run/servers/a/_")
 	if left := leftIn(t, h.dir); left != want {
 		t.Errorf("left: %s; want %s", left, want)
 	}

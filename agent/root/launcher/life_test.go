@@ -60,7 +60,8 @@ type lifetime struct {
 }
 
 // The host: three whole devices, two that two may share, one that is open.
-var lifeNodes = map[string]string{"/dev/w0": "whole", "/dev/w1": "whole", "/dev/w2": "whole", "/dev/s0": "shared", "/dev/s1": "shared", "/dev/o0": "open"}
+var lifeNodes = map[string]string{"/dev/w0": "whole", "/dev/w1": "whole", "/dev/w2": "whole", "/dev/s0": "shared",
+	"/dev/s1": "shared", "/dev/o0": "open"}
 
 const (
 	lifePlaces  = 2
@@ -68,15 +69,18 @@ const (
 )
 
 func newLife(t *testing.T, seed uint64) *lifetime {
-	l := &lifetime{host: newHost(t), r: rand.New(rand.NewPCG(seed, 2)), nodes: map[string]string{}, names: map[string]string{}}
+	l := &lifetime{host: newHost(t), r: rand.New(rand.NewPCG(seed, 2)), nodes: map[string]string{},
+		names: map[string]string{}}
 	l.text += "default = true\n"
 	for name, keys := range map[string]string{
-		"one": "gpus = 1\ngpu_kind = \"l.org/whole\"", "two": "gpus = 2\ngpu_kind = \"l.org/whole\"", "place": "gpus = 1\ngpu_kind = \"l.org/shared\"",
-		"open": "gpus = \"all\"", "keeps": "gpus = 1\ngpu_kind = \"l.org/whole\"\npersistent = true",
+		"one": "gpus = 1\ngpu_kind = \"l.org/whole\"", "two": "gpus = 2\ngpu_kind = \"l.org/whole\"",
+		"place": "gpus = 1\ngpu_kind = \"l.org/shared\"",
+		"open":  "gpus = \"all\"", "keeps": "gpus = 1\ngpu_kind = \"l.org/whole\"\npersistent = true",
 	} {
 		l.text += "[profile." + name + "]\nimage = \"a\"\n" + keys + "\n"
 	}
-	l.text += fmt.Sprintf("[gpus]\nmax_per_user = %d\n[[gpus.device]]\nmatch = [\"l.org/shared=*\"]\nsharing = \"shared\"\nplaces = %d\n", lifePerUser, lifePlaces) +
+	l.text += fmt.Sprintf("[gpus]\nmax_per_user = %d\n[[gpus.device]]\nmatch = [\"l.org/shared=*\"]\nsharing = "+
+		"\"shared\"\nplaces = %d\n", lifePerUser, lifePlaces) +
 		"[[gpus.device]]\nmatch = [\"l.org/open=*\"]\nsharing = \"open\"\n"
 	l.write("0-")
 	l.told = func(e launcherbus.Event) {
@@ -230,7 +234,8 @@ func (l *lifetime) judge(k ident.Key, profile string, err error, before map[stri
 	case launcherbus.DevicesTaken:
 		l.count.taken++
 		if profile != "keeps" && (free[kind] >= need || holds+need > lifePerUser) {
-			l.t.Errorf("%s with profile %s is refused while %d are free and he holds %d: %v", k, profile, free[kind], holds, err)
+			l.t.Errorf("%s with profile %s is refused while %d are free and he holds %d: %v", k, profile, free[kind],
+				holds, err)
 		}
 	case launcherbus.Refused:
 		l.count.limited++

@@ -29,13 +29,15 @@ type gate func(from dbus.Sender, work func(ctx context.Context) error) *dbus.Err
 func operations() map[string]operation {
 	return map[string]operation{
 		"Start": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender, user, server, profile string, withoutGPUs bool, env map[string]string) *dbus.Error {
+			return func(from dbus.Sender, user, server, profile string, withoutGPUs bool,
+				env map[string]string) *dbus.Error {
 				return through(from, func(ctx context.Context) error {
 					key, err := parseKey(user, server)
 					if err != nil {
 						return err
 					}
-					return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, WithoutGPUs: withoutGPUs, Env: env})
+					return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, WithoutGPUs: withoutGPUs,
+						Env: env})
 				})
 			}
 		}},
@@ -89,7 +91,8 @@ func operations() map[string]operation {
 			}
 		}},
 		"Images": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender) (servers []launcherbus.ServerImage, profiles []launcherbus.ProfileImage, failed *dbus.Error) {
+			return func(from dbus.Sender) (servers []launcherbus.ServerImage, profiles []launcherbus.ProfileImage,
+				failed *dbus.Error) {
 				failed = through(from, func(ctx context.Context) (err error) {
 					servers, profiles, err = l.Images(ctx)
 					return err
@@ -168,8 +171,10 @@ func (l *Launcher) answer(operation string, err error) *dbus.Error {
 	}
 	var public *launcherbus.Error
 	if !errors.As(err, &public) {
-		public = &launcherbus.Error{Code: launcherbus.Internal, Message: "the launcher met an error\nhint: journalctl -u gifford-launcher"}
+		public = &launcherbus.Error{Code: launcherbus.Internal,
+			Message: "the launcher met an error\nhint: journalctl -u gifford-launcher"}
 	}
-	l.cfg.Log.Warn("request failed", "event", "request-failed", "operation", operation, "code", string(public.Code), "error", err)
+	l.cfg.Log.Warn("request failed", "event", "request-failed", "operation", operation, "code", string(public.Code),
+		"error", err)
 	return public.DBus()
 }

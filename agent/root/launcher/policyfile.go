@@ -24,7 +24,8 @@ func ReadPolicy(file string) (*policy.Policy, error) {
 		return nil, fmt.Errorf("cannot read the policy: %w", err)
 	}
 	if !rootsAlone(info) || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("cannot trust the policy %s: others than root may write it\nhint: chown root %s; chmod go-w %s", file, file, file)
+		return nil, fmt.Errorf("cannot trust the policy %s: others than root may write it\nhint: chown root %s; "+
+			"chmod go-w %s", file, file, file)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxPolicy))
 	if err != nil {

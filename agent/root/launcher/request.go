@@ -64,7 +64,8 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest) (unit
 	if err != nil {
 		return unit.Input{}, account, err
 	}
-	in := unit.Input{Key: r.Key, UID: account.UID, GID: account.GID, Profile: profile, Policy: rules, Mounts: mounts, Podman: podman, WithoutGPUs: r.WithoutGPUs}
+	in := unit.Input{Key: r.Key, UID: account.UID, GID: account.GID, Profile: profile, Policy: rules, Mounts: mounts,
+		Podman: podman, WithoutGPUs: r.WithoutGPUs}
 	if token := r.Env["JUPYTERHUB_API_TOKEN"]; token != "" {
 		in.TokenHash = ident.HashToken(token)
 	}
@@ -85,17 +86,20 @@ func (l *Launcher) policy() (*policy.Policy, error) {
 	rules, err := l.cfg.Policy()
 	if err != nil {
 		l.cfg.Log.Error("cannot use the policy", "event", "policy", "error", err)
-		return nil, fail(launcherbus.Internal, "the launcher's policy cannot be used\nhint: journalctl -u gifford-launcher")
+		return nil, fail(launcherbus.Internal, "the launcher's policy cannot be used\nhint: journalctl -u "+
+			"gifford-launcher")
 	}
 	return rules, nil
 }
 
-func (l *Launcher) chooseProfile(ctx context.Context, rules *policy.Policy, account accounts.Account, name string) (policy.Profile, error) {
+func (l *Launcher) chooseProfile(ctx context.Context, rules *policy.Policy, account accounts.Account,
+	name string) (policy.Profile, error) {
 	profile, err := rules.Permit(l.person(ctx, account), name)
 	return profile, refused(err)
 }
 
-func (l *Launcher) chooseMounts(ctx context.Context, rules *policy.Policy, account accounts.Account, profile policy.Profile) ([]policy.Mount, error) {
+func (l *Launcher) chooseMounts(ctx context.Context, rules *policy.Policy, account accounts.Account,
+	profile policy.Profile) ([]policy.Mount, error) {
 	mounts, err := rules.MountsFor(l.person(ctx, account), profile)
 	return mounts, refused(err)
 }
@@ -122,7 +126,8 @@ func refused(err error) error {
 func (l *Launcher) inGroup(ctx context.Context, account accounts.Account, name string) (bool, error) {
 	group, err := l.cfg.Accounts.Group(ctx, name)
 	if errors.Is(err, accounts.ErrNotFound) {
-		return false, fail(launcherbus.Refused, "the policy asks for the Unix group %q, which this host does not know\nhint: getent group %s", name, name)
+		return false, fail(launcherbus.Refused, "the policy asks for the Unix group %q, which this host does not "+
+			"know\nhint: getent group %s", name, name)
 	} else if err != nil {
 		return false, err
 	}
@@ -142,7 +147,8 @@ func (l *Launcher) Profiles() ([]launcherbus.ProfileRow, error) {
 	}
 	rows := []launcherbus.ProfileRow{}
 	for _, p := range rules.Profiles {
-		rows = append(rows, launcherbus.ProfileRow{Name: p.Name, DisplayName: p.DisplayName, Description: p.Description, Image: p.Image, Default: p.Default, GPUs: int32(p.GPUs.Count)})
+		rows = append(rows, launcherbus.ProfileRow{Name: p.Name, DisplayName: p.DisplayName, Description: p.Description,
+			Image: p.Image, Default: p.Default, GPUs: int32(p.GPUs.Count)})
 	}
 	return rows, nil
 }

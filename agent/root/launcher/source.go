@@ -83,7 +83,8 @@ func wantRootsAlone(dir *os.File) error {
 		return badPart(dir.Name(), err)
 	}
 	if !rootsAlone(info) {
-		return fail(launcherbus.MountRefused, "cannot trust a mount's source below %s: others than root may write to that directory\nhint: chown root %s; chmod go-w %s; or another source in %s",
+		return fail(launcherbus.MountRefused, "cannot trust a mount's source below %s: others than root may write "+
+			"to that directory\nhint: chown root %s; chmod go-w %s; or another source in %s",
 			dir.Name(), dir.Name(), dir.Name(), policy.File)
 	}
 	return nil
@@ -110,11 +111,14 @@ func lookAt(dir *os.File, name string, flags uint64) (*os.File, error) {
 func badPart(name string, err error) error {
 	switch {
 	case errors.Is(err, unix.ELOOP):
-		return fail(launcherbus.MountRefused, "a mount's source leads through the symbolic link %s, which the launcher does not follow\nhint: write where it leads into %s", name, policy.File)
+		return fail(launcherbus.MountRefused, "a mount's source leads through the symbolic link %s, which the "+
+			"launcher does not follow\nhint: write where it leads into %s", name, policy.File)
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s\nhint: make it, or take the mount out of %s", name, policy.File)
+		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s\nhint: make it, or take "+
+			"the mount out of %s", name, policy.File)
 	case errors.Is(err, unix.ENOTDIR):
-		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a directory\nhint: another source in %s", name, policy.File)
+		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a directory\nhint: "+
+			"another source in %s", name, policy.File)
 	}
 	return fail(launcherbus.MountRefused, "a mount's source cannot be looked at: %s: %v", name, err)
 }

@@ -35,7 +35,8 @@ func rootsDirectory(t *testing.T) string {
 		os.Mkdir(at("group"), 0o755), os.Mkdir(at("group/sub"), 0o755), os.Chmod(at("group"), 0o775),
 		os.Mkdir(at("open"), 0o755), os.Mkdir(at("open/sub"), 0o755), os.Chmod(at("open"), 0o777),
 		os.Symlink("/etc", at("link")), os.Symlink(at("data"), at("inner")), os.Symlink("/etc", at("alice/out")),
-		os.Symlink("../data", at("data/up")), os.Symlink("loop", at("loop")), os.Symlink("/proc/self/root", at("magic")),
+		os.Symlink("../data", at("data/up")), os.Symlink("loop", at("loop")),
+		os.Symlink("/proc/self/root", at("magic")),
 		os.Symlink("/etc/shadow", at("data/shadow")),
 	)
 	if err != nil {
@@ -48,12 +49,13 @@ func rootsDirectory(t *testing.T) string {
 func TestSources(t *testing.T) {
 	dir := rootsDirectory(t)
 	tests := map[string]struct{ source, want string }{
-		"directory":                   {"data", ""},
-		"deep directory":              {"data/deep", ""},
-		"file":                        {"data/file", ""},
-		"a member's, not below it":    {"alice", ""},
-		"a group's, not below it":     {"group", ""},
-		"below a member's":            {"alice/sub", "others than root may write to that directory\nhint: chown root " + dir + "/alice"},
+		"directory":                {"data", ""},
+		"deep directory":           {"data/deep", ""},
+		"file":                     {"data/file", ""},
+		"a member's, not below it": {"alice", ""},
+		"a group's, not below it":  {"group", ""},
+		"below a member's": {"alice/sub", "others than root may write to that directory\nhint: chown root " +
+			dir + "/alice"},
 		"below a group's":             {"group/sub", "cannot trust a mount's source below " + dir + "/group"},
 		"below an open one":           {"open/sub", "cannot trust a mount's source below " + dir + "/open"},
 		"link at the end":             {"link", "the symbolic link " + dir + "/link"},
@@ -71,7 +73,8 @@ func TestSources(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := checkSource(policy.Mount{Source: filepath.Join(dir, tt.source), Target: "/x"}, account(t, "alice", member))
+			err := checkSource(policy.Mount{Source: filepath.Join(dir, tt.source), Target: "/x"},
+				account(t, "alice", member))
 			wantRefusal(t, err, tt.want)
 		})
 	}
@@ -83,7 +86,8 @@ func TestSources(t *testing.T) {
 
 func wantRefusal(t *testing.T, err error, want string) {
 	t.Helper()
-	if (err == nil) != (want == "") || err != nil && (codeOf(err) != launcherbus.MountRefused || !strings.Contains(err.Error(), want)) {
+	if (err == nil) != (want == "") || err != nil && (codeOf(err) != launcherbus.MountRefused ||
+		!strings.Contains(err.Error(), want)) {
 		t.Errorf("error is %v, want %q", err, want)
 	}
 }
@@ -111,13 +115,15 @@ func TestSourcesOfMembers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			source := filepath.Join(dir, tt.source)
 			_, before := os.Lstat(source)
-			err := checkSource(policy.Mount{Source: source, Target: "/x", User: true, Create: tt.create}, account(t, "alice", member))
+			err := checkSource(policy.Mount{Source: source, Target: "/x", User: true, Create: tt.create},
+				account(t, "alice", member))
 			wantRefusal(t, err, tt.want)
 			info, after := os.Lstat(source)
 			if tt.want != "" && (before == nil) != (after == nil) {
 				t.Errorf("something was made of %s: %v", source, info)
 			}
-			if tt.want == "" && (after != nil || ownerOf(info) != member || name == "made" && info.Mode().Perm() != perUserMode) {
+			if tt.want == "" && (after != nil || ownerOf(info) != member || name == "made" &&
+				info.Mode().Perm() != perUserMode) {
 				t.Errorf("found %v, %v", info, after)
 			}
 		})
@@ -142,7 +148,8 @@ func TestMountRefused(t *testing.T) {
 func TestMountOfGroup(t *testing.T) {
 	h := newHost(t)
 	h.text += "[[mount]]\nsource = \"/usr/share\"\ntarget = \"/x\"\nunix_groups = [\"nosuch\"]\n"
-	if err := start(h, h.key("alice", "")); codeOf(err) != launcherbus.Refused || !strings.Contains(err.Error(), "getent group nosuch") {
+	if err := start(h, h.key("alice", "")); codeOf(err) != launcherbus.Refused ||
+		!strings.Contains(err.Error(), "getent group nosuch") {
 		t.Errorf("error is %v", err)
 	}
 }

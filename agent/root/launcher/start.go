@@ -38,7 +38,8 @@ func (l *Launcher) Start(ctx context.Context, r launcherbus.StartRequest) error 
 		return l.startFailed(ctx, in, s, err)
 	}
 	l.files.removeCredential(r.Key)
-	l.cfg.Log.Info("server started", "event", "server-start", "user", r.Key.User.String(), "server", r.Key.Server.String(),
+	l.cfg.Log.Info("server started", "event", "server-start", "user", r.Key.User.String(), "server",
+		r.Key.Server.String(),
 		"unit", r.Key.Unit(), "profile", in.Profile.Name, "took_ms", time.Since(begun).Milliseconds())
 	return nil
 }
@@ -66,7 +67,8 @@ func (l *Launcher) begin(ctx context.Context, r launcherbus.StartRequest) (unit.
 	}
 	if in.Profile.Persistent {
 		// What is kept must be known before it is made, or nothing could ever remove it.
-		if err := l.files.noteKept(in.Key, keptContainer{in.Profile.Name, in.Settings(), deviceNames(in.Devices)}); err != nil {
+		if err := l.files.noteKept(in.Key, keptContainer{in.Profile.Name, in.Settings(),
+			deviceNames(in.Devices)}); err != nil {
 			return in, nil, nil, err
 		}
 	}
@@ -108,7 +110,8 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, error) {
 	for end := time.Now().Add(endingTime); ; {
 		u, err := l.cfg.Units.Get(ctx, key.Unit())
-		if _, ours := unit.ReadMetadata(u.Name, u.Environment); err != nil || !ours || u.State != systemd.Inactive || u.Queued || time.Now().After(end) {
+		if _, ours := unit.ReadMetadata(u.Name, u.Environment); err != nil || !ours || u.State != systemd.Inactive ||
+			u.Queued || time.Now().After(end) {
 			return u, err
 		}
 		select {
@@ -159,7 +162,8 @@ func (l *Launcher) startFailed(ctx context.Context, in unit.Input, s *server, er
 	if job.Result == "dependency" {
 		// The unit itself has never begun, so there is no news of its end.
 		l.leave(in.Key, s, systemd.Outcome{})
-		return fail(launcherbus.StartFailed, "unit %q could not start: its view of the images could not be made\nhint: journalctl -u %s", in.Key.Unit(), unit.ViewUnit(in.Key))
+		return fail(launcherbus.StartFailed, "unit %q could not start: its view of the images could not be "+
+			"made\nhint: journalctl -u %s", in.Key.Unit(), unit.ViewUnit(in.Key))
 	}
 	waitEnd(ctx, s)
 	l.mu.Lock()
@@ -169,7 +173,8 @@ func (l *Launcher) startFailed(ctx context.Context, in unit.Input, s *server, er
 	if job.Result == "canceled" {
 		why = "it was stopped before it was ready"
 	}
-	return fail(launcherbus.StartFailed, "unit %q could not start: %s\nhint: journalctl -u %s", in.Key.Unit(), why, unitWord(in.Key))
+	return fail(launcherbus.StartFailed, "unit %q could not start: %s\nhint: journalctl -u %s", in.Key.Unit(), why,
+		unitWord(in.Key))
 }
 
 // unitWord is the unit's name as people type it.
@@ -216,7 +221,8 @@ func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
 		return err
 	}
 	waitEnd(ctx, s)
-	l.cfg.Log.Info("server stopped", "event", "server-stop", "user", key.User.String(), "server", key.Server.String(), "unit", key.Unit())
+	l.cfg.Log.Info("server stopped", "event", "server-stop", "user", key.User.String(), "server", key.Server.String(),
+		"unit", key.Unit())
 	return nil
 }
 

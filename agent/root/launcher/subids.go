@@ -101,7 +101,8 @@ func (s subIDs) ensure(ctx context.Context, a accounts.Account, rules policy.Sub
 func (s subIDs) give(now subIDFiles, a accounts.Account, rules policy.SubIDs) error {
 	given, ok := free(now.all(), rules)
 	if !ok {
-		return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and none are left to give\nhint: [subids] in %s", a.User, policy.File)
+		return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and none are left to give\nhint: [subids] in %s",
+			a.User, policy.File)
 	}
 	given.owner = a.User.String()
 	if err := s.note(now, given); err != nil {
@@ -109,7 +110,8 @@ func (s subIDs) give(now subIDFiles, a accounts.Account, rules policy.SubIDs) er
 	}
 	for _, name := range now.missing(a) {
 		if err := s.addLine(name, given); err != nil {
-			return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and /etc/%s cannot be changed: %v", a.User, name, err)
+			return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and /etc/%s cannot be changed: %v", a.User,
+				name, err)
 		}
 	}
 	return nil
@@ -153,7 +155,8 @@ func (f subIDFiles) missing(a accounts.Account) []string {
 func (f subIDFiles) foreign(a accounts.Account) error {
 	for _, r := range f.all() {
 		if !r.of(a) && uint64(a.UID) >= r.start && uint64(a.UID) < r.end() {
-			return fail(launcherbus.NoSubIDs, "uid %d of %s is one of the subordinate ids of %s\nhint: give them out elsewhere: [subids] in %s", a.UID, a.User, r.owner, policy.File)
+			return fail(launcherbus.NoSubIDs, "uid %d of %s is one of the subordinate ids of %s\nhint: give them "+
+				"out elsewhere: [subids] in %s", a.UID, a.User, r.owner, policy.File)
 		}
 	}
 	return nil

@@ -51,7 +51,8 @@ func (l *Launcher) Usage(ctx context.Context, user ident.User, measure bool) (la
 		answer.Measured = time.Unix(last.Ended, 0)
 		answer.Storage, answer.Home = launcherbus.Tree(last.Storage), launcherbus.Tree(last.Home)
 	case !errors.Is(err, fs.ErrNotExist):
-		l.cfg.Log.Warn("a member's measured sizes cannot be used", "event", "usage-unreadable", "user", user.String(), "error", err)
+		l.cfg.Log.Warn("a member's measured sizes cannot be used", "event", "usage-unreadable", "user", user.String(),
+			"error", err)
 	}
 	return answer, nil
 }

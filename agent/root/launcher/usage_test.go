@@ -36,7 +36,8 @@ func TestUsage(t *testing.T) {
 		}
 		return u
 	}
-	if u := ask(false); u.Measuring || !u.Measured.IsZero() || len(h.units) != 0 || u.HomePath != h.dir+"/cluster/alice" {
+	if u := ask(false); u.Measuring || !u.Measured.IsZero() || len(h.units) != 0 || u.HomePath != h.dir+
+		"/cluster/alice" {
 		t.Errorf("a question alone gives %+v, units %v", u, h.units)
 	}
 	if u := ask(true); !u.Measuring || h.units[unit.UsageUnit(alice)] != systemd.Activating {
@@ -47,8 +48,9 @@ func TestUsage(t *testing.T) {
 	}
 	ended := time.Now().Add(-time.Minute).Truncate(time.Second)
 	h.leave(t, goodResult(ended))
-	want := launcherbus.Usage{Measuring: true, Measured: ended, Storage: launcherbus.Tree{Bytes: 1, Files: 2, Unread: 3},
-		Home: launcherbus.Tree{Bytes: 4, Files: 5, Unread: 6}, HomePath: h.dir + "/cluster/alice"}
+	want := launcherbus.Usage{Measuring: true, Measured: ended,
+		Storage: launcherbus.Tree{Bytes: 1, Files: 2, Unread: 3},
+		Home:    launcherbus.Tree{Bytes: 4, Files: 5, Unread: 6}, HomePath: h.dir + "/cluster/alice"}
 	if diff := cmp.Diff(want, ask(false)); diff != "" {
 		t.Error(diff)
 	}
@@ -72,7 +74,8 @@ func (h *host) usageFile() string {
 
 func (h *host) leave(t *testing.T, text string) {
 	t.Helper()
-	if err := errors.Join(os.WriteFile(h.usageFile(), []byte(text), 0o600), os.Lchown(h.usageFile(), int(h.uid), -1)); err != nil {
+	if err := errors.Join(os.WriteFile(h.usageFile(), []byte(text), 0o600),
+		os.Lchown(h.usageFile(), int(h.uid), -1)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,18 +88,46 @@ func TestHostileUsage(t *testing.T) {
 		"empty":       func(t *testing.T, h *host) error { h.leave(t, ""); return nil },
 		"no JSON":     func(t *testing.T, h *host) error { h.leave(t, "root:*:1:"); return nil },
 		"two results": func(t *testing.T, h *host) error { h.leave(t, good+good); return nil },
-		"unknown key": func(t *testing.T, h *host) error { h.leave(t, strings.Replace(good, "ended", "ENDEDx", 1)); return nil },
-		"negative":    func(t *testing.T, h *host) error { h.leave(t, strings.Replace(good, ":4", ":-4", 1)); return nil },
-		"no number":   func(t *testing.T, h *host) error { h.leave(t, strings.Replace(good, ":4", `:"<b>"`, 1)); return nil },
-		"fraction":    func(t *testing.T, h *host) error { h.leave(t, strings.Replace(good, ":4", ":4.5", 1)); return nil },
-		"overflow":    func(t *testing.T, h *host) error { h.leave(t, strings.Replace(good, ":4", ":9e18", 1)); return nil },
+		"unknown key": func(t *testing.T, h *host) error {
+			h.leave(t,
+				strings.Replace(good, "ended", "ENDEDx", 1))
+			return nil
+		},
+		"negative": func(t *testing.T, h *host) error {
+			h.leave(t,
+				strings.Replace(good, ":4", ":-4", 1))
+			return nil
+		},
+		"no number": func(t *testing.T, h *host) error {
+			h.leave(t,
+				strings.Replace(good, ":4", `:"<b>"`, 1))
+			return nil
+		},
+		"fraction": func(t *testing.T, h *host) error {
+			h.leave(t,
+				strings.Replace(good, ":4", ":4.5", 1))
+			return nil
+		},
+		"overflow": func(t *testing.T, h *host) error {
+			h.leave(t,
+				strings.Replace(good, ":4", ":9e18", 1))
+			return nil
+		},
 		"beyond a disk": func(t *testing.T, h *host) error {
 			h.leave(t, strings.Replace(good, ":4", ":2000000000000000000", 1))
 			return nil
 		},
-		"in the future":  func(t *testing.T, h *host) error { h.leave(t, goodResult(time.Now().Add(time.Hour))); return nil },
-		"large":          func(t *testing.T, h *host) error { h.leave(t, strings.Repeat(" ", 5000)+good); return nil },
-		"sparse":         func(t *testing.T, h *host) error { h.leave(t, good); return os.Truncate(h.usageFile(), 1<<40) },
+		"in the future": func(t *testing.T, h *host) error {
+			h.leave(t,
+				goodResult(time.Now().Add(time.Hour)))
+			return nil
+		},
+		"large": func(t *testing.T, h *host) error { h.leave(t, strings.Repeat(" ", 5000)+good); return nil },
+		"sparse": func(t *testing.T, h *host) error {
+			h.leave(t, good)
+			return os.Truncate(h.usageFile(),
+				1<<40)
+		},
 		"nested":         func(t *testing.T, h *host) error { h.leave(t, strings.Repeat("[", 4000)); return nil },
 		"pipe":           func(t *testing.T, h *host) error { return unix.Mkfifo(h.usageFile(), 0o600) },
 		"directory":      func(t *testing.T, h *host) error { return os.Mkdir(h.usageFile(), 0o700) },
@@ -117,8 +148,11 @@ func TestHostileUsage(t *testing.T) {
 			h := newHost(t)
 			for _, user := range []string{"alice", "bob"} {
 				dir := filepath.Join(h.dir, "state/users", user)
-				if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "real"), []byte(good), 0o600), os.WriteFile(filepath.Join(dir, "usage.json"), []byte(good), 0o600),
-					os.Chown(filepath.Join(dir, "real"), int(h.uid), -1), os.Chown(filepath.Join(dir, "usage.json"), int(h.uid), -1)); err != nil {
+				if err := errors.Join(os.MkdirAll(dir, 0o700),
+					os.WriteFile(filepath.Join(dir, "real"), []byte(good), 0o600),
+					os.WriteFile(filepath.Join(dir, "usage.json"), []byte(good), 0o600),
+					os.Chown(filepath.Join(dir, "real"), int(h.uid), -1),
+					os.Chown(filepath.Join(dir, "usage.json"), int(h.uid), -1)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -137,8 +171,10 @@ func TestHostileUsage(t *testing.T) {
 func TestUsageRefused(t *testing.T) {
 	h := newHost(t)
 	methods := h.l.Methods(t.Context(), func(context.Context, string) (uint32, error) { return hubUID, nil })
-	for user, code := range map[string]launcherbus.Code{"": launcherbus.Refused, "../bob": launcherbus.Refused, "-x": launcherbus.Refused,
-		"root": launcherbus.Refused, "nosuch": launcherbus.NoAccount, "carol": launcherbus.Refused, "away": launcherbus.Internal} {
+	for user, code := range map[string]launcherbus.Code{"": launcherbus.Refused, "../bob": launcherbus.Refused,
+		"-x":   launcherbus.Refused,
+		"root": launcherbus.Refused, "nosuch": launcherbus.NoAccount, "carol": launcherbus.Refused,
+		"away": launcherbus.Internal} {
 		err := call(t, methods["Usage"], user, true)
 		if err == nil || err.Name != launcherbus.Interface+".Error."+string(code) {
 			t.Errorf("%q: answer is %v, want %s", user, err, code)

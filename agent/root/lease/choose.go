@@ -27,7 +27,8 @@ func (a allocation) kept() ([]gpu.Device, error) {
 	for _, name := range a.Kept {
 		i := slices.IndexFunc(a.all, func(d Device) bool { return slices.Contains(names(d.Device), name) })
 		if i < 0 {
-			return nil, refuse(Missing, "the container that is kept of server %s has %s, which this host no longer has\nhint: reset the server, which removes what was installed in it", a.Key, name)
+			return nil, refuse(Missing, "the container that is kept of server %s has %s, which this host no longer "+
+				"has\nhint: reset the server, which removes what was installed in it", a.Key, name)
 		}
 		if !slices.ContainsFunc(list, func(d Device) bool { return d.Name == a.all[i].Name }) {
 			list = append(list, a.all[i])
@@ -167,7 +168,8 @@ func (a allocation) isOpen(h gpu.Device) bool {
 // need them.
 func (a allocation) sort(list []Device) {
 	slices.SortStableFunc(list, func(d, e Device) int {
-		return cmp.Or(cmp.Compare(cost(e), cost(d)), cmp.Compare(len(a.holders(d)), len(a.holders(e))), cmp.Compare(d.Facts.Memory, e.Facts.Memory))
+		return cmp.Or(cmp.Compare(cost(e), cost(d)), cmp.Compare(len(a.holders(d)), len(a.holders(e))),
+			cmp.Compare(d.Facts.Memory, e.Facts.Memory))
 	})
 }
 

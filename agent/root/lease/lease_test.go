@@ -38,7 +38,8 @@ func inGroup(user ident.User, group string) (bool, error) {
 func bench(rules policy.GPUs) ([]Device, policy.GPUs) {
 	device := func(name string, memory uint64, nodes ...string) (gpu.Device, gpu.Facts) {
 		kind, _, _ := strings.Cut(name, "=")
-		return gpu.Device{Name: name, Kind: kind, Nodes: nodes}, gpu.Facts{Node: nodes[0], Model: fmt.Sprintf("GPU %dG", memory), Memory: memory << 30}
+		return gpu.Device{Name: name, Kind: kind, Nodes: nodes},
+			gpu.Facts{Node: nodes[0], Model: fmt.Sprintf("GPU %dG", memory), Memory: memory << 30}
 	}
 	rules.Devices = append(rules.Devices,
 		policy.GPURule{Match: []string{"a.org/shared=*"}, Sharing: policy.Shared, Places: 2},
@@ -53,8 +54,10 @@ func bench(rules policy.GPUs) ([]Device, policy.GPUs) {
 		memory uint64
 		nodes  []string
 	}{
-		{"a.org/gpu=0", 80, []string{"/dev/g0"}}, {"a.org/gpu=1", 16, []string{"/dev/g1"}}, {"a.org/gpu=2", 16, []string{"/dev/g2"}},
-		{"a.org/gpu=3", 80, []string{"/dev/g3", "/dev/h3"}}, {"a.org/gpu=3:0", 40, []string{"/dev/g3", "/dev/i30"}}, {"a.org/gpu=3:1", 40, []string{"/dev/h3", "/dev/i31"}},
+		{"a.org/gpu=0", 80, []string{"/dev/g0"}}, {"a.org/gpu=1", 16, []string{"/dev/g1"}},
+		{"a.org/gpu=2", 16, []string{"/dev/g2"}},
+		{"a.org/gpu=3", 80, []string{"/dev/g3", "/dev/h3"}}, {"a.org/gpu=3:0", 40, []string{"/dev/g3", "/dev/i30"}},
+		{"a.org/gpu=3:1", 40, []string{"/dev/h3", "/dev/i31"}},
 		{"a.org/shared=0", 24, []string{"/dev/s0"}}, {"a.org/open=0", 8, []string{"/dev/o0"}},
 	} {
 		dev, f := device(d.name, d.memory, d.nodes...)
@@ -83,54 +86,94 @@ func TestChoose(t *testing.T) {
 		who   string // alice if empty
 		want  string // devices, or the code and part of the message
 	}{
-		"nothing":             {want: ""},
-		"least memory":        {wish: any1, want: "a.org/gpu=1"},
-		"open is left":        {wish: policy.GPUWish{Count: 1, Kind: "a.org/*"}, held: "bob a.org/gpu=0,a.org/gpu=1,a.org/gpu=2,a.org/gpu=3; bob:x a.org/shared=0; carol a.org/shared=0", want: "a.org/open=0"},
-		"least of kind":       {wish: gpu1, want: "a.org/gpu=1"},
-		"next":                {wish: gpu1, held: "bob a.org/gpu=1", want: "a.org/gpu=2"},
-		"enough memory":       {wish: policy.GPUWish{Count: 1, Memory: 41 << 30}, want: "a.org/gpu=0"},
-		"instance":            {wish: policy.GPUWish{Count: 1, Memory: 40 << 30}, want: "a.org/gpu=3:0"},
-		"whole is in use":     {wish: policy.GPUWish{Count: 1, Memory: 30 << 30}, held: "bob a.org/gpu=3", want: "a.org/gpu=0"},
-		"instance in use":     {wish: policy.GPUWish{Count: 2, Memory: 41 << 30}, held: "bob a.org/gpu=3:1", want: "taken: too few are free (1): a.org/gpu=3 is held by bob"},
-		"other instance":      {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=*:*"}, held: "bob a.org/gpu=3:0", want: "a.org/gpu=3:1"},
-		"not both":            {wish: policy.GPUWish{Count: 5, Kind: "a.org/gpu"}, want: "a.org/gpu=1 a.org/gpu=2 a.org/gpu=3:0 a.org/gpu=3:1 a.org/gpu=0"},
-		"never so many":       {wish: policy.GPUWish{Count: 6, Kind: "a.org/gpu"}, want: "missing: needs, 6 devices of kind a.org/gpu: it has a.org/gpu=0, "},
-		"by model":            {wish: policy.GPUWish{Count: 1, Model: "gpu 24*"}, want: "a.org/shared=0"},
-		"no such kind":        {wish: policy.GPUWish{Count: 1, Kind: "b.org/gpu"}, want: "missing: it has none\nhint: gifford-hub gpus"},
-		"all":                 {wish: policy.GPUWish{Count: policy.AllGPUs}, held: "bob a.org/open=0", want: "a.org/open=0"},
-		"all of none":         {wish: policy.GPUWish{Count: policy.AllGPUs, Kind: "b.org/gpu"}, want: ""},
-		"shared, one holder":  {wish: policy.GPUWish{Count: 1, Kind: "a.org/shared"}, held: "bob a.org/shared=0", want: "a.org/shared=0"},
-		"shared, full":        {wish: policy.GPUWish{Count: 1, Kind: "a.org/shared"}, held: "bob a.org/shared=0; bob:x a.org/shared=0", want: "taken: a.org/shared=0 is held by bob, bob:x"},
-		"shared, once":        {wish: policy.GPUWish{Count: 2, Kind: "a.org/shared"}, want: "missing: 2 devices"},
-		"fewest holders":      {wish: policy.GPUWish{Count: 1, Memory: 20 << 30}, held: "bob a.org/shared=0", want: "a.org/gpu=3:0"},
-		"by its alias":        {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=0"}, held: "bob a.org/gpu=GPU-00", want: "taken: a.org/gpu=0 is held by bob"},
-		"renamed":             {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, held: "bob a.org/gpu=GPU-11@/dev/g1", want: "taken: a.org/gpu=1 is held by bob"},
-		"gone":                {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, held: "bob a.org/gpu=9@/dev/g9", want: "a.org/gpu=1"},
-		"gone, same hardware": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=3"}, held: "bob b.org/x=9@/dev/h3", want: "taken: a.org/gpu=3 is held by bob"},
-		"sick":                {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, sick: "a.org/gpu=1", want: "missing: out of power"},
-		"another is well":     {wish: gpu1, sick: "a.org/gpu=1", want: "a.org/gpu=2"},
-		"all that are well":   {wish: policy.GPUWish{Count: policy.AllGPUs}, sick: "a.org/open=0", want: ""},
-		"user's limit":        {wish: gpu1, rules: policy.GPUs{MaxPerUser: 1}, held: "alice:x a.org/gpu=0", want: "limit: alice may hold 1 device at a time and holds 1 already\nhint: stop alice:x first"},
-		"other's limit":       {wish: gpu1, rules: policy.GPUs{MaxPerUser: 1}, held: "bob:x a.org/gpu=0", want: "a.org/gpu=1"},
-		"never allowed":       {wish: policy.GPUWish{Count: 2, Kind: "a.org/gpu"}, rules: policy.GPUs{MaxPerUser: 1}, want: "limit: alice may hold 1 device at a time, and profile \"p\" needs more"},
-		"open is free":        {wish: any1, rules: policy.GPUs{MaxPerUser: 1}, held: "alice:x a.org/gpu=0", want: "a.org/open=0"},
-		"open does not count": {wish: gpu1, rules: policy.GPUs{MaxPerUser: 1}, held: "alice:x a.org/open=0", want: "a.org/gpu=1"},
-		"group's limit":       {wish: gpu1, rules: group("students", 1, 0), held: "alice:x a.org/gpu=0", want: "limit: alice may hold 1"},
-		"group is generous":   {wish: policy.GPUWish{Count: 2, Kind: "a.org/gpu"}, rules: policy.GPUs{MaxPerUser: 1, Groups: []policy.GPUGroup{{Name: "staff", MaxPerUser: 2}, {Name: "students", MaxPerUser: 1}}}, who: "bob", want: "a.org/gpu=1 a.org/gpu=2"},
-		"other group":         {wish: gpu1, rules: group("staff", 1, 1), held: "alice:x a.org/gpu=0", want: "a.org/gpu=1"},
-		"group's total":       {wish: gpu1, rules: group("students", 0, 1), held: "bob:x a.org/gpu=0", want: "taken: members of the Unix group students together may hold 1 device at a time; they are held by bob:x"},
-		"others' total":       {wish: gpu1, rules: group("students", 0, 1), held: "carol a.org/gpu=0", want: "a.org/gpu=1"},
-		"group never":         {wish: policy.GPUWish{Count: 2, Kind: "a.org/gpu"}, rules: group("students", 0, 1), want: "limit: together may hold 1 device at a time, and profile"},
-		"holder is unknown":   {wish: gpu1, rules: group("students", 0, 1), held: "away a.org/gpu=0", want: "no answer"},
-		"not for her":         {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive, UnixGroups: []string{"staff"}}}}, want: "limit: alice may not have the devices that profile \"p\" needs: not in the Unix group staff"},
-		"for them":            {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive, UnixGroups: []string{"staff"}}}}, who: "carol", want: "a.org/gpu=1"},
-		"kept":                {wish: gpu1, kept: "a.org/gpu=2", want: "a.org/gpu=2"},
-		"kept by alias":       {wish: gpu1, kept: "a.org/gpu=GPU-00", want: "a.org/gpu=0"},
-		"kept without":        {wish: gpu1, kept: "-", want: ""},
-		"kept, taken":         {wish: gpu1, kept: "a.org/gpu=2", held: "bob a.org/gpu=2", want: "taken: the container that is kept of server alice are not free: a.org/gpu=2 is held by bob"},
-		"kept, gone":          {wish: gpu1, kept: "a.org/gpu=7", want: "missing: the container that is kept of server alice has a.org/gpu=7, which this host no longer has\nhint: reset"},
-		"kept, sick":          {wish: gpu1, kept: "a.org/gpu=2", sick: "a.org/gpu=2", want: "missing: out of power\nhint: reset"},
-		"kept, now one":       {wish: gpu1, kept: "a.org/gpu=3 a.org/gpu=3:0", want: "missing: no longer apart"},
+		"nothing":      {want: ""},
+		"least memory": {wish: any1, want: "a.org/gpu=1"},
+		"open is left": {wish: policy.GPUWish{Count: 1, Kind: "a.org/*"},
+			held: "bob a.org/gpu=0,a.org/gpu=1,a.org/gpu=2,a.org/gpu=3; bob:x a.org/shared=0; carol a.org/shared=0",
+			want: "a.org/open=0"},
+		"least of kind": {wish: gpu1, want: "a.org/gpu=1"},
+		"next":          {wish: gpu1, held: "bob a.org/gpu=1", want: "a.org/gpu=2"},
+		"enough memory": {wish: policy.GPUWish{Count: 1, Memory: 41 << 30}, want: "a.org/gpu=0"},
+		"instance":      {wish: policy.GPUWish{Count: 1, Memory: 40 << 30}, want: "a.org/gpu=3:0"},
+		"whole is in use": {wish: policy.GPUWish{Count: 1, Memory: 30 << 30}, held: "bob a.org/gpu=3",
+			want: "a.org/gpu=0"},
+		"instance in use": {wish: policy.GPUWish{Count: 2, Memory: 41 << 30}, held: "bob a.org/gpu=3:1",
+			want: "taken: too few are free (1): a.org/gpu=3 is held by bob"},
+		"other instance": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=*:*"}, held: "bob a.org/gpu=3:0",
+			want: "a.org/gpu=3:1"},
+		"not both": {wish: policy.GPUWish{Count: 5, Kind: "a.org/gpu"},
+			want: "a.org/gpu=1 a.org/gpu=2 a.org/gpu=3:0 a.org/gpu=3:1 a.org/gpu=0"},
+		"never so many": {wish: policy.GPUWish{Count: 6, Kind: "a.org/gpu"},
+			want: "missing: needs, 6 devices of kind a.org/gpu: it has a.org/gpu=0, "},
+		"by model": {wish: policy.GPUWish{Count: 1, Model: "gpu 24*"}, want: "a.org/shared=0"},
+		"no such kind": {wish: policy.GPUWish{Count: 1, Kind: "b.org/gpu"},
+			want: "missing: it has none\nhint: gifford-hub gpus"},
+		"all": {wish: policy.GPUWish{Count: policy.AllGPUs}, held: "bob a.org/open=0",
+			want: "a.org/open=0"},
+		"all of none": {wish: policy.GPUWish{Count: policy.AllGPUs, Kind: "b.org/gpu"}, want: ""},
+		"shared, one holder": {wish: policy.GPUWish{Count: 1, Kind: "a.org/shared"}, held: "bob a.org/shared=0",
+			want: "a.org/shared=0"},
+		"shared, full": {wish: policy.GPUWish{Count: 1, Kind: "a.org/shared"},
+			held: "bob a.org/shared=0; bob:x a.org/shared=0", want: "taken: a.org/shared=0 is held by bob, bob:x"},
+		"shared, once": {wish: policy.GPUWish{Count: 2, Kind: "a.org/shared"}, want: "missing: 2 devices"},
+		"fewest holders": {wish: policy.GPUWish{Count: 1, Memory: 20 << 30}, held: "bob a.org/shared=0",
+			want: "a.org/gpu=3:0"},
+		"by its alias": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=0"}, held: "bob a.org/gpu=GPU-00",
+			want: "taken: a.org/gpu=0 is held by bob"},
+		"renamed": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"},
+			held: "bob a.org/gpu=GPU-11@/dev/g1", want: "taken: a.org/gpu=1 is held by bob"},
+		"gone": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, held: "bob a.org/gpu=9@/dev/g9",
+			want: "a.org/gpu=1"},
+		"gone, same hardware": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=3"}, held: "bob b.org/x=9@/dev/h3",
+			want: "taken: a.org/gpu=3 is held by bob"},
+		"sick": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}, sick: "a.org/gpu=1",
+			want: "missing: out of power"},
+		"another is well":   {wish: gpu1, sick: "a.org/gpu=1", want: "a.org/gpu=2"},
+		"all that are well": {wish: policy.GPUWish{Count: policy.AllGPUs}, sick: "a.org/open=0", want: ""},
+		"user's limit": {wish: gpu1, rules: policy.GPUs{MaxPerUser: 1}, held: "alice:x a.org/gpu=0",
+			want: "limit: alice may hold 1 device at a time and holds 1 already\nhint: stop alice:x first"},
+		"other's limit": {wish: gpu1, rules: policy.GPUs{MaxPerUser: 1}, held: "bob:x a.org/gpu=0",
+			want: "a.org/gpu=1"},
+		"never allowed": {wish: policy.GPUWish{Count: 2, Kind: "a.org/gpu"}, rules: policy.GPUs{MaxPerUser: 1},
+			want: "limit: alice may hold 1 device at a time, and profile \"p\" needs more"},
+		"open is free": {wish: any1, rules: policy.GPUs{MaxPerUser: 1}, held: "alice:x a.org/gpu=0",
+			want: "a.org/open=0"},
+		"open does not count": {wish: gpu1, rules: policy.GPUs{MaxPerUser: 1}, held: "alice:x a.org/open=0",
+			want: "a.org/gpu=1"},
+		"group's limit": {wish: gpu1, rules: group("students", 1, 0), held: "alice:x a.org/gpu=0",
+			want: "limit: alice may hold 1"},
+		"group is generous": {wish: policy.GPUWish{Count: 2, Kind: "a.org/gpu"},
+			rules: policy.GPUs{MaxPerUser: 1, Groups: []policy.GPUGroup{{Name: "staff", MaxPerUser: 2},
+				{Name: "students", MaxPerUser: 1}}}, who: "bob", want: "a.org/gpu=1 a.org/gpu=2"},
+		"other group": {wish: gpu1, rules: group("staff", 1, 1), held: "alice:x a.org/gpu=0",
+			want: "a.org/gpu=1"},
+		"group's total": {wish: gpu1, rules: group("students", 0, 1), held: "bob:x a.org/gpu=0",
+			want: "taken: members of the Unix group students together may hold 1 device at a time; they are held by " +
+				"bob:x"},
+		"others' total": {wish: gpu1, rules: group("students", 0, 1), held: "carol a.org/gpu=0",
+			want: "a.org/gpu=1"},
+		"group never": {wish: policy.GPUWish{Count: 2, Kind: "a.org/gpu"}, rules: group("students", 0, 1),
+			want: "limit: together may hold 1 device at a time, and profile"},
+		"holder is unknown": {wish: gpu1, rules: group("students", 0, 1), held: "away a.org/gpu=0",
+			want: "no answer"},
+		"not for her": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"},
+			rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive,
+				UnixGroups: []string{"staff"}}}}, want: "limit: alice may not have the devices that profile \"p\" " +
+				"needs: not in the Unix group staff"},
+		"for them": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"},
+			rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive,
+				UnixGroups: []string{"staff"}}}}, who: "carol", want: "a.org/gpu=1"},
+		"kept":          {wish: gpu1, kept: "a.org/gpu=2", want: "a.org/gpu=2"},
+		"kept by alias": {wish: gpu1, kept: "a.org/gpu=GPU-00", want: "a.org/gpu=0"},
+		"kept without":  {wish: gpu1, kept: "-", want: ""},
+		"kept, taken": {wish: gpu1, kept: "a.org/gpu=2", held: "bob a.org/gpu=2",
+			want: "taken: the container that is kept of server alice are not free: a.org/gpu=2 is held by bob"},
+		"kept, gone": {wish: gpu1, kept: "a.org/gpu=7",
+			want: "missing: the container that is kept of server alice has a.org/gpu=7, which this host no longer " +
+				"has\nhint: reset"},
+		"kept, sick": {wish: gpu1, kept: "a.org/gpu=2", sick: "a.org/gpu=2",
+			want: "missing: out of power\nhint: reset"},
+		"kept, now one": {wish: gpu1, kept: "a.org/gpu=3 a.org/gpu=3:0", want: "missing: no longer apart"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +209,10 @@ func leases(t *testing.T, devices []Device, text string) (all []Lease) {
 		for name := range strings.SplitSeq(words[1], ",") {
 			name, node, _ := strings.Cut(name, "@")
 			d := gpu.Device{Name: name, Nodes: []string{node}}
-			if i := slices.IndexFunc(devices, func(d Device) bool { return slices.Contains(names(d.Device), name) }); i >= 0 {
+			if i := slices.IndexFunc(devices, func(d Device) bool {
+				return slices.Contains(names(d.Device),
+					name)
+			}); i >= 0 {
 				d.Nodes = devices[i].Nodes
 			}
 			l.Devices = append(l.Devices, d)
@@ -193,7 +239,8 @@ func check(t *testing.T, want string, got []gpu.Device, err error) {
 		words = want
 	}
 	var e *Error
-	if errors.As(err, &e) != coded || coded && string(e.Code) != code || !strings.Contains(err.Error(), words) || want == "" {
+	if errors.As(err, &e) != coded || coded && string(e.Code) != code || !strings.Contains(err.Error(), words) ||
+		want == "" {
 		t.Errorf("error is %v, want %q", err, want)
 	}
 }
@@ -204,7 +251,8 @@ func TestUnknownFacts(t *testing.T) {
 	for i := range devices {
 		devices[i].Facts = gpu.Facts{}
 	}
-	_, err := Choose(Request{Key: key(t, "alice"), Profile: "p", Wish: policy.GPUWish{Count: 1, Memory: 1}}, rules, devices, nil)
+	_, err := Choose(Request{Key: key(t, "alice"), Profile: "p", Wish: policy.GPUWish{Count: 1, Memory: 1}}, rules,
+		devices, nil)
 	if err == nil || !strings.Contains(err.Error(), "is not known\nhint: systemctl status gifford-gpus") {
 		t.Errorf("error is %v", err)
 	}

@@ -31,7 +31,10 @@ func (a allocation) limits() ([]limit, error) {
 		generous = max(generous, atMost(g.MaxPerUser))
 		if g.Max > 0 {
 			together := limit{group: g.Name, max: atMost(g.Max)}
-			if err := a.count(&together, func(user ident.User) (bool, error) { return a.InGroup(user, g.Name) }); err != nil {
+			if err := a.count(&together, func(user ident.User) (bool,
+				error) {
+				return a.InGroup(user, g.Name)
+			}); err != nil {
 				return nil, err
 			}
 			all = append(all, together)

@@ -88,7 +88,10 @@ func newWorld(t *testing.T, seed uint64) *world {
 			}
 		}
 		// Specifications that describe the same nodes twice are one device: agent/gpu sees to it.
-		if !slices.ContainsFunc(w.inv.Devices, func(e gpu.Device) bool { return len(d.Nodes) > 0 && slices.Equal(d.Nodes, e.Nodes) }) {
+		if !slices.ContainsFunc(w.inv.Devices, func(e gpu.Device) bool {
+			return len(d.Nodes) > 0 &&
+				slices.Equal(d.Nodes, e.Nodes)
+		}) {
 			w.inv.Devices = append(w.inv.Devices, d)
 		}
 	}
@@ -139,7 +142,8 @@ func (w *world) start(refused map[Code]int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := Request{Key: key, Profile: "p", Wish: policy.GPUWish{Count: []int{policy.AllGPUs, 0, 1, 1, 1, 1, 2, 2, 3}[w.r.IntN(9)], Memory: uint64(w.r.IntN(5) / 3)}, InGroup: w.inGroup}
+	r := Request{Key: key, Profile: "p", Wish: policy.GPUWish{Count: []int{policy.AllGPUs, 0, 1, 1, 1, 1, 2, 2,
+		3}[w.r.IntN(9)], Memory: uint64(w.r.IntN(5) / 3)}, InGroup: w.inGroup}
 	if w.r.IntN(3) == 0 {
 		r.Wish.Kind = []string{"v.org/whole", "v.org/shared", "v.org/open"}[w.r.IntN(3)]
 	}
@@ -209,14 +213,16 @@ func (w *world) wrong(r Request, chosen []Device, holders, counted []Lease, limi
 }
 
 func touches(d, e gpu.Device) bool {
-	return d.Name == e.Name || slices.Contains(d.Aliases, e.Name) || slices.ContainsFunc(d.Nodes, func(n string) bool { return slices.Contains(e.Nodes, n) })
+	return d.Name == e.Name || slices.Contains(d.Aliases, e.Name) ||
+		slices.ContainsFunc(d.Nodes, func(n string) bool { return slices.Contains(e.Nodes, n) })
 }
 
 func (w *world) busy(d Device, holders []Lease) string {
 	same := 0
 	for _, l := range holders {
 		for _, h := range l.Devices {
-			is := h.Name == d.Name || slices.Contains(d.Aliases, h.Name) || len(d.Nodes) > 0 && slices.Equal(d.Nodes, h.Nodes)
+			is := h.Name == d.Name || slices.Contains(d.Aliases, h.Name) || len(d.Nodes) > 0 &&
+				slices.Equal(d.Nodes, h.Nodes)
 			switch {
 			case is:
 				same++
@@ -305,7 +311,8 @@ func (w *world) endAll() {
 				w.t.Fatal(err)
 			}
 			r := Request{Key: key, Profile: "p", Wish: policy.GPUWish{Count: 1, Kind: d.Name}, InGroup: w.inGroup}
-			if _, err := Choose(r, w.rules, Devices(w.inv, gpu.State{}, w.rules), nil); err != nil && len(d.Rule.UnixGroups) == 0 {
+			if _, err := Choose(r, w.rules, Devices(w.inv, gpu.State{}, w.rules), nil); err != nil &&
+				len(d.Rule.UnixGroups) == 0 {
 				w.t.Errorf("%s is lost: %v", d.Name, err)
 			}
 		}

@@ -9,7 +9,8 @@ import (
 // missing says that the host lacks what the profile asks for.
 func (a allocation) missing(list []Device, count int) error {
 	if a.IsKept {
-		return refuse(Missing, "the container that is kept of server %s has %s, which are no longer apart from each other\nhint: reset the server, which removes what was installed in it", a.Key, nameAll(list))
+		return refuse(Missing, "the container that is kept of server %s has %s, which are no longer apart from each "+
+			"other\nhint: reset the server, which removes what was installed in it", a.Key, nameAll(list))
 	}
 	has, hint := "it has none", "gifford-hub gpus"
 	if len(list) > 0 {
@@ -19,7 +20,8 @@ func (a allocation) missing(list []Device, count int) error {
 		has += "; of others the memory or model is not known"
 		hint = "systemctl status gifford-gpus"
 	}
-	return refuse(Missing, "this host has not what profile %q needs, %s: %s\nhint: %s", a.Profile, a.wish(count), has, hint)
+	return refuse(Missing, "this host has not what profile %q needs, %s: %s\nhint: %s", a.Profile, a.wish(count), has,
+		hint)
 }
 
 // unknown reports whether devices are left out because nobody has told about them.
@@ -27,7 +29,8 @@ func (a allocation) unknown() bool {
 	anyOfKind := a.Wish
 	anyOfKind.Memory, anyOfKind.Model = 0, ""
 	return slices.ContainsFunc(a.all, func(d Device) bool {
-		return d.Suits(anyOfKind) && (a.Wish.Memory > 0 && d.Facts.Memory == 0 || a.Wish.Model != "" && d.Facts.Model == "")
+		return d.Suits(anyOfKind) && (a.Wish.Memory > 0 && d.Facts.Memory == 0 || a.Wish.Model != "" &&
+			d.Facts.Model == "")
 	})
 }
 
@@ -41,7 +44,8 @@ func (a allocation) notPermitted(list []Device) error {
 		}
 	}
 	slices.Sort(groups)
-	return refuse(Limit, "%s may not have the devices that profile %q needs: not in the Unix group %s", a.Key.User, a.Profile, strings.Join(groups, ", "))
+	return refuse(Limit, "%s may not have the devices that profile %q needs: not in the Unix group %s", a.Key.User,
+		a.Profile, strings.Join(groups, ", "))
 }
 
 func (a allocation) unhealthy(list []Device, count int) error {
@@ -64,13 +68,17 @@ func (a allocation) unhealthy(list []Device, count int) error {
 func (a allocation) limited(l limit, later bool) error {
 	switch {
 	case !later && l.group == "":
-		return refuse(Limit, "%s may hold %s at a time, and profile %q needs more", a.Key.User, number(l.max), a.Profile)
+		return refuse(Limit, "%s may hold %s at a time, and profile %q needs more", a.Key.User, number(l.max),
+			a.Profile)
 	case !later:
-		return refuse(Limit, "the members of the Unix group %s together may hold %s at a time, and profile %q needs more", l.group, number(l.max), a.Profile)
+		return refuse(Limit, "the members of the Unix group %s together may hold %s at a time, and profile %q needs "+
+			"more", l.group, number(l.max), a.Profile)
 	case l.group == "":
-		return refuse(Limit, "%s may hold %s at a time and holds %d already\nhint: stop %s first", a.Key.User, number(l.max), l.held, servers(l.holders, " or "))
+		return refuse(Limit, "%s may hold %s at a time and holds %d already\nhint: stop %s first", a.Key.User,
+			number(l.max), l.held, servers(l.holders, " or "))
 	}
-	return refuse(Taken, "the members of the Unix group %s together may hold %s at a time; they are held by %s", l.group, number(l.max), servers(l.holders, ", "))
+	return refuse(Taken, "the members of the Unix group %s together may hold %s at a time; they are held by %s",
+		l.group, number(l.max), servers(l.holders, ", "))
 }
 
 // taken says who holds what the profile could have.
@@ -90,7 +98,8 @@ func (a allocation) taken(list []Device, count int) error {
 		free = fmt.Sprintf("too few are free (%d)", n)
 	}
 	if a.IsKept {
-		return refuse(Taken, "the devices of the container that is kept of server %s are not free: %s", a.Key, shortened(held))
+		return refuse(Taken, "the devices of the container that is kept of server %s are not free: %s", a.Key,
+			shortened(held))
 	}
 	return refuse(Taken, "profile %q needs %s, of which %s: %s", a.Profile, a.wish(count), free, shortened(held))
 }

@@ -77,7 +77,8 @@ func open(ctx context.Context, m manager, key ident.Key, who, runDir string) (*A
 	}
 	if err != nil {
 		a.Close()
-		return nil, fmt.Errorf("podman's API of %s does not answer: %w\nhint: journalctl -u %s", key.User, err, strings.TrimSuffix(a.unit, ".service"))
+		return nil, fmt.Errorf("podman's API of %s does not answer: %w\nhint: journalctl -u %s", key.User, err,
+			strings.TrimSuffix(a.unit, ".service"))
 	}
 	return a, nil
 }
@@ -96,7 +97,9 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 		{Name: "Description", Value: fmt.Sprintf("Podman's API of %s, for a shell of %s", key, who)},
 		{Name: "User", Value: key.User.String()},
 		{Name: "Type", Value: "exec"},
-		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper, Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket", path.Join("/run", socketBelow(name))}}}},
+		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper,
+			Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket",
+				path.Join("/run", socketBelow(name))}}}},
 		{Name: "Environment", Value: environment},
 		{Name: "WorkingDirectory", Value: unit.UserDir(key.User)},
 		{Name: "RuntimeDirectory", Value: []string{directory(name)}},

@@ -78,7 +78,8 @@ func newFake(t *testing.T) *fake {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return &fake{t: t, dir: dir, server: systemd.Service{User: "alice", MainPID: 5, Environment: []string{
-		"HOME=/h", "CONTAINERS_STORAGE_CONF=/s", "GIFFORD_UID=5001", "GIFFORD_PROFILE=lab", "GIFFORD_CONTAINER=jupyter-alice--gpu.lab", "GIFFORD_TOKEN_SHA256=00"}}}
+		"HOME=/h", "CONTAINERS_STORAGE_CONF=/s", "GIFFORD_UID=5001", "GIFFORD_PROFILE=lab",
+		"GIFFORD_CONTAINER=jupyter-alice--gpu.lab", "GIFFORD_TOKEN_SHA256=00"}}}
 }
 
 // TestOpen checks when an API is opened, and that it never stays when it is not.
@@ -109,7 +110,8 @@ func TestOpen(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if api.Container != "jupyter-alice--gpu.lab" || !slices.Equal(f.moved, []string{"jupyter-alice:gpu.service/runtime"}) {
+				if api.Container != "jupyter-alice--gpu.lab" ||
+					!slices.Equal(f.moved, []string{"jupyter-alice:gpu.service/runtime"}) {
 					t.Errorf("container %s, moved into %v", api.Container, f.moved)
 				}
 				api.Close()
@@ -139,7 +141,8 @@ func TestService(t *testing.T) {
 		t.Errorf("user %v, bound to %v", values["User"], values["BindsTo"])
 	}
 	env, _ := values["Environment"].([]string)
-	if _, ours := unit.ReadMetadata(key.Unit(), env); ours || !slices.Equal(env, []string{"HOME=/h", "CONTAINERS_STORAGE_CONF=/s"}) {
+	if _, ours := unit.ReadMetadata(key.Unit(), env); ours ||
+		!slices.Equal(env, []string{"HOME=/h", "CONTAINERS_STORAGE_CONF=/s"}) {
 		t.Errorf("environment %q", env)
 	}
 	if n := len("/run/" + socketBelow(spec.Name)); n > 107 {
@@ -152,7 +155,8 @@ func TestService(t *testing.T) {
 
 // TestConfig checks who a command runs as.
 func TestConfig(t *testing.T) {
-	if c := (Exec{Command: []string{"id"}, Root: true}).config(); c.User != "root" || c.Tty || !c.AttachStderr || c.Privileged {
+	if c := (Exec{Command: []string{"id"}, Root: true}).config(); c.User != "root" || c.Tty || !c.AttachStderr ||
+		c.Privileged {
 		t.Errorf("as root: %+v", c)
 	}
 	if c := (Exec{Terminal: true}).config(); c.User != "" || !c.Tty || c.AttachStderr {

@@ -129,7 +129,8 @@ func (c *Conn) StartTransient(ctx context.Context, spec unit.Spec) (Wait, error)
 // (cgroups(7), "Cgroups v2 delegation").
 func (c *Conn) Attach(ctx context.Context, name, sub string, pids ...uint32) error {
 	manager := c.bus.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
-	if err := manager.CallWithContext(ctx, "org.freedesktop.systemd1.Manager.AttachProcessesToUnit", 0, name, sub, pids).Err; err != nil {
+	if err := manager.CallWithContext(ctx, "org.freedesktop.systemd1.Manager.AttachProcessesToUnit", 0, name, sub,
+		pids).Err; err != nil {
 		return fmt.Errorf("cannot move a process into unit %q: %w", name, named(err))
 	}
 	return nil
@@ -174,7 +175,8 @@ func (c *Conn) ResetFailed(ctx context.Context, name string) error {
 // named marks systemd's answer for a unit that it does not know.
 func named(err error) error {
 	var e dbus.Error
-	if errors.As(err, &e) && (e.Name == "org.freedesktop.systemd1.NoSuchUnit" || e.Name == "org.freedesktop.DBus.Error.UnknownObject") {
+	if errors.As(err, &e) && (e.Name == "org.freedesktop.systemd1.NoSuchUnit" ||
+		e.Name == "org.freedesktop.DBus.Error.UnknownObject") {
 		return fmt.Errorf("%w: %w", ErrNotLoaded, err)
 	}
 	return err

@@ -78,7 +78,8 @@ func (s states) change(name string, to State) bool {
 // without a login session, and waits until they do.
 func (c *Conn) EnableLinger(ctx context.Context, uid uint32) error {
 	login := c.bus.Object("org.freedesktop.login1", "/org/freedesktop/login1")
-	if err := login.CallWithContext(ctx, "org.freedesktop.login1.Manager.SetUserLinger", 0, uid, true, false).Err; err != nil {
+	if err := login.CallWithContext(ctx, "org.freedesktop.login1.Manager.SetUserLinger", 0, uid, true,
+		false).Err; err != nil {
 		return fmt.Errorf("cannot enable lingering for uid %d: %w", uid, err)
 	}
 	// The manager's unit needs that of the runtime directory; starting it again is nothing.

@@ -71,7 +71,8 @@ func TestSignatures(t *testing.T) {
 }
 
 func TestExitOf(t *testing.T) {
-	entry := []any{"/x", []string{"/x"}, false, uint64(0), uint64(0), uint64(0), uint64(0), uint32(7), int32(1), int32(71)}
+	entry := []any{"/x", []string{"/x"}, false, uint64(0), uint64(0), uint64(0), uint64(0), uint32(7), int32(1),
+		int32(71)}
 	tests := map[string]struct {
 		property any
 		want     int32
@@ -89,7 +90,8 @@ func TestExitOf(t *testing.T) {
 		})
 	}
 	// The form in which the bus library gives a(sasbttttuii).
-	if _, ok := dbus.MakeVariantWithSignature([][]any{entry}, dbus.ParseSignatureMust("a(sasbttttuii)")).Value().([][]any); !ok {
+	if _, ok := dbus.MakeVariantWithSignature([][]any{entry},
+		dbus.ParseSignatureMust("a(sasbttttuii)")).Value().([][]any); !ok {
 		t.Error("the bus library gives another form")
 	}
 }

@@ -69,7 +69,8 @@ func ReadMetadata(name string, environment []string) (Metadata, bool) {
 	if err != nil || values[envProfile] == "" {
 		return Metadata{}, false
 	}
-	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid), values[envContainer], readDevices(values[envDevices], values[envNodes])}, true
+	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid), values[envContainer],
+		readDevices(values[envDevices], values[envNodes])}, true
 }
 
 // Version is Podman's.
@@ -114,7 +115,8 @@ const (
 // the status is none of ours.
 func Explain(p policy.Profile, status int32) string {
 	return map[int32]string{
-		ExitNoImage:   fmt.Sprintf("image %q is not on this host, and profile %q does not allow pulling it", p.Image, p.Name),
+		ExitNoImage: fmt.Sprintf("image %q is not on this host, and profile %q does not allow pulling it", p.Image,
+			p.Name),
 		ExitLoad:      fmt.Sprintf("image %q cannot be loaded from %s", p.Image, p.Archive),
 		ExitPull:      fmt.Sprintf("image %q cannot be pulled", p.Image),
 		ExitDirectory: fmt.Sprintf("the notebook directory %s cannot be made", p.NotebookDir),

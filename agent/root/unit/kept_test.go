@@ -15,7 +15,8 @@ import (
 // and nothing of it may run.
 func TestShellEnv(t *testing.T) {
 	values := map[string]string{
-		"JUPYTERHUB_API_TOKEN": "abc", "JUPYTERHUB_A": "it's $HOME `id` \"x\" \\ ; exit 3", "JUPYTERHUB_B": "'", "JUPYTERHUB_C": "a=b", "JUPYTERHUB_D": "",
+		"JUPYTERHUB_API_TOKEN": "abc", "JUPYTERHUB_A": "it's $HOME `id` \"x\" \\ ; exit 3", "JUPYTERHUB_B": "'",
+		"JUPYTERHUB_C": "a=b", "JUPYTERHUB_D": "",
 		"JUPYTERHUB_E": "$(touch ran)",
 	}
 	var file strings.Builder

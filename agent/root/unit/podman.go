@@ -37,7 +37,8 @@ func (in Input) run() []string {
 		return in.runKept()
 	}
 	// systemd expands these two; everything else stands for itself.
-	return slices.Concat(escape([]string{Podman, "--events-backend=file", "run", "--rm", "--replace"}), escape(in.container()),
+	return slices.Concat(escape([]string{Podman, "--events-backend=file", "run", "--rm", "--replace"}),
+		escape(in.container()),
 		[]string{"--env-file", "${CREDENTIALS_DIRECTORY}/env", "${" + EnvImage + "}"}, escape(in.payload()))
 }
 
@@ -106,7 +107,8 @@ func (in Input) mounts() []string {
 	if in.Policy.Host.Cluster != "" {
 		args = append(args, "--mount", bind(in.Policy.Host.Cluster, in.Policy.Host.Cluster, true))
 	}
-	args = append(args, "--mount", bind(in.home(), in.home(), false), "--mount", bind(SocketDir(in.Key), socketDir, false))
+	args = append(args, "--mount", bind(in.home(), in.home(), false), "--mount",
+		bind(SocketDir(in.Key), socketDir, false))
 	for _, m := range in.Mounts {
 		args = append(args, "--mount", bind(m.Source, m.Target, m.ReadOnly))
 	}

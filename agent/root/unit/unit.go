@@ -222,7 +222,8 @@ type ViewRequest struct {
 
 // View returns the request for the input's server.
 func (in Input) View() ViewRequest {
-	r := ViewRequest{UID: in.UID, GID: in.GID, Mapping: in.Profile.UserMapping, Image: in.Profile.Image, Share: in.Policy.Images.Share}
+	r := ViewRequest{UID: in.UID, GID: in.GID, Mapping: in.Profile.UserMapping, Image: in.Profile.Image,
+		Share: in.Policy.Images.Share}
 	if in.Profile.Persistent {
 		r.Keep = in.Profile.Name
 	}

@@ -83,16 +83,19 @@ func input(t *testing.T, text, user, server string, v Version) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mounts, err := p.MountsFor(policy.Person{User: key.User, UID: 5001, InGroup: func(string) (bool, error) { return false, nil }}, p.Profiles[0])
+	mounts, err := p.MountsFor(policy.Person{User: key.User, UID: 5001,
+		InGroup: func(string) (bool, error) { return false, nil }}, p.Profiles[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Input{Key: key, UID: 5001, GID: 5000, Profile: p.Profiles[0], Policy: p, Mounts: mounts, Podman: v, TokenHash: "00ff"}
+	return Input{Key: key, UID: 5001, GID: 5000, Profile: p.Profiles[0], Policy: p, Mounts: mounts, Podman: v,
+		TokenHash: "00ff"}
 }
 
 // holding is an input with two devices.
 func holding(in Input) Input {
-	in.Devices = []Device{{"nvidia.com/gpu=0", []string{"/dev/dri/card0", "/dev/nvidia0"}}, {"nvidia.com/gpu=1:0", []string{"/dev/nvidia-caps/nvidia-cap12", "/dev/nvidia1"}}}
+	in.Devices = []Device{{"nvidia.com/gpu=0", []string{"/dev/dri/card0", "/dev/nvidia0"}},
+		{"nvidia.com/gpu=1:0", []string{"/dev/nvidia-caps/nvidia-cap12", "/dev/nvidia1"}}}
 	return in
 }
 
@@ -121,7 +124,8 @@ func TestGolden(t *testing.T) {
 				show(&b, p)
 			}
 			b.WriteString("--- environment file\n")
-			b.Write(EnvFile(in, map[string]string{"JUPYTERHUB_API_TOKEN": "secret", "JUPYTERHUB_SERVICE_URL": "http://evil/", "JUPYTERHUB_SERVICE_PREFIX": "/jhub" + in.Key.Path()}))
+			b.Write(EnvFile(in, map[string]string{"JUPYTERHUB_API_TOKEN": "secret",
+				"JUPYTERHUB_SERVICE_URL": "http://evil/", "JUPYTERHUB_SERVICE_PREFIX": "/jhub" + in.Key.Path()}))
 			golden(t, filepath.Join("testdata", name+".golden"), b.String())
 			if strings.Contains(strings.SplitN(b.String(), "---", 2)[0], "secret") {
 				t.Error("a secret stands in the unit")
@@ -134,7 +138,8 @@ func TestGolden(t *testing.T) {
 func TestUsageGolden(t *testing.T) {
 	in := input(t, strings.Replace(hostile, "umask", "usage_time = \"5m\"\numask", 1), "a.b-c_", "", Version{5, 0})
 	var b strings.Builder
-	spec := BuildUsage(UsageInput{User: in.Key.User, Policy: in.Policy, UIDs: []string{"70000:65536", "9:1"}, GIDs: []string{"80000:65536"}})
+	spec := BuildUsage(UsageInput{User: in.Key.User, Policy: in.Policy, UIDs: []string{"70000:65536", "9:1"},
+		GIDs: []string{"80000:65536"}})
 	fmt.Fprintln(&b, spec.Name)
 	for _, p := range spec.Properties {
 		show(&b, p)
@@ -151,7 +156,8 @@ func FuzzReadUsage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, n := range []int64{u.Ended, u.Storage.Bytes, u.Storage.Files, u.Storage.Unread, u.Home.Bytes, u.Home.Files, u.Home.Unread} {
+		for _, n := range []int64{u.Ended, u.Storage.Bytes, u.Storage.Files, u.Storage.Unread, u.Home.Bytes,
+			u.Home.Files, u.Home.Unread} {
 			if n < 0 || n > maxCount || u.Ended > now.Unix()+1 {
 				t.Errorf("%q gives %+v", text, u)
 			}
@@ -224,7 +230,8 @@ func TestNames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{user + " " + ContainerName(key), user + " " + KeptName(key, "b"), user + " " + KeptName(key, "b-c"), SocketPath(key), CredentialPath(key)} {
+			for _, name := range []string{user + " " + ContainerName(key), user + " " + KeptName(key, "b"),
+				user + " " + KeptName(key, "b-c"), SocketPath(key), CredentialPath(key)} {
 				if other, taken := seen[name]; taken {
 					t.Errorf("%v and %v are both %q", key, other, name)
 				}

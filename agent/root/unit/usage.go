@@ -32,7 +32,8 @@ const UsageFileName = "usage.json"
 // processor, sees no network and can write nothing but the result's directory.
 func BuildUsage(in UsageInput) Spec {
 	dir := UserDir(in.User)
-	args := []string{Helper, "usage", "--result", path.Join(dir, UsageFileName), "--storage", dir, "--home", in.Policy.Host.HomeOf(in.User)}
+	args := []string{Helper, "usage", "--result", path.Join(dir, UsageFileName), "--storage", dir, "--home",
+		in.Policy.Host.HomeOf(in.User)}
 	for _, r := range in.UIDs {
 		args = append(args, "--uids", r)
 	}
@@ -102,7 +103,8 @@ func ReadUsage(from io.Reader, now time.Time) (Usage, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Usage{}, errors.New("something follows the result")
 	}
-	for _, n := range []int64{u.Storage.Bytes, u.Storage.Files, u.Storage.Unread, u.Home.Bytes, u.Home.Files, u.Home.Unread} {
+	for _, n := range []int64{u.Storage.Bytes, u.Storage.Files, u.Storage.Unread, u.Home.Bytes, u.Home.Files,
+		u.Home.Unread} {
 		if n < 0 || n > maxCount {
 			return Usage{}, fmt.Errorf("%d is no size or number of files", n)
 		}

@@ -23,23 +23,28 @@ func TestCombine(t *testing.T) {
 	}{
 		"image": {
 			member: IDMap{{0, 165536, 65536}}, memberID: 5002, kept: 1000,
-			wantMount:    IDMap{{990, 165536, 1}, {600000, 165537, 999}, {600999, 5002, 1}, {601000, 166536, 64536}},
-			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 1000}, {ContainerID: 1000, HostID: 0, Size: 1}, {ContainerID: 1001, HostID: 1001, Size: 64536}},
+			wantMount: IDMap{{990, 165536, 1}, {600000, 165537, 999}, {600999, 5002, 1}, {601000, 166536, 64536}},
+			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 1000},
+				{ContainerID: 1000, HostID: 0, Size: 1}, {ContainerID: 1001, HostID: 1001, Size: 64536}},
 		},
 		"host": {
 			member: IDMap{{0, 165536, 65536}}, memberID: 5002, kept: 5002,
-			wantMount:    IDMap{{990, 165536, 1}, {600000, 165537, 5001}, {605001, 5002, 1}, {605002, 170538, 60534}},
-			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 5002}, {ContainerID: 5002, HostID: 0, Size: 1}, {ContainerID: 5003, HostID: 5003, Size: 60534}},
+			wantMount: IDMap{{990, 165536, 1}, {600000, 165537, 5001}, {605001, 5002, 1}, {605002, 170538, 60534}},
+			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 5002},
+				{ContainerID: 5002, HostID: 0, Size: 1}, {ContainerID: 5003, HostID: 5003, Size: 60534}},
 		},
 		"two ranges": {
 			member: IDMap{{0, 165536, 500}, {0, 300000, 65036}}, memberID: 5002, kept: 1000,
-			wantMount:    IDMap{{990, 165536, 1}, {600000, 165537, 499}, {600499, 300000, 500}, {600999, 5002, 1}, {601000, 300500, 64536}},
-			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 1000}, {ContainerID: 1000, HostID: 0, Size: 1}, {ContainerID: 1001, HostID: 1001, Size: 64536}},
+			wantMount: IDMap{{990, 165536, 1}, {600000, 165537, 499}, {600499, 300000, 500}, {600999, 5002, 1},
+				{601000, 300500, 64536}},
+			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 1000},
+				{ContainerID: 1000, HostID: 0, Size: 1}, {ContainerID: 1001, HostID: 1001, Size: 64536}},
 		},
 		"fewer ids than the member's own": {
 			member: IDMap{{0, 165536, 65536}}, memberID: 200000, kept: 200000,
-			wantMount:    IDMap{{990, 165536, 1}, {600000, 165537, 65535}},
-			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 65536}, {ContainerID: 200000, HostID: 0, Size: 1}},
+			wantMount: IDMap{{990, 165536, 1}, {600000, 165537, 65535}},
+			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 65536},
+				{ContainerID: 200000, HostID: 0, Size: 1}},
 		},
 	}
 	for name, tt := range tests {
@@ -61,9 +66,10 @@ func TestSubordinate(t *testing.T) {
 		want    IDMap
 		wantErr string
 	}{
-		"by name":           {text: "bob:100000:65536\nalice:165536:65536\n", want: IDMap{{0, 165536, 65536}}},
-		"by uid":            {text: "5001:165536:65536\n50011:1:1\n", want: IDMap{{0, 165536, 65536}}},
-		"sorted":            {text: "alice:300000:10\nalice:200000:10\n", want: IDMap{{0, 200000, 10}, {0, 300000, 10}}},
+		"by name": {text: "bob:100000:65536\nalice:165536:65536\n", want: IDMap{{0, 165536, 65536}}},
+		"by uid":  {text: "5001:165536:65536\n50011:1:1\n", want: IDMap{{0, 165536, 65536}}},
+		"sorted": {text: "alice:300000:10\nalice:200000:10\n",
+			want: IDMap{{0, 200000, 10}, {0, 300000, 10}}},
 		"none":              {text: "# alice:1:1\nbob:100000:65536\n", wantErr: "alice has no subordinate ids"},
 		"not a number":      {text: "alice:x:65536\n", wantErr: `cannot read "alice:x:65536"`},
 		"past the last one": {text: "alice:4294967290:65536\n", wantErr: "cannot read"},

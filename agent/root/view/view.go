@@ -84,7 +84,8 @@ func (h Host) wanted(key ident.Key, r unit.ViewRequest, store *imagestore.Store)
 			if !errors.Is(err, imagestore.ErrNotFound) {
 				return image, err
 			}
-			_, _ = fmt.Fprintf(h.Warn, "the image %.12s, from which the kept container was made, is no longer in the store\n", id)
+			_, _ = fmt.Fprintf(h.Warn, "the image %.12s, from which the kept container was made, is no longer in "+
+				"the store\n", id)
 		}
 	}
 	return store.Find(r.Image)
@@ -93,7 +94,8 @@ func (h Host) wanted(key ident.Key, r unit.ViewRequest, store *imagestore.Store)
 // Unmount takes the view of a server away, and what says that the server needs its image.
 func (h Host) Unmount(key ident.Key) error {
 	dir := path.Join(h.RunDir, unit.ViewParts(key))
-	return errors.Join(detach(path.Join(dir, "overlay")), os.RemoveAll(dir), removeIfThere(path.Join(h.RunDir, "images", key.Unit())))
+	return errors.Join(detach(path.Join(dir, "overlay")), os.RemoveAll(dir),
+		removeIfThere(path.Join(h.RunDir, "images", key.Unit())))
 }
 
 // Probe reports why members cannot share the store's images; nil when they can. It mounts
@@ -150,7 +152,8 @@ func (h Host) lock() (unlock func(), err error) {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
 			_ = f.Close()
-			return nil, fmt.Errorf("cannot lock the images: %w\nhint: is \"gifford-hub images prune\" or rm under way? journalctl -u gifford-images", err)
+			return nil, fmt.Errorf("cannot lock the images: %w\nhint: is \"gifford-hub images prune\" or rm under "+
+				"way? journalctl -u gifford-images", err)
 		}
 	}
 }
@@ -304,7 +307,8 @@ func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
 		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%s may be entered by others than its owner\nhint: chmod 0700 %s", source.Name(), source.Name())
+		return fmt.Errorf("%s may be entered by others than its owner\nhint: chmod 0700 %s", source.Name(),
+			source.Name())
 	}
 	target, err := dir.OpenFile("overlay", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -331,11 +335,14 @@ func openDirectory(name string) (*os.File, error) {
 func (h Host) settings(dir *os.Root, key ident.Key, r unit.ViewRequest, image, slow string) error {
 	own := path.Join(unit.UserDir(key.User), "storage")
 	conf := fmt.Sprintf("# made by gifford-view\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n"+
-		"# Rootless podman takes its place from here and its runroot from XDG_RUNTIME_DIR.\nrootless_storage_path = %q\n", own, unit.RunRoot(r.UID), own)
+		"# Rootless podman takes its place from here and its runroot from XDG_RUNTIME_DIR.\nrootless_storage_path = "+
+		"%q\n", own, unit.RunRoot(r.UID), own)
 	if slow == "" {
-		conf += fmt.Sprintf("\n[storage.options]\nadditionalimagestores = [%q]\n", path.Join(h.RunDir, unit.ViewParts(key)))
+		conf += fmt.Sprintf("\n[storage.options]\nadditionalimagestores = [%q]\n",
+			path.Join(h.RunDir, unit.ViewParts(key)))
 	}
-	return errors.Join(write(dir, "storage.conf", []byte(conf)), write(dir, "image.env", []byte(unit.EnvImage+"="+image+"\n"+unit.EnvSlow+"="+oneLine(slow)+"\n")))
+	return errors.Join(write(dir, "storage.conf", []byte(conf)),
+		write(dir, "image.env", []byte(unit.EnvImage+"="+image+"\n"+unit.EnvSlow+"="+oneLine(slow)+"\n")))
 }
 
 // oneLine makes a text that systemd reads back from an environment file as it is
@@ -357,7 +364,8 @@ func oneLine(s string) string {
 func (h Host) request(key ident.Key) (unit.ViewRequest, error) {
 	data, err := os.ReadFile(path.Join(h.RunDir, unit.ViewRequestName(key)))
 	if err != nil {
-		return unit.ViewRequest{}, fmt.Errorf("nobody has asked for a view for server %s: %w\nhint: servers are started by the launcher", key, err)
+		return unit.ViewRequest{}, fmt.Errorf("nobody has asked for a view for server %s: %w\nhint: servers are "+
+			"started by the launcher", key, err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -365,7 +373,8 @@ func (h Host) request(key ident.Key) (unit.ViewRequest, error) {
 	if err := dec.Decode(&r); err != nil {
 		return r, fmt.Errorf("cannot read the request for server %s: %w", key, err)
 	}
-	if r.UID == 0 || r.UID == 1<<32-1 || r.GID == 0 || r.GID == 1<<32-1 || r.Image == "" || strings.ContainsAny(r.Keep, "/.") ||
+	if r.UID == 0 || r.UID == 1<<32-1 || r.GID == 0 || r.GID == 1<<32-1 || r.Image == "" ||
+		strings.ContainsAny(r.Keep, "/.") ||
 		r.Mapping != policy.MapImage && r.Mapping != policy.MapHost {
 		return r, fmt.Errorf("the request for server %s is not one that the launcher makes", key)
 	}

@@ -116,7 +116,8 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	}
 	defer func() { _ = body.Close() }()
 	if _, err := io.Copy(w, body); err != nil {
-		return &Error{Message: "the hub broke off while it was sending its database", Hint: "journalctl -u gifford-hub", Err: err}
+		return &Error{Message: "the hub broke off while it was sending its database", Hint: "journalctl -u gifford-hub",
+			Err: err}
 	}
 	return nil
 }
@@ -132,7 +133,8 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(out); err != nil {
-		return &Error{Message: "cannot understand the hub's answer", Hint: "is this command of the same version as the hub? systemctl reload gifford-hub", Err: err}
+		return &Error{Message: "cannot understand the hub's answer",
+			Hint: "is this command of the same version as the hub? systemctl reload gifford-hub", Err: err}
 	}
 	return nil
 }
@@ -166,7 +168,8 @@ func refusal(resp *http.Response) *Error {
 	var f Failure
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&f)
 	if err != nil || f.Message == "" {
-		return &Error{Message: fmt.Sprintf("the hub answered %s and no reason", resp.Status), Hint: "journalctl -u gifford-hub", Status: resp.StatusCode, Err: err}
+		return &Error{Message: fmt.Sprintf("the hub answered %s and no reason", resp.Status),
+			Hint: "journalctl -u gifford-hub", Status: resp.StatusCode, Err: err}
 	}
 	return &Error{Message: f.Message, Hint: f.Hint, Status: resp.StatusCode}
 }
@@ -177,7 +180,8 @@ func (c *Client) unreachable(err error) *Error {
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{Message: "only root may do this: cannot open " + c.socket, Hint: "run it with sudo", Err: err}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return &Error{Message: "the hub does not run: nothing listens on " + c.socket, Hint: "sudo systemctl enable --now gifford-hub.socket; then: systemctl status gifford-hub", Err: err}
+		return &Error{Message: "the hub does not run: nothing listens on " + c.socket,
+			Hint: "sudo systemctl enable --now gifford-hub.socket; then: systemctl status gifford-hub", Err: err}
 	case errors.Is(err, context.Canceled):
 		return &Error{Message: "interrupted", Err: err}
 	default:

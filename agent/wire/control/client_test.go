@@ -52,7 +52,8 @@ func key(t *testing.T, user, server string) ident.Key {
 
 func TestServers(t *testing.T) {
 	k := key(t, "alice", "gpu")
-	want := []Server{{User: k.User, Server: k.Server, State: "running", Profile: "p", Since: time.Unix(1e9, 0).UTC(), URL: "https://h/user/alice/gpu/", Unit: k.Unit()}}
+	want := []Server{{User: k.User, Server: k.Server, State: "running", Profile: "p", Since: time.Unix(1e9, 0).UTC(),
+		URL: "https://h/user/alice/gpu/", Unit: k.Unit()}}
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet || r.URL.Path != ServersPath {
 			t.Errorf("asked for %s %s", r.Method, r.URL)
@@ -63,7 +64,8 @@ func TestServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b ident.User) bool { return a == b }), cmp.Comparer(func(a, b ident.Server) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b ident.User) bool { return a == b }),
+		cmp.Comparer(func(a, b ident.Server) bool { return a == b })); diff != "" {
 		t.Errorf("Servers (-want +got):\n%s", diff)
 	}
 }
@@ -74,8 +76,9 @@ func TestStart(t *testing.T) {
 		steps  int
 		want   string // part of the error
 	}{
-		"ready":      {`{"progress":10,"message":"a"}` + "\n" + `{"progress":100,"message":"b","ready":true}`, 2, ""},
-		"failed":     {`{"progress":10,"message":"a"}` + "\n" + `{"message":"no image","failed":true,"hint":"pull"}`, 2, "no image"},
+		"ready": {`{"progress":10,"message":"a"}` + "\n" + `{"progress":100,"message":"b","ready":true}`, 2, ""},
+		"failed": {`{"progress":10,"message":"a"}` + "\n" + `{"message":"no image","failed":true,"hint":"pull"}`, 2,
+			"no image"},
 		"broken off": {`{"progress":10,"message":"a"}` + "\n", 1, "broke off"},
 		"no JSON":    {"<html>", 0, "broke off"},
 	}
@@ -89,8 +92,10 @@ func TestStart(t *testing.T) {
 				_, _ = io.WriteString(w, tt.answer)
 			})
 			steps := 0
-			err := c.Start(t.Context(), StartRequest{User: key(t, "alice", "").User, Profile: "p"}, func(Progress) { steps++ })
-			if steps != tt.steps || (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			err := c.Start(t.Context(), StartRequest{User: key(t, "alice", "").User, Profile: "p"},
+				func(Progress) { steps++ })
+			if steps != tt.steps || (err == nil) != (tt.want == "") || err != nil &&
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%d steps, error %v", steps, err)
 			}
 		})
@@ -105,7 +110,8 @@ func TestRefused(t *testing.T) {
 		}
 	})
 	var e *Error
-	if err := c.Stop(t.Context(), StopRequest{}); !errors.As(err, &e) || e.Status != 404 || e.Hint != "gifford-hub servers list" {
+	if err := c.Stop(t.Context(), StopRequest{}); !errors.As(err, &e) || e.Status != 404 ||
+		e.Hint != "gifford-hub servers list" {
 		t.Errorf("Stop: %#v", err)
 	}
 	if err := c.Reload(t.Context()); !errors.As(err, &e) || e.Status != 404 || e.Hint == "" {
@@ -116,7 +122,8 @@ func TestRefused(t *testing.T) {
 func TestNoHub(t *testing.T) {
 	c := New(filepath.Join(t.TempDir(), "s"))
 	var e *Error
-	if _, err := c.Status(t.Context()); !errors.As(err, &e) || !strings.Contains(e.Message, "does not run") || e.Hint == "" {
+	if _, err := c.Status(t.Context()); !errors.As(err, &e) || !strings.Contains(e.Message, "does not run") ||
+		e.Hint == "" {
 		t.Errorf("Status: %#v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -39,7 +39,8 @@ type Server struct {
 	URL          string       `json:"url"`   // absolute
 	Unit         string       `json:"unit"`
 	LastActivity time.Time    `json:"last_activity,omitzero"`
-	Image        string       `json:"image,omitempty"` // "current", or "older" than the one of its profile; "" when that is not known
+	// "current", or "older" than the one of its profile; "" when that is not known
+	Image string `json:"image,omitempty"`
 	// Outdated says that the settings of its profile have changed since its kept container
 	// was made.
 	Outdated bool `json:"outdated,omitempty"`

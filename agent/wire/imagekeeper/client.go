@@ -138,7 +138,8 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(out); err != nil {
-		return &Error{Message: "cannot understand the image keeper's answer", Hint: "systemctl restart gifford-images", Err: err}
+		return &Error{Message: "cannot understand the image keeper's answer", Hint: "systemctl restart gifford-images",
+			Err: err}
 	}
 	return nil
 }
@@ -175,7 +176,8 @@ func refusal(resp *http.Response) *Error {
 	var f Failure
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&f)
 	if err != nil || f.Message == "" {
-		return &Error{Message: fmt.Sprintf("the image keeper answered %s and no reason", resp.Status), Hint: "journalctl -u gifford-images", Status: resp.StatusCode, Err: err}
+		return &Error{Message: fmt.Sprintf("the image keeper answered %s and no reason", resp.Status),
+			Hint: "journalctl -u gifford-images", Status: resp.StatusCode, Err: err}
 	}
 	return &Error{Message: f.Message, Hint: f.Hint, Status: resp.StatusCode}
 }
@@ -189,8 +191,10 @@ func (c *Client) unreachable(err error) *Error {
 		return &Error{Message: "interrupted", Err: err}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return &Error{Message: "the image keeper does not run: nothing listens on " + c.socket,
-			Hint: "systemctl status gifford-images.socket gifford-images.service", Err: errors.Join(ErrUnreachable, err)}
+			Hint: "systemctl status gifford-images.socket gifford-images.service",
+			Err:  errors.Join(ErrUnreachable, err)}
 	default:
-		return &Error{Message: "cannot reach the image keeper: " + err.Error(), Hint: "systemctl status gifford-images", Err: errors.Join(ErrUnreachable, err)}
+		return &Error{Message: "cannot reach the image keeper: " + err.Error(), Hint: "systemctl status gifford-images",
+			Err: errors.Join(ErrUnreachable, err)}
 	}
 }

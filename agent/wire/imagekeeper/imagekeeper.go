@@ -26,16 +26,20 @@ const (
 
 // Image is one image of the store.
 type Image struct {
-	ID       string    `json:"id"`               // 64 hexadecimal digits
-	Names    []string  `json:"names"`            // such as "quay.io/jupyter/scipy-notebook:latest"; empty for a former one
-	Digest   string    `json:"digest,omitempty"` // of the manifest, as the registry names it; "" when it did not come from one
-	Size     int64     `json:"size"`             // bytes of its layers, unpacked; layers that images share count in each
-	Created  time.Time `json:"created"`          // when it was built
-	Pulled   time.Time `json:"pulled,omitzero"`  // when the store got it
-	Profiles []string  `json:"profiles"`         // the policy's profiles that start with it
-	FormerOf []string  `json:"former_of"`        // names that it had until a newer one came
-	InUse    []string  `json:"in_use"`           // units and kept containers that need it, such as "jupyter-alice.service"
-	Held     bool      `json:"held"`             // a rollback went to it: the timer leaves its names alone
+	ID string `json:"id"` // 64 hexadecimal digits
+	// such as "quay.io/jupyter/scipy-notebook:latest"; empty for a former one
+	Names []string `json:"names"`
+	// of the manifest, as the registry names it; "" when it did not come from one
+	Digest string `json:"digest,omitempty"`
+	// bytes of its layers, unpacked; layers that images share count in each
+	Size     int64     `json:"size"`
+	Created  time.Time `json:"created"`         // when it was built
+	Pulled   time.Time `json:"pulled,omitzero"` // when the store got it
+	Profiles []string  `json:"profiles"`        // the policy's profiles that start with it
+	FormerOf []string  `json:"former_of"`       // names that it had until a newer one came
+	// units and kept containers that need it, such as "jupyter-alice.service"
+	InUse []string `json:"in_use"`
+	Held  bool     `json:"held"` // a rollback went to it: the timer leaves its names alone
 }
 
 // Former is an image that had a name before.

@@ -263,8 +263,10 @@ func (c *Client) watchOnce(ctx context.Context, event func(Event), resync func()
 // the launcher's name, and for news of that owner.
 func subscribe(ctx context.Context, conn *dbus.Conn) error {
 	for _, match := range [][]dbus.MatchOption{
-		{dbus.WithMatchSender(BusName), dbus.WithMatchInterface(Interface), dbus.WithMatchMember(ChangedSignal), dbus.WithMatchObjectPath(ObjectPath)},
-		{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, BusName)},
+		{dbus.WithMatchSender(BusName), dbus.WithMatchInterface(Interface), dbus.WithMatchMember(ChangedSignal),
+			dbus.WithMatchObjectPath(ObjectPath)},
+		{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
+			dbus.WithMatchArg(0, BusName)},
 	} {
 		if err := conn.AddMatchSignalContext(ctx, match...); err != nil {
 			return fmt.Errorf("cannot subscribe to the launcher's signals: %w", err)

@@ -129,9 +129,11 @@ func (g GPUs) Row() GPUsRow {
 		r.Measured = uint64(g.Measured.UnixMicro())
 	}
 	for _, d := range g.Devices {
-		row := GPURow{d.Name, d.Model, d.Health, d.Memory, string(d.Sharing), d.Places, []HolderRow{}, d.Now, d.Hour, d.Busiest, d.Profiles, d.Strangers}
+		row := GPURow{d.Name, d.Model, d.Health, d.Memory, string(d.Sharing), d.Places, []HolderRow{}, d.Now, d.Hour,
+			d.Busiest, d.Profiles, d.Strangers}
 		for _, h := range d.Holders {
-			row.Holders = append(row.Holders, HolderRow{h.Key.User.String(), h.Key.Server.String(), h.Profile, uint64(max(0, h.Since.UnixMicro())), h.Processes})
+			row.Holders = append(row.Holders, HolderRow{h.Key.User.String(), h.Key.Server.String(), h.Profile,
+				uint64(max(0, h.Since.UnixMicro())), h.Processes})
 		}
 		r.Devices = append(r.Devices, row)
 	}
@@ -144,7 +146,8 @@ func (r GPUsRow) gpus() (GPUs, error) {
 		g.Measured = time.UnixMicro(int64(r.Measured))
 	}
 	for _, row := range r.Devices {
-		d := GPU{Name: row.Name, Model: row.Model, Health: row.Health, Memory: row.Memory, Sharing: Sharing(row.Sharing), Places: row.Places,
+		d := GPU{Name: row.Name, Model: row.Model, Health: row.Health, Memory: row.Memory,
+			Sharing: Sharing(row.Sharing), Places: row.Places,
 			Now: row.Now, Hour: row.Hour, Busiest: row.Busiest, Profiles: row.Profiles, Strangers: row.Strangers}
 		for _, h := range row.Holders {
 			key, err := ident.ParseKey(h.User, h.Server)

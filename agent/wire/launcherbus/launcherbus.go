@@ -47,10 +47,11 @@ type Server struct {
 
 // Event tells that a unit has changed its state.
 type Event struct {
-	Key    ident.Key
-	State  State
-	Result string // systemd's Result property when State is Failed ("exit-code", "timeout", "oom-kill" …; systemd.service(5)), else ""
-	Exit   int32  // exit status or signal of the main process when State is Failed
+	Key   ident.Key
+	State State
+	// systemd's Result property when State is Failed ("exit-code", "timeout", "oom-kill" …; systemd.service(5)), else ""
+	Result string
+	Exit   int32 // exit status or signal of the main process when State is Failed
 }
 
 // StartRequest asks for one server. All else (image, mounts, limits, devices,
@@ -80,8 +81,9 @@ type Profile struct {
 // Images reports which images of the shared store are in use and which would be. An ID is
 // 64 hexadecimal digits.
 type Images struct {
-	Servers  map[ident.Key]string // ID of the image that the server runs on; none for one with its own copy
-	Profiles map[string]string    // ID of the image with which the profile would start now; none for one that is not in the store
+	Servers map[ident.Key]string // ID of the image that the server runs on; none for one with its own copy
+	// ID of the image with which the profile would start now; none for one that is not in the store
+	Profiles map[string]string
 }
 
 // Kept is the container of a persistent profile that waits for its server's next start.
@@ -123,10 +125,12 @@ const (
 	MountRefused   Code = "MountRefused"   // the source of one of the policy's mounts is missing or cannot be trusted
 	AlreadyExists  Code = "AlreadyExists"  // the unit exists
 	NotFound       Code = "NotFound"       // no such unit or profile
-	DevicesTaken   Code = "DevicesTaken"   // the devices that the profile needs are held by others now; a later request may succeed
-	DevicesMissing Code = "DevicesMissing" // this host has too few devices of the kind that the profile needs, whoever holds them
-	StartFailed    Code = "StartFailed"    // systemd could not start the unit; its journal says why
-	Internal       Code = "Internal"       // anything else; the launcher's journal says why
+	// the devices that the profile needs are held by others now; a later request may succeed
+	DevicesTaken Code = "DevicesTaken"
+	// this host has too few devices of the kind that the profile needs, whoever holds them
+	DevicesMissing Code = "DevicesMissing"
+	StartFailed    Code = "StartFailed" // systemd could not start the unit; its journal says why
+	Internal       Code = "Internal"    // anything else; the launcher's journal says why
 )
 
 // Error is a refusal or failure in words for people. The message names the object

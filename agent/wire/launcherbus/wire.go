@@ -90,7 +90,8 @@ func (s Server) Row() ServerRow {
 
 func (r ServerRow) server() (Server, error) {
 	key, err := ident.ParseKey(r.User, r.Server)
-	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.UnixMicro(int64(r.Started)), r.TokenHash, r.Devices}, err
+	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.UnixMicro(int64(r.Started)), r.TokenHash,
+		r.Devices}, err
 }
 
 // Body returns the signal's arguments.

@@ -24,7 +24,8 @@ func key(t *testing.T, user, server string) ident.Key {
 
 // TestRows checks that what crosses the bus comes back, with the documented signatures.
 func TestRows(t *testing.T) {
-	s := Server{key(t, "alice", "gpu"), "lab", Running, 5001, "/run/x", time.UnixMicro(1700000000000001), "00ff", []string{"nvidia.com/gpu=0"}}
+	s := Server{key(t, "alice", "gpu"), "lab", Running, 5001, "/run/x", time.UnixMicro(1700000000000001), "00ff",
+		[]string{"nvidia.com/gpu=0"}}
 	got, err := s.Row().server()
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +77,8 @@ func TestEvent(t *testing.T) {
 		t.Errorf("Changed has signature %s", sig)
 	}
 	for name, body := range map[string][]any{
-		"empty": {}, "types": {1, 2, 3, 4, 5}, "name": {"a/b", "", "failed", "", int32(0)}, "short": {"a", "", "failed"},
+		"empty": {}, "types": {1, 2, 3, 4, 5}, "name": {"a/b", "", "failed", "", int32(0)},
+		"short": {"a", "", "failed"},
 	} {
 		if _, err := readEvent(body); err == nil {
 			t.Errorf("%s: a strange signal is accepted", name)
@@ -103,9 +105,12 @@ func TestErrors(t *testing.T) {
 // TestGPUs checks that the devices come back from the bus, with the documented signature.
 func TestGPUs(t *testing.T) {
 	load := Load{true, 0.5, 1 << 30}
-	full := GPUs{Measured: time.UnixMicro(1700000000000001), ToolError: "no answer", Broken: []BrokenSpec{{"/etc/cdi/x.yaml", "bad"}},
-		Devices: []GPU{{Name: "nvidia.com/gpu=0", Model: "H100", Memory: 80 << 30, Health: "lost", Sharing: Shared, Places: 2,
-			Holders: []Holder{{key(t, "alice", "x"), "lab", time.UnixMicro(1700000000000002), 3}}, Now: load, Hour: load, Busiest: load,
+	full := GPUs{Measured: time.UnixMicro(1700000000000001), ToolError: "no answer",
+		Broken: []BrokenSpec{{"/etc/cdi/x.yaml", "bad"}},
+		Devices: []GPU{{Name: "nvidia.com/gpu=0", Model: "H100", Memory: 80 << 30, Health: "lost", Sharing: Shared,
+			Places:  2,
+			Holders: []Holder{{key(t, "alice", "x"), "lab", time.UnixMicro(1700000000000002), 3}}, Now: load,
+			Hour: load, Busiest: load,
 			Profiles: []string{"lab"}, Strangers: []GPUProcess{{7, 5001, "python", "a.service", 9}}}}}
 	got, err := full.Row().gpus()
 	if err != nil {
@@ -114,7 +119,8 @@ func TestGPUs(t *testing.T) {
 	if diff := cmp.Diff(full, got, cmpopts.EquateComparable(ident.Key{})); diff != "" {
 		t.Error(diff)
 	}
-	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" || !strings.Contains(Introspection, `"`+sig+`"`) {
+	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" ||
+		!strings.Contains(Introspection, `"`+sig+`"`) {
 		t.Errorf("GPUs has signature %s", sig)
 	}
 	if held := got.Held(key(t, "alice", "x")); len(held) != 1 || held[0] != "nvidia.com/gpu=0" {
