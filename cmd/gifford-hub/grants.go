@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
@@ -24,7 +24,7 @@ func (h *instance) grants(ctx context.Context) error {
 	if err := h.store.DeclareGroups(ctx, declaredGroups(h.cfg)); err != nil {
 		return err
 	}
-	if h.authority, err = authority.New(authority.Config{Table: table, Roles: declaredRoles(h.cfg), Records: h.store,
+	if h.authority, err = access.New(access.Config{Table: table, Roles: declaredRoles(h.cfg), Records: h.store,
 		Log: h.log}); err != nil {
 		return err
 	}
@@ -40,10 +40,10 @@ func (h *instance) grants(ctx context.Context) error {
 	return nil
 }
 
-func declaredRoles(c *config.Config) (all []authority.Role) {
+func declaredRoles(c *config.Config) (all []access.Role) {
 	for _, name := range slices.Sorted(maps.Keys(c.Roles)) {
 		r := c.Roles[name]
-		all = append(all, authority.Role{Role: scopes.Role{Name: name, Description: r.Description, Scopes: r.Scopes},
+		all = append(all, access.Role{Role: scopes.Role{Name: name, Description: r.Description, Scopes: r.Scopes},
 			Users: r.Users, Groups: r.Groups, Services: r.Services})
 	}
 	return all

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
@@ -64,7 +64,7 @@ type instance struct {
 	notify    notifier
 	surfaces  []*surface
 
-	authority  *authority.Authority
+	authority  *access.Authority
 	services   *services.Registry
 	toServices *serviceProxy
 	tokens     *tokens.Issuer

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -73,7 +73,7 @@ type Config struct {
 	Servers   manager
 	Services  registry
 	Records   *store.Store
-	Authority *authority.Authority
+	Authority *access.Authority
 	// Session returns the person whose browser asks, or ErrNoSession.
 	Session func(r *http.Request) (Session, error)
 	// CheckSession looks at a session again by its id, as at every request of its browser.
@@ -123,16 +123,16 @@ type API struct {
 // New makes an API.
 func New(cfg Config) *API { return &API{cfg: cfg, started: time.Now()} }
 
-// access says who may call a route at all.
-type access int
+// audience says who may call a route at all.
+type audience int
 
 const (
-	nobody  access = iota // the zero value, so that a route without a word is closed
-	anyone                // no credentials needed
-	browser               // answered by the OAuth provider, which asks for the session itself
-	login                 // finds its caller itself: credentials may stand in the body
-	caller                // valid credentials
-	scoped                // credentials with one of route.scopes on what the path names
+	nobody  audience = iota // the zero value, so that a route without a word is closed
+	anyone                  // no credentials needed
+	browser                 // answered by the OAuth provider, which asks for the session itself
+	login                   // finds its caller itself: credentials may stand in the body
+	caller                  // valid credentials
+	scoped                  // credentials with one of route.scopes on what the path names
 )
 
 // subject is what a path names, on which the scope must hold.
@@ -150,7 +150,7 @@ const (
 // route is a line of the API's table.
 type route struct {
 	method, path string
-	access       access
+	audience     audience
 	on           subject
 	scopes       string // any of these, separated by spaces
 	handler      func(a *API, c Caller, w http.ResponseWriter, r *http.Request) error
@@ -251,11 +251,11 @@ func (a *API) Handler() http.Handler {
 	for _, rt := range routes() {
 		mux.Handle(rt.method+" "+prefix+rt.path, a.serve(rt))
 	}
-	mux.Handle(prefix+"/", a.serve(route{access: anyone, handler: func(_ *API, _ Caller, w http.ResponseWriter,
+	mux.Handle(prefix+"/", a.serve(route{audience: anyone, handler: func(_ *API, _ Caller, w http.ResponseWriter,
 		r *http.Request) error {
 		return noRoute(mux, w, r)
 	}}))
-	mux.Handle("OPTIONS "+prefix+"/", a.serve(route{access: anyone, handler: (*API).health}))
+	mux.Handle("OPTIONS "+prefix+"/", a.serve(route{audience: anyone, handler: (*API).health}))
 	return a.headers(mux)
 }
 
@@ -283,7 +283,7 @@ func (a *API) serve(rt route) http.Handler {
 			return
 		}
 		httpx.LogFailure(a.cfg.Log, r, err)
-		if rt.access == browser {
+		if rt.audience == browser {
 			a.cfg.Page(w, r, err)
 			return
 		}
@@ -292,7 +292,7 @@ func (a *API) serve(rt route) http.Handler {
 }
 
 func (a *API) call(rt route, w http.ResponseWriter, r *http.Request) error {
-	switch rt.access {
+	switch rt.audience {
 	case anyone, browser, login:
 		return rt.handler(a, Caller{}, w, r)
 	case caller, scoped:
@@ -300,7 +300,7 @@ func (a *API) call(rt route, w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if rt.access == scoped {
+		if rt.audience == scoped {
 			if err := c.check(strings.Fields(rt.scopes), rt.on, r); err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -153,7 +153,7 @@ func build(t testing.TB) (*API, *fleet) {
 	}
 	f := &fleet{states: map[string]servers.State{}}
 	reader := scopes.Role{Name: "reader", Scopes: []string{"list:users!group=lab", "read:users!group=lab"}}
-	auth, err := authority.New(authority.Config{Table: scopes.Default(), Records: db, Log: log, Roles: []authority.Role{
+	auth, err := access.New(access.Config{Table: scopes.Default(), Records: db, Log: log, Roles: []access.Role{
 		{Role: reader, Services: []string{"limited"}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -551,8 +551,8 @@ data: {"progress":100,"message":"Server ready at /user/alice/","html_message":"S
 // TestRoutesHaveRules fails for a route that nobody thought about.
 func TestRoutesHaveRules(t *testing.T) {
 	for _, rt := range routes() {
-		if rt.access == nobody || rt.handler == nil || (rt.access == scoped ||
-			rt.access == login) != (rt.scopes != "") {
+		if rt.audience == nobody || rt.handler == nil || (rt.audience == scoped ||
+			rt.audience == login) != (rt.scopes != "") {
 			t.Errorf("%s %s has no rule of who may call it", rt.method, rt.path)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -26,7 +26,7 @@ type records interface {
 // Config is what an Issuer needs.
 type Config struct {
 	Records   records
-	Authority *authority.Authority
+	Authority *access.Authority
 	// Life is how long a token lives that is asked for without a word; Max is the most that
 	// may be asked for. 0 means without end, and without bound.
 	Life, Max time.Duration

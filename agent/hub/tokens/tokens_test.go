@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -28,8 +28,8 @@ func issuer(t *testing.T, life, longest time.Duration) (*Issuer, *store.Store, i
 	if err := db.CreateUser(t.Context(), store.User{Name: alice}); err != nil {
 		t.Fatal(err)
 	}
-	a, err := authority.New(authority.Config{Table: scopes.Default(), Records: db, Log: log,
-		Roles: []authority.Role{{Role: scopes.Role{Name: "reader", Scopes: []string{"read:users!user"}}}}})
+	a, err := access.New(access.Config{Table: scopes.Default(), Records: db, Log: log,
+		Roles: []access.Role{{Role: scopes.Role{Name: "reader", Scopes: []string{"read:users!user"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,13 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 )
 
 // warden looks after the group lab without being an administrator.
-var warden = authority.Role{Role: scopes.Role{Name: "warden",
+var warden = access.Role{Role: scopes.Role{Name: "warden",
 	Scopes: []string{"admin-ui", "list:users!group=lab", "read:servers!group=lab",
 		"delete:users!group=lab", "groups!group=lab", "admin:users!group=lab"}}, Users: users("bob")}
 

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/net/html"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
@@ -93,7 +93,7 @@ func newRich(t testing.TB) *hub {
 		c.Services = func() []services.Service {
 			return []services.Service{grades, {Name: "hidden", Prefix: "/services/hidden/"}}
 		}
-		everybody := authority.Role{Role: scopes.Role{Name: "visitors",
+		everybody := access.Role{Role: scopes.Role{Name: "visitors",
 			Scopes: []string{"access:services!service=grades"}}, Users: users("alice")}
 		c.Authority = roles(t, c.Store, sharer, everybody)
 		c.Cull = func(k ident.Key) (cull.Notice, bool) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -23,7 +23,7 @@ func (h *hub) share(t *testing.T, v store.Share) {
 }
 
 // helpers may start and stop the servers of the group lab, and its members' only.
-var helpers = authority.Role{Role: scopes.Role{Name: "helpers", Scopes: []string{"servers!group=lab"}},
+var helpers = access.Role{Role: scopes.Role{Name: "helpers", Scopes: []string{"servers!group=lab"}},
 	Groups: []string{"helpers"}}
 
 // newRights has alice's servers, which are ready ("alice" and "alice:x") and stopped

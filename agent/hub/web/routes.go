@@ -9,16 +9,16 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
-// access says who may call a route at all; whose server a person may touch is decided
+// audience says who may call a route at all; whose server a person may touch is decided
 // by the handler (Web.target).
-type access int
+type audience int
 
 // The rules. The zero value lets nobody in, so that a route without a word is closed.
 const (
-	nobody    access = iota
-	Anyone           // no session needed
-	SignedIn         // a person with a session
-	AdminOnly        // an administrator; others do not learn that the page exists
+	nobody    audience = iota
+	Anyone             // no session needed
+	SignedIn           // a person with a session
+	AdminOnly          // an administrator; others do not learn that the page exists
 )
 
 // handler answers for a person; the Member is zero on routes for Anyone.
@@ -26,10 +26,10 @@ type handler func(s *Web, m member, w http.ResponseWriter, r *http.Request) erro
 
 // route is a line of the table.
 type route struct {
-	method  string // "" for every method
-	path    string // pattern below the base URL, as http.ServeMux has it
-	access  access
-	handler handler
+	method   string // "" for every method
+	path     string // pattern below the base URL, as http.ServeMux has it
+	audience audience
+	handler  handler
 }
 
 // routes is everything that the hub serves to people (JupyterHub's URLs:

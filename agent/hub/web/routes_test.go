@@ -161,7 +161,7 @@ func TestRoutes(t *testing.T) {
 
 func TestEveryRouteHasARule(t *testing.T) {
 	for _, rt := range newHub(t, nil).table() {
-		if rt.access == nobody || rt.handler == nil {
+		if rt.audience == nobody || rt.handler == nil {
 			t.Errorf("%s %s has no rule of who may call it", rt.method, rt.path)
 		}
 	}

@@ -19,7 +19,7 @@ const cspReportPath = "hub/security/csp-report"
 func (s *Web) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpx.SetRoute(r, r.Pattern)
-		m, err := s.admit(rt.access, r)
+		m, err := s.admit(rt.audience, r)
 		if err == nil {
 			err = rt.handler(s, m, w, r)
 		}
@@ -31,7 +31,7 @@ func (s *Web) serve(rt route) http.Handler {
 }
 
 // admit returns the person whom a route is for.
-func (s *Web) admit(a access, r *http.Request) (member, error) {
+func (s *Web) admit(a audience, r *http.Request) (member, error) {
 	if a == Anyone {
 		return member{}, nil
 	}

@@ -9,14 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
 // linker may share by links, but may name nobody.
-var linker = authority.Role{Role: scopes.Role{Name: "linker", Scopes: []string{"shares!user"}}, Users: users("bob")}
+var linker = access.Role{Role: scopes.Role{Name: "linker", Scopes: []string{"shares!user"}}, Users: users("bob")}
 
 // sharedWith lists the shares of a user's default server, as "who scope scope".
 func (h *hub) sharedWith(t *testing.T, owner string) []string {

@@ -178,7 +178,7 @@ func (s *Web) userRedirect(m member, w http.ResponseWriter, r *http.Request) err
 // the hub's cookie is not sent there: pages are redirected to where it is, and programs
 // get an answer that is the same for a stopped server and for a user who is not there.
 func (s *Web) Unrouted() http.Handler {
-	return s.headers(s.serve(route{access: Anyone, handler: (*Web).unrouted}))
+	return s.headers(s.serve(route{audience: Anyone, handler: (*Web).unrouted}))
 }
 
 func (s *Web) unrouted(m member, w http.ResponseWriter, r *http.Request) error {

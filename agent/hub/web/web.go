@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -125,7 +125,7 @@ type Config struct {
 	// Store is the hub's database.
 	Store *store.Store
 	// Authority reports what people may do.
-	Authority *authority.Authority
+	Authority *access.Authority
 	// Tokens makes API tokens.
 	Tokens *tokens.Issuer
 	// Services returns the services that there are.

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/authority"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
@@ -262,13 +262,13 @@ const hostileName = `Mine "<script>alert(1)</script>' & so on`
 func twoNamed(c *Config) { c.NamedServers = 2 }
 
 // sharer may share what is their own, which nobody may without being allowed to.
-var sharer = authority.Role{Role: scopes.Role{Name: "sharer",
+var sharer = access.Role{Role: scopes.Role{Name: "sharer",
 	Scopes: []string{"shares!user", "read:users:name", "read:groups:name"}}, Users: []ident.User{key("alice").User}}
 
 // roles makes an Authority with roles of the settings.
-func roles(t testing.TB, db *store.Store, list ...authority.Role) *authority.Authority {
+func roles(t testing.TB, db *store.Store, list ...access.Role) *access.Authority {
 	t.Helper()
-	a, err := authority.New(authority.Config{Table: scopes.Default(), Records: db, Log: slog.New(slog.DiscardHandler),
+	a, err := access.New(access.Config{Table: scopes.Default(), Records: db, Log: slog.New(slog.DiscardHandler),
 		Roles: list})
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
-// Package authority tells what a user, a service or a token may do at this moment: it
+// Package access tells what a user, a service or a token may do at this moment: it
 // puts roles, groups, shares and tokens together and leaves the language to package
 // scopes. It must never grant a token more than its owner has when the token is used.
-package authority
+package access
 
 import (
 	"context"
