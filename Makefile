@@ -8,7 +8,10 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 
 export CGO_ENABLED := 0
 # Podman's bindings, without what only a Podman that is no client needs. "go test -tags" on a
 # command line replaces these, so it must name them again.
-export GOFLAGS := -tags=remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper
+TAGS := remote containers_image_openpgp exclude_graphdriver_btrfs exclude_graphdriver_devicemapper
+empty :=
+comma := ,
+export GOFLAGS := -tags=$(subst $(empty) $(empty),$(comma),$(TAGS))
 
 # Tools that are no part of go.mod, each at a version that is known to work.
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
@@ -18,11 +21,12 @@ COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view gifford-
 ARCHES := amd64 arm64
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build docs deb rpm apt-repo check fuzz conformance test e2e bench demo demo-stop clean programs package-docs
+.PHONY: help build docs deb rpm apt-repo check quick static lines mutants fuzz conformance test e2e bench demo demo-stop \
+    clean programs package-docs
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the programs for this machine, in bin/
 	mkdir -p bin
@@ -42,18 +46,36 @@ rpm: programs package-docs ## the .rpm packages, amd64 and arm64, in dist/
 apt-repo: deb ## a signed apt repository with them, in dist/apt
 	packaging/apt-repo
 
-check: ## gofmt, vet, staticcheck, guard tests and unit tests
-	@unformatted=$$(gofmt -l agent cmd test); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted (hint: gofmt -w)"; exit 1; }
-	go vet ./...
-	go vet -tags 'e2e demo conformance' ./test/...
-	go run $(STATICCHECK) ./...
+check: static lines ## format, vet, staticcheck, tidy, guard tests and unit tests with the race detector
+	go mod tidy -diff
 	CGO_ENABLED=1 go test -race ./...
+
+quick: static ## format, vet, staticcheck, and the tests of what changed: under a minute when warm
+	go test ./agent/... ./cmd/... ./test/bench ./test/mutants
+	go test -count=1 ./test/guard
+
+# Go's own cache of test results knows what a change touches, so "quick" names all packages.
+static: .cache/tools/staticcheck
+	@unformatted=$$(gofmt -l agent cmd test); \
+	    [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted (hint: gofmt -w)"; exit 1; }
+	go vet ./...
+	go vet -tags '$(TAGS) e2e demo conformance' ./test/...
+	.cache/tools/staticcheck ./...
+
+lines: ## the lines of our own that each privileged program links
+	@test/lines
+
+PKG ?= ./agent/ident
+MUTANTS ?= -n 40
+mutants: ## small changes to PKG=./agent/…, each of which its own tests must notice
+	go run ./test/mutants $(MUTANTS) $(PKG)
 
 # A number of inputs, not a time: a fuzz test whose time runs out may fail for that alone.
 FUZZTIME ?= 5000x
 
 fuzz: ## each fuzz test, for 5000 inputs
-	@grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z]*' agent cmd | sed 's|/[^/]*_test.go:[0-9]*:func | |' | while read -r package name; do \
+	@grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z]*' agent cmd | sed 's|/[^/]*_test.go:[0-9]*:func | |' | \
+	  while read -r package name; do \
 	    go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "./$$package" </dev/null || exit 1; \
 	done
 
@@ -97,3 +119,8 @@ package-docs:
 .cache/tools/nfpm:
 	mkdir -p .cache/tools
 	GOBIN=$(CURDIR)/.cache/tools GOFLAGS=-buildvcs=false go install $(NFPM)
+
+.cache/tools/staticcheck: Makefile
+	mkdir -p .cache/tools
+	GOBIN=$(CURDIR)/.cache/tools GOFLAGS=-buildvcs=false go install $(STATICCHECK)
+	touch $@

@@ -1,0 +1,88 @@
+package guard
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// columns is the width of a line, a tab counted as four.
+const columns = 120
+
+// TestWidth checks that no line is too wide. Tables of Markdown and lines that are one address stay as they are.
+func TestWidth(t *testing.T) {
+	for _, name := range append(files(t, ".go", ".md", ".sh", ".yaml", ".yml"), scripts(t)...) {
+		for i, line := range lines(t, name) {
+			wide := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
+			if wide <= columns || strings.HasPrefix(strings.TrimSpace(line), "|") && strings.HasSuffix(name, ".md") ||
+				address.MatchString(line) {
+				continue
+			}
+			t.Errorf("%s:%d has %d columns, at most %d", name, i+1, wide, columns)
+		}
+	}
+}
+
+// address is a line that cannot be broken: one word, as an address is.
+var address = regexp.MustCompile(`^\s*(//|#|[-*])?\s*\S+$`)
+
+func lines(t *testing.T, name string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(top, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(string(text), "\n")
+}
+
+// scripts returns the shell scripts without an ending, known by their first line.
+func scripts(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, name := range files(t, "") {
+		if strings.Contains(filepath.Base(name), ".") || strings.Contains(name, "testdata/") {
+			continue
+		}
+		if first := lines(t, name)[0]; strings.HasPrefix(first, "#!") && strings.Contains(first, "sh") {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// banned is words that cost the reader a second look, with what to say instead.
+var banned = map[string]*regexp.Regexp{
+	`"returns", "reports whether"`: regexp.MustCompile(`(?i)\b(gives|tells) (whether|if)\b`),
+	`"again"`:                      regexp.MustCompile(`(?i)\banew\b`),
+	`"directory"`:                  regexp.MustCompile(`(?i)\bfolders?\b`),
+	`"fix"`:                        regexp.MustCompile(`(?i)\bmend(s|ed|ing)?\b`),
+	`"lacks"`:                      regexp.MustCompile(`(?i)\b(has|have) not what\b`),
+	`"not available"`:              regexp.MustCompile(`(?i)\bcannot be had\b`),
+	`"they"`:                       regexp.MustCompile(`\b([Hh]e|[Hh]is|[Hh]im|[Hh]imself)\b`),
+}
+
+// TestWords checks Go comments and Markdown for them.
+func TestWords(t *testing.T) {
+	check := func(where, text string) {
+		for instead, word := range banned {
+			if found := word.FindString(text); found != "" {
+				t.Errorf("%s: %q: say %s", where, found, instead)
+			}
+		}
+	}
+	for _, s := range sources(t) {
+		for _, group := range s.file.Comments {
+			for _, c := range group.List {
+				check(s.fset.Position(c.Pos()).String(), c.Text)
+			}
+		}
+	}
+	for _, name := range files(t, ".md") {
+		for _, line := range lines(t, name) {
+			check(name, line)
+		}
+	}
+}
