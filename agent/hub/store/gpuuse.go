@@ -27,8 +27,8 @@ func (s *Store) SaveGPUUse(ctx context.Context, u GPUUse) error {
 }
 
 // GPUUses returns the last of each server.
-func (s *Store) GPUUses(ctx context.Context) ([]GPUUse, error) {
-	rows, err := s.db.QueryContext(ctx,
+func (r *Reader) GPUUses(ctx context.Context) ([]GPUUse, error) {
+	rows, err := r.db.QueryContext(ctx,
 		`SELECT user, server, started, used, seen, kept FROM gpu_uses ORDER BY user, server`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the use of GPUs in the database: %w", err)

@@ -111,8 +111,8 @@ const groupColumns = `name, properties`
 func (g *Group) dest() []any { return []any{&g.Name, objectCol{&g.Properties}} }
 
 // Groups returns all groups with their members, the oldest first.
-func (s *Store) Groups(ctx context.Context) ([]Group, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+groupColumns+` FROM user_groups ORDER BY created, name`)
+func (r *Reader) Groups(ctx context.Context) ([]Group, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT `+groupColumns+` FROM user_groups ORDER BY created, name`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the groups in the database: %w", err)
 	}
@@ -121,7 +121,7 @@ func (s *Store) Groups(ctx context.Context) ([]Group, error) {
 		return nil, err
 	}
 	for i := range all {
-		if all[i].Users, err = s.Members(ctx, all[i].Name); err != nil {
+		if all[i].Users, err = r.Members(ctx, all[i].Name); err != nil {
 			return nil, err
 		}
 	}
@@ -129,20 +129,20 @@ func (s *Store) Groups(ctx context.Context) ([]Group, error) {
 }
 
 // GroupByName returns a group with its members or ErrNotFound.
-func (s *Store) GroupByName(ctx context.Context, name string) (Group, error) {
+func (r *Reader) GroupByName(ctx context.Context, name string) (Group, error) {
 	var g Group
-	err := s.queryRow(ctx, "look up the group", g.dest(), `SELECT `+groupColumns+` FROM user_groups WHERE name = ?`,
+	err := r.queryRow(ctx, "look up the group", g.dest(), `SELECT `+groupColumns+` FROM user_groups WHERE name = ?`,
 		name)
 	if err != nil {
 		return g, err
 	}
-	g.Users, err = s.Members(ctx, name)
+	g.Users, err = r.Members(ctx, name)
 	return g, err
 }
 
 // Members returns a group's users in order; none for a group that is not there.
-func (s *Store) Members(ctx context.Context, group string) ([]ident.User, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT user FROM memberships WHERE user_group = ? ORDER BY user`,
+func (r *Reader) Members(ctx context.Context, group string) ([]ident.User, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT DISTINCT user FROM memberships WHERE user_group = ? ORDER BY user`,
 		group)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the members of group %q in the database: %w", group, err)
@@ -151,8 +151,8 @@ func (s *Store) Members(ctx context.Context, group string) ([]ident.User, error)
 }
 
 // GroupsOf returns the names of a user's groups in order.
-func (s *Store) GroupsOf(ctx context.Context, u ident.User) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx,
+func (r *Reader) GroupsOf(ctx context.Context, u ident.User) ([]string, error) {
+	rows, err := r.db.QueryContext(ctx,
 		`SELECT DISTINCT user_group FROM memberships WHERE user = ? ORDER BY user_group`, u.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the groups of user %q in the database: %w", u, err)

@@ -34,8 +34,8 @@ func (s *Store) SaveLine(ctx context.Context, line []LinePlace) error {
 }
 
 // Line returns those who wait, in the order in which they asked.
-func (s *Store) Line(ctx context.Context) ([]LinePlace, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT user, server, profile, asked FROM line ORDER BY asked, user, server`)
+func (r *Reader) Line(ctx context.Context) ([]LinePlace, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT user, server, profile, asked FROM line ORDER BY asked, user, server`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list who waits for a device in the database: %w", err)
 	}
@@ -64,8 +64,8 @@ func (s *Store) AddLease(ctx context.Context, kind string, held time.Duration, e
 }
 
 // TypicalLease returns the median of the last leases of a kind; 0 when there were too few.
-func (s *Store) TypicalLease(ctx context.Context, kind string) (time.Duration, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT held FROM leases WHERE kind = ?`, kind)
+func (r *Reader) TypicalLease(ctx context.Context, kind string) (time.Duration, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT held FROM leases WHERE kind = ?`, kind)
 	if err != nil {
 		return 0, fmt.Errorf("cannot list in the database how long devices were held: %w", err)
 	}

@@ -51,18 +51,18 @@ func (l *Login) dest() []any {
 }
 
 // LoginByID returns the sign-in with that session id, ErrNotFound when it has ended.
-func (s *Store) LoginByID(ctx context.Context, sessionID string) (Login, error) {
+func (r *Reader) LoginByID(ctx context.Context, sessionID string) (Login, error) {
 	var l Login
-	err := s.queryRow(ctx, "look up the sign-in", l.dest(),
-		`SELECT `+loginColumns+` FROM logins WHERE session_id = ? AND expires > ?`, sessionID, micros(s.now()))
+	err := r.queryRow(ctx, "look up the sign-in", l.dest(),
+		`SELECT `+loginColumns+` FROM logins WHERE session_id = ? AND expires > ?`, sessionID, micros(r.now()))
 	return l, err
 }
 
 // LoginsOf returns a user's sign-ins that have not ended, the oldest first.
-func (s *Store) LoginsOf(ctx context.Context, user ident.User) ([]Login, error) {
-	rows, err := s.db.QueryContext(ctx,
+func (r *Reader) LoginsOf(ctx context.Context, user ident.User) ([]Login, error) {
+	rows, err := r.db.QueryContext(ctx,
 		`SELECT `+loginColumns+` FROM logins WHERE user = ? AND expires > ? ORDER BY created`, user.String(),
-		micros(s.now()))
+		micros(r.now()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the sign-ins in the database: %w", err)
 	}

@@ -25,8 +25,8 @@ func (s *Store) SaveService(ctx context.Context, v ServiceRecord) error {
 }
 
 // ServiceRecords returns all of them in order.
-func (s *Store) ServiceRecords(ctx context.Context) ([]ServiceRecord, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT name, record FROM services ORDER BY name`)
+func (r *Reader) ServiceRecords(ctx context.Context) ([]ServiceRecord, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT name, record FROM services ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the services in the database: %w", err)
 	}

@@ -37,12 +37,12 @@ type ShareQuery struct {
 }
 
 // Shares returns the shares that a query selects, the oldest first.
-func (s *Store) Shares(ctx context.Context, q ShareQuery) ([]Share, error) {
+func (r *Reader) Shares(ctx context.Context, q ShareQuery) ([]Share, error) {
 	server := any(nil)
 	if q.Server != nil {
 		server = q.Server.String()
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT `+shareColumns+` FROM shares
+	rows, err := r.db.QueryContext(ctx, `SELECT `+shareColumns+` FROM shares
 		WHERE (?1 = '' OR owner = ?1) AND (?2 IS NULL OR server = ?2)
 		  AND ((?3 = '' AND ?4 = '[]') OR (user <> '' AND user = ?3) OR (user_group <> '' AND user_group IN (SELECT value FROM json_each(?4))))
 		ORDER BY id`, q.Owner.String(), server, q.With.String(), list(q.WithGroups))
@@ -53,8 +53,8 @@ func (s *Store) Shares(ctx context.Context, q ShareQuery) ([]Share, error) {
 }
 
 // SharesFor returns what was shared with a user, by name or through one of the groups.
-func (s *Store) SharesFor(ctx context.Context, u ident.User, groups []string) ([]Share, error) {
-	return s.Shares(ctx, ShareQuery{With: u, WithGroups: groups})
+func (r *Reader) SharesFor(ctx context.Context, u ident.User, groups []string) ([]Share, error) {
+	return r.Shares(ctx, ShareQuery{With: u, WithGroups: groups})
 }
 
 // GrantShare makes a share or adds scopes to the one that is there, and gives the whole.
@@ -150,23 +150,23 @@ func (s *Store) CreateShareCode(ctx context.Context, c ShareCode) (id int64, err
 }
 
 // ShareCodeByHash returns a code that has not expired, or ErrNotFound.
-func (s *Store) ShareCodeByHash(ctx context.Context, hash string) (ShareCode, error) {
+func (r *Reader) ShareCodeByHash(ctx context.Context, hash string) (ShareCode, error) {
 	var c ShareCode
-	err := s.queryRow(ctx, "look up the share code", c.dest(),
-		`SELECT `+codeRowColumns+` FROM share_codes WHERE hash = ? AND expires > ?`, hash, micros(s.now()))
+	err := r.queryRow(ctx, "look up the share code", c.dest(),
+		`SELECT `+codeRowColumns+` FROM share_codes WHERE hash = ? AND expires > ?`, hash, micros(r.now()))
 	return c, err
 }
 
 // ShareCodes returns the codes of an owner that have not expired, of one server or of all,
 // the oldest first.
-func (s *Store) ShareCodes(ctx context.Context, owner ident.User, server *ident.Server) ([]ShareCode, error) {
+func (r *Reader) ShareCodes(ctx context.Context, owner ident.User, server *ident.Server) ([]ShareCode, error) {
 	name := any(nil)
 	if server != nil {
 		name = server.String()
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT `+codeRowColumns+` FROM share_codes
+	rows, err := r.db.QueryContext(ctx, `SELECT `+codeRowColumns+` FROM share_codes
 		WHERE owner = ?1 AND (?2 IS NULL OR server = ?2) AND expires > ?3 ORDER BY id`, owner.String(), name,
-		micros(s.now()))
+		micros(r.now()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the share codes in the database: %w", err)
 	}

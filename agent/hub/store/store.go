@@ -33,12 +33,11 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Store is the open database. It is safe for concurrent use.
+// Store is the open database: what Reader reads, and all that changes it. It is safe for concurrent use.
 type Store struct {
-	db   *sql.DB
+	*Reader
 	path string
 	log  *slog.Logger
-	now  func() time.Time
 }
 
 const (
@@ -73,7 +72,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := prepareFile(ctx, path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, log: c.Log, now: c.Now}
+	s := &Store{Reader: &Reader{now: c.Now}, path: path, log: c.Log}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -88,14 +87,6 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 
 // Close closes the file. Methods fail afterwards.
 func (s *Store) Close() error { return s.db.Close() }
-
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.db.PingContext(ctx); err != nil {
-		return fmt.Errorf("cannot reach the database: %w", err)
-	}
-	return nil
-}
 
 // Backup writes a consistent copy, mode 0600, to dest while the hub runs. It
 // refuses a dest that exists.
@@ -162,10 +153,10 @@ func (s *Store) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// tx is inTx with an act that errors name. ErrNotFound and ErrExists stay as they are.
+// tx is inTx with an act that errors name. The errors that callers branch on stay as they are.
 func (s *Store) tx(ctx context.Context, what string, f func(*sql.Tx) error) error {
 	err := s.inTx(ctx, f)
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrTooManyServers) {
 		return err
 	}
 	return fmt.Errorf("cannot %s in the database: %w", what, err)
@@ -179,16 +170,4 @@ func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int6
 		return 0, fmt.Errorf("cannot %s in the database: %w", what, err)
 	}
 	return res.RowsAffected()
-}
-
-// queryRow runs a statement that gives one row. No row is ErrNotFound.
-func (s *Store) queryRow(ctx context.Context, what string, dest []any, query string, args ...any) error {
-	err := s.db.QueryRowContext(ctx, query, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("cannot %s in the database: %w", what, err)
-	}
-	return nil
 }

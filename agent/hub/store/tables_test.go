@@ -213,30 +213,6 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-func TestDeleteTokensByGroup(t *testing.T) {
-	s, _ := openTest(t)
-	ctx := t.Context()
-	for hash, tok := range map[string]Token{"a": {ClientID: "c1", SessionID: "s1"},
-		"b": {ClientID: "c2", SessionID: "s1"}, "c": {ClientID: "c1"}, "d": {}} {
-		tok.Hash, tok.Kind, tok.User = hash, OAuthToken, user(t, "alice")
-		_, err := s.CreateToken(ctx, tok)
-		ok(t, err)
-	}
-	for _, step := range []struct {
-		del  func() (int64, error)
-		want int64
-	}{
-		{func() (int64, error) { return s.DeleteTokensBySession(ctx, "") }, 0},
-		{func() (int64, error) { return s.DeleteTokensByClient(ctx, "") }, 0},
-		{func() (int64, error) { return s.DeleteTokensBySession(ctx, "s1") }, 2},
-		{func() (int64, error) { return s.DeleteTokensByClient(ctx, "c1") }, 1},
-	} {
-		if n, err := step.del(); err != nil || n != step.want {
-			t.Errorf("deleted %d, %v; want %d", n, err, step.want)
-		}
-	}
-}
-
 func TestTakeCodeOnce(t *testing.T) {
 	s, c := openTest(t)
 	want := Code{Hash: "h", User: user(t, "alice"), ClientID: "cl", RedirectURI: "/r", SessionID: "s",

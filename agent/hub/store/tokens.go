@@ -52,19 +52,19 @@ func (t *Token) dest() []any {
 }
 
 // TokenByHash returns the token with that hash. An expired one is ErrNotFound.
-func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
+func (r *Reader) TokenByHash(ctx context.Context, hash string) (Token, error) {
 	var t Token
-	err := s.queryRow(ctx, "look up the token", t.dest(),
+	err := r.queryRow(ctx, "look up the token", t.dest(),
 		`SELECT `+tokenColumns+` FROM tokens WHERE hash = ? AND (expires IS NULL OR expires > ?)`, hash,
-		micros(s.now()))
+		micros(r.now()))
 	return t, err
 }
 
 // TokensOf returns a user's tokens that have not expired, the oldest first.
-func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) {
-	rows, err := s.db.QueryContext(ctx,
+func (r *Reader) TokensOf(ctx context.Context, user ident.User) ([]Token, error) {
+	rows, err := r.db.QueryContext(ctx,
 		`SELECT `+tokenColumns+` FROM tokens WHERE user = ? AND (expires IS NULL OR expires > ?) ORDER BY id`,
-		user.String(), micros(s.now()))
+		user.String(), micros(r.now()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the tokens in the database: %w", err)
 	}
@@ -72,11 +72,11 @@ func (s *Store) TokensOf(ctx context.Context, user ident.User) ([]Token, error) 
 }
 
 // Token returns one of a user's tokens by its id, or ErrNotFound.
-func (s *Store) Token(ctx context.Context, user ident.User, id int64) (Token, error) {
+func (r *Reader) Token(ctx context.Context, user ident.User, id int64) (Token, error) {
 	var t Token
-	err := s.queryRow(ctx, "look up the token", t.dest(),
+	err := r.queryRow(ctx, "look up the token", t.dest(),
 		`SELECT `+tokenColumns+` FROM tokens WHERE id = ? AND user = ? AND (expires IS NULL OR expires > ?)`, id,
-		user.String(), micros(s.now()))
+		user.String(), micros(r.now()))
 	return t, err
 }
 
@@ -97,24 +97,6 @@ func (s *Store) DeleteToken(ctx context.Context, user ident.User, id int64) erro
 		return ErrNotFound
 	}
 	return err
-}
-
-// DeleteTokensBySession revokes what was given under a sign-in and gives how many
-// tokens that were. The empty id names no sign-in.
-func (s *Store) DeleteTokensBySession(ctx context.Context, sessionID string) (int64, error) {
-	if sessionID == "" {
-		return 0, nil
-	}
-	return s.exec(ctx, "revoke the session's tokens", `DELETE FROM tokens WHERE session_id = ?`, sessionID)
-}
-
-// DeleteTokensByClient revokes what was given to an OAuth client, as when its server
-// stops. The empty id names no client.
-func (s *Store) DeleteTokensByClient(ctx context.Context, clientID string) (int64, error) {
-	if clientID == "" {
-		return 0, nil
-	}
-	return s.exec(ctx, "revoke the client's tokens", `DELETE FROM tokens WHERE client_id = ?`, clientID)
 }
 
 // TouchToken records the use of a token now, at most once a minute, so that a busy

@@ -84,8 +84,8 @@ func addSpent(ctx context.Context, tx *sql.Tx, v Spent) error {
 }
 
 // Readings returns the last reading of each server that runs, or whose end nobody saw.
-func (s *Store) Readings(ctx context.Context) ([]Reading, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+readingColumns+` FROM usage_readings ORDER BY user, server`)
+func (r *Reader) Readings(ctx context.Context) ([]Reading, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT `+readingColumns+` FROM usage_readings ORDER BY user, server`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the readings in the database: %w", err)
 	}
@@ -107,8 +107,8 @@ type UsageQuery struct {
 }
 
 // Usage returns what was used, the latest month first and users by name.
-func (s *Store) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
-	rows, err := s.db.QueryContext(ctx,
+func (r *Reader) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
+	rows, err := r.db.QueryContext(ctx,
 		`SELECT user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds FROM usage
 		WHERE (?1 = '' OR month = ?1) AND (?2 = '' OR user = ?2) ORDER BY month DESC, user`, q.Month, q.User.String())
 	if err != nil {
@@ -120,8 +120,8 @@ func (s *Store) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
 }
 
 // UsageMonths returns the months in which something was used, the latest first.
-func (s *Store) UsageMonths(ctx context.Context) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT month FROM usage ORDER BY month DESC`)
+func (r *Reader) UsageMonths(ctx context.Context) ([]string, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT DISTINCT month FROM usage ORDER BY month DESC`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the months in the database: %w", err)
 	}

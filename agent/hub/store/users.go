@@ -38,16 +38,16 @@ func (u *User) dest() []any {
 }
 
 // UserByName returns the user or ErrNotFound.
-func (s *Store) UserByName(ctx context.Context, name ident.User) (User, error) {
+func (r *Reader) UserByName(ctx context.Context, name ident.User) (User, error) {
 	var u User
-	err := s.queryRow(ctx, "look up the user", u.dest(), `SELECT `+userColumns+` FROM users WHERE name = ?`,
+	err := r.queryRow(ctx, "look up the user", u.dest(), `SELECT `+userColumns+` FROM users WHERE name = ?`,
 		name.String())
 	return u, err
 }
 
 // Users returns all users in the order of their names.
-func (s *Store) Users(ctx context.Context) ([]User, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+userColumns+` FROM users ORDER BY name`)
+func (r *Reader) Users(ctx context.Context) ([]User, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT `+userColumns+` FROM users ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the users in the database: %w", err)
 	}
@@ -130,7 +130,7 @@ var orders = map[string]string{
 }
 
 // FindUsers returns a page of the users that a query selects, and how many there are in all.
-func (s *Store) FindUsers(ctx context.Context, q UserQuery) (users []User, total int, err error) {
+func (r *Reader) FindUsers(ctx context.Context, q UserQuery) (users []User, total int, err error) {
 	order, ok := orders[q.Sort]
 	if !ok {
 		return nil, 0, fmt.Errorf("cannot sort users by %q", q.Sort)
@@ -145,10 +145,10 @@ func (s *Store) FindUsers(ctx context.Context, q UserQuery) (users []User, total
 	where := ` FROM users WHERE (?1 = '' OR instr(lower(name), lower(?1)) > 0)
 		AND (?2 IS NULL OR name IN (SELECT value FROM json_each(?2))) AND name NOT IN (SELECT value FROM json_each(?3))`
 	args := []any{q.NameFilter, only, userNames(q.Except)}
-	if err := s.queryRow(ctx, "count the users", []any{&total}, `SELECT count(*)`+where, args...); err != nil {
+	if err := r.queryRow(ctx, "count the users", []any{&total}, `SELECT count(*)`+where, args...); err != nil {
 		return nil, 0, err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT `+userColumns+where+` ORDER BY `+order+` LIMIT ?4 OFFSET ?5`,
+	rows, err := r.db.QueryContext(ctx, `SELECT `+userColumns+where+` ORDER BY `+order+` LIMIT ?4 OFFSET ?5`,
 		append(args, q.Limit, q.Offset)...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot list the users in the database: %w", err)
