@@ -66,7 +66,8 @@ func TestOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantJSON := `[{"name":"start","value":0.01,"unit":"s","ours":0.5,"peer":50,"peer_name":"podman","rounds":1,"spread":0}]`
+	wantJSON := `[{"name":"start","value":0.01,"unit":"s","ours":0.5,"peer":50,` +
+		`"peer_name":"podman","rounds":1,"spread":0}]`
 	if d := cmp.Diff(wantJSON, string(data)); d != "" {
 		t.Error(d)
 	}

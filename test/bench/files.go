@@ -118,7 +118,8 @@ func compare(ctx context.Context, b *bench, w workload, ourUnit, peerUnit string
 // the unit's limits, which the peer's does not have.
 func inContainer(ctx context.Context, h *host, unit string, w workload) (result, error) {
 	const enter = `
-		read -r pid <"$(echo /sys/fs/cgroup$(systemctl show --value -p ControlGroup "$1")/libpod-payload-*/cgroup.procs)"
+		read -r pid <"$(echo /sys/fs/cgroup$(systemctl show --value -p ControlGroup "$1"
+			)/libpod-payload-*/cgroup.procs)"
 		exec nsenter -t $pid -m -u -i -n -p -U -r -w --setuid 1000 --setgid 100 python3 -c "$2"`
 	program := "import json, sys, time\nbegun, cpu = time.perf_counter(), time.process_time()\n" + w.program +
 		"\nprint(json.dumps({'Seconds': time.perf_counter() - begun, 'CPU': time.process_time() - cpu, 'Done': done}))"

@@ -7,13 +7,13 @@ import (
 	"os"
 )
 
-// atRest takes over what TestSizes of test/e2e has measured in the same run, before there
+// atRest takes over what testSizes of test/e2e has measured in the same run, before there
 // was anything else on the host.
 func atRest(_ context.Context, b *bench) error {
 	file := os.Getenv("BENCH_HUB")
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("the figures of TestSizes (BENCH_HUB): %w", err)
+		return fmt.Errorf("the figures of test/e2e's Sizes (BENCH_HUB): %w", err)
 	}
 	var measured []struct {
 		Name, Unit string

@@ -63,7 +63,8 @@ func (p plain) start(ctx context.Context, h *host, archive, image string, payloa
 
 // end stops the unit and removes all that the member had.
 func (p plain) end(ctx context.Context, h *host) error {
-	if _, err := h.run(ctx, `systemctl stop "$1"; systemctl reset-failed "$1" 2>/dev/null || true; loginctl disable-linger "$2"`, p.name, p.account.name); err != nil {
+	if _, err := h.run(ctx, `systemctl stop "$1"; systemctl reset-failed "$1" 2>/dev/null || true
+		loginctl disable-linger "$2"`, p.name, p.account.name); err != nil {
 		return err
 	}
 	return os.RemoveAll(h.path(p.home))

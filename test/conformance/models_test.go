@@ -29,8 +29,10 @@ func TestWhoami(t *testing.T) {
 	if id, _ := m["token_id"].(string); !strings.HasPrefix(id, "a") {
 		t.Errorf("token_id is %v", m["token_id"])
 	}
-	want := strings.Fields(`access:servers!user=alice delete:servers!user=alice read:servers!user=alice read:shares!user=alice read:tokens!user=alice
-		read:users!user=alice read:users:activity!user=alice read:users:groups!user=alice read:users:name!user=alice read:users:shares!user=alice
+	want := strings.Fields(`access:servers!user=alice delete:servers!user=alice read:servers!user=alice
+		read:shares!user=alice read:tokens!user=alice
+		read:users!user=alice read:users:activity!user=alice read:users:groups!user=alice
+		read:users:name!user=alice read:users:shares!user=alice
 		servers!user=alice tokens!user=alice users:activity!user=alice users:shares!user=alice`)
 	if got := scopes(t, a); !slices.Equal(got, want) {
 		t.Errorf("a user's scopes are\n%v, want\n%v", got, want)
@@ -489,7 +491,8 @@ func TestOAuthWithoutBrowser(t *testing.T) {
 	for name, tt := range map[string]struct{ form, want string }{
 		"unknown client": {"grant_type=authorization_code&client_id=nonsense&client_secret=x&code=y&redirect_uri=/z",
 			"invalid_client"},
-		"wrong secret": {"grant_type=authorization_code&client_id=service-limited&client_secret=x&code=y&redirect_uri=/services/limited/oauth_callback", "invalid_client"},
+		"wrong secret": {"grant_type=authorization_code&client_id=service-limited&client_secret=x&code=y" +
+			"&redirect_uri=/services/limited/oauth_callback", "invalid_client"},
 		"wrong grant": {"grant_type=password&client_id=service-limited&client_secret=" + h.tokens["limited"],
 			"unsupported_grant_type"},
 		"wrong code": {"grant_type=authorization_code&client_id=service-limited&client_secret=" +

@@ -34,7 +34,8 @@ func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module) }
 // packages returns the packages of agent and cmd, by their paths within the repository.
 func packages(t *testing.T) map[string]pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps,GoFiles", "./agent/...", "./cmd/...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps,GoFiles", "./agent/...",
+		"./cmd/...")
 	cmd.Dir = top
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.Output()

@@ -25,7 +25,8 @@ func sources(t *testing.T) []source {
 	var all []source
 	for _, name := range files(t, ".go") {
 		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, filepath.Join(top, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+		f, err := parser.ParseFile(fset, filepath.Join(top, name), nil,
+			parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,8 @@ func TestOnlyAccessMakesSubjects(t *testing.T) {
 			switch typ := lit.Type.(type) {
 			case *ast.SelectorExpr:
 				x, _ := typ.X.(*ast.Ident)
-				if x != nil && x.Name == "access" && typ.Sel.Name == "Subject" && !strings.HasSuffix(s.name, "_test.go") {
+				if x != nil && x.Name == "access" && typ.Sel.Name == "Subject" &&
+					!strings.HasSuffix(s.name, "_test.go") {
 					t.Errorf("%s: a Subject is made outside agent/hub/access", s.fset.Position(lit.Pos()))
 				}
 			case *ast.Ident:
@@ -132,4 +134,35 @@ func TestFunctionLengths(t *testing.T) {
 	}
 	t.Logf("%d functions: median %d, 90th percentile %d, longest %d lines", len(lengths), lengths[len(lengths)/2],
 		lengths[len(lengths)*9/10], lengths[len(lengths)-1])
+}
+
+// TestEndToEndOrder checks that each end-to-end test has its place in the order.
+func TestEndToEndOrder(t *testing.T) {
+	defined, named := map[string]bool{}, map[string]bool{}
+	for _, s := range sources(t) {
+		if filepath.Dir(s.name) != "test/e2e" {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "test") {
+				defined[fn.Name.Name] = true
+			}
+		}
+		if filepath.Base(s.name) == "order_test.go" {
+			ast.Inspect(s.file, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok {
+					named[id.Name] = true
+				}
+				return true
+			})
+		}
+	}
+	for name := range defined {
+		if !named[name] {
+			t.Errorf("test/e2e: %s has no place in the order of order_test.go", name)
+		}
+	}
+	if len(defined) == 0 {
+		t.Error("test/e2e has no tests")
+	}
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestRefusedAtTheDoor checks who may not enter: each gets a page with words, and
+// testRefusedAtTheDoor checks who may not enter: each gets a page with words, and
 // nothing starts.
-func TestRefusedAtTheDoor(t *testing.T) {
+func testRefusedAtTheDoor(t *testing.T) {
 	h := theHost(t)
 	tests := map[string]struct{ account, want string }{
 		"member of no allowed group": {"carol", "group"},
@@ -42,9 +42,9 @@ func TestRefusedAtTheDoor(t *testing.T) {
 	}
 }
 
-// TestUserNameIsMapped signs haoyangz in, whom the settings call zeng, as the old set-up
+// testUserNameIsMapped signs haoyangz in, whom the settings call zeng, as the old set-up
 // did. The host has no account zeng, so the words of the refusal name the mapped user.
-func TestUserNameIsMapped(t *testing.T) {
+func testUserNameIsMapped(t *testing.T) {
 	v := newVisitor(t, theHost(t))
 	if p := v.signIn("zeng-institute"); p.status != http.StatusForbidden || !strings.Contains(p.body, "zeng") ||
 		strings.Contains(p.body, "haoyangz has no") {
@@ -52,8 +52,8 @@ func TestUserNameIsMapped(t *testing.T) {
 	}
 }
 
-// TestNobodyIsAskedToSignIn checks what a browser without a session gets.
-func TestNobodyIsAskedToSignIn(t *testing.T) {
+// testNobodyIsAskedToSignIn checks what a browser without a session gets.
+func testNobodyIsAskedToSignIn(t *testing.T) {
 	v := newVisitor(t, theHost(t))
 	for _, path := range []string{"/", "/hub/", "/hub/home", "/hub/spawn", "/user/alice/lab", "/hub/user/alice/"} {
 		p := v.get(path)
@@ -66,9 +66,9 @@ func TestNobodyIsAskedToSignIn(t *testing.T) {
 	}
 }
 
-// TestLogoutEndsNotebookSession checks that signing out of the hub closes the notebook
+// testLogoutEndsNotebookSession checks that signing out of the hub closes the notebook
 // in that browser too, at once.
-func TestLogoutEndsNotebookSession(t *testing.T) {
+func testLogoutEndsNotebookSession(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab")
@@ -94,8 +94,8 @@ func TestLogoutEndsNotebookSession(t *testing.T) {
 	}
 }
 
-// TestGroupIsLookedAtAgain takes gail out of the group while she is signed in.
-func TestGroupIsLookedAtAgain(t *testing.T) {
+// testGroupIsCheckedAgain takes gail out of the group while she is signed in.
+func testGroupIsCheckedAgain(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "gail")
 	h.run(t, "gpasswd", "-d", "gail", "cgs")
@@ -105,8 +105,8 @@ func TestGroupIsLookedAtAgain(t *testing.T) {
 	})
 }
 
-// TestSessionsSurviveARestart restarts the hub under a session.
-func TestSessionsSurviveARestart(t *testing.T) {
+// testSessionsSurviveARestart restarts the hub under a session.
+func testSessionsSurviveARestart(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
 	h.run(t, "systemctl", "restart", "gifford-hub.service")

@@ -24,9 +24,9 @@ func withSettings(t *testing.T, h host, name, text string) {
 	h.run(t, "systemctl", "restart", "gifford-hub.service")
 }
 
-// TestNamedServer runs a second server of alice's beside her default one: its own unit,
+// testNamedServer runs a second server of alice's beside her default one: its own unit,
 // its own socket, its own kernel.
-func TestNamedServer(t *testing.T) {
+func testNamedServer(t *testing.T) {
 	h := theHost(t)
 	withSettings(t, h, "60-named.toml", "[servers]\nnamed = 1\n")
 	v := member(t, h, "alice")
@@ -90,9 +90,9 @@ while (my $c = $l->accept) {
 }
 `
 
-// TestService declares a service with pages and a token: the hub proxies the one, and the
+// testService declares a service with pages and a token: the hub proxies the one, and the
 // other may what its role says, from the host's loopback as well.
-func TestService(t *testing.T) {
+func testService(t *testing.T) {
 	h := theHost(t)
 	const token = "0123456789abcdef0123456789abcdef"
 	h.put(t, "/etc/gifford-hub/secrets/service-board", "0600", token)
@@ -141,8 +141,8 @@ services = ["board"]
 	}
 }
 
-// TestBackupAndToken makes a copy of the database and a token as root.
-func TestBackupAndToken(t *testing.T) {
+// testBackupAndToken makes a copy of the database and a token as root.
+func testBackupAndToken(t *testing.T) {
 	h := theHost(t)
 	member(t, h, "alice")
 	const file = "/root/hub-backup.sqlite"

@@ -43,7 +43,8 @@ func debianPackage(t *testing.T, h host) string {
 		mkdir -p $dir/root/DEBIAN $dir/root/usr/bin
 		printf '#!/bin/sh\necho moo\n' >$dir/root/usr/bin/gifford-cow
 		chmod 0755 $dir/root $dir/root/usr/bin/gifford-cow
-		printf 'Package: gifford-cow\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: a test\n' >$dir/root/DEBIAN/control
+		printf '%s\n' 'Package: gifford-cow' 'Version: 1' 'Architecture: all' \
+			'Maintainer: Nobody <nobody@example.org>' 'Description: a test' >$dir/root/DEBIAN/control
 		dpkg-deb --build --root-owner-group $dir/root $dir/cow.deb >/dev/null
 		base64 -w0 $dir/cow.deb
 		rm -r $dir`)
@@ -55,7 +56,8 @@ func (v *visitor) token(user string) string {
 	v.t.Helper()
 	out := v.newKernel(user).exec(`import os, urllib.request
 token = os.environ["JUPYTERHUB_API_TOKEN"]
-request = urllib.request.Request(os.environ["JUPYTERHUB_API_URL"] + "/user", headers={"Authorization": "token " + token})
+request = urllib.request.Request(os.environ["JUPYTERHUB_API_URL"] + "/user",
+    headers={"Authorization": "token " + token})
 print(token, urllib.request.urlopen(request).status, os.path.exists("/run/jupyter/env"))
 print(len(open("/cluster/shared/secret.txt").read()) > 0)`)
 	token, rest, _ := strings.Cut(out, " ")
@@ -81,9 +83,9 @@ func hasCow(t *testing.T, h host) bool {
 	return status == 0 && out == "moo\n"
 }
 
-// TestPersistentServer installs a system package as root of the container and follows it
+// testPersistentServer installs a system package as root of the container and follows it
 // through stops, a kill, another profile in between, and a reset.
-func TestPersistentServer(t *testing.T) {
+func testPersistentServer(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.stop("alice")
@@ -200,9 +202,9 @@ func changedSettings(t *testing.T, h host, v *visitor) {
 	}
 }
 
-// TestUserPackagesPersist installs a wheel below HOME, as pip --user does, with the
+// testUserPackagesPersist installs a wheel below HOME, as pip --user does, with the
 // server's own Python.
-func TestUserPackagesPersist(t *testing.T) {
+func testUserPackagesPersist(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.stop("alice")
@@ -228,9 +230,9 @@ print(site.getuserbase(), site.ENABLE_USER_SITE, where.startswith("/cluster/alic
 	h.run(t, "sh", "-c", "rm -r /cluster/alice/.local/lib/python*/site-packages/gifford_cow*")
 }
 
-// TestShell checks who the shell is, its streams and exit status, a terminal, that it is
+// testShell checks who the shell is, its streams and exit status, a terminal, that it is
 // logged and leaves nothing behind, and who may not have one.
-func TestShell(t *testing.T) {
+func testShell(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab")
@@ -262,7 +264,8 @@ func TestShell(t *testing.T) {
 	}
 	t.Run("terminal", func(t *testing.T) {
 		out, err := h.try(t.Context(), "sh", "-c",
-			`printf 'stty size; tty; exit 5\n' | script -qec 'stty rows 33 cols 111; gifford-hub servers shell --root alice' /dev/null; echo status $?`)
+			`printf 'stty size; tty; exit 5\n' | `+
+				`script -qec 'stty rows 33 cols 111; gifford-hub servers shell --root alice' /dev/null; echo status $?`)
 		if err != nil || !strings.Contains(out, "33 111") || !strings.Contains(out, "/dev/pts/") ||
 			!strings.Contains(out, "status 5") {
 			t.Errorf("in a terminal: %v\n%s", err, out)
@@ -309,8 +312,8 @@ func TestShell(t *testing.T) {
 	})
 }
 
-// TestResetInTheBrowser resets a server as its owner does, and keeps pictures.
-func TestResetInTheBrowser(t *testing.T) {
+// testResetInTheBrowser resets a server as its owner does, and keeps pictures.
+func testResetInTheBrowser(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "dora")
 	v.stop("dora")

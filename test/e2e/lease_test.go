@@ -15,11 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestGPUs lends three devices and a shared one to five members: who gets which nodes, who
+// testGPUs lends three devices and a shared one to five members: who gets which nodes, who
 // waits, who is next, what restarts, crashes and broken specifications change of it, and
 // how an unused device comes back. One server does nothing all the while, since an unused
 // device is given back after a minute at the earliest.
-func TestGPUs(t *testing.T) {
+func testGPUs(t *testing.T) {
 	h := theHost(t)
 	withGPUs(t, h)
 	withSettings(t, h, "95-gpus.toml", "[servers]\nnamed = 1\n[cull]\nenabled = true\nidle = \"12h\"\nevery = "+

@@ -18,9 +18,9 @@ import (
 // layerLine is how a pull tells of a layer where there is no terminal.
 var layerLine = regexp.MustCompile(`(?m)^[0-9a-f]{12} Download complete`)
 
-// TestPullAndRollBack is an image's life on a host with a registry: pulled, replaced by a
+// testPullAndRollBack is an image's life on a host with a registry: pulled, replaced by a
 // newer one, given back, held, asked for again, and removed.
-func TestPullAndRollBack(t *testing.T) {
+func testPullAndRollBack(t *testing.T) {
 	h := theHost(t)
 	r := newRegistry(t, h, 5000, "")
 	h.unload(t, "exits", "silent")
@@ -83,8 +83,8 @@ func TestPullAndRollBack(t *testing.T) {
 	}
 }
 
-// TestPullRefused has pulls that cannot be: each says why, and changes nothing.
-func TestPullRefused(t *testing.T) {
+// testPullRefused has pulls that cannot be: each says why, and changes nothing.
+func testPullRefused(t *testing.T) {
 	h := theHost(t)
 	newRegistry(t, h, 5000, "")
 	before := h.ids(t)
@@ -103,8 +103,8 @@ func TestPullRefused(t *testing.T) {
 	}
 }
 
-// TestPinned pulls by digest: what the registry gives under the tag afterwards is no matter.
-func TestPinned(t *testing.T) {
+// testPinned pulls by digest: what the registry gives under the tag afterwards is no matter.
+func testPinned(t *testing.T) {
 	h := theHost(t)
 	r := newRegistry(t, h, 5000, "")
 	h.unload(t, "exits", "silent")
@@ -127,8 +127,8 @@ func TestPinned(t *testing.T) {
 	}
 }
 
-// TestPrivateRegistry pulls with a password that root alone can read.
-func TestPrivateRegistry(t *testing.T) {
+// testPrivateRegistry pulls with a password that root alone can read.
+func testPrivateRegistry(t *testing.T) {
 	const secrets = "/etc/gifford-hub/registry-auth.json"
 	h := theHost(t)
 	r := newRegistry(t, h, 5001, "lab:a-long-password")
@@ -155,9 +155,9 @@ func TestPrivateRegistry(t *testing.T) {
 	}
 }
 
-// TestImport puts an image of each kind of archive into the store, and none of what is
+// testImport puts an image of each kind of archive into the store, and none of what is
 // broken.
-func TestImport(t *testing.T) {
+func testImport(t *testing.T) {
 	h := theHost(t)
 	h.run(t, "sh", "-ec", `
 		rm -rf /var/tmp/import && mkdir -p /var/tmp/import/root/etc && cd /var/tmp/import
@@ -200,9 +200,9 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// TestFullDisk lets an import run out of space: the store is what it was, and of use.
+// testFullDisk lets an import run out of space: the store is what it was, and of use.
 // Where little is free nothing is begun.
-func TestFullDisk(t *testing.T) {
+func testFullDisk(t *testing.T) {
 	const small, big, dir = "localhost/test/small:1", "localhost/test/big:1", "/var/lib/gifford-images"
 	h := theHost(t)
 	h.run(t, "systemctl", "stop", "gifford-images.service")
@@ -253,9 +253,9 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestNewerImage is what people see of an update: alice's server goes on, she and the
+// testNewerImage is what people see of an update: alice's server goes on, she and the
 // administrator learn that there is a newer image, and nothing takes hers away.
-func TestNewerImage(t *testing.T) {
+func testNewerImage(t *testing.T) {
 	const name, note = "localhost/test/lab:latest", "A newer version of this environment is there"
 	h := theHost(t)
 	h.forget(t, name)
@@ -315,9 +315,9 @@ func TestNewerImage(t *testing.T) {
 	}
 }
 
-// TestImagesPage pulls as an administrator does on the page: without JavaScript, and in the
+// testImagesPage pulls as an administrator does on the page: without JavaScript, and in the
 // browser, wide and narrow.
-func TestImagesPage(t *testing.T) {
+func testImagesPage(t *testing.T) {
 	h := theHost(t)
 	r := newRegistry(t, h, 5000, "")
 	h.unload(t, "exits", "silent")
@@ -381,9 +381,9 @@ func TestImagesPage(t *testing.T) {
 	}
 }
 
-// TestImagesAreTheKeepers checks that members reach neither the store nor a socket that
+// testImagesAreTheKeepers checks that members reach neither the store nor a socket that
 // leads to it, and that no Podman of root's is at work.
-func TestImagesAreTheKeepers(t *testing.T) {
+func testImagesAreTheKeepers(t *testing.T) {
 	h := theHost(t)
 	h.run(t, "gifford-hub", "images", "list") // the keeper runs
 	for _, path := range []string{"/var/lib/gifford-images", "/var/lib/gifford-images/storage"} {

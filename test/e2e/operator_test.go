@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestServices looks at what systemctl and journalctl show of the hub.
-func TestServices(t *testing.T) {
+// testServices looks at what systemctl and journalctl show of the hub.
+func testServices(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab")
@@ -47,8 +47,8 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// TestCommands uses the operator's commands.
-func TestCommands(t *testing.T) {
+// testCommands uses the operator's commands.
+func testCommands(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
 	v.stop("bob")
@@ -79,8 +79,8 @@ func TestCommands(t *testing.T) {
 	h.run(t, "test", "-s", "/usr/share/man/man1/gifford-hub.1.gz")
 }
 
-// TestCheck runs the host's check, first as the host is, then with things broken.
-func TestCheck(t *testing.T) {
+// testCheck runs the host's check, first as the host is, then with things broken.
+func testCheck(t *testing.T) {
 	h := theHost(t)
 	out, err := h.try(t.Context(), "gifford-hub", "check", "--user", "alice")
 	if err != nil {
@@ -108,9 +108,9 @@ func TestCheck(t *testing.T) {
 	})
 }
 
-// TestBadSettings checks that a wrong setting is named by file and line, by the command
+// testBadSettings checks that a wrong setting is named by file and line, by the command
 // and in the journal.
-func TestBadSettings(t *testing.T) {
+func testBadSettings(t *testing.T) {
 	h := theHost(t)
 	const path = "/etc/gifford-hub/hub.d/98-wrong.toml"
 	h.run(t, "install", "-d", "-m", "0755", "/etc/gifford-hub/hub.d")
@@ -132,9 +132,9 @@ func TestBadSettings(t *testing.T) {
 	h.run(t, "gifford-hub", "config", "validate")
 }
 
-// TestTLS checks the redirect from plain HTTP, HTTP/2, that headers of a proxy are not
+// testTLS checks the redirect from plain HTTP, HTTP/2, that headers of a proxy are not
 // believed, and that a new certificate is taken up by itself.
-func TestTLS(t *testing.T) {
+func testTLS(t *testing.T) {
 	h := theHost(t)
 	v := newVisitor(t, h)
 	v.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -153,7 +153,8 @@ func TestTLS(t *testing.T) {
 	}
 	_ = conn.Close()
 	h.run(t, "sh", "-ec", `cd /etc/gifford-hub/tls
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=hub.gifford.test -keyout n.key -out n.csr 2>/dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=hub.gifford.test \
+	-keyout n.key -out n.csr 2>/dev/null
 printf "subjectAltName=IP:%s,DNS:hub.gifford.test\n" "$1" >n.ext
 openssl x509 -req -in n.csr -CA ca.pem -CAkey ca.key -days 19 -extfile n.ext -out n.crt 2>/dev/null
 cat n.crt n.key >n.pem; chgrp gifford-hub n.pem; chmod 0640 n.pem; mv n.pem hub_all.pem; rm -f n.key n.csr n.ext n.crt`,
@@ -168,8 +169,8 @@ cat n.crt n.key >n.pem; chgrp gifford-hub n.pem; chmod 0640 n.pem; mv n.pem hub_
 	})
 }
 
-// TestStoppedServer checks what a stopped server's URL answers to people and programs.
-func TestStoppedServer(t *testing.T) {
+// testStoppedServer checks what a stopped server's URL answers to people and programs.
+func testStoppedServer(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
 	v.stop("bob")

