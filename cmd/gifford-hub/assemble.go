@@ -2,19 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/api"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/oauth"
 	"github.com/gifford-lab/gifford-hub/agent/hub/operator"
 	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/web"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -53,12 +53,13 @@ func (h *instance) assemble() (err error) {
 	if h.culler, err = h.culling(accounts.Directory{}); err != nil {
 		return err
 	}
+	h.access = h.authenticator()
 	forPages := web.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
 		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
 		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Kept: h.launcher.Kept, Store: h.store,
-		Authority: h.authority, Tokens: h.tokens,
+		Authority: h.authority, Access: h.access, Tokens: h.tokens,
 		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Audit: h.audit, Log: h.log,
 		Images: h.launcher.Images, Keeper: imagekeeper.New(imagekeeper.DefaultSocket), Background: h.long.run,
 	}
@@ -71,7 +72,7 @@ func (h *instance) assemble() (err error) {
 	}
 	api, observe := h.api(pages), h.metrics.Middleware(httpx.Route)
 	h.toServices.proxy, h.toServices.fail = h.proxy, pages.Error
-	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(api, pages.Error)), h.toServices)
+	h.mount(observe(api.Handler()), observe(pages.Handler()), observe(h.metricsHandler(pages.Error)), h.toServices)
 	return nil
 }
 
@@ -94,7 +95,7 @@ func (h *instance) clients() oauth.Clients {
 func (h *instance) api(pages *web.Web) *api.API {
 	clients := h.clients()
 	provider := oauth.New(oauth.Config{Clients: clients, Records: h.store, Table: h.authority.Table(), Role: h.role,
-		Person: h.person, Confirm: pages.Confirm,
+		Person: h.access.Browser, Confirm: pages.Confirm,
 		TokenLife: h.cfg.Session.Lifetime, Log: h.log})
 	var ends func(ident.Key) (cull.Notice, bool)
 	if h.culler != nil {
@@ -102,16 +103,8 @@ func (h *instance) api(pages *web.Web) *api.API {
 	}
 	return api.New(api.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,
-		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Tokens: h.tokens,
-		NamedServers: h.cfg.Servers.Named,
-		Session: func(r *http.Request) (api.Session, error) {
-			m, err := h.login.Member(r)
-			return session(m), noSession(err)
-		},
-		CheckSession: func(ctx context.Context, id string) (api.Session, error) {
-			m, err := h.login.CheckSession(ctx, id)
-			return session(m), err
-		},
+		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Access: h.access,
+		Tokens: h.tokens, NamedServers: h.cfg.Servers.Named,
 		EndSessions: func(ctx context.Context, u ident.User) error {
 			_, err := h.login.EndSessionsOf(ctx, u, "deleted")
 			return err
@@ -152,32 +145,15 @@ func (h *instance) routes() map[string]api.Route {
 	return all
 }
 
-func session(m login.Member) api.Session {
-	return api.Session{User: m.User, Admin: m.Admin, Groups: m.Groups, SessionID: m.SessionID}
-}
-
-// noSession returns the API's word for a browser that is not, or no longer, signed in.
-func noSession(err error) error {
-	var denied *login.Denied
-	if errors.Is(err, login.ErrNoSession) || errors.As(err, &denied) {
-		return api.ErrNoSession
-	}
-	return err
-}
-
-// person returns who is in the browser that a server or service sent to be signed in.
-func (h *instance) person(r *http.Request) (oauth.Person, error) {
-	m, err := h.login.Member(r)
-	if err != nil {
-		return oauth.Person{}, err
-	}
-	groups, err := h.authority.Groups(r.Context(), m.User)
-	if err != nil {
-		return oauth.Person{}, err
-	}
-	set, err := h.authority.User(r.Context(), m.User, m.Admin, append(groups, m.Groups...))
-	return oauth.Person{User: m.User, Scopes: set, SessionID: m.SessionID, Groups: h.authority.Membership(r.Context())},
-		err
+// authenticator finds out who asks, for the pages, the API and the OAuth provider alike.
+func (h *instance) authenticator() *access.Authenticator {
+	clients := h.clients()
+	return access.NewAuthenticator(access.Sources{Authority: h.authority, Sessions: h.login, Servers: h.servers,
+		Services: h.services, Records: h.store, Log: h.log,
+		Client: func(id string) (scopes.Owner, bool) {
+			c, ok := clients.Find(id)
+			return scopes.Owner{Server: c.Server, Service: c.Service}, ok
+		}})
 }
 
 // mount says which surface answers what.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/api"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
@@ -65,13 +64,13 @@ func (h *instance) countUsers(ctx context.Context) (u metrics.Users, err error) 
 
 // metricsHandler returns the metrics to whom the settings let read them. fail answers an
 // error.
-func (h *instance) metricsHandler(a *api.API, fail func(http.ResponseWriter, *http.Request, error)) http.Handler {
+func (h *instance) metricsHandler(fail func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	answer := h.metrics.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpx.SetRoute(r, r.URL.Path) // one of two paths
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Allow", "GET, HEAD")
-		if err := h.mayReadMetrics(a, r); err != nil {
+		if err := h.mayReadMetrics(r); err != nil {
 			httpx.LogFailure(h.log, r, err)
 			fail(w, r, err)
 			return
@@ -81,18 +80,18 @@ func (h *instance) metricsHandler(a *api.API, fail func(http.ResponseWriter, *ht
 }
 
 // mayReadMetrics returns the error to answer with when r may not read the metrics.
-func (h *instance) mayReadMetrics(a *api.API, r *http.Request) error {
+func (h *instance) mayReadMetrics(r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return httpx.Fail(http.StatusMethodNotAllowed, "metrics are read with GET")
 	}
 	if !h.cfg.Metrics.Authenticate {
 		return nil
 	}
-	c, err := a.Caller(r)
+	c, err := h.access.Request(r)
 	if err != nil {
 		return err
 	}
-	if !c.Scopes.Has(readMetrics) {
+	if !c.Has(readMetrics) {
 		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]",
 			readMetrics)
 	}

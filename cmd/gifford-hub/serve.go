@@ -65,6 +65,7 @@ type instance struct {
 	surfaces  []*surface
 
 	authority  *access.Authority
+	access     *access.Authenticator
 	services   *services.Registry
 	toServices *serviceProxy
 	tokens     *tokens.Issuer

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -24,7 +25,7 @@ type activityBody struct {
 
 // activity takes a report of when a user and their servers were last active. Times only
 // move forward.
-func (a *API) activity(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) activity(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := ident.ParseUser(r.PathValue("user"))
 	if err != nil {
 		return httpx.Fail(http.StatusNotFound, "No such user: %s", r.PathValue("user"))

@@ -50,14 +50,6 @@ type registry interface {
 	Remove(name string) error
 }
 
-// Session is a person in a browser.
-type Session struct {
-	User      ident.User
-	Admin     bool
-	Groups    []string
-	SessionID string
-}
-
 // Client is whose OAuth client a token was made for: one of both is set.
 type Client struct {
 	Server  *ident.Key
@@ -74,11 +66,8 @@ type Config struct {
 	Services  registry
 	Records   *store.Store
 	Authority *access.Authority
-	// Session returns the person whose browser asks, or ErrNoSession.
-	Session func(r *http.Request) (Session, error)
-	// CheckSession looks at a session again by its id, as at every request of its browser.
-	// Its error means that the session has ended.
-	CheckSession func(ctx context.Context, sessionID string) (Session, error)
+	// Access finds out who asks.
+	Access *access.Authenticator
 	// EndSessions signs a user out everywhere, as when the user is deleted.
 	EndSessions func(ctx context.Context, u ident.User) error
 	// Client reports whose OAuth client that is; ok is false for none.
@@ -110,9 +99,6 @@ type Route struct {
 	Target string         `json:"target"`
 	Data   map[string]any `json:"data"`
 }
-
-// ErrNoSession says that a request carries no session of a browser.
-var ErrNoSession = errors.New("no session")
 
 // API answers {base}hub/api/….
 type API struct {
@@ -153,7 +139,7 @@ type route struct {
 	audience     audience
 	on           subject
 	scopes       string // any of these, separated by spaces
-	handler      func(a *API, c Caller, w http.ResponseWriter, r *http.Request) error
+	handler      func(a *API, c access.Subject, w http.ResponseWriter, r *http.Request) error
 }
 
 // routes is the whole API (JupyterHub 5.5, docs/source/_static/rest-api.yml, and the
@@ -251,7 +237,7 @@ func (a *API) Handler() http.Handler {
 	for _, rt := range routes() {
 		mux.Handle(rt.method+" "+prefix+rt.path, a.serve(rt))
 	}
-	mux.Handle(prefix+"/", a.serve(route{audience: anyone, handler: func(_ *API, _ Caller, w http.ResponseWriter,
+	mux.Handle(prefix+"/", a.serve(route{audience: anyone, handler: func(_ *API, _ access.Subject, w http.ResponseWriter,
 		r *http.Request) error {
 		return noRoute(mux, w, r)
 	}}))
@@ -294,14 +280,14 @@ func (a *API) serve(rt route) http.Handler {
 func (a *API) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	switch rt.audience {
 	case anyone, browser, login:
-		return rt.handler(a, Caller{}, w, r)
+		return rt.handler(a, access.Subject{}, w, r)
 	case caller, scoped:
-		c, err := a.caller(r)
+		c, err := a.cfg.Access.Request(r)
 		if err != nil {
 			return err
 		}
 		if rt.audience == scoped {
-			if err := c.check(strings.Fields(rt.scopes), rt.on, r); err != nil {
+			if err := check(c, strings.Fields(rt.scopes), rt.on, r); err != nil {
 				return err
 			}
 		}
@@ -319,13 +305,13 @@ func errHidden() error {
 // check asks for one of the scopes on what the path names: 403 where the caller has none
 // of them on anything, 404 where their filters do not cover it (jupyterhub/scopes.py:
 // needs_scope).
-func (c Caller) check(anyOf []string, on subject, r *http.Request) error {
+func check(c access.Subject, anyOf []string, on subject, r *http.Request) error {
 	has := false
 	for _, scope := range anyOf {
-		if c.allows(scope, on, r) {
+		if allows(c, scope, on, r) {
 			return nil
 		}
-		has = has || c.Scopes.Has(scope)
+		has = has || c.Has(scope)
 	}
 	if !has || on == onAll {
 		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]",
@@ -334,31 +320,31 @@ func (c Caller) check(anyOf []string, on subject, r *http.Request) error {
 	return errHidden()
 }
 
-func (c Caller) allows(scope string, on subject, r *http.Request) bool {
+func allows(c access.Subject, scope string, on subject, r *http.Request) bool {
 	switch on {
 	case onAny:
-		return c.Scopes.Has(scope)
+		return c.Has(scope)
 	case onAll:
-		return c.Scopes.Everywhere(scope)
+		return c.Everywhere(scope)
 	case onUser:
 		if u, err := ident.ParseUser(r.PathValue("user")); err == nil {
-			return c.allowsUser(scope, u)
+			return c.MayUser(u, scope)
 		}
 	case onServer:
 		if k, err := pathKey(r); err == nil {
-			return c.allowsServer(scope, k)
+			return c.MayServer(k, scope)
 		}
 		// No server can have this name; its user is told so.
 		if u, err := ident.ParseUser(r.PathValue("user")); err == nil {
-			return c.allowsUser(scope, u)
+			return c.MayUser(u, scope)
 		}
 	case onGroup:
-		return c.Scopes.AllowsGroup(scope, r.PathValue("group"))
+		return c.MayGroup(r.PathValue("group"), scope)
 	case onService:
-		return c.Scopes.AllowsService(scope, r.PathValue("service"))
+		return c.MayService(r.PathValue("service"), scope)
 	}
 	// A name that nobody can have: whoever may do it to everybody learns what is wrong with it.
-	return c.Scopes.Everywhere(scope)
+	return c.Everywhere(scope)
 }
 
 // errorBody is JupyterHub's form of an error.
@@ -477,10 +463,10 @@ func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) error {
 	return httpx.Fail(http.StatusMethodNotAllowed, "%s does not take %s", r.URL.Path, r.Method)
 }
 
-func (a *API) authorize(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) authorize(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return a.cfg.Authorize(w, r)
 }
 
-func (a *API) token(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) token(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return a.cfg.Token(w, r)
 }

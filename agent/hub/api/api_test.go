@@ -18,6 +18,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	signin "github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
@@ -126,6 +127,26 @@ func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 	return srv, f, a.cfg.Records
 }
 
+// browsers believe the header X-Test-User. "dora" is an administrator.
+type browsers struct{}
+
+func (browsers) Session(r *http.Request) (signin.Session, error) {
+	u, err := ident.ParseUser(r.Header.Get("X-Test-User"))
+	if err != nil {
+		return signin.Session{}, signin.ErrNoSession
+	}
+	return signin.Session{ID: "s1", User: u, Admin: u.String() == "dora", Groups: []string{"cgs"}}, nil
+}
+
+func (browsers) SessionByID(_ context.Context, id string) (signin.Session, error) {
+	name, alive := strings.CutPrefix(id, "session-of-")
+	if !alive {
+		return signin.Session{}, signin.ErrNoSession
+	}
+	u, err := ident.ParseUser(name)
+	return signin.Session{ID: id, User: u, Groups: []string{"cgs"}}, err
+}
+
 // build is serve without a listener.
 func build(t testing.TB) (*API, *fleet) {
 	t.Helper()
@@ -165,31 +186,18 @@ func build(t testing.TB) (*API, *fleet) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	who := access.NewAuthenticator(access.Sources{Authority: auth, Sessions: browsers{}, Servers: f, Services: known,
+		Records: db, Client: func(string) (scopes.Owner, bool) { return scopes.Owner{}, false }, Log: log})
 	a := New(Config{BaseURL: "/", PublicURL: "https://hub.example.org/", Version: "5.5.1", Program: "1.0", Servers: f,
 		Services: known, Records: db,
-		Authority: auth, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1,
+		Authority: auth, Access: who, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1,
 		Cull: announced, Devices: lent, Log: log,
 		EndSessions: func(context.Context, ident.User) error { return nil },
 		Client:      func(string) (Client, bool) { return Client{}, false },
 		Routes: func() map[string]Route {
 			return map[string]Route{"/": {Target: "hub"}, "/user/alice/": {Target: "unix"}}
 		},
-		Resync: func(context.Context) error { return nil },
-		Session: func(r *http.Request) (Session, error) {
-			u, err := ident.ParseUser(r.Header.Get("X-Test-User"))
-			if err != nil {
-				return Session{}, ErrNoSession
-			}
-			return Session{User: u, Admin: u.String() == "dora", Groups: []string{"cgs"}, SessionID: "s1"}, nil
-		},
-		CheckSession: func(_ context.Context, id string) (Session, error) {
-			name, alive := strings.CutPrefix(id, "session-of-")
-			if !alive {
-				return Session{}, ErrNoSession
-			}
-			u, err := ident.ParseUser(name)
-			return Session{User: u, Groups: []string{"cgs"}, SessionID: id}, err
-		},
+		Resync:    func(context.Context) error { return nil },
 		Authorize: func(http.ResponseWriter, *http.Request) error { return httpx.Fail(418, "authorize") },
 		Token:     func(http.ResponseWriter, *http.Request) error { return httpx.Fail(418, "token") },
 		Page:      func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(httpx.Public(err).Status) },

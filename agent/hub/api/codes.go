@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -46,7 +47,7 @@ func (a *API) writeCodes(w http.ResponseWriter, r *http.Request, owner ident.Use
 	return a.pages(w, r, p, models, len(all))
 }
 
-func (a *API) ownerCodes(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) ownerCodes(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {
 		return err
@@ -54,7 +55,7 @@ func (a *API) ownerCodes(_ Caller, w http.ResponseWriter, r *http.Request) error
 	return a.writeCodes(w, r, u.Name, nil)
 }
 
-func (a *API) serverCodes(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) serverCodes(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	k, err := a.sharedKey(r)
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func (a *API) serverCodes(_ Caller, w http.ResponseWriter, r *http.Request) erro
 }
 
 // createCode makes a code that whoever has it may exchange for a share. It is shown once.
-func (a *API) createCode(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) createCode(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	body := struct {
 		Scopes    []string `json:"scopes"`
 		ExpiresIn int64    `json:"expires_in"`
@@ -93,7 +94,7 @@ func (a *API) createCode(c Caller, w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	a.cfg.Log.Info("share code made", "event", "share-code-created", "user", k.User.String(), "server",
-		k.Server.String(), "by", c.name(), "code", codeID(code.ID))
+		k.Server.String(), "by", c.Name(), "code", codeID(code.ID))
 	m := a.codeModel(code)
 	accept := a.cfg.BaseURL + "hub/accept-share?" + url.Values{"code": {secret}}.Encode()
 	m["code"], m["accept_url"], m["full_accept_url"] = secret, accept, nil
@@ -104,7 +105,7 @@ func (a *API) createCode(c Caller, w http.ResponseWriter, r *http.Request) error
 }
 
 // deleteCodes revokes one code, named by itself or its id, or all of the server's.
-func (a *API) deleteCodes(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) deleteCodes(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	k, err := a.sharedKey(r)
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (a *API) deleteCodes(c Caller, w http.ResponseWriter, r *http.Request) erro
 		return err
 	}
 	a.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", k.User.String(), "server",
-		k.Server.String(), "by", c.name())
+		k.Server.String(), "by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -17,7 +18,7 @@ type groupBody struct {
 	Roles  []string `json:"roles"`
 }
 
-func (a *API) listGroups(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) listGroups(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	p, err := pageOf(r)
 	if err != nil {
 		return err
@@ -28,7 +29,7 @@ func (a *API) listGroups(c Caller, w http.ResponseWriter, r *http.Request) error
 	}
 	models := []model{}
 	for _, g := range all {
-		if !c.Scopes.AllowsGroup("list:groups", g.Name) {
+		if !c.MayGroup(g.Name, "list:groups") {
 			continue
 		}
 		if m := a.groupModel(c, g); m != nil {
@@ -47,7 +48,7 @@ func (a *API) findGroup(r *http.Request) (store.Group, error) {
 	return g, err
 }
 
-func (a *API) writeGroup(c Caller, w http.ResponseWriter, r *http.Request, status int, name string) error {
+func (a *API) writeGroup(c access.Subject, w http.ResponseWriter, r *http.Request, status int, name string) error {
 	g, err := a.cfg.Records.GroupByName(r.Context(), name)
 	if err != nil {
 		return err
@@ -59,7 +60,7 @@ func (a *API) writeGroup(c Caller, w http.ResponseWriter, r *http.Request, statu
 	return a.json(w, status, m)
 }
 
-func (a *API) group(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) group(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	g, err := a.findGroup(r)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func (a *API) members(r *http.Request, raw []string) ([]ident.User, error) {
 	return users, nil
 }
 
-func (a *API) createGroups(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) createGroups(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	var body groupBody
 	if err := decodeStrict(w, r, &body); err != nil {
 		return err
@@ -110,7 +111,7 @@ func (a *API) createGroups(c Caller, w http.ResponseWriter, r *http.Request) err
 }
 
 // saveGroups makes all the groups or none.
-func (a *API) saveGroups(c Caller, r *http.Request, groups []store.Group) error {
+func (a *API) saveGroups(c access.Subject, r *http.Request, groups []store.Group) error {
 	err := a.cfg.Records.CreateGroups(r.Context(), groups)
 	var exists *store.ExistsError
 	if errors.As(err, &exists) {
@@ -124,12 +125,12 @@ func (a *API) saveGroups(c Caller, r *http.Request, groups []store.Group) error 
 		return err
 	}
 	for _, g := range groups {
-		a.cfg.Log.Info("group created", "event", "group-created", "group", g.Name, "by", c.name())
+		a.cfg.Log.Info("group created", "event", "group-created", "group", g.Name, "by", c.Name())
 	}
 	return nil
 }
 
-func (a *API) createGroup(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) createGroup(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	var body groupBody
 	if err := decodeStrict(w, r, &body); err != nil {
 		return err
@@ -145,7 +146,7 @@ func (a *API) createGroup(c Caller, w http.ResponseWriter, r *http.Request) erro
 	return a.writeGroup(c, w, r, http.StatusCreated, g.Name)
 }
 
-func (a *API) deleteGroup(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) deleteGroup(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	g, err := a.findGroup(r)
 	if err != nil {
 		return err
@@ -153,24 +154,24 @@ func (a *API) deleteGroup(c Caller, w http.ResponseWriter, r *http.Request) erro
 	if err := a.cfg.Records.DeleteGroup(r.Context(), g.Name); err != nil {
 		return err
 	}
-	a.cfg.Log.Info("group deleted", "event", "group-deleted", "group", g.Name, "by", c.name())
+	a.cfg.Log.Info("group deleted", "event", "group-deleted", "group", g.Name, "by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func (a *API) addMembers(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) addMembers(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return a.changeMembers(c, w, r, "add", func(g string, users []ident.User) error {
 		return a.cfg.Records.AddToGroup(r.Context(), g, users)
 	})
 }
 
-func (a *API) removeMembers(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) removeMembers(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return a.changeMembers(c, w, r, "delete", func(g string, users []ident.User) error {
 		return a.cfg.Records.RemoveFromGroup(r.Context(), g, users)
 	})
 }
 
-func (a *API) changeMembers(c Caller, w http.ResponseWriter, r *http.Request, verb string,
+func (a *API) changeMembers(c access.Subject, w http.ResponseWriter, r *http.Request, verb string,
 	change func(string, []ident.User) error) error {
 	g, err := a.findGroup(r)
 	if err != nil {
@@ -190,12 +191,12 @@ func (a *API) changeMembers(c Caller, w http.ResponseWriter, r *http.Request, ve
 	if err := change(g.Name, users); err != nil {
 		return err
 	}
-	a.cfg.Log.Info("group changed", "event", "group-members", "group", g.Name, "by", c.name(), "change", verb, "users",
+	a.cfg.Log.Info("group changed", "event", "group-members", "group", g.Name, "by", c.Name(), "change", verb, "users",
 		len(users))
 	return a.writeGroup(c, w, r, http.StatusOK, g.Name)
 }
 
-func (a *API) setProperties(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) setProperties(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	g, err := a.findGroup(r)
 	if err != nil {
 		return err

@@ -5,22 +5,23 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
-func (a *API) root(_ Caller, w http.ResponseWriter, _ *http.Request) error {
+func (a *API) root(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	return a.json(w, http.StatusOK, map[string]string{"version": a.cfg.Version})
 }
 
-func (a *API) health(_ Caller, w http.ResponseWriter, _ *http.Request) error {
+func (a *API) health(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
 // info tells administrators what runs. "python" and "sys_executable" are keys that clients
 // may look for; what stands there is the truth about us.
-func (a *API) info(_ Caller, w http.ResponseWriter, _ *http.Request) error {
+func (a *API) info(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	class := func(name string) map[string]string { return map[string]string{"class": name, "version": a.cfg.Program} }
 	return a.json(w, http.StatusOK, map[string]any{
 		"version": a.cfg.Version, "python": runtime.Version(), "sys_executable": "/usr/bin/gifford-hub",
@@ -30,7 +31,7 @@ func (a *API) info(_ Caller, w http.ResponseWriter, _ *http.Request) error {
 
 // shutdown ends the hub's process. systemd starts it again, and servers run on: stopping
 // them with the hub is not what this hub does.
-func (a *API) shutdown(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) shutdown(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Proxy   *bool `json:"proxy"`
 		Servers *bool `json:"servers"`
@@ -45,14 +46,14 @@ func (a *API) shutdown(c Caller, w http.ResponseWriter, r *http.Request) error {
 	if a.cfg.Shutdown == nil {
 		return httpx.Fail(http.StatusForbidden, "the hub cannot be shut down through the API")
 	}
-	a.cfg.Log.Warn("shutdown asked for", "event", "shutdown", "by", c.name())
+	a.cfg.Log.Warn("shutdown asked for", "event", "shutdown", "by", c.Name())
 	err := a.json(w, http.StatusAccepted, map[string]string{"message": "Shutting down Hub"})
 	a.cfg.Shutdown()
 	return err
 }
 
 // routingTable shows where the proxy sends what.
-func (a *API) routingTable(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) routingTable(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	p, err := pageOf(r)
 	if err != nil {
 		return err
@@ -71,7 +72,7 @@ func (a *API) routingTable(_ Caller, w http.ResponseWriter, r *http.Request) err
 }
 
 // checkRoutes reads back what runs.
-func (a *API) checkRoutes(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) checkRoutes(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := a.cfg.Resync(r.Context()); err != nil {
 		return err
 	}
@@ -79,6 +80,6 @@ func (a *API) checkRoutes(_ Caller, w http.ResponseWriter, r *http.Request) erro
 }
 
 // moveProxy would tell JupyterHub where its proxy is. Ours is inside.
-func (a *API) moveProxy(_ Caller, _ http.ResponseWriter, _ *http.Request) error {
+func (a *API) moveProxy(_ access.Subject, _ http.ResponseWriter, _ *http.Request) error {
 	return httpx.Fail(http.StatusBadRequest, "the proxy is a part of this hub and cannot be elsewhere")
 }

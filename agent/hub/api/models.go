@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
-	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -80,7 +80,7 @@ var userViews = []view{
 
 // user returns JupyterHub's model of a user as far as the caller may see it; nil when that
 // is nothing. user_info is of version 6, in which JupyterLab shows it for people.
-func (a *API) userModel(ctx context.Context, c Caller, u store.User, withStopped bool) (model, error) {
+func (a *API) userModel(ctx context.Context, c access.Subject, u store.User, withStopped bool) (model, error) {
 	groups, err := a.cfg.Authority.Groups(ctx, u.Name)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (a *API) userModel(ctx context.Context, c Caller, u store.User, withStopped
 	if own.State == servers.Ready {
 		m["server"] = a.path(own.Key)
 	}
-	kept, shown := m.filter(userViews, func(scope string) bool { return c.allowsUser(scope, u.Name) })
+	kept, shown := m.filter(userViews, func(scope string) bool { return c.MayUser(u.Name, scope) })
 	models, err := a.serversOf(ctx, c, u.Name, withStopped)
 	if err != nil {
 		return nil, err
@@ -126,10 +126,10 @@ func list[T any](l []T) []T {
 
 // serversOf returns the models of the user's servers that the caller may read: the active
 // ones, and all that are remembered when withStopped.
-func (a *API) serversOf(ctx context.Context, c Caller, u ident.User, withStopped bool) (map[string]model, error) {
+func (a *API) serversOf(ctx context.Context, c access.Subject, u ident.User, withStopped bool) (map[string]model, error) {
 	models := map[string]model{}
 	for _, s := range a.cfg.Servers.Of(u) {
-		if !s.State.Active() && !withStopped || !c.allowsServer("read:servers", s.Key) {
+		if !s.State.Active() && !withStopped || !c.MayServer(s.Key, "read:servers") {
 			continue
 		}
 		m, err := a.serverModel(ctx, c, s)
@@ -147,7 +147,7 @@ func (a *API) serversOf(ctx context.Context, c Caller, u ident.User, withStopped
 	}
 	for _, rec := range known {
 		name := rec.Key.Server.String()
-		if _, there := models[name]; there || !c.allowsServer("read:servers", rec.Key) {
+		if _, there := models[name]; there || !c.MayServer(rec.Key, "read:servers") {
 			continue
 		}
 		if models[name], err = a.serverModel(ctx, c, a.cfg.Servers.Get(rec.Key)); err != nil {
@@ -169,7 +169,7 @@ func pending(state servers.State) *string {
 }
 
 // serverModel returns JupyterHub's model of a server.
-func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (model, error) {
+func (a *API) serverModel(ctx context.Context, c access.Subject, s servers.Server) (model, error) {
 	rec, err := a.cfg.Records.ServerByKey(ctx, s.Key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
@@ -193,7 +193,7 @@ func (a *API) serverModel(ctx context.Context, c Caller, s servers.Server) (mode
 		m["full_url"] = a.full(a.path(s.Key))
 		m["full_progress_url"] = a.full(a.progressPath(s.Key))
 	}
-	if c.allowsServer("admin:server_state", s.Key) {
+	if c.MayServer(s.Key, "admin:server_state") {
 		state := map[string]any{}
 		if s.State.Active() && s.State != servers.Queued {
 			state["unit"] = s.Key.Unit()
@@ -268,14 +268,13 @@ func (a *API) full(path string) string {
 
 // tokenModel returns JupyterHub's model of a token. Its scopes are what it may do now.
 func (a *API) tokenModel(ctx context.Context, t store.Token) (model, error) {
-	c, err := a.owner(ctx, t)
-	if err != nil && httpx.Public(err).Status != http.StatusForbidden {
+	may, err := a.cfg.Access.TokenScopes(ctx, t)
+	if err != nil {
 		return nil, err
 	}
-	// Forbidden: its session has ended, and with it what the token may do.
 	m := model{
 		"user": t.User, "id": tokenID(t.ID), "kind": "api_token", "roles": []string{},
-		"scopes":  list(a.cfg.Authority.Token(t.Scopes, a.tokenOwner(t), c.Scopes, c.groups).Sorted()),
+		"scopes":  list(may.Sorted()),
 		"created": stamp(t.Created), "last_activity": stamp(t.LastUsed), "expires_at": stamp(t.Expires),
 		"note": t.Note, "session_id": optional(t.SessionID), "oauth_client": a.clientName(t.ClientID),
 	}
@@ -302,14 +301,14 @@ var groupViews = []view{
 	{"read:roles:groups", []string{"kind", "name", "roles"}},
 }
 
-func (a *API) groupModel(c Caller, g store.Group) model {
+func (a *API) groupModel(c access.Subject, g store.Group) model {
 	properties := g.Properties
 	if properties == nil {
 		properties = map[string]any{}
 	}
 	m := model{"kind": "group", "name": g.Name, "roles": a.cfg.Authority.GroupRoles(g.Name), "users": list(g.Users),
 		"properties": properties}
-	kept, _ := m.filter(groupViews, func(scope string) bool { return c.Scopes.AllowsGroup(scope, g.Name) })
+	kept, _ := m.filter(groupViews, func(scope string) bool { return c.MayGroup(g.Name, scope) })
 	return kept
 }
 
@@ -321,7 +320,7 @@ var serviceViews = []view{
 
 // serviceModel returns JupyterHub's model of a service. No service is a process of ours, so
 // there is never a command or pid.
-func (a *API) serviceModel(c Caller, s services.Service) model {
+func (a *API) serviceModel(c access.Subject, s services.Service) model {
 	info := s.Info
 	if info == nil {
 		info = map[string]any{}
@@ -330,7 +329,7 @@ func (a *API) serviceModel(c Caller, s services.Service) model {
 		"kind": "service", "name": s.Name, "roles": a.cfg.Authority.ServiceRoles(s.Name, s.Admin), "admin": s.Admin,
 		"url": s.URL, "prefix": s.Prefix, "command": []string{}, "pid": 0, "info": info, "display": s.Display,
 	}
-	kept, _ := m.filter(serviceViews, func(scope string) bool { return c.Scopes.AllowsService(scope, s.Name) })
+	kept, _ := m.filter(serviceViews, func(scope string) bool { return c.MayService(s.Name, scope) })
 	return kept
 }
 

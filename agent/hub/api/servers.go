@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -168,7 +169,7 @@ func withoutOf(options map[string]any) (bool, error) {
 
 // start answers POST on a server. Without a body the last options are used again; an empty
 // object clears them.
-func (a *API) start(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) start(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := a.findServer(r)
 	if err != nil {
 		return err
@@ -224,7 +225,7 @@ func fullName(k ident.Key) string {
 }
 
 // showServer answers GET on one server, known or running (JupyterHub 6).
-func (a *API) showServer(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) showServer(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := a.findServer(r)
 	if err != nil {
 		return err
@@ -235,7 +236,7 @@ func (a *API) showServer(c Caller, w http.ResponseWriter, r *http.Request) error
 	return a.writeServer(c, w, r, http.StatusOK, key)
 }
 
-func (a *API) writeServer(c Caller, w http.ResponseWriter, r *http.Request, status int, key ident.Key) error {
+func (a *API) writeServer(c access.Subject, w http.ResponseWriter, r *http.Request, status int, key ident.Key) error {
 	m, err := a.serverModel(r.Context(), c, a.cfg.Servers.Get(key))
 	if err != nil {
 		return err
@@ -244,7 +245,7 @@ func (a *API) writeServer(c Caller, w http.ResponseWriter, r *http.Request, stat
 }
 
 // createServer answers PUT: a named server that is not started (JupyterHub 6).
-func (a *API) createServer(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) createServer(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := a.findServer(r)
 	if err != nil {
 		return err
@@ -273,7 +274,7 @@ func (a *API) createServer(c Caller, w http.ResponseWriter, r *http.Request) err
 }
 
 // changeServer answers PATCH on a stopped server (JupyterHub 6).
-func (a *API) changeServer(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) changeServer(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := a.findServer(r)
 	if err != nil {
 		return err
@@ -314,7 +315,7 @@ func (a *API) changeServer(c Caller, w http.ResponseWriter, r *http.Request) err
 
 // rename returns a stopped server another name: its record moves, and there is no unit yet
 // that could have the old one.
-func (a *API) rename(c Caller, w http.ResponseWriter, r *http.Request, rec store.Server, name string,
+func (a *API) rename(c access.Subject, w http.ResponseWriter, r *http.Request, rec store.Server, name string,
 	change serverBody) error {
 	old := rec.Key
 	key, err := ident.ParseKey(old.User.String(), name)
@@ -369,7 +370,7 @@ func (a *API) awaitStart(w http.ResponseWriter, r *http.Request, key ident.Key) 
 
 // stop answers DELETE on a server: it stops, and with {"remove": true} a named one is
 // forgotten.
-func (a *API) stop(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) stop(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := a.findServer(r)
 	if err != nil {
 		return err
@@ -425,7 +426,7 @@ type progressEvent struct {
 
 // progress streams a start as Server-Sent Events until the server is ready or has
 // failed.
-func (a *API) progress(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) progress(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := a.findServer(r)
 	if err != nil {
 		return err

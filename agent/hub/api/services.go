@@ -5,17 +5,17 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
 // listServices answers a dictionary by name, as JupyterHub does.
-func (a *API) listServices(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) listServices(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	models := map[string]model{}
 	for _, s := range a.cfg.Services.List() {
-		if !c.Scopes.AllowsService("list:services", s.Name) {
+		if !c.MayService(s.Name, "list:services") {
 			continue
 		}
 		if m := a.serviceModel(c, s); m != nil {
@@ -25,7 +25,7 @@ func (a *API) listServices(c Caller, w http.ResponseWriter, r *http.Request) err
 	return a.json(w, http.StatusOK, models)
 }
 
-func (a *API) service(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) service(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	s, ok := a.cfg.Services.Get(r.PathValue("service"))
 	if !ok {
 		return httpx.Fail(http.StatusNotFound, "No such service: %s", r.PathValue("service"))
@@ -55,7 +55,7 @@ type serviceBody struct {
 // minServiceToken is the shortest token that JupyterHub takes from outside.
 const minServiceToken = 8
 
-func (a *API) addService(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) addService(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("service")
 	if _, exists := a.cfg.Services.Get(name); exists {
 		return httpx.Fail(http.StatusConflict, "Service %s already exists", name)
@@ -81,32 +81,31 @@ func (a *API) addService(c Caller, w http.ResponseWriter, r *http.Request) error
 		return &httpx.Error{Status: http.StatusBadRequest, Public: "Failed to create service " + name + ": " +
 			err.Error()}
 	}
-	a.cfg.Log.Warn("service added", "event", "service-added", "service", name, "by", c.name(), "admin", body.Admin)
+	a.cfg.Log.Warn("service added", "event", "service-added", "service", name, "by", c.Name(), "admin", body.Admin)
 	added, _ := a.cfg.Services.Get(name)
 	return a.json(w, http.StatusCreated, a.serviceModel(c, added))
 }
 
 // checkService refuses what no service may be, and what exceeds the caller.
-func (a *API) checkService(c Caller, name string, body serviceBody) error {
+func (a *API) checkService(c access.Subject, name string, body serviceBody) error {
 	switch {
 	case len(body.Command) > 0:
 		return httpx.Fail(http.StatusBadRequest, "Can not create managed service %s at runtime", name)
 	case body.APIToken != "" && len(body.APIToken) < minServiceToken:
 		return httpx.Fail(http.StatusBadRequest, "api_token must be at least %d characters long", minServiceToken)
-	case body.Admin && !c.Admin:
+	case body.Admin && !c.Admin():
 		return httpx.Fail(http.StatusBadRequest, "a service can be an administrator at the wish of an administrator "+
 			"only")
 	}
-	excess := a.cfg.Authority.Table().Excess(body.OAuthClientAllowedScopes,
-		scopes.Owner{User: c.User, Service: c.Service}, c.Scopes, c.groups)
+	excess := c.Excess(a.cfg.Authority.Table(), body.OAuthClientAllowedScopes)
 	if len(excess) > 0 {
 		return httpx.Fail(http.StatusBadRequest, "Not assigning requested scopes %s because they exceed those of %s %s",
-			strings.Join(excess, ", "), c.kind(), c.name())
+			strings.Join(excess, ", "), c.Kind(), c.Name())
 	}
 	return nil
 }
 
-func (a *API) removeService(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) removeService(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("service")
 	err := a.cfg.Services.Remove(name)
 	switch {
@@ -117,6 +116,6 @@ func (a *API) removeService(c Caller, w http.ResponseWriter, r *http.Request) er
 	case err != nil:
 		return err
 	}
-	a.cfg.Log.Warn("service removed", "event", "service-removed", "service", name, "by", c.name())
+	a.cfg.Log.Warn("service removed", "event", "service-removed", "service", name, "by", c.Name())
 	return a.written(w, http.StatusOK)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -65,12 +66,12 @@ func (a *API) sharedKey(r *http.Request) (ident.Key, error) {
 }
 
 // needsServer answers a change that names no server; the default one is "/shares/USER/".
-func (a *API) needsServer(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) needsServer(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Allow", "GET, HEAD")
 	return httpx.Fail(http.StatusMethodNotAllowed, "%s does not take %s: name a server", r.URL.Path, r.Method)
 }
 
-func (a *API) ownerShares(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) ownerShares(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func (a *API) ownerShares(_ Caller, w http.ResponseWriter, r *http.Request) erro
 	return a.writeShares(w, r, store.ShareQuery{Owner: u.Name})
 }
 
-func (a *API) serverShares(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) serverShares(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	k, err := a.sharedKey(r)
 	if err != nil {
 		return err
@@ -127,10 +128,10 @@ func (a *API) shareScopes(k ident.Key, wanted []string) ([]string, error) {
 }
 
 // mayShare refuses to give what the caller has not.
-func (a *API) mayShare(c Caller, k ident.Key, list []string) error {
+func (a *API) mayShare(c access.Subject, k ident.Key, list []string) error {
 	for _, text := range list {
 		name, _, _ := strings.Cut(text, "!")
-		if !c.allowsServer(name, k) {
+		if !c.MayServer(k, name) {
 			return httpx.Fail(http.StatusForbidden, "Do not have permission to grant share with scope %s", text)
 		}
 	}
@@ -138,10 +139,10 @@ func (a *API) mayShare(c Caller, k ident.Key, list []string) error {
 }
 
 // grantee returns whom a share is for, as far as the caller may name them.
-func (a *API) grantee(c Caller, r *http.Request, k ident.Key, body shareBody) (store.Share, error) {
+func (a *API) grantee(c access.Subject, r *http.Request, k ident.Key, body shareBody) (store.Share, error) {
 	s := store.Share{Key: k}
 	if body.Group != nil {
-		if !c.Scopes.AllowsGroup("read:groups:name", *body.Group) {
+		if !c.MayGroup(*body.Group, "read:groups:name") {
 			return s, httpx.Fail(http.StatusForbidden, "Need scope 'read:groups:name' to share with groups by name")
 		}
 		g, err := a.cfg.Records.GroupByName(r.Context(), *body.Group)
@@ -152,7 +153,7 @@ func (a *API) grantee(c Caller, r *http.Request, k ident.Key, body shareBody) (s
 		return s, err
 	}
 	u, err := ident.ParseUser(*body.User)
-	if err != nil || !c.allowsUser("read:users:name", u) {
+	if err != nil || !c.MayUser(u, "read:users:name") {
 		return s, httpx.Fail(http.StatusForbidden, "Need scope 'read:users:name' to share with users by name")
 	}
 	_, err = a.cfg.Records.UserByName(r.Context(), u)
@@ -163,7 +164,7 @@ func (a *API) grantee(c Caller, r *http.Request, k ident.Key, body shareBody) (s
 	return s, err
 }
 
-func (a *API) grantShare(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) grantShare(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	k, body, list, err := a.shareRequest(w, r)
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func (a *API) grantShare(c Caller, w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	a.cfg.Log.Info("server shared", "event", "share-granted", "user", k.User.String(), "server", k.Server.String(),
-		"by", c.name(),
+		"by", c.Name(),
 		"with", s.User.String()+s.Group, "scopes", strings.Join(s.Scopes, " "))
 	return a.json(w, http.StatusOK, a.shareModel(s))
 }
@@ -203,7 +204,7 @@ func (a *API) shareRequest(w http.ResponseWriter, r *http.Request) (k ident.Key,
 }
 
 // revokeShare takes scopes, or all, from one grantee. Whom nobody knows has nothing.
-func (a *API) revokeShare(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) revokeShare(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	k, body, list, err := a.shareRequest(w, r)
 	if err != nil {
 		return err
@@ -225,14 +226,14 @@ func (a *API) revokeShare(c Caller, w http.ResponseWriter, r *http.Request) erro
 		return err
 	}
 	a.cfg.Log.Info("share revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(),
-		"by", c.name(), "with", s.User.String()+s.Group)
+		"by", c.Name(), "with", s.User.String()+s.Group)
 	if len(left.Scopes) == 0 {
 		return a.json(w, http.StatusOK, model{})
 	}
 	return a.json(w, http.StatusOK, a.shareModel(left))
 }
 
-func (a *API) revokeShares(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) revokeShares(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	k, err := a.sharedKey(r)
 	if err != nil {
 		return err
@@ -241,13 +242,13 @@ func (a *API) revokeShares(c Caller, w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	a.cfg.Log.Info("all shares revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(),
-		"by", c.name())
+		"by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 // userShares lists what was shared with a user, by name and through groups.
-func (a *API) userShares(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) userShares(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {
 		return err
@@ -259,7 +260,7 @@ func (a *API) userShares(_ Caller, w http.ResponseWriter, r *http.Request) error
 	return a.writeShares(w, r, store.ShareQuery{With: u.Name, WithGroups: groups})
 }
 
-func (a *API) groupShares(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) groupShares(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	g, err := a.findGroup(r)
 	if err != nil {
 		return err
@@ -302,7 +303,7 @@ func (a *API) shareWithGroup(r *http.Request) (store.Share, error) {
 	return a.oneShare(r.Context(), r, store.ShareQuery{WithGroups: []string{g.Name}}, "group "+g.Name)
 }
 
-func (a *API) userShare(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) userShare(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	s, err := a.shareWithUser(r)
 	if err != nil {
 		return err
@@ -310,7 +311,7 @@ func (a *API) userShare(_ Caller, w http.ResponseWriter, r *http.Request) error 
 	return a.json(w, http.StatusOK, a.shareModel(s))
 }
 
-func (a *API) groupShare(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) groupShare(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	s, err := a.shareWithGroup(r)
 	if err != nil {
 		return err
@@ -318,12 +319,12 @@ func (a *API) groupShare(_ Caller, w http.ResponseWriter, r *http.Request) error
 	return a.json(w, http.StatusOK, a.shareModel(s))
 }
 
-func (a *API) leaveShare(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) leaveShare(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	s, err := a.shareWithUser(r)
 	return a.leave(w, r, s, err)
 }
 
-func (a *API) leaveGroupShare(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) leaveGroupShare(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	s, err := a.shareWithGroup(r)
 	return a.leave(w, r, s, err)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -40,7 +41,7 @@ func names(field string, raw json.RawMessage) ([]string, error) {
 	return l, nil
 }
 
-func (a *API) listTokens(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) listTokens(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {
 		return err
@@ -71,20 +72,20 @@ func used(t store.Token) time.Time {
 // createToken answers POST …/tokens. It finds its caller itself: a client without
 // credentials may put a token of the user into the body in the place of a password, as
 // VS Code's extension does.
-func (a *API) createToken(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) createToken(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	body, c, err := a.tokenRequest(w, r)
 	if err != nil {
 		return err
 	}
 	u, err := ident.ParseUser(r.PathValue("user"))
-	if err == nil && c.allowsUser(scopes.Tokens, u) {
+	if err == nil && c.MayUser(u, scopes.Tokens) {
 		_, err = a.cfg.Records.UserByName(r.Context(), u)
 	} else {
 		err = store.ErrNotFound
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return httpx.Fail(http.StatusForbidden, "%s %s not found or no permissions to generate tokens",
-			strings.ToUpper(c.kind()[:1])+c.kind()[1:], r.PathValue("user"))
+			strings.ToUpper(c.Kind()[:1])+c.Kind()[1:], r.PathValue("user"))
 	}
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func (a *API) createToken(_ Caller, w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	a.cfg.Log.Info("token made", "event", "token-created", "user", u.String(), "by", c.name(), "token", tokenID(t.ID))
+	a.cfg.Log.Info("token made", "event", "token-created", "user", u.String(), "by", c.Name(), "token", tokenID(t.ID))
 	m, err := a.tokenModel(r.Context(), t)
 	if err != nil {
 		return err
@@ -107,34 +108,34 @@ func (a *API) createToken(_ Caller, w http.ResponseWriter, r *http.Request) erro
 }
 
 // tokenRequest reads a request for a token and finds out who asks.
-func (a *API) tokenRequest(w http.ResponseWriter, r *http.Request) (tokenBody, Caller, error) {
+func (a *API) tokenRequest(w http.ResponseWriter, r *http.Request) (tokenBody, access.Subject, error) {
 	var body tokenBody
 	if err := decode(w, r, &body); err != nil {
-		return body, Caller{}, err
+		return body, access.Subject{}, err
 	}
 	if r.Header.Get("Authorization") != "" || body.Auth == nil {
-		c, err := a.caller(r)
+		c, err := a.cfg.Access.Request(r)
 		return body, c, err
 	}
 	// People have no passwords here: the provider knows them. What can stand in their place
 	// is a token.
-	c, err := a.tokenCaller(r.Context(), body.Auth.Password)
+	c, err := a.cfg.Access.Token(r.Context(), body.Auth.Password)
 	if err != nil {
 		return body, c, err
 	}
 	if c.User.IsZero() || c.User.String() != body.Auth.Username {
-		return body, c, errCredentials()
+		return body, c, access.ErrCredentials
 	}
 	return body, c, nil
 }
 
 // request returns what the body asks for.
-func (b tokenBody) request(c Caller, u ident.User) (req tokens.Request, err error) {
+func (b tokenBody) request(c access.Subject, u ident.User) (req tokens.Request, err error) {
 	req = tokens.Request{Owner: u, Note: b.Note}
 	if req.Note == "" {
 		req.Note = "Requested via api"
 		if c.User != u {
-			req.Note += " by " + c.kind() + " " + c.name()
+			req.Note += " by " + c.Kind() + " " + c.Name()
 		}
 	}
 	if req.Scopes, err = names("scopes", b.Scopes); err != nil {
@@ -173,7 +174,7 @@ func (a *API) findToken(r *http.Request) (store.Token, error) {
 	return t, err
 }
 
-func (a *API) showToken(_ Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) showToken(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	t, err := a.findToken(r)
 	if err != nil {
 		return err
@@ -186,7 +187,7 @@ func (a *API) showToken(_ Caller, w http.ResponseWriter, r *http.Request) error 
 }
 
 // deleteToken revokes a token; one of an OAuth client takes all of the client's with it.
-func (a *API) deleteToken(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) deleteToken(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	t, err := a.findToken(r)
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func (a *API) deleteToken(c Caller, w http.ResponseWriter, r *http.Request) erro
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	a.cfg.Log.Info("token revoked", "event", "token-revoked", "user", t.User.String(), "by", c.name(), "token",
+	a.cfg.Log.Info("token revoked", "event", "token-revoked", "user", t.User.String(), "by", c.Name(), "token",
 		tokenID(t.ID))
 	return a.written(w, http.StatusNoContent)
 }

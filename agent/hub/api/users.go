@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -15,54 +15,47 @@ import (
 
 // whoami answers whose the credentials are and what they may do. Every token may read at
 // least its owner's name here; the scopes listed are its own alone (SelfAPIHandler).
-func (a *API) whoami(c Caller, w http.ResponseWriter, r *http.Request) error {
-	seen := c
-	own := scopes.IdentifyService(c.Service)
-	if c.Service == "" {
-		own = scopes.Identify(c.User)
-	}
-	extra, _ := a.cfg.Authority.Table().Expand(own, scopes.Owner{User: c.User, Service: c.Service})
-	seen.Scopes = c.Scopes.Union(extra)
-	m, err := a.ownModel(seen, r)
+func (a *API) whoami(c access.Subject, w http.ResponseWriter, r *http.Request) error {
+	m, err := a.modelOf(c, a.cfg.Access.Identified(c), r)
 	if err != nil {
 		return err
 	}
-	m["token_id"], m["session_id"], m["scopes"] = optional(c.TokenID), nil, list(c.Scopes.Sorted())
+	m["token_id"], m["session_id"], m["scopes"] = optional(c.TokenID), nil, list(c.Scopes().Sorted())
 	if c.TokenID != "" {
 		m["session_id"] = optional(c.SessionID) // the one that the token ends with
 	}
 	return a.json(w, http.StatusOK, m)
 }
 
-func (a *API) ownModel(c Caller, r *http.Request) (model, error) {
+// modelOf returns the model of a user or service as viewer may see it.
+func (a *API) modelOf(c, viewer access.Subject, r *http.Request) (model, error) {
 	if c.Service != "" {
 		s, _ := a.cfg.Services.Get(c.Service)
-		return a.serviceModel(c, s), nil
+		return a.serviceModel(viewer, s), nil
 	}
 	u, err := a.cfg.Records.UserByName(r.Context(), c.User)
 	if errors.Is(err, store.ErrNotFound) {
-		u, err = store.User{Name: c.User, Admin: c.Admin}, nil // a server outlived the hub's database
+		u, err = store.User{Name: c.User, Admin: c.Admin()}, nil // a server outlived the hub's database
 	}
 	if err != nil {
 		return nil, err
 	}
-	return a.userModel(r.Context(), c, u, withStopped(r))
+	return a.userModel(r.Context(), viewer, u, withStopped(r))
 }
 
 // tokenWhoami is the old way to ask whose a token is (deprecated in JupyterHub 1).
-func (a *API) tokenWhoami(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) tokenWhoami(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	token := r.PathValue("token")
 	if token == "" {
 		return a.whoami(c, w, r)
 	}
 	other := r.Clone(r.Context())
 	other.Header.Set("Authorization", "token "+token)
-	owner, err := a.caller(other)
+	owner, err := a.cfg.Access.Request(other)
 	if err != nil {
 		return httpx.Fail(http.StatusNotFound, "no such token")
 	}
-	m, err := a.ownModel(Caller{User: owner.User, Service: owner.Service, Admin: owner.Admin, Scopes: c.Scopes,
-		groups: c.groups}, r)
+	m, err := a.modelOf(owner, c, r)
 	if err != nil {
 		return err
 	}
@@ -91,7 +84,7 @@ func (a *API) lookUp(r *http.Request, name string) (store.User, error) {
 
 // writeUser answers with a user's model; an empty object where the caller may see nothing
 // of it.
-func (a *API) writeUser(c Caller, w http.ResponseWriter, r *http.Request, status int, u store.User) error {
+func (a *API) writeUser(c access.Subject, w http.ResponseWriter, r *http.Request, status int, u store.User) error {
 	m, err := a.userModel(r.Context(), c, u, withStopped(r))
 	if err != nil {
 		return err
@@ -102,7 +95,7 @@ func (a *API) writeUser(c Caller, w http.ResponseWriter, r *http.Request, status
 	return a.json(w, status, m)
 }
 
-func (a *API) user(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) user(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {
 		return err
@@ -111,7 +104,7 @@ func (a *API) user(c Caller, w http.ResponseWriter, r *http.Request) error {
 }
 
 // listUsers answers GET /users with its filters, order and pages.
-func (a *API) listUsers(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) listUsers(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	p, err := pageOf(r)
 	if err != nil {
 		return err
@@ -139,7 +132,7 @@ func (a *API) listUsers(c Caller, w http.ResponseWriter, r *http.Request) error 
 }
 
 // userQuery reads the filters of a request and adds those of the caller's scope.
-func (a *API) userQuery(c Caller, r *http.Request) (store.UserQuery, error) {
+func (a *API) userQuery(c access.Subject, r *http.Request) (store.UserQuery, error) {
 	args := r.URL.Query()
 	q := store.UserQuery{NameFilter: args.Get("name_filter"), Sort: "id"}
 	if args.Has("sort") {
@@ -153,7 +146,7 @@ func (a *API) userQuery(c Caller, r *http.Request) (store.UserQuery, error) {
 	if err := a.filterState(&q, args.Get("state")); err != nil {
 		return q, err
 	}
-	reach := c.Scopes.Filters("list:users")
+	reach := c.Reach("list:users")
 	if reach.All {
 		return q, nil
 	}
@@ -227,14 +220,14 @@ type userBody struct {
 }
 
 // mayGrant refuses to make an administrator at the wish of one who is none.
-func (b userBody) mayGrant(c Caller) error {
-	if b.Admin != nil && *b.Admin && !c.Admin {
+func (b userBody) mayGrant(c access.Subject) error {
+	if b.Admin != nil && *b.Admin && !c.Admin() {
 		return httpx.Fail(http.StatusForbidden, "Only admins can grant admin permissions")
 	}
 	return nil
 }
 
-func (a *API) createUsers(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) createUsers(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		userBody
 		Usernames []string `json:"usernames"`
@@ -293,16 +286,16 @@ func parseUsers(raw []string) (names []ident.User, err error) {
 	return nil, httpx.Fail(http.StatusBadRequest, "Invalid usernames: %s", strings.Join(invalid, ", "))
 }
 
-func (a *API) newUser(c Caller, r *http.Request, name ident.User, body userBody) (store.User, error) {
+func (a *API) newUser(c access.Subject, r *http.Request, name ident.User, body userBody) (store.User, error) {
 	u := store.User{Name: name, Admin: body.Admin != nil && *body.Admin}
 	if err := a.cfg.Records.CreateUser(r.Context(), u); err != nil {
 		return u, err
 	}
-	a.cfg.Log.Info("user created", "event", "user-created", "user", name.String(), "by", c.name(), "admin", u.Admin)
+	a.cfg.Log.Info("user created", "event", "user-created", "user", name.String(), "by", c.Name(), "admin", u.Admin)
 	return a.cfg.Records.UserByName(r.Context(), name)
 }
 
-func (a *API) createUser(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) createUser(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	var body userBody
 	if err := decodeStrict(w, r, &body); err != nil {
 		return err
@@ -325,7 +318,7 @@ func (a *API) createUser(c Caller, w http.ResponseWriter, r *http.Request) error
 }
 
 // changeUser answers PATCH: the admin mark. A name is a Unix account's and can't change.
-func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) changeUser(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {
 		return err
@@ -341,7 +334,7 @@ func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error
 		return httpx.Fail(http.StatusBadRequest, "cannot rename user %s: users are Unix accounts, and their servers "+
 			"and files have their names", u.Name)
 	}
-	if !c.Admin && u.Admin {
+	if !c.Admin() && u.Admin {
 		return httpx.Fail(http.StatusForbidden, "Only admins can modify other admins")
 	}
 	if err := body.mayGrant(c); err != nil {
@@ -351,7 +344,7 @@ func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error
 		if err := a.cfg.Records.SetAdmin(r.Context(), u.Name, *body.Admin); err != nil {
 			return err
 		}
-		a.cfg.Log.Warn("admin mark changed", "event", "user-admin", "user", u.Name.String(), "by", c.name(), "admin",
+		a.cfg.Log.Warn("admin mark changed", "event", "user-admin", "user", u.Name.String(), "by", c.Name(), "admin",
 			*body.Admin)
 		u.Admin = *body.Admin
 	}
@@ -368,7 +361,7 @@ func (a *API) changeUser(c Caller, w http.ResponseWriter, r *http.Request) error
 
 // deleteUser stops the user's servers and forgets the user. The Unix account and its files
 // stay.
-func (a *API) deleteUser(c Caller, w http.ResponseWriter, r *http.Request) error {
+func (a *API) deleteUser(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := a.findUser(r)
 	if err != nil {
 		return err
@@ -393,7 +386,7 @@ func (a *API) deleteUser(c Caller, w http.ResponseWriter, r *http.Request) error
 	if err := a.cfg.Records.DeleteUser(r.Context(), u.Name); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	a.cfg.Log.Warn("user deleted", "event", "user-deleted", "user", u.Name.String(), "by", c.name())
+	a.cfg.Log.Warn("user deleted", "event", "user-deleted", "user", u.Name.String(), "by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

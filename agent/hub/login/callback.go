@@ -41,7 +41,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, e
 	q := r.URL.Query()
 	a, err := s.seal.open(r, q.Get("state"), s.c.Now())
 	if err != nil {
-		if _, signedIn := s.Member(r); signedIn == nil {
+		if _, signedIn := s.Session(r); signedIn == nil {
 			redirect(w, s.home()) // the page was loaded again after the sign-in
 			return false, nil
 		}

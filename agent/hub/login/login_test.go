@@ -151,7 +151,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 
 // who answers with the member, as a page would.
 func (s *site) who(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.svc.Member(r)
+	m, err := s.svc.Session(r)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
@@ -39,15 +40,15 @@ func (c Client) access() string {
 }
 
 // admits reports whether a person may enter.
-func (c Client) admits(p Person) bool {
+func (c Client) admits(p access.Subject) bool {
 	if c.Server != nil {
-		return p.Scopes.AllowsServer(scopes.AccessServers, *c.Server, p.groupsOf(c.Server.User))
+		return p.MayServer(*c.Server, scopes.AccessServers)
 	}
-	return p.Scopes.AllowsService(scopes.AccessServices, c.Service)
+	return p.MayService(c.Service, scopes.AccessServices)
 }
 
 // owner is whose "!user", "!server" and "!service" a token of p for the client means.
-func (c Client) owner(p Person) scopes.Owner {
+func (c Client) owner(p access.Subject) scopes.Owner {
 	return scopes.Owner{User: p.User, Server: c.Server, Service: c.Service}
 }
 

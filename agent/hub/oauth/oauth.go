@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -40,21 +41,6 @@ type records interface {
 	TokensOf(ctx context.Context, u ident.User) ([]store.Token, error)
 }
 
-// Person is the one in the browser.
-type Person struct {
-	User      ident.User
-	Scopes    scopes.Set
-	SessionID string
-	Groups    scopes.Membership // nil: nobody is in any group
-}
-
-func (p Person) groupsOf(u ident.User) []string {
-	if p.Groups == nil {
-		return nil
-	}
-	return p.Groups(u)
-}
-
 // Question is what a person is asked before a client learns who they are.
 type Question struct {
 	Client Client
@@ -70,7 +56,7 @@ type Config struct {
 	// Role returns the scopes of a role: a client may name roles in the place of scopes.
 	Role func(name string) (list []string, ok bool)
 	// Person returns who is in the browser. Its error is answered as it is.
-	Person func(r *http.Request) (Person, error)
+	Person func(r *http.Request) (access.Subject, error)
 	// Confirm answers with the page that asks; it posts back to the same URL.
 	Confirm func(w http.ResponseWriter, r *http.Request, q Question) error
 	// TokenLife is how long an access token is good for.
@@ -219,7 +205,7 @@ func (p *Provider) yes(w http.ResponseWriter, r *http.Request, req *request) err
 // mustAsk reports whether the person is to be asked: not for a server of their own, nor for a
 // client that the settings trust, nor again for what they have granted before
 // (apihandlers/auth.py: needs_oauth_confirm).
-func (p *Provider) mustAsk(ctx context.Context, req request, person Person) (bool, error) {
+func (p *Provider) mustAsk(ctx context.Context, req request, person access.Subject) (bool, error) {
 	if req.client.NoConfirm || req.client.Server != nil && req.client.Server.User == person.User {
 		return false, nil
 	}
@@ -238,7 +224,7 @@ func (p *Provider) mustAsk(ctx context.Context, req request, person Person) (boo
 }
 
 // fields name client and person in the log.
-func (p *Provider) fields(c Client, person Person) []any {
+func (p *Provider) fields(c Client, person access.Subject) []any {
 	if c.Server != nil {
 		return []any{"user", person.User.String(), "owner", c.Server.User.String(), "unit", c.Server.Unit()}
 	}
@@ -246,7 +232,7 @@ func (p *Provider) fields(c Client, person Person) []any {
 }
 
 // issue makes a code and sends the browser back to the client with it.
-func (p *Provider) issue(w http.ResponseWriter, r *http.Request, req request, person Person) error {
+func (p *Provider) issue(w http.ResponseWriter, r *http.Request, req request, person access.Subject) error {
 	code := rand.Text() + rand.Text()[:4]
 	granted := append(scopes.Identify(person.User), req.client.access())
 	err := p.cfg.Records.CreateCode(r.Context(), store.Code{

@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access/accesstest"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
@@ -61,19 +64,23 @@ func provider(t *testing.T, user string, admin bool) (*Provider, *store.Store, *
 	if err != nil {
 		t.Fatal(err)
 	}
+	carl, err := ident.ParseUser("carl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	may, err := access.New(access.Config{Table: scopes.Default(), Records: db, Log: log, Roles: []access.Role{
+		{Role: scopes.Role{Name: "visitor", Scopes: []string{"access:services"}}, Users: []ident.User{carl}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	asked := new(bool)
 	return New(Config{
 		Clients: Clients{Servers: fleet{"alice", "bob"}, Services: known, Env: servers.EnvConfig{BaseURL: "/"}},
 		Records: db, Table: scopes.Default(), TokenLife: time.Hour, Log: log,
 		Role: func(name string) ([]string, bool) { return []string{"read:users!user"}, name == "reader" },
-		Person: func(*http.Request) (Person, error) {
+		Person: func(*http.Request) (access.Subject, error) {
 			u, err := ident.ParseUser(user)
-			set := scopes.ForUser(u, admin)
-			if user == "carl" { // may enter services
-				services, _ := scopes.Default().Expand([]string{"access:services"}, scopes.Owner{User: u})
-				set = set.Union(services)
-			}
-			return Person{User: u, Scopes: set, SessionID: "session-1"}, err
+			return accesstest.Subject(t, may, login.Session{ID: "session-1", User: u, Admin: admin}), err
 		},
 		Confirm: func(http.ResponseWriter, *http.Request, Question) error { *asked = true; return nil },
 	}), db, asked

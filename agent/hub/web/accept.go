@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -27,7 +28,7 @@ func errNoCode() error {
 }
 
 // acceptPage is hub/accept-share?code=, JupyterHub's page that says what one is given.
-func (s *Web) acceptPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) acceptPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	code := r.URL.Query().Get("code")
 	found, err := s.cfg.Store.ShareCodeByHash(r.Context(), ident.HashToken(code))
 	switch {
@@ -46,7 +47,7 @@ func (s *Web) acceptPage(m member, w http.ResponseWriter, r *http.Request) error
 }
 
 // accept is POST hub/accept-share: the field code.
-func (s *Web) accept(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) accept(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}

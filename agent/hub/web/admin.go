@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -80,19 +81,19 @@ type userView struct {
 
 // adminPage is hub/admin: users with their servers and groups, as far as the person's
 // scopes show them.
-func (s *Web) adminPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) adminPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.renderAdmin(m, w, r, http.StatusOK, addUsersForm{})
 }
 
-func (s *Web) renderAdmin(m member, w http.ResponseWriter, r *http.Request, status int, add addUsersForm) error {
+func (s *Web) renderAdmin(m access.Subject, w http.ResponseWriter, r *http.Request, status int, add addUsersForm) error {
 	q := readQuery(r.URL.Query())
 	found, total, err := s.findUsers(r.Context(), m, q)
 	if err != nil {
 		return err
 	}
-	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.scopes.Everywhere(scopes.AdminUsers),
-		Add: add, Groups: m.scopes.Has(scopes.ListGroups),
-		Images: m.Admin, Hours: m.Admin, GPUs: m.Admin && s.anyGPUs(r.Context()), Disk: s.cfg.Disk != nil,
+	body := adminBody{Query: q, Total: total, Here: s.adminURL(q), MayAdd: m.Everywhere(scopes.AdminUsers),
+		Add: add, Groups: m.Has(scopes.ListGroups),
+		Images: m.Admin(), Hours: m.Admin(), GPUs: m.Admin() && s.anyGPUs(r.Context()), Disk: s.cfg.Disk != nil,
 		Low: s.low(m)}
 	for _, o := range sorts {
 		body.Sorts = append(body.Sorts, sortChoice{o.value, o.label, o.value == q.Sort})
@@ -163,9 +164,9 @@ func (s *Web) adminURL(q adminQuery) string {
 }
 
 // findUsers returns a page of the users whom the person may list.
-func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.User, int, error) {
+func (s *Web) findUsers(ctx context.Context, m access.Subject, q adminQuery) ([]store.User, int, error) {
 	query := store.UserQuery{NameFilter: q.Search, Sort: q.Sort, Offset: q.Page * usersAPage, Limit: usersAPage}
-	if reach := m.scopes.Filters(scopes.ListUsers); !reach.All {
+	if reach := m.Reach(scopes.ListUsers); !reach.All {
 		query.Only = append([]ident.User{}, reach.Users...)
 		for _, g := range reach.Groups {
 			members, err := s.cfg.Store.Members(ctx, g)
@@ -178,7 +179,7 @@ func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.Us
 	if q.Active {
 		active := []ident.User{}
 		for _, srv := range s.cfg.Servers.List() {
-			if u := srv.Key.User; srv.State.Active() && m.mayServer(srv.Key, scopes.ReadServers) &&
+			if u := srv.Key.User; srv.State.Active() && m.MayServer(srv.Key, scopes.ReadServers) &&
 				(query.Only == nil || slices.Contains(query.Only, u)) {
 				active = append(active, u)
 			}
@@ -189,18 +190,18 @@ func (s *Web) findUsers(ctx context.Context, m member, q adminQuery) ([]store.Us
 }
 
 // userView shows a user, without what the person's scopes hide.
-func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []launcherbus.Profile,
+func (s *Web) userView(ctx context.Context, m access.Subject, u store.User, profiles []launcherbus.Profile,
 	images launcherbus.Images, back string) (userView, error) {
 	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name),
 		Usage: s.usageOf(m, u.Name)}
-	if m.mayUser(u.Name, scopes.ReadUsersActivity) {
+	if m.MayUser(u.Name, scopes.ReadUsersActivity) {
 		v.LastActivity = u.LastActivity
 	}
 	if mayDelete(m, u) {
 		v.Delete = s.hub + "admin/delete-user?" + url.Values{"user": {v.Name}}.Encode()
 	}
 	var err error
-	if m.mayUser(u.Name, scopes.ReadUsersGroups) {
+	if m.MayUser(u.Name, scopes.ReadUsersGroups) {
 		if v.Groups, err = s.cfg.Store.GroupsOf(ctx, u.Name); err != nil {
 			return v, err
 		}
@@ -210,7 +211,7 @@ func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []l
 		return v, err
 	}
 	for _, srv := range append([]servers.Server{s.cfg.Servers.Get(ident.Key{User: u.Name})}, named...) {
-		if m.mayServer(srv.Key, scopes.ReadServers) {
+		if m.MayServer(srv.Key, scopes.ReadServers) {
 			sv := s.view(m, srv, profiles)
 			sv.Title, sv.Back, sv.Older = orElse(titles[srv.Key], sv.Name), back, older(srv, images, profiles)
 			v.Servers = append(v.Servers, sv)
@@ -221,14 +222,14 @@ func (s *Web) userView(ctx context.Context, m member, u store.User, profiles []l
 
 // mayMark reports whether the person may make the user an administrator or end that. It is
 // for administrators alone, and never for oneself: somebody must be left who can undo it.
-func (s *Web) mayMark(m member, u ident.User) bool {
-	return m.Admin && u != m.User && m.mayUser(u, scopes.AdminUsers)
+func (s *Web) mayMark(m access.Subject, u ident.User) bool {
+	return m.Admin() && u != m.User && m.MayUser(u, scopes.AdminUsers)
 }
 
 // mayDelete reports whether the person may delete the user: never oneself, and an
 // administrator only as one (JupyterHub's apihandlers/users.py).
-func mayDelete(m member, u store.User) bool {
-	return u.Name != m.User && (m.Admin || !u.Admin) && m.mayUser(u.Name, scopes.DeleteUsers)
+func mayDelete(m access.Subject, u store.User) bool {
+	return u.Name != m.User && (m.Admin() || !u.Admin) && m.MayUser(u.Name, scopes.DeleteUsers)
 }
 
 // back is where an administrator's form leads, the page that it stood on.

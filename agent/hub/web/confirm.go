@@ -19,7 +19,7 @@ type confirmBody struct {
 // may know who the person is, and what more a service may do. Its form posts to the same
 // URL. The caller has found out that there is a person and that they may enter.
 func (s *Web) Confirm(w http.ResponseWriter, r *http.Request, q oauth.Question) error {
-	m, err := s.member(r)
+	m, err := s.cfg.Access.Browser(r)
 	if err != nil {
 		return err
 	}

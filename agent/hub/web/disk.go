@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -44,8 +45,8 @@ func (s *Web) usage(user ident.User) *usageView {
 }
 
 // usageOf returns a user's usage to who may see what that user does.
-func (s *Web) usageOf(m member, user ident.User) *usageView {
-	if !m.mayUser(user, scopes.ReadUsersActivity) {
+func (s *Web) usageOf(m access.Subject, user ident.User) *usageView {
+	if !m.MayUser(user, scopes.ReadUsersActivity) {
 		return nil
 	}
 	return s.usage(user)
@@ -60,8 +61,8 @@ func (s *Web) lowFor(user ident.User) []lowView {
 }
 
 // low returns what administrators are warned of.
-func (s *Web) low(m member) []lowView {
-	if s.cfg.Disk == nil || !m.Admin {
+func (s *Web) low(m access.Subject) []lowView {
+	if s.cfg.Disk == nil || !m.Admin() {
 		return nil
 	}
 	return lowViews(s.cfg.Disk.Places())

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -67,8 +68,8 @@ type gpusBody struct {
 
 // gpusPage is hub/admin/gpus. It is for administrators alone, and only where there is
 // something to show.
-func (s *Web) gpusPage(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.Admin || !s.anyGPUs(r.Context()) {
+func (s *Web) gpusPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.Admin() || !s.anyGPUs(r.Context()) {
 		return errNotFound()
 	}
 	known, err := s.cfg.GPUs.GPUs(r.Context())
@@ -101,7 +102,7 @@ func (s *Web) anyGPUs(ctx context.Context) bool {
 
 // gpusFor returns what the home page says of the host's GPUs, nil where there is none, and
 // which of them a server holds.
-func (s *Web) gpusFor(ctx context.Context, m member, profiles []launcherbus.Profile) (*gpusView,
+func (s *Web) gpusFor(ctx context.Context, m access.Subject, profiles []launcherbus.Profile) (*gpusView,
 	func(ident.Key) []string) {
 	if s.cfg.GPUs == nil {
 		return nil, launcherbus.GPUs{}.Held
@@ -116,7 +117,7 @@ func (s *Web) gpusFor(ctx context.Context, m member, profiles []launcherbus.Prof
 	return &gpusView{Rows: s.gpuRows(m, known, profiles)}, known.Held
 }
 
-func (s *Web) gpuRows(m member, known launcherbus.GPUs, profiles []launcherbus.Profile) []gpuRow {
+func (s *Web) gpuRows(m access.Subject, known launcherbus.GPUs, profiles []launcherbus.Profile) []gpuRow {
 	var rows []gpuRow
 	for _, d := range known.Devices {
 		row := gpuRow{Name: d.Name, Model: d.Model, Memory: gpuSize(d.Memory), Health: d.Health, Lent: gpus.Lent(d),
@@ -136,7 +137,7 @@ func (s *Web) gpuRows(m member, known launcherbus.GPUs, profiles []launcherbus.P
 }
 
 // holderName says whose server it is.
-func holderName(m member, key ident.Key) string {
+func holderName(m access.Subject, key ident.Key) string {
 	switch {
 	case key.User != m.User:
 		return key.String()

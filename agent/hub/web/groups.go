@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -28,17 +29,17 @@ type groupView struct {
 	Delete    string // URL path of the page that asks; "" where it is not allowed
 }
 
-func (s *Web) auditGroup(r *http.Request, m member, a Action, group, detail string, err error) {
+func (s *Web) auditGroup(r *http.Request, m access.Subject, a Action, group, detail string, err error) {
 	s.cfg.Audit(r, Deed{Action: a, By: m.User, Group: group, Detail: detail, Err: err})
 }
 
 // groupsPage is hub/admin/groups: the groups that the person may list.
-func (s *Web) groupsPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) groupsPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.renderGroups(m, w, r, http.StatusOK, groupsBody{})
 }
 
-func (s *Web) renderGroups(m member, w http.ResponseWriter, r *http.Request, status int, body groupsBody) error {
-	if !m.scopes.Has(scopes.ListGroups) {
+func (s *Web) renderGroups(m access.Subject, w http.ResponseWriter, r *http.Request, status int, body groupsBody) error {
+	if !m.Has(scopes.ListGroups) {
 		return errNotFound()
 	}
 	all, err := s.cfg.Store.Groups(r.Context())
@@ -46,32 +47,32 @@ func (s *Web) renderGroups(m member, w http.ResponseWriter, r *http.Request, sta
 		return err
 	}
 	for _, g := range all {
-		if !m.mayGroup(g.Name, scopes.ListGroups) {
+		if !m.MayGroup(g.Name, scopes.ListGroups) {
 			continue
 		}
-		v := groupView{Name: g.Name, MayChange: m.mayGroup(g.Name, scopes.Groups)}
-		if m.mayGroup(g.Name, scopes.ReadGroups) {
+		v := groupView{Name: g.Name, MayChange: m.MayGroup(g.Name, scopes.Groups)}
+		if m.MayGroup(g.Name, scopes.ReadGroups) {
 			for _, u := range g.Users {
 				v.Members = append(v.Members, u.String())
 			}
 		}
-		if m.mayGroup(g.Name, scopes.DeleteGroups) {
+		if m.MayGroup(g.Name, scopes.DeleteGroups) {
 			v.Delete = s.hub + "admin/delete-group?" + url.Values{"group": {g.Name}}.Encode()
 		}
 		body.Groups = append(body.Groups, v)
 	}
-	body.MayAdd = m.scopes.Has(scopes.AdminGroups)
+	body.MayAdd = m.Has(scopes.AdminGroups)
 	s.render(w, r, status, page{Name: "groups", Title: "Groups", Member: m, Wide: true, Body: body})
 	return nil
 }
 
 // addGroup is POST hub/admin/groups: the field group.
-func (s *Web) addGroup(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) addGroup(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}
 	name := strings.TrimSpace(r.PostFormValue("group"))
-	if !m.mayGroup(name, scopes.AdminGroups) {
+	if !m.MayGroup(name, scopes.AdminGroups) {
 		return errNotFound()
 	}
 	err := s.cfg.Store.CreateGroups(r.Context(), []store.Group{{Name: name}})
@@ -88,9 +89,9 @@ func (s *Web) addGroup(m member, w http.ResponseWriter, r *http.Request) error {
 }
 
 // groupOf returns the group that a request names, if there is one and the scope holds on it.
-func (s *Web) groupOf(m member, r *http.Request, name, scope string) (store.Group, error) {
+func (s *Web) groupOf(m access.Subject, r *http.Request, name, scope string) (store.Group, error) {
 	g, err := s.cfg.Store.GroupByName(r.Context(), name)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !m.mayGroup(name, scope) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && !m.MayGroup(name, scope) {
 		err = errNotFound()
 	}
 	return g, err
@@ -99,7 +100,7 @@ func (s *Web) groupOf(m member, r *http.Request, name, scope string) (store.Grou
 // changeMembers is POST hub/admin/members: the fields group, users (several names), and
 // change ("add" or "remove"). Who is in a group by the settings or by sign-in comes back
 // with these.
-func (s *Web) changeMembers(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) changeMembers(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func names(users []ident.User) string {
 }
 
 // deleteGroupPage is hub/admin/delete-group?group=: it asks.
-func (s *Web) deleteGroupPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) deleteGroupPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	g, err := s.groupOf(m, r, r.URL.Query().Get("group"), scopes.DeleteGroups)
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func (s *Web) deleteGroupPage(m member, w http.ResponseWriter, r *http.Request) 
 }
 
 // deleteGroup is POST hub/admin/delete-group: the field group.
-func (s *Web) deleteGroup(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) deleteGroup(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -43,7 +44,7 @@ type startForm struct {
 const refreshHome = 3
 
 // root sends people to where they go who asked for nothing else.
-func (s *Web) root(_ member, w http.ResponseWriter, _ *http.Request) error {
+func (s *Web) root(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	target := s.hub + "home"
 	if s.cfg.RedirectToServer {
 		target = s.hub + "spawn" // goes on to the server at once if it runs
@@ -53,11 +54,11 @@ func (s *Web) root(_ member, w http.ResponseWriter, _ *http.Request) error {
 }
 
 // home shows one's own servers, what was shared with one, and the services.
-func (s *Web) home(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) home(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.renderHome(m, w, r, http.StatusOK, addForm{})
 }
 
-func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, status int, add addForm) error {
+func (s *Web) renderHome(m access.Subject, w http.ResponseWriter, r *http.Request, status int, add addForm) error {
 	profiles, warning := s.profiles(r.Context())
 	images := s.runningImages(r.Context())
 	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
@@ -99,7 +100,7 @@ func (s *Web) renderHome(m member, w http.ResponseWriter, r *http.Request, statu
 func onItsWay(srv servers.Server) bool { return srv.State.Pending() || srv.State == servers.Stopping }
 
 // shared gives others' servers that the person may open because they were shared.
-func (s *Web) shared(ctx context.Context, m member, profiles []launcherbus.Profile) ([]serverView, error) {
+func (s *Web) shared(ctx context.Context, m access.Subject, profiles []launcherbus.Profile) ([]serverView, error) {
 	shares, err := s.cfg.Store.SharesFor(ctx, m.User, m.Groups)
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (s *Web) shared(ctx context.Context, m member, profiles []launcherbus.Profi
 	var all []serverView
 	seen := map[ident.Key]bool{}
 	for _, v := range shares {
-		if seen[v.Key] || v.Key.User == m.User || !m.mayServer(v.Key, scopes.AccessServers) {
+		if seen[v.Key] || v.Key.User == m.User || !m.MayServer(v.Key, scopes.AccessServers) {
 			continue
 		}
 		seen[v.Key] = true
@@ -119,10 +120,10 @@ func (s *Web) shared(ctx context.Context, m member, profiles []launcherbus.Profi
 
 // links returns the services that are shown to the person: those with pages, and of those
 // that ask who comes the ones that let them in.
-func (s *Web) links(m member) []serviceLink {
+func (s *Web) links(m access.Subject) []serviceLink {
 	var all []serviceLink
 	for _, v := range s.cfg.Services() {
-		if v.Display && v.Prefix != "" && (v.ClientID == "" || m.scopes.AllowsService(scopes.AccessServices, v.Name)) {
+		if v.Display && v.Prefix != "" && (v.ClientID == "" || m.MayService(v.Name, scopes.AccessServices)) {
 			all = append(all, serviceLink{v.Name, v.Prefix})
 		}
 	}

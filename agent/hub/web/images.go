@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
@@ -58,8 +59,8 @@ type imageRow struct {
 
 // imagesPage is hub/admin/images. It is for administrators alone, since it shows who runs
 // what.
-func (s *Web) imagesPage(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.Admin {
+func (s *Web) imagesPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.Admin() {
 		return errNotFound()
 	}
 	var body imagesBody

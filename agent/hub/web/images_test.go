@@ -194,14 +194,14 @@ func TestPullRefused(t *testing.T) {
 	} {
 		keeper := &fakeKeeper{}
 		h := newImages(t, keeper)
-		h.cfg.Authority = roles(t, h.db, warden)
+		h.cfg.Access = h.who(roles(t, h.db, warden))
 		if got := answer(h.post("/hub/admin/images/pull", tt.user, url.Values{"name": {tt.image}})); got != tt.want ||
 			len(keeper.pulled) > 0 {
 			t.Errorf("%s: %s, pulled %v", name, got, keeper.pulled)
 		}
 	}
 	h := newImages(t, &fakeKeeper{})
-	h.cfg.Authority = roles(t, h.db, warden)
+	h.cfg.Access = h.who(roles(t, h.db, warden))
 	for _, path := range []string{"", "/pull?name=" + latest, "/progress?name=" + latest} {
 		if got := answer(h.do("GET", "/hub/admin/images"+path, "bob")); got != "Not Found" {
 			t.Errorf("the warden sees %q: %s", path, got)

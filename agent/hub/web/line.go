@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -21,7 +22,7 @@ type lineView struct {
 }
 
 // line reports how a server's start stands in the line; nil for one that is not in it.
-func (s *Web) line(m member, key ident.Key, profiles []launcherbus.Profile) *lineView {
+func (s *Web) line(m access.Subject, key ident.Key, profiles []launcherbus.Profile) *lineView {
 	w, ok := s.cfg.Servers.Waits(key)
 	if !ok {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
@@ -126,7 +127,7 @@ func (s *Web) named(ctx context.Context, u ident.User) ([]servers.Server, map[id
 
 // addServer is POST hub/servers: the fields name and display_name. It is one's own server,
 // and it is not started yet. What is wrong is said on the home page, beside the form.
-func (s *Web) addServer(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) addServer(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}
@@ -145,14 +146,14 @@ func (s *Web) addServer(m member, w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-func (s *Web) add(ctx context.Context, m member, form addForm) error {
+func (s *Web) add(ctx context.Context, m access.Subject, form addForm) error {
 	key, err := ident.ParseKey(m.User.String(), form.Name)
 	switch {
 	case err != nil:
 		return httpx.Fail(http.StatusBadRequest, "%s", err)
 	case form.Name == "":
 		return httpx.Fail(http.StatusBadRequest, "a new server needs a name")
-	case !m.mayServer(key, scopes.StartServers):
+	case !m.MayServer(key, scopes.StartServers):
 		return errNotFound()
 	}
 	if err := checkText("the name for people", form.DisplayName); err != nil {
@@ -188,7 +189,7 @@ func checkText(what, text string) error {
 
 // deleteServer is POST hub/delete/USER/NAME. It forgets a stopped server with all that
 // was shared of it; files are the user's and stay.
-func (s *Web) deleteServer(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) deleteServer(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.DeleteServers)
 	if err != nil {
 		return err
@@ -237,7 +238,7 @@ func (s *Web) forget(ctx context.Context, key ident.Key) error {
 
 // keep is POST hub/keep/USER[/NAME]: an idle server is not stopped yet, or an unused GPU
 // not given back yet.
-func (s *Web) keep(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) keep(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.StartServers)
 	if err != nil {
 		return err

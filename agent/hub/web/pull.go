@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
@@ -132,8 +133,8 @@ func (ps *pulls) begin(name string) (p *pull, begun bool) {
 
 // pullImage is POST hub/admin/images/pull: the field name. The pull goes on when the
 // browser is gone.
-func (s *Web) pullImage(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.Admin {
+func (s *Web) pullImage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.Admin() {
 		return errNotFound()
 	}
 	if err := readForm(w, r); err != nil {
@@ -174,7 +175,7 @@ func (s *Web) checkPullable(ctx context.Context, name string) error {
 }
 
 // pullPage shows how a pull goes.
-func (s *Web) pullPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) pullPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	p, err := s.findPull(m, r)
 	if err != nil {
 		return err
@@ -194,16 +195,16 @@ type pullBody struct {
 	Progress string // URL path of the stream of events
 }
 
-func (s *Web) findPull(m member, r *http.Request) (*pull, error) {
+func (s *Web) findPull(m access.Subject, r *http.Request) (*pull, error) {
 	p, ok := s.pulls.of(r.URL.Query().Get("name"))
-	if !m.Admin || !ok {
+	if !m.Admin() || !ok {
 		return nil, errNotFound()
 	}
 	return p, nil
 }
 
 // pullProgress streams how a pull stands as Server-Sent Events, until it is over.
-func (s *Web) pullProgress(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) pullProgress(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	p, err := s.findPull(m, r)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
@@ -20,14 +21,14 @@ var files embed.FS
 
 // page is what the layout shows.
 type page struct {
-	Name    string // of the template of its content
-	Title   string // of the window
-	Member  member // who looks; zero: nobody, or not known
-	Wide    bool   // holds a table
-	Refresh int    // seconds after which a browser loads the page again; 0 is never
-	NoJS    bool   // Refresh is for browsers without JavaScript alone
-	SignIn  bool   // holds a form that leads to the provider
-	Body    any    // for the page's own template
+	Name    string         // of the template of its content
+	Title   string         // of the window
+	Member  access.Subject // who asks; zero: nobody, or not known
+	Wide    bool           // holds a table
+	Refresh int            // seconds after which a browser loads the page again; 0 is never
+	NoJS    bool           // Refresh is for browsers without JavaScript alone
+	SignIn  bool           // holds a form that leads to the provider
+	Body    any            // for the page's own template
 }
 
 // frame is a page with what all pages have in common.
@@ -125,12 +126,12 @@ func (s *Web) staticURL(name string) (string, error) {
 }
 
 // static serves a file: for ever under its version, else asked for again each time.
-func (s *Web) static(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) static(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.file(w, r, r.PathValue("file"))
 }
 
 // logo serves the hub's mark.
-func (s *Web) logo(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) logo(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.file(w, r, "logo.svg")
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 )
 
@@ -94,14 +95,14 @@ func (s *Web) public(path, host string) string {
 }
 
 // addSlash sends hub to hub/.
-func (s *Web) addSlash(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) addSlash(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	redirect(w, http.StatusFound, withQuery(s.hub, r))
 	return nil
 }
 
 // prefixRedirect sends every path that is not the hub's to the same path below hub/
 // (JupyterHub's PrefixRedirectHandler).
-func (s *Web) prefixRedirect(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) prefixRedirect(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !navigation(s.cfg.BaseURL, r) {
 		return errNotFound()
 	}

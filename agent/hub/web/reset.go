@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -42,7 +43,7 @@ func (s *Web) withKept(v serverView, kept map[ident.Key][]launcherbus.Kept) serv
 }
 
 // resetPage is GET hub/reset/USER[/NAME]: it says what is lost and what stays, and asks.
-func (s *Web) resetPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) resetPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.DeleteServers)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func errNothingKept() error {
 }
 
 // reset is POST hub/reset/USER[/NAME].
-func (s *Web) reset(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) reset(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.DeleteServers)
 	if err != nil {
 		return err

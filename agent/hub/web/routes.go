@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
@@ -22,7 +23,7 @@ const (
 )
 
 // handler answers for a person; the Member is zero on routes for Anyone.
-type handler func(s *Web, m member, w http.ResponseWriter, r *http.Request) error
+type handler func(s *Web, m access.Subject, w http.ResponseWriter, r *http.Request) error
 
 // route is a line of the table.
 type route struct {
@@ -146,7 +147,7 @@ func wrongMethod(path string, methods []string) route {
 		allow = append(allow, http.MethodHead)
 	}
 	slices.Sort(allow)
-	return route{"", path, Anyone, func(_ *Web, _ member, w http.ResponseWriter, r *http.Request) error {
+	return route{"", path, Anyone, func(_ *Web, _ access.Subject, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		return httpx.Fail(http.StatusMethodNotAllowed, "this page does not take %s requests", r.Method)
 	}}

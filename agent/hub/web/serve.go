@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -31,14 +32,14 @@ func (s *Web) serve(rt route) http.Handler {
 }
 
 // admit returns the person whom a route is for.
-func (s *Web) admit(a audience, r *http.Request) (member, error) {
+func (s *Web) admit(a audience, r *http.Request) (access.Subject, error) {
 	if a == Anyone {
-		return member{}, nil
+		return access.Subject{}, nil
 	}
-	m, err := s.member(r)
+	m, err := s.cfg.Access.Browser(r)
 	switch {
 	case err != nil:
-		return member{}, err
+		return access.Subject{}, err
 	case a == SignedIn, a == AdminOnly && m.Administers():
 		return m, nil
 	case a == AdminOnly:
@@ -50,7 +51,7 @@ func (s *Web) admit(a audience, r *http.Request) (member, error) {
 // target returns the server that a path names, one's own default when it names none, to
 // whoever has any of the scopes on it. For all others it is not there, whether it is or
 // not.
-func (s *Web) target(m member, r *http.Request, anyOf ...string) (ident.Key, error) {
+func (s *Web) target(m access.Subject, r *http.Request, anyOf ...string) (ident.Key, error) {
 	key := ident.Key{User: m.User}
 	if name := r.PathValue("user"); name != "" {
 		var err error
@@ -58,14 +59,14 @@ func (s *Web) target(m member, r *http.Request, anyOf ...string) (ident.Key, err
 			return ident.Key{}, errNotFound()
 		}
 	}
-	if !m.mayServer(key, anyOf...) {
+	if !m.MayServer(key, anyOf...) {
 		return ident.Key{}, errNotFound()
 	}
 	return key, nil
 }
 
 // existing is target for what can only be done to a server that there is.
-func (s *Web) existing(m member, r *http.Request, anyOf ...string) (ident.Key, error) {
+func (s *Web) existing(m access.Subject, r *http.Request, anyOf ...string) (ident.Key, error) {
 	key, err := s.target(m, r, anyOf...)
 	if err != nil {
 		return key, err
@@ -78,7 +79,7 @@ func (s *Web) existing(m member, r *http.Request, anyOf ...string) (ident.Key, e
 }
 
 // audit tells of a deed if the server is somebody else's.
-func (s *Web) audit(r *http.Request, m member, a Action, key ident.Key, err error) {
+func (s *Web) audit(r *http.Request, m access.Subject, a Action, key ident.Key, err error) {
 	if key.User != m.User {
 		s.cfg.Audit(r, Deed{Action: a, By: m.User, On: key, Err: err})
 	}
@@ -93,11 +94,11 @@ func errNotFound() error {
 // the log.
 func (s *Web) Error(w http.ResponseWriter, r *http.Request, err error) {
 	s.setHeaders(w.Header())
-	s.fail(w, r, member{}, err)
+	s.fail(w, r, access.Subject{}, err)
 }
 
 // fail is the one place in which errors become answers.
-func (s *Web) fail(w http.ResponseWriter, r *http.Request, m member, err error) {
+func (s *Web) fail(w http.ResponseWriter, r *http.Request, m access.Subject, err error) {
 	e := httpx.Public(err)
 	var denied *login.Denied
 	switch {
@@ -187,7 +188,7 @@ func (s *Web) protect(next http.Handler) http.Handler {
 			"was done",
 			Hint: "go to the home page and press the button there"}
 		httpx.LogFailure(s.cfg.Log, r, err)
-		s.fail(w, r, member{}, err)
+		s.fail(w, r, access.Subject{}, err)
 	}))
 	return guard.Handler(next)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -50,7 +51,7 @@ type codeView struct {
 }
 
 // ownShare returns the server of the path if it is one's own and may be shared.
-func (s *Web) ownShare(m member, r *http.Request) (ident.Key, error) {
+func (s *Web) ownShare(m access.Subject, r *http.Request) (ident.Key, error) {
 	key, err := s.existing(m, r, scopes.Shares)
 	if err == nil && key.User != m.User {
 		err = errNotFound()
@@ -59,7 +60,7 @@ func (s *Web) ownShare(m member, r *http.Request) (ident.Key, error) {
 }
 
 // sharePage is hub/share/USER[/NAME]: with whom a server is shared.
-func (s *Web) sharePage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) sharePage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.ownShare(m, r)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (s *Web) sharePage(m member, w http.ResponseWriter, r *http.Request) error 
 	return s.renderShare(m, w, r, http.StatusOK, key, shareBody{})
 }
 
-func (s *Web) renderShare(m member, w http.ResponseWriter, r *http.Request, status int, key ident.Key,
+func (s *Web) renderShare(m access.Subject, w http.ResponseWriter, r *http.Request, status int, key ident.Key,
 	body shareBody) error {
 	shares, err := s.cfg.Store.Shares(r.Context(), store.ShareQuery{Owner: key.User, Server: &key.Server})
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *Web) renderShare(m member, w http.ResponseWriter, r *http.Request, stat
 	for _, c := range codes {
 		body.Codes = append(body.Codes, codeView{c.ID, c.Created, c.Expires, c.ExchangeCount, s.given(c.Scopes)})
 	}
-	body.Whose, body.Action, body.ByName = whose(m, key), s.act("share", key), m.names()
+	body.Whose, body.Action, body.ByName = whose(m, key), s.act("share", key), namesOthers(m)
 	s.render(w, r, status, page{Name: "share", Title: "Share " + body.Whose, Member: m, Wide: true, Body: body})
 	return nil
 }
@@ -102,17 +103,17 @@ func (s *Web) given(list []string) []scopes.Description {
 	return all
 }
 
-// names reports whether the person may name anybody else, or a group.
-func (m member) names() bool {
-	users := m.scopes.Filters(scopes.ReadUsersName)
+// namesOthers reports whether the person may name anybody else, or a group.
+func namesOthers(m access.Subject) bool {
+	users := m.Reach(scopes.ReadUsersName)
 	others := users.All || len(users.Groups) > 0 || len(users.Users) > 1
-	return others || m.scopes.Has(scopes.ReadGroupsName)
+	return others || m.Has(scopes.ReadGroupsName)
 }
 
 // share is POST hub/share/USER[/NAME]. The field do says what: "grant" and "revoke" with
 // kind and name, "link" with hours, "revoke-link" with id. Where something is granted,
 // control adds starting and stopping.
-func (s *Web) share(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) share(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.ownShare(m, r)
 	if err != nil {
 		return err
@@ -149,14 +150,14 @@ func (s *Web) share(m member, w http.ResponseWriter, r *http.Request) error {
 }
 
 // granted returns the scopes that a form asks to share, none of which the person lacks.
-func granted(m member, r *http.Request, key ident.Key) ([]string, error) {
+func granted(m access.Subject, r *http.Request, key ident.Key) ([]string, error) {
 	names := []string{scopes.AccessServers}
 	if r.PostFormValue("control") != "" {
 		names = append(names, scopes.Servers)
 	}
 	var list []string
 	for _, name := range names {
-		if !m.mayServer(key, name) {
+		if !m.MayServer(key, name) {
 			return nil, httpx.Fail(http.StatusBadRequest, "you may not share what you may not do yourself (%s)", name)
 		}
 		list = append(list, name+"!server="+scopes.ServerFilter(key))
@@ -164,7 +165,7 @@ func granted(m member, r *http.Request, key ident.Key) ([]string, error) {
 	return list, nil
 }
 
-func (s *Web) grant(m member, r *http.Request, key ident.Key, form shareForm) error {
+func (s *Web) grant(m access.Subject, r *http.Request, key ident.Key, form shareForm) error {
 	list, err := granted(m, r, key)
 	if err != nil {
 		return err
@@ -188,9 +189,9 @@ func (s *Web) logShare(message, event string, key ident.Key, with store.Share) {
 
 // grantee finds whom a share is for. Whether somebody is there is told only to who may
 // read names (JupyterHub's apihandlers/shares.py).
-func (s *Web) grantee(ctx context.Context, m member, form shareForm) (with store.Share, err error) {
+func (s *Web) grantee(ctx context.Context, m access.Subject, form shareForm) (with store.Share, err error) {
 	if form.Kind == "group" {
-		if !m.mayGroup(form.Name, scopes.ReadGroupsName) {
+		if !m.MayGroup(form.Name, scopes.ReadGroupsName) {
 			return with, httpx.Fail(http.StatusBadRequest, "you may not share with that group by name: make a link "+
 				"and send it")
 		}
@@ -206,7 +207,7 @@ func (s *Web) grantee(ctx context.Context, m member, form shareForm) (with store
 		return with, httpx.Fail(http.StatusBadRequest, "%s", err)
 	case u == m.User:
 		return with, httpx.Fail(http.StatusBadRequest, "it is yours already")
-	case !m.mayUser(u, scopes.ReadUsersName):
+	case !m.MayUser(u, scopes.ReadUsersName):
 		return with, httpx.Fail(http.StatusBadRequest, "you may not share with that person by name: make a link and "+
 			"send it")
 	}
@@ -240,7 +241,7 @@ func (s *Web) takeBack(r *http.Request, key ident.Key) (err error) {
 const longestLink = 365 * 24
 
 // newLink makes a link that whoever has it may exchange for a share. It is shown once.
-func (s *Web) newLink(m member, r *http.Request, key ident.Key) (link string, ends time.Time, err error) {
+func (s *Web) newLink(m access.Subject, r *http.Request, key ident.Key) (link string, ends time.Time, err error) {
 	hours, err := strconv.Atoi(r.PostFormValue("hours"))
 	if err != nil || hours < 1 || hours > longestLink {
 		return "", ends, httpx.Fail(http.StatusBadRequest, "a link is good for 1 to %d hours", longestLink)

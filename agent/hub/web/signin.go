@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 )
@@ -25,10 +26,10 @@ type loginBody struct {
 }
 
 // loginPage asks to sign in. People who are signed in go on at once.
-func (s *Web) loginPage(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) loginPage(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	next := safeNext(q.Get("next"))
-	_, err := s.cfg.Login.Member(r)
+	_, err := s.cfg.Access.Browser(r)
 	var denied *login.Denied
 	switch {
 	case err == nil:
@@ -65,12 +66,12 @@ func (s *Web) renderLogin(w http.ResponseWriter, r *http.Request, status int, bo
 }
 
 // beginLogin goes to the provider.
-func (s *Web) beginLogin(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) beginLogin(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.orTryAgain(w, r, s.cfg.Login.Start(w, r), safeNext(r.FormValue("next")))
 }
 
 // callback takes people back from the provider.
-func (s *Web) callback(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) callback(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.orTryAgain(w, r, s.cfg.Login.Callback(w, r), "")
 }
 
@@ -110,7 +111,7 @@ func (s *Web) deniedPage(w http.ResponseWriter, r *http.Request, d *login.Denied
 
 // logout ends the session. Single-user servers send people here by GET (JupyterHub's
 // LogoutHandler), so GET must do it; another site's link is asked about first.
-func (s *Web) logout(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) logout(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost && !deliberate(r) {
 		s.render(w, r, http.StatusOK, page{Name: "logout", Title: "Sign out?"})
 		return nil

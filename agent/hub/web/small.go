@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
@@ -21,17 +22,19 @@ type errorBody struct {
 }
 
 // health is for monitoring: 200 and nothing else.
-func (s *Web) health(_ member, w http.ResponseWriter, _ *http.Request) error {
+func (s *Web) health(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
 // notFound answers paths that are nothing.
-func (s *Web) notFound(member, http.ResponseWriter, *http.Request) error { return errNotFound() }
+func (s *Web) notFound(access.Subject, http.ResponseWriter, *http.Request) error {
+	return errNotFound()
+}
 
 // errorCode is hub/error/CODE, the page that a proxy in front may show for an error of
 // its own (JupyterHub's ProxyErrorHandler).
-func (s *Web) errorCode(_ member, _ http.ResponseWriter, r *http.Request) error {
+func (s *Web) errorCode(_ access.Subject, _ http.ResponseWriter, r *http.Request) error {
 	code, err := strconv.Atoi(r.PathValue("code"))
 	if err != nil || code < 400 || code > 599 || http.StatusText(code) == "" {
 		return errNotFound()
@@ -48,7 +51,7 @@ func (s *Web) errorCode(_ member, _ http.ResponseWriter, r *http.Request) error 
 
 // cspReport takes browsers' reports of what the content security policy stopped.
 // Anybody can send one, so it is worth no more than a line for debugging.
-func (s *Web) cspReport(_ member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) cspReport(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	report, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
 	if err != nil {
 		return &httpx.Error{Status: http.StatusRequestEntityTooLarge, Public: "the report is too long", Cause: err}

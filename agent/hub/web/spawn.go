@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -34,7 +35,7 @@ type serverBody struct {
 // choose; so do we for people who meant it (deliberate), while others see the page
 // with the button. A server that failed waits for a person's word as well, and so does
 // one that is not there yet.
-func (s *Web) spawnPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.target(m, r, scopes.StartServers)
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func (s *Web) spawnPage(m member, w http.ResponseWriter, r *http.Request) error 
 }
 
 // whose names a server in a title.
-func whose(m member, key ident.Key) string {
+func whose(m access.Subject, key ident.Key) string {
 	name := key.User.String() + "'s server"
 	if key.User == m.User {
 		name = "your server"
@@ -83,7 +84,7 @@ func whose(m member, key ident.Key) string {
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // spawn is POST hub/spawn: the fields profile, next and without_gpus.
-func (s *Web) spawn(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) spawn(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.target(m, r, scopes.StartServers)
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func (s *Web) checkProfile(ctx context.Context, name string) error {
 		Hint: "go to the home page and choose another"}
 }
 
-func (s *Web) start(m member, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string,
+func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string,
 	o servers.Options) error {
 	if err := s.remember(r.Context(), key, "", profile); err != nil {
 		return err
@@ -156,7 +157,7 @@ func launcherError(err error) error {
 }
 
 // open sends the browser to a server that is ready.
-func (s *Web) open(m member, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
+func (s *Web) open(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
 	s.audit(r, m, OpenServer, key, nil)
 	redirect(w, http.StatusFound, orElse(next, s.prefix(key)))
 	return nil
@@ -183,7 +184,7 @@ func (s *Web) progressURL(key ident.Key) string {
 
 // pending shows how a start goes, and why it failed. Who may open a server but not read
 // its progress gets a page that looks again.
-func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.ReadServers, scopes.AccessServers)
 	if err != nil {
 		return err
@@ -191,7 +192,7 @@ func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
 	next := safeNext(r.URL.Query().Get("next"))
 	srv := s.cfg.Servers.Get(key)
 	if srv.State == servers.Ready {
-		if !m.mayServer(key, scopes.AccessServers) {
+		if !m.MayServer(key, scopes.AccessServers) {
 			redirect(w, http.StatusSeeOther, s.hub+"home")
 			return nil
 		}
@@ -203,7 +204,7 @@ func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
 	profiles, warning := s.profiles(r.Context())
 	body := serverBody{Server: s.view(m, srv, profiles), Next: orElse(next, s.prefix(key)),
 		Start: s.startForm(s.spawnURL(key), next, srv, srv.Profile, profiles, warning)}
-	if m.mayServer(key, scopes.ReadServers) {
+	if m.MayServer(key, scopes.ReadServers) {
 		body.Progress = s.progressURL(key)
 	}
 	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome,
@@ -223,7 +224,7 @@ func (s *Web) pending(m member, w http.ResponseWriter, r *http.Request) error {
 
 // notRunning is the page in place of a server that does not run. 424 is JupyterHub's
 // status for it, which JupyterLab knows.
-func (s *Web) notRunning(m member, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
+func (s *Web) notRunning(m access.Subject, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
 	profiles, warning := s.profiles(r.Context())
 	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning",
 		Title: capital(whose(m, srv.Key)) + " does not run", Member: m, Body: serverBody{
@@ -234,7 +235,7 @@ func (s *Web) notRunning(m member, w http.ResponseWriter, r *http.Request, srv s
 
 // stop is POST hub/stop/USER[/NAME]: the field next is where to go afterwards. It waits a
 // moment, so that most people come back to a page that shows the server stopped.
-func (s *Web) stop(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) stop(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.DeleteServers)
 	if err != nil {
 		return err

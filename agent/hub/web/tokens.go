@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -57,14 +58,14 @@ type appView struct {
 }
 
 // tokensPage is hub/token, JupyterHub's page of one's tokens.
-func (s *Web) tokensPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) tokensPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.HasTokens() {
 		return errNotFound()
 	}
 	return s.renderTokens(m, w, r, http.StatusOK, tokenBody{})
 }
 
-func (s *Web) renderTokens(m member, w http.ResponseWriter, r *http.Request, status int, body tokenBody) error {
+func (s *Web) renderTokens(m access.Subject, w http.ResponseWriter, r *http.Request, status int, body tokenBody) error {
 	all, err := s.cfg.Store.TokensOf(r.Context(), m.User)
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func (s *Web) renderTokens(m member, w http.ResponseWriter, r *http.Request, sta
 	}
 	slices.Reverse(body.Tokens) // the newest first
 	body.Apps = s.apps(m.User, all)
-	body.May = m.mayUser(m.User, scopes.Tokens)
+	body.May = m.MayUser(m.User, scopes.Tokens)
 	body.Form.Lives = lives(s.cfg.Tokens.Max(), body.Form.Expires)
 	body.API = s.public(s.hub+"api/user", "https://HUB")
 	s.render(w, r, status, page{Name: "token", Title: "Tokens", Member: m, Wide: true, Body: body})
@@ -159,8 +160,8 @@ func lives(longest time.Duration, chosen string) []life {
 
 // makeToken is POST hub/token: the fields note, expires (seconds, 0 is never) and scopes.
 // Its answer is the only one that ever shows the token, and no cache keeps it.
-func (s *Web) makeToken(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.mayUser(m.User, scopes.Tokens) {
+func (s *Web) makeToken(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.MayUser(m.User, scopes.Tokens) {
 		return errNotFound()
 	}
 	if err := readForm(w, r); err != nil {
@@ -180,7 +181,7 @@ func (s *Web) makeToken(m member, w http.ResponseWriter, r *http.Request) error 
 	return s.renderTokens(m, w, r, http.StatusOK, tokenBody{Secret: secret})
 }
 
-func (s *Web) issue(ctx context.Context, m member, form tokenForm) (secret string, err error) {
+func (s *Web) issue(ctx context.Context, m access.Subject, form tokenForm) (secret string, err error) {
 	if err := checkText("the note", form.Note); err != nil {
 		return "", err
 	}
@@ -205,8 +206,8 @@ func (s *Web) issue(ctx context.Context, m member, form tokenForm) (secret strin
 
 // revokeToken is POST hub/token/revoke: the field id for one of one's API tokens, or
 // client for all that an application was given.
-func (s *Web) revokeToken(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.mayUser(m.User, scopes.Tokens) {
+func (s *Web) revokeToken(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.MayUser(m.User, scopes.Tokens) {
 		return errNotFound()
 	}
 	if err := readForm(w, r); err != nil {

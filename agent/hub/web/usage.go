@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -36,8 +37,8 @@ type hoursRow struct{ User, Month, GPU, CPU, Memory, Server string }
 
 // hoursPage is hub/admin/usage. It is for administrators alone, since it shows who works
 // how much.
-func (s *Web) hoursPage(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.Admin {
+func (s *Web) hoursPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.Admin() {
 		return errNotFound()
 	}
 	months, err := s.cfg.Store.UsageMonths(r.Context())
@@ -63,8 +64,8 @@ func (s *Web) hoursPage(m member, w http.ResponseWriter, r *http.Request) error 
 }
 
 // hoursCSV is hub/admin/usage.csv.
-func (s *Web) hoursCSV(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.Admin {
+func (s *Web) hoursCSV(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.Admin() {
 		return errNotFound()
 	}
 	month := s.month(r, nil)

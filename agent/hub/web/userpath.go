@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -24,12 +25,12 @@ const (
 
 // userPath is hub/user/NAME/…, where browsers come that asked for a server without a
 // route (JupyterHub's UserUrlHandler).
-func (s *Web) userPath(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) userPath(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, rest, err := s.locate(r, s.hub, s.remembered)
 	if err != nil {
 		return err
 	}
-	if !m.mayServer(key, scopes.AccessServers) {
+	if !m.MayServer(key, scopes.AccessServers) {
 		return errNotFound() // the same for a user who is not there
 	}
 	srv := s.cfg.Servers.Get(key)
@@ -112,7 +113,7 @@ func withoutRedirects(r *http.Request) *http.Request {
 
 // backToServer sends a browser to its server, a little later each time it comes back,
 // and gives up when the route does not come.
-func (s *Web) backToServer(m member, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
+func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
 	n, err := strconv.Atoi(r.URL.Query().Get("redirects"))
 	if err != nil || n < 0 {
 		n = 0
@@ -167,7 +168,7 @@ func words(state servers.State) string {
 
 // userRedirect sends hub/user-redirect/PATH to PATH on one's own server, started if
 // need be: an address that works for everybody.
-func (s *Web) userRedirect(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) userRedirect(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), s.hub+"user-redirect")
 	next := withQuery(s.prefix(ident.Key{User: m.User})+strings.TrimLeft(rest, "/"), r)
 	redirect(w, http.StatusFound, s.spawnURL(ident.Key{User: m.User})+"?"+url.Values{"next": {next}}.Encode())
@@ -181,7 +182,7 @@ func (s *Web) Unrouted() http.Handler {
 	return s.headers(s.serve(route{audience: Anyone, handler: (*Web).unrouted}))
 }
 
-func (s *Web) unrouted(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) unrouted(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if navigation(s.cfg.BaseURL, r) {
 		return s.prefixRedirect(m, w, r)
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -26,14 +27,14 @@ type sureBody struct {
 }
 
 // auditUser tells of what was done to a user.
-func (s *Web) auditUser(r *http.Request, m member, a Action, u ident.User, detail string, err error) {
+func (s *Web) auditUser(r *http.Request, m access.Subject, a Action, u ident.User, detail string, err error) {
 	s.cfg.Audit(r, Deed{Action: a, By: m.User, On: ident.Key{User: u}, Detail: detail, Err: err})
 }
 
 // addUsers is POST hub/admin/users: the fields names and admin. People need not be added
 // before they sign in; who is added can be put into groups before.
-func (s *Web) addUsers(m member, w http.ResponseWriter, r *http.Request) error {
-	if !m.scopes.Everywhere(scopes.AdminUsers) {
+func (s *Web) addUsers(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !m.Everywhere(scopes.AdminUsers) {
 		return errNotFound()
 	}
 	if err := readForm(w, r); err != nil {
@@ -48,8 +49,8 @@ func (s *Web) addUsers(m member, w http.ResponseWriter, r *http.Request) error {
 }
 
 // makeUsers makes all the users, or none when a name cannot be. It gives what is wrong.
-func (s *Web) makeUsers(m member, r *http.Request, form addUsersForm) (problem string) {
-	if form.Admin && !m.Admin {
+func (s *Web) makeUsers(m access.Subject, r *http.Request, form addUsersForm) (problem string) {
+	if form.Admin && !m.Admin() {
 		return "only administrators make administrators"
 	}
 	var users []ident.User
@@ -91,7 +92,7 @@ func (s *Web) userOf(r *http.Request, name string) (store.User, error) {
 }
 
 // markAdmin is POST hub/admin/mark: the fields user and admin ("1" or "").
-func (s *Web) markAdmin(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) markAdmin(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (s *Web) markAdmin(m member, w http.ResponseWriter, r *http.Request) error 
 }
 
 // deletable returns the user whom a request names, if the person may delete them.
-func (s *Web) deletable(m member, r *http.Request, name string) (store.User, error) {
+func (s *Web) deletable(m access.Subject, r *http.Request, name string) (store.User, error) {
 	u, err := s.userOf(r, name)
 	if err == nil && !mayDelete(m, u) {
 		err = errNotFound()
@@ -125,7 +126,7 @@ func (s *Web) deletable(m member, r *http.Request, name string) (store.User, err
 }
 
 // deleteUserPage is hub/admin/delete-user?user=: it asks.
-func (s *Web) deleteUserPage(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) deleteUserPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := s.deletable(m, r, r.URL.Query().Get("user"))
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ func (s *Web) deleteUserPage(m member, w http.ResponseWriter, r *http.Request) e
 
 // deleteUser is POST hub/admin/delete-user: the field user. Sessions end with the user's
 // row, since every request looks for it.
-func (s *Web) deleteUser(m member, w http.ResponseWriter, r *http.Request) error {
+func (s *Web) deleteUser(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}

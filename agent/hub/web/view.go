@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -75,12 +76,12 @@ type failureView struct {
 
 // view shows a server to m. Others' servers are opened through hub/user/, where that
 // is written down.
-func (s *Web) view(m member, srv servers.Server, profiles []launcherbus.Profile) serverView {
+func (s *Web) view(m access.Subject, srv servers.Server, profiles []launcherbus.Profile) serverView {
 	key := srv.Key
 	v := serverView{Server: srv, User: key.User.String(), Name: key.Server.String(), Title: key.Server.String(),
 		Own:      key.User == m.User,
 		Profile:  profileName(srv.Profile, profiles),
-		MayStart: m.mayServer(key, scopes.StartServers), MayStop: m.mayServer(key, scopes.DeleteServers),
+		MayStart: m.MayServer(key, scopes.StartServers), MayStop: m.MayServer(key, scopes.DeleteServers),
 		Open: s.prefix(key), Spawn: s.spawnURL(key), Stop: s.act("stop", key), Watch: s.pendingURL(key, ""),
 		Failure: failure(srv)}
 	if !v.Own {
@@ -89,7 +90,7 @@ func (s *Web) view(m member, srv servers.Server, profiles []launcherbus.Profile)
 	if v.MayStop && v.Name != "" && !srv.State.Active() {
 		v.Delete = s.act("delete", key)
 	}
-	if v.Own && m.mayServer(key, scopes.Shares) {
+	if v.Own && m.MayServer(key, scopes.Shares) {
 		v.Share = s.act("share", key)
 	}
 	v.Line = s.line(m, key, profiles)

@@ -19,7 +19,6 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
-	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -30,9 +29,9 @@ import (
 
 // members knows who is in the browser.
 type members interface {
-	// Member returns who sent r: login.ErrNoSession for nobody, a *login.Denied for
+	// Browser returns who sent r: login.ErrNoSession for nobody, a *login.Denied for
 	// somebody who may no longer be here.
-	Member(r *http.Request) (login.Member, error)
+	Browser(r *http.Request) (access.Subject, error)
 }
 
 // flow is the sign-in with the provider.
@@ -51,7 +50,6 @@ type sessions interface {
 
 // signIn is all that the pages need of package login.
 type signIn interface {
-	members
 	flow
 	sessions
 }
@@ -118,8 +116,10 @@ type Config struct {
 	RedirectToServer bool
 	// Announcement is a plain text shown on top of each page; optional.
 	Announcement string
-	// Login signs people in and knows who they are.
+	// Login signs people in.
 	Login signIn
+	// Access knows who asks and what they may do.
+	Access members
 	// Servers starts and stops.
 	Servers manager
 	// Store is the hub's database.
@@ -207,9 +207,9 @@ func (c Config) validate() error {
 		errs = append(errs, fmt.Errorf("cannot make the pages: base URL %q must be a path with a slash at both ends",
 			c.BaseURL))
 	}
-	if c.Login == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" ||
+	if c.Login == nil || c.Access == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" ||
 		c.Store == nil || c.Authority == nil || c.Tokens == nil || c.Services == nil {
-		errs = append(errs, errors.New("cannot make the pages: version, login, servers, store, authority, tokens, "+
+		errs = append(errs, errors.New("cannot make the pages: version, login, access, servers, store, authority, tokens, "+
 			"services, profiles, audit and log are required"))
 	}
 	if c.Keeper != nil && c.Background == nil {

@@ -65,16 +65,20 @@ type fakeLogin struct {
 	fails    error // of Start, Callback and Ready
 }
 
-func (f *fakeLogin) Member(r *http.Request) (login.Member, error) {
+func (f *fakeLogin) Session(r *http.Request) (login.Session, error) {
 	c, err := r.Cookie(asCookie)
 	if err != nil {
-		return login.Member{}, login.ErrNoSession
+		return login.Session{}, login.ErrNoSession
 	}
 	if c.Value == "revoked" {
-		return login.Member{}, &login.Denied{Reason: login.Revoked, User: key("alice").User}
+		return login.Session{}, &login.Denied{Reason: login.Revoked, User: key("alice").User}
 	}
-	return login.Member{User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora", Groups: f.groups,
-		SessionID: "s"}, nil
+	return login.Session{ID: "s", User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora",
+		Groups: f.groups}, nil
+}
+
+func (f *fakeLogin) SessionByID(context.Context, string) (login.Session, error) {
+	return login.Session{}, login.ErrNoSession
 }
 
 func (f *fakeLogin) Start(w http.ResponseWriter, r *http.Request) error {
@@ -292,11 +296,17 @@ func newHub(t testing.TB, change func(*Config)) *hub {
 	if change != nil {
 		change(&cfg)
 	}
+	cfg.Access = h.who(cfg.Authority)
 	var err error
 	if h.Web, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// who finds out who is in the browser, with what they may do by an authority.
+func (h *hub) who(a *access.Authority) *access.Authenticator {
+	return access.NewAuthenticator(access.Sources{Authority: a, Sessions: h.login})
 }
 
 func oneProfile(c *Config) {

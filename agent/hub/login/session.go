@@ -12,19 +12,19 @@ import (
 
 type loginRow = store.Login
 
-// Member is somebody who is signed in.
-type Member struct {
+// Session is one sign-in of somebody in a browser. It says who they are, not what they may do.
+type Session struct {
+	ID          string // tokens for notebooks are made under it and end with it
 	User        ident.User
 	DisplayName string
-	Admin       bool
+	Admin       bool      // by the rules when last checked, or because the API said so
 	Groups      []string  // the provider's groups, when last checked
-	SessionID   string    // under which tokens for notebooks are given
 	Since       time.Time // of the sign-in
 }
 
-// Member returns who sent r: ErrNoSession for nobody, a *Denied for the one request
-// at which the hub learns that somebody may no longer be here.
-func (s *Service) Member(r *http.Request) (Member, error) {
+// Session returns the session of the browser that sent r: ErrNoSession for nobody, a *Denied
+// for the one request at which the hub learns that somebody may no longer be here.
+func (s *Service) Session(r *http.Request) (Session, error) {
 	var token string
 	if c, err := r.Cookie(LoginCookie); err == nil {
 		token = c.Value
@@ -32,45 +32,45 @@ func (s *Service) Member(r *http.Request) (Member, error) {
 	// Load leaves a context that passed Wrap as it is.
 	ctx, err := s.sessions.Load(r.Context(), token)
 	if err != nil {
-		return Member{}, err
+		return Session{}, err
 	}
 	id := s.sessions.GetString(ctx, loginKey)
 	if id == "" {
-		return Member{}, ErrNoSession
+		return Session{}, ErrNoSession
 	}
-	return s.CheckSession(ctx, id)
+	return s.SessionByID(ctx, id)
 }
 
-// CheckSession is Member for a session id that the hub's own records name, as those
-// of a notebook's token do: such a token is good only while its session is. The id
-// must never come from a request: notebooks see it.
-func (s *Service) CheckSession(ctx context.Context, sessionID string) (Member, error) {
+// SessionByID is Session for an id that the hub's own records name, as those of a notebook's
+// token do: such a token is good only while its session is. The id must never come from a
+// request: notebooks see it.
+func (s *Service) SessionByID(ctx context.Context, sessionID string) (Session, error) {
 	l, err := s.c.Store.LoginByID(ctx, sessionID)
 	if errors.Is(err, store.ErrNotFound) {
-		return Member{}, ErrNoSession
+		return Session{}, ErrNoSession
 	}
 	if err != nil {
-		return Member{}, err
+		return Session{}, err
 	}
 	now := s.c.Now()
 	if s.c.Idle > 0 && now.Sub(l.Seen) >= s.c.Idle {
-		return Member{}, errors.Join(s.end(ctx, l, "idle"), ErrNoSession)
+		return Session{}, errors.Join(s.end(ctx, l, "idle"), ErrNoSession)
 	}
 	if s.c.Access.blocked(l.User) {
-		return Member{}, s.endDenied(ctx, l, &Denied{Reason: Blocked, User: l.User})
+		return Session{}, s.endDenied(ctx, l, &Denied{Reason: Blocked, User: l.User})
 	}
 	if now.Sub(l.Checked) >= s.c.Recheck {
 		if l, err = s.recheck(ctx, sessionID); err != nil {
-			return Member{}, err
+			return Session{}, err
 		}
 	}
 	s.touch(ctx, l, now)
 	u, err := s.c.Store.UserByName(ctx, l.User)
 	if err != nil {
-		return Member{}, err
+		return Session{}, err
 	}
-	return Member{User: l.User, DisplayName: l.DisplayName, Admin: l.Admin || u.AdminByAPI, Groups: l.Groups,
-		SessionID: l.SessionID, Since: l.Created}, nil
+	return Session{ID: l.SessionID, User: l.User, DisplayName: l.DisplayName, Admin: l.Admin || u.AdminByAPI,
+		Groups: l.Groups, Since: l.Created}, nil
 }
 
 // touch notes the use of a session, once a minute.
