@@ -79,8 +79,8 @@ func (d Directory) UserName(ctx context.Context, uid uint32) (string, error) {
 
 // Group returns the group of that name. The error wraps ErrNotFound when there is none.
 func (d Directory) Group(ctx context.Context, name string) (Group, error) {
-	if !validGroup(name) {
-		return Group{}, fmt.Errorf("cannot use %.40q as the name of a Unix group", name)
+	if _, err := ident.ParseGroup(name); err != nil {
+		return Group{}, err
 	}
 	line, err := d.get(ctx, "group", name)
 	if err != nil {
@@ -121,13 +121,6 @@ func found(err error) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// validGroup refuses what getent would take for a gid or an option, and what cannot
-// stand in group(5).
-func validGroup(s string) bool {
-	return s != "" && len(s) <= 256 && s[0] != '-' && strings.Trim(s, "0123456789") != "" &&
-		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(":,/", r) })
 }
 
 // parsePasswd reads a line of passwd(5): name, password, uid, gid, comment, home, shell.

@@ -21,7 +21,7 @@ case "$1 $2" in
 "passwd alice") echo "alice:x:5001:5001:Alice,,,:/cluster/alice:/bin/bash" ;;
 "passwd 5001") echo "alice:x:5001:5001:Alice,,,:/cluster/alice:/bin/bash" ;;
 "passwd 77") echo "77:x:5003:5003::/:/bin/sh" ;;
-"initgroups alice") echo "alice                 6001 6002 5001" ;;
+"initgroups alice") echo "alice                 6001 6002 5001 6003" ;;
 "passwd lone") echo "lone:x:5002:100::/home/lone:/bin/sh" ;;
 "initgroups lone") echo "lone                 " ;;
 "passwd other") echo "alice:x:5001:5001::/:/bin/sh" ;;
@@ -35,6 +35,7 @@ case "$1 $2" in
 "initgroups env") echo "env 7" ;;
 "group cgs") echo "cgs:x:6001:alice,bob" ;;
 "group primary") echo "primary:x:100:" ;;
+"group domain users") echo "domain users:x:6003:alice" ;;
 "group away") exit 1 ;;
 *) exit 2 ;;
 esac
@@ -73,7 +74,7 @@ func TestLookup(t *testing.T) {
 		err      string
 		notFound bool
 	}{
-		"alice":  {want: Account{UID: 5001, GID: 5001, Home: "/cluster/alice", Groups: []uint32{5001, 6001, 6002}}},
+		"alice":  {want: Account{UID: 5001, GID: 5001, Home: "/cluster/alice", Groups: []uint32{5001, 6001, 6002, 6003}}},
 		"lone":   {want: Account{UID: 5002, GID: 100, Home: "/home/lone", Groups: []uint32{100}}},
 		"env":    {want: Account{UID: 7, GID: 7, Home: "/", Groups: []uint32{7}}},
 		"nobody": {err: "not found", notFound: true},
@@ -104,7 +105,6 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// TestSlow checks that a name service that hangs does not hold up the caller.
 func TestUserName(t *testing.T) {
 	d := directory(t)
 	for uid, want := range map[uint32]string{5001: "alice", 77: "", 5: ""} {
@@ -115,6 +115,7 @@ func TestUserName(t *testing.T) {
 	}
 }
 
+// TestSlow checks that a name service that hangs does not hold up the caller.
 func TestSlow(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -133,6 +134,7 @@ func TestMemberOf(t *testing.T) {
 	}{
 		"supplementary":   {"alice", "cgs", true, false},
 		"primary":         {"lone", "primary", true, false},
+		"with a blank":    {"alice", "domain users", true, false},
 		"not":             {"lone", "cgs", false, false},
 		"unknown group":   {"alice", "nosuch", false, false},
 		"unknown account": {"nobody", "cgs", false, false},
