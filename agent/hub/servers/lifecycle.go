@@ -486,23 +486,9 @@ func (m *Manager) stop(key ident.Key) error {
 func (m *Manager) Handle(e launcherbus.Event) {
 	switch e.State {
 	case launcherbus.Running, launcherbus.Starting, launcherbus.Stopping:
-		m.wg.Go(func() { m.resync(e.Key) })
+		m.adopt(e.Server)
 	case launcherbus.Stopped, launcherbus.Failed:
 		m.ended(e)
-	}
-}
-
-// resync reads one unit back after an event that tells less than a List does.
-func (m *Manager) resync(key ident.Key) {
-	list, err := m.cfg.Launcher.List(m.ctx)
-	if err != nil {
-		m.cfg.Log.Warn("cannot list what runs", "event", "list-failed", "error", err.Error())
-		return
-	}
-	for _, u := range list {
-		if u.Key == key {
-			m.adopt(u)
-		}
 	}
 }
 
@@ -587,7 +573,7 @@ func (m *Manager) Sync(ctx context.Context) error {
 	}
 	m.mu.Unlock()
 	for _, key := range gone {
-		m.ended(launcherbus.Event{Key: key, State: launcherbus.Stopped})
+		m.ended(launcherbus.Event{Server: launcherbus.Server{Key: key, State: launcherbus.Stopped}})
 	}
 	return nil
 }

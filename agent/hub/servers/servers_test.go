@@ -78,7 +78,8 @@ func (w *world) Stop(_ context.Context, key ident.Key) error {
 	}
 	delete(w.units, key)
 	if w.onStop != nil {
-		go w.onStop(launcherbus.Event{Key: key, State: launcherbus.Stopped}) // the echo of the stop
+		// the echo of the stop
+		go w.onStop(launcherbus.Event{Server: launcherbus.Server{Key: key, State: launcherbus.Stopped}})
 	}
 	return nil
 }
@@ -154,7 +155,7 @@ func (w *world) deactivate(m *Manager, key ident.Key) {
 	w.mu.Lock()
 	w.units[key] = launcherbus.Server{Key: key, State: launcherbus.Stopping}
 	w.mu.Unlock()
-	m.Handle(launcherbus.Event{Key: key, State: launcherbus.Stopping})
+	m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: key, State: launcherbus.Stopping}})
 }
 
 func newWorld(t *testing.T) (*world, *Manager) {
@@ -260,7 +261,8 @@ func TestFailures(t *testing.T) {
 			prepare: func(w *world) { w.answers = false },
 			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
 				time.Sleep(time.Second)
-				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "exit-code", Exit: 3})
+				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
+					Result: "exit-code", Exit: 3})
 			},
 			want: "ended with exit status 3",
 		},
@@ -270,7 +272,8 @@ func TestFailures(t *testing.T) {
 				time.Sleep(time.Second)
 				w.deactivate(m, k)
 				synctest.Wait()
-				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "exit-code", Exit: 3})
+				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
+					Result: "exit-code", Exit: 3})
 			},
 			want: "ended with exit status 3",
 		},
@@ -281,7 +284,8 @@ func TestFailures(t *testing.T) {
 			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
 				w.deactivate(m, k)
 				synctest.Wait()
-				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "exit-code"})
+				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
+					Result: "exit-code"})
 			},
 			want: "no such image",
 		},
@@ -289,8 +293,10 @@ func TestFailures(t *testing.T) {
 			prepare: func(*world) {},
 			during: func(t *testing.T, w *world, m *Manager, k ident.Key) {
 				follow(t, m, k)
-				w.end(m, k, launcherbus.Event{State: launcherbus.Failed, Result: "oom-kill"})
-				w.end(m, k, launcherbus.Event{State: launcherbus.Stopped}) // the launcher lets systemd forget it
+				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
+					Result: "oom-kill"})
+				// the launcher lets systemd forget it
+				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Stopped}})
 				synctest.Wait()
 			},
 			want: "more memory than it may",
@@ -345,8 +351,9 @@ func TestEndBesideTheAnswer(t *testing.T) {
 			w.onStart = func(req launcherbus.StartRequest) {
 				go func() {
 					for range 100 {
-						m.Handle(launcherbus.Event{Key: req.Key, State: launcherbus.Failed, Result: "exit-code",
-							Exit: 71})
+						m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: req.Key, State: launcherbus.Failed},
+							Result: "exit-code",
+							Exit:   71})
 					}
 				}()
 			}
@@ -386,7 +393,8 @@ func TestEndBeforeTheAnswer(t *testing.T) {
 		defer m.Close()
 		alice := key(t, "alice")
 		w.onStart = func(req launcherbus.StartRequest) {
-			m.Handle(launcherbus.Event{Key: req.Key, State: launcherbus.Failed, Result: "exit-code", Exit: 3})
+			m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: req.Key, State: launcherbus.Failed},
+				Result: "exit-code", Exit: 3})
 		}
 		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
@@ -426,7 +434,7 @@ func TestShutDownFromWithinIsNoFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		follow(t, m, alice)
-		w.end(m, alice, launcherbus.Event{State: launcherbus.Stopped})
+		w.end(m, alice, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Stopped}})
 		if got := m.Get(alice); got.State != Stopped {
 			t.Errorf("state is %s, want stopped", got.State)
 		}
@@ -453,7 +461,8 @@ func TestSyncAfterRestart(t *testing.T) {
 		if got := m.Get(bob).State; got != Starting {
 			t.Errorf("bob's server is %s, want starting", got)
 		}
-		w.end(m, bob, launcherbus.Event{State: launcherbus.Failed, Result: "exit-code", Exit: 125})
+		w.end(m, bob, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed}, Result: "exit-code",
+			Exit: 125})
 		synctest.Wait()
 		if got := m.Get(bob).State; got != Failed {
 			t.Errorf("bob's server is %s after its unit failed, want failed", got)

@@ -326,10 +326,8 @@ func TestStartedByAnother(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		state(t, m, "alice", Starting)
-		w.mu.Lock()
-		w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice", UID: 5001}
-		w.mu.Unlock()
-		m.Handle(launcherbus.Event{Key: alice, State: launcherbus.Running})
+		m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice",
+			UID: 5001}})
 		time.Sleep(time.Second)
 		state(t, m, "alice", Ready)
 		// A unit that is none of the hub's stays in the way.

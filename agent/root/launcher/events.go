@@ -1,12 +1,12 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -14,6 +14,7 @@ import (
 const (
 	UnitPrefix = "jupyter-"
 	UnitSuffix = ".service"
+	allUnits   = UnitPrefix + "*" + UnitSuffix
 )
 
 // inOurWords maps systemd's states.
@@ -27,48 +28,55 @@ func inOurWords(s systemd.State) (launcherbus.State, bool) {
 	return state, ok
 }
 
-// List returns the servers whose units exist and have not ended. Units of the same name
-// that the launcher has not made are none.
+// hasEnded reports whether a unit of that state has no processes.
+func hasEnded(s launcherbus.State) bool { return s == launcherbus.Stopped || s == launcherbus.Failed }
+
+// List returns the servers whose units exist and have not ended. It skips units of such a name that the launcher has
+// not made.
 func (l *Launcher) List(ctx context.Context) ([]launcherbus.ServerRow, error) {
-	units, err := l.cfg.Units.List(ctx, UnitPrefix+"*"+UnitSuffix)
+	units, err := l.cfg.Units.List(ctx, allUnits)
 	if err != nil {
 		return nil, err
 	}
 	rows := []launcherbus.ServerRow{}
 	for _, u := range units {
-		meta, ours := unit.ReadMetadata(u.Name, u.Environment)
 		state, ok := inOurWords(u.State)
-		if !ours || !ok || state == launcherbus.Stopped || state == launcherbus.Failed {
+		if !ok || hasEnded(state) {
 			continue
 		}
-		rows = append(rows, launcherbus.Server{Key: meta.Key, Profile: meta.Profile, State: state, UID: meta.UID,
-			Socket: unit.SocketPath(meta.Key), Started: u.Since, TokenHash: meta.TokenHash,
-			Devices: deviceNames(meta.Devices)}.Row())
+		made, err := l.recall(ctx, u.Name)
+		if err != nil {
+			return nil, err
+		}
+		if made != nil {
+			rows = append(rows, made.row(state).Row())
+		}
 	}
 	return rows, nil
 }
 
-// Adopt takes over the units that exist when the launcher starts, tells of those that
-// failed while there was none, and clears away what ended ones have left. It gives the
-// states from which changes are to be watched.
-func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Unit, error) {
-	found, err := l.cfg.Units.List(ctx, UnitPrefix+"*"+UnitSuffix)
+// Adopt takes over the units that exist when the launcher starts, announces those that failed while there was none,
+// and clears away what ended ones have left. It returns the states from which changes are to be watched.
+func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Status, error) {
+	found, err := l.cfg.Units.List(ctx, allUnits)
 	if err != nil {
 		return nil, err
 	}
 	waits := map[ident.Key]bool{} // its start is queued: Changed takes it over when it begins
 	for _, u := range found {
-		meta, ours := unit.ReadMetadata(u.Name, u.Environment)
-		if !ours {
-			continue
+		made, err := l.ask(ctx, u.Name)
+		if err != nil {
+			return nil, err
 		}
-		if u.State == systemd.Inactive {
-			waits[meta.Key] = u.Queued
-			continue
-		}
-		l.enter(meta.Key)
-		if u.State == systemd.Failed {
-			l.Changed(ctx, systemd.Change{Name: u.Name, State: u.State})
+		switch {
+		case made == nil:
+		case u.State == systemd.Inactive:
+			waits[made.Key] = u.Queued
+		default:
+			l.enter(*made)
+			if u.State == systemd.Failed {
+				l.Changed(ctx, systemd.Change{Name: u.Name, State: u.State})
+			}
 		}
 	}
 	for _, key := range l.files.leftovers() {
@@ -79,51 +87,56 @@ func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Unit, error) {
 	return found, nil
 }
 
-// Changed takes note of a unit's new state and tells the hub. It is called for one
-// change after the other.
+// Changed takes note of a unit's new state and announces it to the hub. It is called for one change after the other.
 func (l *Launcher) Changed(ctx context.Context, c systemd.Change) {
 	key, err := ident.ParseUnit(c.Name)
-	s := l.server(key)
 	state, ok := inOurWords(c.State)
-	if s == nil && err == nil && (state == launcherbus.Starting || state == launcherbus.Running) {
+	if err != nil || !ok {
+		return
+	}
+	s := l.server(key)
+	if s == nil && (state == launcherbus.Starting || state == launcherbus.Running) {
 		s = l.begunBefore(ctx, key)
 	}
-	if err != nil || s == nil || !ok {
-		return // a unit of another's making
+	if s == nil {
+		return // a unit that the launcher has not made
 	}
-	e := launcherbus.Event{Key: key, State: state}
+	l.noteStart(s, c.Since)
 	var outcome systemd.Outcome
 	if state == launcherbus.Failed {
 		outcome = l.failure(ctx, key)
-		e.Result, e.Exit = outcome.Result, outcome.Exit
-		if e.Exit == 0 {
-			e.Exit = outcome.PreExit
-		}
-		if l.wasStopped(s) {
-			// What was told to end has not failed, even if it had to be killed.
-			e = launcherbus.Event{Key: key, State: launcherbus.Stopped}
-		}
 	}
-	l.cfg.Emit(e)
+	l.cfg.Emit(l.event(s, state, outcome))
 	if state == launcherbus.Running {
 		l.files.removeCredential(key) // a start that an earlier launcher began
 	}
-	if state == launcherbus.Stopped || state == launcherbus.Failed {
+	if hasEnded(state) {
 		l.leave(key, s, outcome)
 	}
+}
+
+// event describes a unit's new state. A unit that was told to end has not failed, even if it had to be killed.
+func (l *Launcher) event(s *server, state launcherbus.State, o systemd.Outcome) launcherbus.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if state == launcherbus.Failed && s.stopping {
+		state = launcherbus.Stopped
+	}
+	e := launcherbus.Event{Server: s.row(state)}
+	if state == launcherbus.Failed {
+		e.Result, e.Exit = o.Result, cmp.Or(o.Exit, o.PreExit)
+	}
+	return e
 }
 
 // begunBefore takes over a unit whose start an earlier launcher had queued and that had to
 // wait for another unit then; nil if it is not the launcher's.
 func (l *Launcher) begunBefore(ctx context.Context, key ident.Key) *server {
-	u, err := l.cfg.Units.Get(ctx, key.Unit())
-	if err != nil || !holds(u) {
+	made, err := l.ask(ctx, key.Unit())
+	if err != nil || made == nil {
 		return nil
 	}
-	if _, ours := unit.ReadMetadata(u.Name, u.Environment); !ours {
-		return nil
-	}
-	return l.enter(key)
+	return l.enter(*made)
 }
 
 // failure reads why a unit failed and lets systemd forget it.
@@ -135,48 +148,9 @@ func (l *Launcher) failure(ctx context.Context, key ident.Key) systemd.Outcome {
 		err = l.cfg.Manager.ResetFailed(ctx, key.Unit())
 	}
 	if err != nil {
-		l.cfg.Log.Warn("cannot look at a failed unit", "event", "unit-failed", "unit", key.Unit(), "error", err)
+		l.cfg.Log.Warn("cannot read or reset a failed unit", "event", "unit-failed", "unit", key.Unit(), "error", err)
 	}
 	l.cfg.Log.Info("server failed", "event", "server-failed", "user", key.User.String(), "server", key.Server.String(),
 		"unit", key.Unit(), "result", o.Result, "exit", o.Exit)
 	return o
-}
-
-// enter notes that a unit is there.
-func (l *Launcher) enter(key ident.Key) *server {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := &server{ended: make(chan struct{})}
-	l.servers[key] = s
-	return s
-}
-
-// leave notes that a unit is gone and clears away its files, unless the next one is
-// there by then.
-func (l *Launcher) leave(key ident.Key, s *server, o systemd.Outcome) {
-	l.mu.Lock()
-	s.outcome = o
-	if l.servers[key] == s {
-		delete(l.servers, key)
-	}
-	l.mu.Unlock()
-	close(s.ended)
-	l.wg.Go(func() {
-		defer l.users.lock(key.User)()
-		if l.server(key) == nil {
-			l.files.clear(key)
-		}
-	})
-}
-
-func (l *Launcher) server(key ident.Key) *server {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.servers[key]
-}
-
-func (l *Launcher) wasStopped(s *server) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return s.stopping
 }

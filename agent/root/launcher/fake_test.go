@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -38,6 +39,8 @@ type host struct {
 	reset  []string
 	slow   int           // how often an ended unit is seen before systemd forgets it
 	wait   chan struct{} // if set, start jobs wait for it
+	asked  int           // how often a single unit was asked for
+	listed int           // how often all were
 	// For random lives: results of single units' start jobs, instead of result; those whose
 	// start stays in the queue; and what is called for each event.
 	results map[string]string
@@ -208,10 +211,12 @@ func (h *host) ResetFailed(_ context.Context, name string) error {
 func (h *host) Get(_ context.Context, name string) (systemd.Unit, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.asked++
 	if h.units[name] == "" {
 		return systemd.Unit{}, systemd.ErrNotLoaded
 	}
-	u := systemd.Unit{Name: name, State: h.units[name], Environment: h.env[name], Queued: h.queued[name]}
+	u := systemd.Unit{Status: systemd.Status{Name: name, State: h.units[name], Queued: h.queued[name]},
+		Environment: h.env[name]}
 	if u.State == systemd.Inactive && !u.Queued {
 		if h.slow--; h.slow == 0 {
 			delete(h.units, name)
@@ -220,20 +225,17 @@ func (h *host) Get(_ context.Context, name string) (systemd.Unit, error) {
 	return u, nil
 }
 
-func (h *host) List(ctx context.Context, _ string) ([]systemd.Unit, error) {
+func (h *host) List(_ context.Context, pattern string) ([]systemd.Status, error) {
 	h.mu.Lock()
-	names := []string{}
-	for name := range h.units {
-		names = append(names, name)
-	}
-	h.mu.Unlock()
-	var all []systemd.Unit
-	for _, name := range names {
-		u, err := h.Get(ctx, name)
-		if err != nil {
+	defer h.mu.Unlock()
+	h.listed++
+	var all []systemd.Status
+	for name, state := range h.units {
+		if ok, err := path.Match(pattern, name); err != nil {
 			return nil, err
+		} else if ok {
+			all = append(all, systemd.Status{Name: name, State: state, Queued: h.queued[name]})
 		}
-		all = append(all, u)
 	}
 	return all, nil
 }

@@ -131,27 +131,24 @@ func (l *Launcher) look() (gpu.Inventory, gpu.State) {
 // leases returns who holds what: the units that exist and have not ended, and what was lent
 // to units that do not exist yet. The caller holds the lock of lending.
 func (l *Launcher) leases(ctx context.Context) ([]lease.Lease, error) {
-	units, err := l.cfg.Units.List(ctx, UnitPrefix+"*"+UnitSuffix)
+	units, err := l.cfg.Units.List(ctx, allUnits)
 	if err != nil {
 		return nil, err
 	}
 	var all []lease.Lease
 	seen := map[ident.Key]bool{}
 	for _, u := range units {
-		meta, ours := unit.ReadMetadata(u.Name, u.Environment)
-		if !ours || !holds(u) || len(meta.Devices) == 0 {
+		if !holds(u) {
 			continue
 		}
-		seen[meta.Key] = true
-		held := lease.Lease{Key: meta.Key, Profile: meta.Profile, Since: u.Since}
-		if u.Queued && u.State == systemd.Inactive {
-			held.Since = time.Now()
+		made, err := l.recall(ctx, u.Name)
+		if err != nil {
+			return nil, err
 		}
-		for _, d := range meta.Devices {
-			kind, _, _ := strings.Cut(d.Name, "=")
-			held.Devices = append(held.Devices, gpu.Device{Name: d.Name, Kind: kind, Nodes: d.Nodes})
+		if made != nil && len(made.Devices) > 0 {
+			seen[made.Key] = true
+			all = append(all, made.lease())
 		}
-		all = append(all, held)
 	}
 	for key, held := range l.lending.lent {
 		if !seen[key] && len(held.Devices) > 0 {
@@ -164,9 +161,22 @@ func (l *Launcher) leases(ctx context.Context) ([]lease.Lease, error) {
 	return all, nil
 }
 
+// lease is what a unit holds. One that waits in systemd's queue holds it since now.
+func (m made) lease() lease.Lease {
+	held := lease.Lease{Key: m.Key, Profile: m.Profile, Since: m.since}
+	if m.since.IsZero() {
+		held.Since = time.Now()
+	}
+	for _, d := range m.Devices {
+		kind, _, _ := strings.Cut(d.Name, "=")
+		held.Devices = append(held.Devices, gpu.Device{Name: d.Name, Kind: kind, Nodes: d.Nodes})
+	}
+	return held
+}
+
 // holds reports whether a unit has its devices: from the moment that its start is queued,
 // while it waits for what it requires, until all of its processes are gone.
-func holds(u systemd.Unit) bool {
+func holds(u systemd.Status) bool {
 	return u.State != systemd.Failed && (u.State != systemd.Inactive || u.Queued)
 }
 

@@ -274,6 +274,7 @@ func TestGPUs(t *testing.T) {
 	if err := h.startWith("gpu", h.key("alice", "")); err != nil {
 		t.Fatal(err)
 	}
+	h.l.noteStart(h.l.server(h.key("alice", "")), now)
 	got, err := h.l.GPUs(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +283,7 @@ func TestGPUs(t *testing.T) {
 		Devices: []launcherbus.GPU{
 			{Name: "lab.example/gpu=0", Model: "Big", Memory: 80 << 30, Sharing: launcherbus.Exclusive, Places: 1,
 				Now:      launcherbus.Load(load),
-				Holders:  []launcherbus.Holder{{Key: h.key("alice", ""), Profile: "gpu", Processes: 1}},
+				Holders:  []launcherbus.Holder{{Key: h.key("alice", ""), Profile: "gpu", Since: now, Processes: 1}},
 				Profiles: []string{"big", "gpu", "keeps"},
 				Strangers: []launcherbus.GPUProcess{{PID: 3, UID: 7, Unit: "jupyter-bob.service"},
 					{PID: 4, UID: 0, Unit: "jupyter-hub.service"}}},
@@ -317,17 +318,17 @@ func TestGPUs(t *testing.T) {
 // TestHolds checks in which states a unit has its devices.
 func TestHolds(t *testing.T) {
 	tests := map[string]struct {
-		unit systemd.Unit
+		unit systemd.Status
 		want bool
 	}{
-		"queued":              {systemd.Unit{State: systemd.Inactive, Queued: true}, true},
-		"never began":         {systemd.Unit{State: systemd.Inactive}, false},
-		"starts":              {systemd.Unit{State: systemd.Activating}, true},
-		"runs":                {systemd.Unit{State: systemd.Active}, true},
-		"ends":                {systemd.Unit{State: systemd.Deactivating}, true},
-		"failed":              {systemd.Unit{State: systemd.Failed}, false},
-		"unknown":             {systemd.Unit{State: "refreshing"}, true},
-		"failed, stop queued": {systemd.Unit{State: systemd.Failed, Queued: true}, false},
+		"queued":              {systemd.Status{State: systemd.Inactive, Queued: true}, true},
+		"never began":         {systemd.Status{State: systemd.Inactive}, false},
+		"starts":              {systemd.Status{State: systemd.Activating}, true},
+		"runs":                {systemd.Status{State: systemd.Active}, true},
+		"ends":                {systemd.Status{State: systemd.Deactivating}, true},
+		"failed":              {systemd.Status{State: systemd.Failed}, false},
+		"unknown":             {systemd.Status{State: "refreshing"}, true},
+		"failed, stop queued": {systemd.Status{State: systemd.Failed, Queued: true}, false},
 	}
 	for name, tt := range tests {
 		if got := holds(tt.unit); got != tt.want {

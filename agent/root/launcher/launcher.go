@@ -39,7 +39,7 @@ type manager interface {
 // units reports what systemd runs.
 type units interface {
 	Get(ctx context.Context, name string) (systemd.Unit, error)
-	List(ctx context.Context, pattern string) ([]systemd.Unit, error)
+	List(ctx context.Context, pattern string) ([]systemd.Status, error)
 	Outcome(ctx context.Context, name string) (systemd.Outcome, error)
 }
 
@@ -87,13 +87,6 @@ type Launcher struct {
 	servers map[ident.Key]*server
 }
 
-// server is a unit from its start to its end. Launcher.mu guards it but for the channel.
-type server struct {
-	stopping bool            // its end was asked for
-	outcome  systemd.Outcome // set before ended is closed
-	ended    chan struct{}   // closed when its end has been told and cleared away
-}
-
 // New opens the launcher's directories.
 func New(cfg Config) (*Launcher, error) {
 	if cfg.Policy == nil || cfg.Accounts == nil || cfg.Manager == nil || cfg.Units == nil || cfg.Podman == nil ||
@@ -122,40 +115,4 @@ func (l *Launcher) Close() { l.wg.Wait() }
 // fail makes an error for people of a code.
 func fail(code launcherbus.Code, format string, args ...any) error {
 	return &launcherbus.Error{Code: code, Message: fmt.Sprintf(format, args...)}
-}
-
-// userLocks lets one request at a time prepare a user's runtime.
-type userLocks struct {
-	mu    sync.Mutex // guards locks
-	locks map[ident.User]*userLock
-}
-
-type userLock struct {
-	sync.Mutex
-	waiting int // holders and waiters; userLocks.mu guards it
-}
-
-// lock waits for the user's lock and gives the function that releases it. A lock that
-// nobody waits for is forgotten, so that names cannot fill the table.
-func (u *userLocks) lock(user ident.User) (unlock func()) {
-	u.mu.Lock()
-	if u.locks == nil {
-		u.locks = map[ident.User]*userLock{}
-	}
-	l, ok := u.locks[user]
-	if !ok {
-		l = &userLock{}
-		u.locks[user] = l
-	}
-	l.waiting++
-	u.mu.Unlock()
-	l.Lock()
-	return func() {
-		l.Unlock()
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		if l.waiting--; l.waiting == 0 {
-			delete(u.locks, user)
-		}
-	}
 }

@@ -72,7 +72,7 @@ func (l *Launcher) begin(ctx context.Context, r launcherbus.StartRequest) (unit.
 			return in, nil, nil, err
 		}
 	}
-	s := l.enter(r.Key)
+	s := l.enter(madeFrom(in))
 	wait, err := l.cfg.Manager.StartTransient(ctx, unit.Build(in))
 	if err != nil {
 		l.leave(r.Key, s, systemd.Outcome{})

@@ -28,13 +28,18 @@ const (
 	Failed       State = "failed"
 )
 
-// Unit is what systemd says of one unit.
+// Status is what systemd says of one unit in a list.
+type Status struct {
+	Name   string
+	State  State
+	Queued bool // a job for it waits or runs, such as the start of one that is still inactive
+}
+
+// Unit is a unit with what it was made of. A unit that exists keeps its environment.
 type Unit struct {
-	Name        string
-	State       State
+	Status
 	Environment []string
-	Since       time.Time // when it was last started; 1970 for one that never was
-	Queued      bool      // a job for it waits or runs, such as the start of one that is still inactive
+	Since       time.Time // when it was last started; zero for one that never was
 }
 
 // Outcome is how a unit ended or why it could not start.
@@ -182,21 +187,27 @@ func named(err error) error {
 	return err
 }
 
-// List returns the loaded units whose name matches the pattern (glob(7)).
-func (c *Conn) List(ctx context.Context, pattern string) ([]Unit, error) {
-	found, err := c.manager.ListUnitsByPatternsContext(ctx, nil, []string{pattern})
+// List returns the loaded units whose name matches the pattern (glob(7)). It is one call, however many there are.
+func (c *Conn) List(ctx context.Context, pattern string) ([]Status, error) {
+	return list(ctx, c.manager, pattern)
+}
+
+// lister is the one call of systemd that List makes.
+type lister interface {
+	ListUnitsByPatternsContext(ctx context.Context, states, patterns []string) ([]systemd.UnitStatus, error)
+}
+
+func list(ctx context.Context, from lister, pattern string) ([]Status, error) {
+	found, err := from.ListUnitsByPatternsContext(ctx, nil, []string{pattern})
 	if err != nil {
 		return nil, fmt.Errorf("cannot list units: %w", err)
 	}
-	var units []Unit
+	var units []Status
 	for _, f := range found {
-		u, err := c.Get(ctx, f.Name)
-		if errors.Is(err, ErrNotLoaded) {
-			continue // it has ended meanwhile
-		} else if err != nil {
-			return nil, err
+		if f.LoadState != "loaded" {
+			continue // only named by another unit
 		}
-		units = append(units, u)
+		units = append(units, Status{f.Name, State(f.ActiveState), f.JobId != 0})
 	}
 	return units, nil
 }
@@ -211,12 +222,13 @@ func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
 	if load, _ := props["LoadState"].(string); load != "loaded" {
 		return Unit{}, fmt.Errorf("unit %q: %w", name, ErrNotLoaded)
 	}
-	u := Unit{Name: name}
+	u := Unit{Status: Status{Name: name}}
 	state, _ := props["ActiveState"].(string)
 	u.State = State(state)
 	u.Environment, _ = props["Environment"].([]string)
-	since, _ := props["InactiveExitTimestamp"].(uint64)
-	u.Since = time.UnixMicro(int64(since))
+	if since, _ := props["InactiveExitTimestamp"].(uint64); since > 0 {
+		u.Since = time.UnixMicro(int64(since))
+	}
 	// D-Bus type (uo): the job's number, 0 for none.
 	if job, _ := props["Job"].([]any); len(job) == 2 {
 		number, _ := job[0].(uint32)

@@ -20,13 +20,14 @@ var ErrLost = errors.New("lost track of systemd's units")
 type Change struct {
 	Name  string
 	State State
+	Since time.Time // when it was last started; zero if systemd did not say
 }
 
 // Watch calls seen for each change of state of the units named prefix…suffix, in order,
 // until ctx ends (nil) or changes may be missed (an error that wraps ErrLost). known are
 // the states from which changes count. seen runs on Watch's own goroutine: the next
 // change waits for it.
-func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Unit, seen func(Change)) error {
+func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Status, seen func(Change)) error {
 	last := states{}
 	for _, u := range known {
 		last.change(u.Name, u.State)
@@ -50,12 +51,21 @@ func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Unit, s
 			if !isUnit(update.UnitName, prefix, suffix) {
 				continue
 			}
-			state, ok := update.Changed["ActiveState"].Value().(string)
-			if ok && last.change(update.UnitName, State(state)) {
-				seen(Change{update.UnitName, State(state)})
+			if change, ok := readChange(update); ok && last.change(change.Name, change.State) {
+				seen(change)
 			}
 		}
 	}
+}
+
+// readChange reads a PropertiesChanged signal of systemd's Unit interface, which carries all that may have changed.
+func readChange(update *systemd.PropertiesUpdate) (Change, bool) {
+	state, ok := update.Changed["ActiveState"].Value().(string)
+	change := Change{Name: update.UnitName, State: State(state)}
+	if since, _ := update.Changed["InactiveExitTimestamp"].Value().(uint64); since > 0 {
+		change.Since = time.UnixMicro(int64(since))
+	}
+	return change, ok
 }
 
 // states is the last state of each unit that is not inactive.

@@ -36,7 +36,7 @@ type Server struct {
 	State   State
 	UID     uint32    // Unix uid of the owner
 	Socket  string    // path of the UNIX socket on the host on which the server answers HTTP
-	Started time.Time // when the unit was asked for
+	Started time.Time // when the unit began to start; zero before that
 	// TokenHash is the lower-case hexadecimal SHA-256 of the server's
 	// JUPYTERHUB_API_TOKEN. It stands in the unit so that a hub that has lost its
 	// database still knows the servers that run.
@@ -45,10 +45,9 @@ type Server struct {
 	Devices []string
 }
 
-// Event tells that a unit has changed its state.
+// Event is a new state of a unit. It carries all that List says of the server, so nobody needs to ask after an event.
 type Event struct {
-	Key   ident.Key
-	State State
+	Server
 	// systemd's Result property when State is Failed ("exit-code", "timeout", "oom-kill" …; systemd.service(5)), else ""
 	Result string
 	Exit   int32 // exit status or signal of the main process when State is Failed

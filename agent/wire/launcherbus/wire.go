@@ -11,8 +11,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// ChangedSignal tells of a changed unit. Its signature is ssssi: user, server, state,
-// result, exit.
+// ChangedSignal is the signal of a changed unit, D-Bus type (ssssustsas)si: the row of the server as List has it, the
+// result and the exit status.
 const ChangedSignal = "Changed"
 
 // errorPrefix and a Code make a D-Bus error name.
@@ -90,24 +90,29 @@ func (s Server) Row() ServerRow {
 
 func (r ServerRow) server() (Server, error) {
 	key, err := ident.ParseKey(r.User, r.Server)
-	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.UnixMicro(int64(r.Started)), r.TokenHash,
-		r.Devices}, err
+	s := Server{key, r.Profile, State(r.State), r.UID, r.Socket, time.Time{}, r.TokenHash, r.Devices}
+	if r.Started > 0 {
+		s.Started = time.UnixMicro(int64(r.Started))
+	}
+	return s, err
 }
 
 // Body returns the signal's arguments.
 func (e Event) Body() []any {
-	return []any{e.Key.User.String(), e.Key.Server.String(), string(e.State), e.Result, e.Exit}
+	return []any{e.Row(), e.Result, e.Exit}
 }
 
 func readEvent(body []any) (Event, error) {
-	var user, server, state string
+	var row ServerRow
 	var e Event
-	if err := dbus.Store(body, &user, &server, &state, &e.Result, &e.Exit); err != nil {
+	err := dbus.Store(body, &row, &e.Result, &e.Exit)
+	if err == nil {
+		e.Server, err = row.server()
+	}
+	if err != nil {
 		return Event{}, fmt.Errorf("cannot read the launcher's signal: %w", err)
 	}
-	key, err := ident.ParseKey(user, server)
-	e.Key, e.State = key, State(state)
-	return e, err
+	return e, nil
 }
 
 // DBus returns the D-Bus error by which e crosses the bus.
@@ -169,9 +174,7 @@ const Introspection = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object I
    <arg name="usage" type="(bx(xxx)(xxx)s)" direction="out"/>
   </method>
   <signal name="` + ChangedSignal + `">
-   <arg name="user" type="s"/>
-   <arg name="server" type="s"/>
-   <arg name="state" type="s"/>
+   <arg name="server" type="(ssssustsas)"/>
    <arg name="result" type="s"/>
    <arg name="exit" type="i"/>
   </signal>

@@ -68,17 +68,26 @@ func TestRows(t *testing.T) {
 }
 
 func TestEvent(t *testing.T) {
-	want := Event{key(t, "bob", ""), Failed, "exit-code", 137}
-	got, err := readEvent(want.Body())
-	if err != nil || got != want {
-		t.Errorf("got %v, %v", got, err)
+	want := Event{Server{key(t, "bob", ""), "lab", Failed, 5001, "/run/x", time.UnixMicro(1700000000000001), "00ff",
+		[]string{"nvidia.com/gpu=0"}}, "exit-code", 137}
+	row := []any{"bob", "", "lab", "failed", uint32(5001), "/run/x", uint64(1700000000000001), "00ff",
+		[]string{"nvidia.com/gpu=0"}} // a struct as the bus library reads it
+	for name, body := range map[string][]any{"sent": want.Body(), "received": {row, "exit-code", int32(137)}} {
+		got, err := readEvent(body)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(ident.Key{})); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
-	if sig := dbus.SignatureOf(want.Body()...).String(); sig != "ssssi" {
+	if sig := dbus.SignatureOf(want.Body()...).String(); sig != "(ssssustsas)si" {
 		t.Errorf("Changed has signature %s", sig)
 	}
 	for name, body := range map[string][]any{
-		"empty": {}, "types": {1, 2, 3, 4, 5}, "name": {"a/b", "", "failed", "", int32(0)},
-		"short": {"a", "", "failed"},
+		"empty": {}, "types": {1, 2, 3}, "name": {ServerRow{User: "a/b"}, "", int32(0)},
+		"server": {ServerRow{User: "a", Server: "../b"}, "", int32(0)}, "short": {ServerRow{User: "a"}, ""},
+		"short row": {row[:3], "", int32(0)}, "long": {row, "", int32(0), "x"}, "old": {"a", "", "failed", "", int32(0)},
 	} {
 		if _, err := readEvent(body); err == nil {
 			t.Errorf("%s: a strange signal is accepted", name)
