@@ -9,6 +9,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
@@ -110,7 +111,7 @@ func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint
 	if err != nil {
 		return err
 	}
-	if owner := ownerOf(info); owner != uid || !info.IsDir() {
+	if owner := nofollow.Owner(info); owner != uid || !info.IsDir() {
 		return fmt.Errorf("%s belongs to uid %d, not to %d: was the account made again? move the directory away", name,
 			owner, uid)
 	}

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -58,22 +57,8 @@ func notCovered(format string, args ...any) error {
 	return fail(launcherbus.HomeNotCovered, format, args...)
 }
 
-// openDirectory opens a directory for a look only (no permission on it is needed, which root
-// lacks on some network file systems) and follows no link anywhere in the path.
-func openDirectory(name string) (*os.File, error) {
-	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
-		// No O_NOFOLLOW: with O_PATH it opens a link itself instead of refusing it.
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	return os.NewFile(uintptr(fd), name), nil
-}
-
 func (h home) check() error {
-	dir, err := openDirectory(h.path)
+	dir, err := nofollow.Directory(h.path)
 	if err != nil {
 		return err
 	}
@@ -82,25 +67,17 @@ func (h home) check() error {
 	if err != nil {
 		return err
 	}
-	if owner := ownerOf(info); owner != h.owner.UID {
+	if owner := nofollow.Owner(info); owner != h.owner.UID {
 		return notCovered("the %s %s belongs to uid %d, not to %s (uid %d)", h.what, h.path, owner, h.owner.User,
 			h.owner.UID)
 	}
 	return nil
 }
 
-// ownerOf returns the uid of a file; an unknown one is the invalid uid, never 0.
-func ownerOf(info fs.FileInfo) uint32 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Uid
-	}
-	return 1<<32 - 1
-}
-
 // make makes the directory in one that is root's alone, so that nobody can put another
 // thing in its place before it has its owner.
 func (h home) make() error {
-	parent, err := openDirectory(path.Dir(h.path))
+	parent, err := nofollow.Directory(path.Dir(h.path))
 	if err != nil {
 		return err
 	}
@@ -109,7 +86,7 @@ func (h home) make() error {
 	if err != nil {
 		return err
 	}
-	if !rootsAlone(info) {
+	if !nofollow.RootAlone(info) {
 		return notCovered("the %s %s is missing and is not made, since others than root may write to %s", h.what,
 			h.path, parent.Name())
 	}

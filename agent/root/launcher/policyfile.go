@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 )
 
 // maxPolicy is far beyond any policy; it bounds what a strange file can do.
@@ -23,7 +24,7 @@ func ReadPolicy(file string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the policy: %w", err)
 	}
-	if !rootsAlone(info) || !info.Mode().IsRegular() {
+	if !nofollow.RootAlone(info) || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("cannot trust the policy %s: others than root may write it\nhint: chown root %s; "+
 			"chmod go-w %s", file, file, file)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -38,10 +39,10 @@ func checkSource(m policy.Mount, a accounts.Account) error {
 	if m.User {
 		return asMount(home{m.Source, a, m.Create, perUserMode, "directory"}.ensure(), m)
 	}
-	// A look with O_DIRECTORY lets an automounter mount; a file has none.
-	last, err := lookAt(parent, path.Base(m.Source), unix.O_DIRECTORY)
+	// Asking for a directory lets an automounter mount it; a file has none.
+	last, err := nofollow.Entry(parent, path.Base(m.Source), true)
 	if errors.Is(err, unix.ENOTDIR) {
-		last, err = lookAt(parent, path.Base(m.Source), 0)
+		last, err = nofollow.Entry(parent, path.Base(m.Source), false)
 	}
 	if err != nil {
 		return badPart(m.Source, err)
@@ -53,7 +54,7 @@ func checkSource(m policy.Mount, a accounts.Account) error {
 // the place of another: each belongs to root and nobody else may write to it (an ACL that
 // lets others write shows as the group's right), and none is reached through a link.
 func trustedDirectory(name string) (*os.File, error) {
-	at, err := openDirectory("/")
+	at, err := nofollow.Directory("/")
 	if err != nil {
 		return nil, badPart("/", err)
 	}
@@ -64,7 +65,7 @@ func trustedDirectory(name string) (*os.File, error) {
 		if part == "" {
 			break
 		}
-		next, err := lookAt(at, part, unix.O_DIRECTORY)
+		next, err := nofollow.Entry(at, part, true)
 		_ = at.Close()
 		if err != nil {
 			return nil, badPart(path.Join(at.Name(), part), err)
@@ -82,29 +83,12 @@ func wantRootsAlone(dir *os.File) error {
 	if err != nil {
 		return badPart(dir.Name(), err)
 	}
-	if !rootsAlone(info) {
+	if !nofollow.RootAlone(info) {
 		return fail(launcherbus.MountRefused, "cannot trust a mount's source below %s: others than root may write "+
 			"to that directory\nhint: chown root %s; chmod go-w %s; or another source in %s",
 			dir.Name(), dir.Name(), dir.Name(), policy.File)
 	}
 	return nil
-}
-
-// rootsAlone reports whether only root may write to a file or directory.
-func rootsAlone(info fs.FileInfo) bool {
-	return ownerOf(info) == 0 && info.Mode().Perm()&0o022 == 0
-}
-
-// lookAt opens one name in a directory for a look only, and no link.
-func lookAt(dir *os.File, name string, flags uint64) (*os.File, error) {
-	fd, err := unix.Openat2(int(dir.Fd()), name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC | flags,
-		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_BENEATH,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), path.Join(dir.Name(), name)), nil
 }
 
 // badPart says which part of a mount's source is not as it must be, and what to do.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -122,7 +123,7 @@ func TestSourcesOfMembers(t *testing.T) {
 			if tt.want != "" && (before == nil) != (after == nil) {
 				t.Errorf("something was made of %s: %v", source, info)
 			}
-			if tt.want == "" && (after != nil || ownerOf(info) != member || name == "made" &&
+			if tt.want == "" && (after != nil || nofollow.Owner(info) != member || name == "made" &&
 				info.Mode().Perm() != perUserMode) {
 				t.Errorf("found %v, %v", info, after)
 			}

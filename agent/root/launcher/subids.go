@@ -14,6 +14,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -207,7 +208,7 @@ func replaceSynced(root *os.Root, name string, content []byte, like fs.FileInfo)
 	}
 	mode, uid, gid := fs.FileMode(0o644), 0, 0
 	if like != nil {
-		mode, uid, gid = like.Mode().Perm(), int(ownerOf(like)), groupOf(like)
+		mode, uid, gid = like.Mode().Perm(), int(nofollow.Owner(like)), int(nofollow.Group(like))
 	}
 	_, err = file.Write(content)
 	if like != nil {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -101,12 +100,4 @@ func (s subIDs) holder(name string) (pid int, dead bool) {
 		return 0, false
 	}
 	return pid, errors.Is(unix.Kill(pid, 0), unix.ESRCH)
-}
-
-// groupOf returns the gid of a file; an unknown one is -1, which changes nothing.
-func groupOf(info fs.FileInfo) int {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(st.Gid)
-	}
-	return -1
 }

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -100,27 +98,14 @@ func (f files) lastUsage(a accounts.Account) (unit.Usage, error) {
 		return unit.Usage{}, err
 	}
 	defer users.Close()
-	name := path.Join(a.User.String(), unit.UsageFileName)
-	// Nor is a file system entered that he may have mounted there with FUSE, which can hang.
-	fd, err := unix.Openat2(int(users.Fd()), name, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
-	})
-	if err != nil {
-		return unit.Usage{}, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	file := os.NewFile(uintptr(fd), name)
-	defer file.Close()
-	info, err := file.Stat()
+	file, err := nofollow.Regular(users, path.Join(a.User.String(), unit.UsageFileName), a.UID)
 	if err != nil {
 		return unit.Usage{}, err
 	}
-	if !info.Mode().IsRegular() || ownerOf(info) != a.UID {
-		return unit.Usage{}, fmt.Errorf("%s is not a file of uid %d's", name, a.UID)
-	}
+	defer file.Close()
 	u, err := unit.ReadUsage(file, time.Now())
 	if err != nil {
-		return u, fmt.Errorf("%s: %w", name, err)
+		return u, fmt.Errorf("%s: %w", file.Name(), err)
 	}
 	return u, nil
 }

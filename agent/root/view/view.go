@@ -18,6 +18,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 )
 
@@ -106,9 +107,9 @@ func (h Host) Probe() error {
 		return err
 	}
 	store.Close()
-	source, err := openDirectory(path.Join(h.Store, "overlay"))
+	source, err := nofollow.Directory(path.Join(h.Store, "overlay"))
 	if errors.Is(err, fs.ErrNotExist) {
-		source, err = openDirectory(path.Dir(h.Store)) // nothing was pulled yet
+		source, err = nofollow.Directory(path.Dir(h.Store)) // nothing was pulled yet
 	}
 	if err != nil {
 		return err
@@ -297,7 +298,7 @@ func write(dir *os.Root, name string, data []byte) error {
 
 // mountLayers mounts the directory of the store's layers.
 func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
-	source, err := openDirectory(path.Join(h.Store, "overlay"))
+	source, err := nofollow.Directory(path.Join(h.Store, "overlay"))
 	if err != nil {
 		return err
 	}
@@ -316,18 +317,6 @@ func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
 	}
 	defer target.Close()
 	return attach(source, target, uids, gids)
-}
-
-// openDirectory opens a directory and follows no link anywhere in the path.
-func openDirectory(name string) (*os.File, error) {
-	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	return os.NewFile(uintptr(fd), name), nil
 }
 
 // settings writes the unit's storage.conf(5), the name of the image that it runs and, if it
