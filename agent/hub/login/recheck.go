@@ -99,7 +99,7 @@ func (s *Service) recheckOnce(ctx context.Context, sessionID string) (loginRow, 
 	}
 	next.Checked = now
 	if next.Admin != l.Admin {
-		if err := s.c.Store.SetAdmin(ctx, l.User, next.Admin); err != nil {
+		if err := s.c.Store.SetAdminByRules(ctx, l.User, next.Admin); err != nil {
 			return l, err
 		}
 	}

@@ -44,11 +44,59 @@ func TestAdminLostAndWon(t *testing.T) {
 	b := s.browser()
 	b.signIn().want(t, 303)
 	b.get("/jhub/hub/home").want(t, 200, "admin=false")
-	for groups, want := range map[string]string{"wheel": "admin=true", "cgs": "admin=false"} {
-		s.accounts.set(func() { s.accounts.groups["alice"] = []string{groups} })
-		s.clock.add(5 * time.Minute)
-		b.get("/jhub/hub/home").want(t, 200, want)
+	for _, step := range []struct{ group, want string }{{"wheel", "admin=true"}, {"cgs", "admin=false"},
+		{"wheel", "admin=true"}} {
+		s.recheck("alice", step.group)
+		b.get("/jhub/hub/home").want(t, 200, step.want)
 	}
+}
+
+// recheck puts somebody into these Unix groups alone, and makes the next request check them.
+func (s *site) recheck(name string, groups ...string) {
+	s.accounts.set(func() { s.accounts.groups[name] = groups })
+	s.clock.add(5 * time.Minute)
+}
+
+// wantAdmin checks the marks that the database has of alice.
+func (s *site) wantAdmin(t *testing.T, admin, byAPI bool) {
+	t.Helper()
+	u, err := s.store.UserByName(t.Context(), users(t, "alice")[0])
+	if err != nil || u.Admin != admin || u.AdminByAPI != byAPI {
+		t.Errorf("the database has admin %v, by the API %v (error %v); want %v, %v", u.Admin, u.AdminByAPI, err, admin,
+			byAPI)
+	}
+}
+
+// TestAdminEndsWithTheGroup checks that a recheck makes nobody an administrator for longer than
+// the rules do: who signs out before the group is taken away is none at the next sign-in.
+func TestAdminEndsWithTheGroup(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.Access.AdminUnixGroups = []string{"wheel"} })
+	b := s.browser()
+	b.signIn().want(t, 303)
+	s.recheck("alice", "cgs", "wheel")
+	b.get("/jhub/hub/home").want(t, 200, "admin=true")
+	s.wantAdmin(t, true, false)
+	b.get("/jhub/hub/logout").want(t, 303)
+	s.recheck("alice", "cgs")
+	b.signIn().want(t, 303)
+	b.get("/jhub/hub/home").want(t, 200, "admin=false")
+	s.wantAdmin(t, false, false)
+}
+
+// TestAdminByAPIOutlastsTheGroup checks that a recheck takes away no mark that the API gave.
+func TestAdminByAPIOutlastsTheGroup(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.Access.AdminUnixGroups = []string{"wheel"} })
+	s.recheck("alice", "cgs", "wheel")
+	b := s.browser()
+	b.signIn().want(t, 303)
+	if err := s.store.SetAdmin(t.Context(), users(t, "alice")[0], true); err != nil {
+		t.Fatal(err)
+	}
+	s.recheck("alice", "cgs")
+	b.get("/jhub/hub/home").want(t, 200, "admin=true")
+	s.wantAdmin(t, true, true)
+	b.signIn().want(t, 303)
+	b.get("/jhub/hub/home").want(t, 200, "admin=true")
 }
 
 func TestNameServiceDown(t *testing.T) {

@@ -216,6 +216,26 @@ func TestAdminByAPI(t *testing.T) {
 	admin(true)
 }
 
+// TestAdminByRules checks that the rules' word and the API's are two marks.
+func TestAdminByRules(t *testing.T) {
+	s, _ := openTest(t)
+	ctx, alice := t.Context(), user(t, "alice")
+	marks := func(admin, byAPI bool) {
+		t.Helper()
+		u, err := s.UserByName(ctx, alice)
+		ok(t, err)
+		same(t, "marks", [2]bool{admin, byAPI}, [2]bool{u.Admin, u.AdminByAPI})
+	}
+	ok(t, s.UpsertUser(ctx, User{Name: alice}))
+	ok(t, s.SetAdminByRules(ctx, alice, true))
+	marks(true, false)
+	ok(t, s.SetAdminByRules(ctx, alice, false))
+	marks(false, false)
+	ok(t, s.SetAdmin(ctx, alice, true))
+	ok(t, s.SetAdminByRules(ctx, alice, false))
+	marks(true, true)
+}
+
 func TestDeleteUser(t *testing.T) {
 	s, c := openTest(t)
 	ctx, alice := t.Context(), user(t, "alice")

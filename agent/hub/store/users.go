@@ -71,6 +71,14 @@ func (s *Store) SetAdmin(ctx context.Context, name ident.User, admin bool) error
 	return err
 }
 
+// SetAdminByRules records what the sign-in's rules say of a user now. The mark that the API gave
+// stays as it is, and makes an administrator whatever the rules say.
+func (s *Store) SetAdminByRules(ctx context.Context, name ident.User, admin bool) error {
+	_, err := s.exec(ctx, "save the user", `UPDATE users SET admin = max(?1, admin_by_api) WHERE name = ?2`, admin,
+		name.String())
+	return err
+}
+
 // CreateUser makes a user who has not signed in yet; ErrExists for one who is known.
 func (s *Store) CreateUser(ctx context.Context, u User) error {
 	n, err := s.exec(ctx, "save the user", `
