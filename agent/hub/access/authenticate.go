@@ -202,7 +202,9 @@ func (a *Authenticator) Token(ctx context.Context, secret string) (Subject, erro
 		return Subject{}, err
 	}
 	if err := a.src.Records.TouchToken(ctx, t.ID); err != nil {
-		return Subject{}, err
+		// A disk that is full must not lock out the programs that would free it.
+		a.src.Log.Warn("cannot note the use of a token", "event", "database-error", "user", t.User.String(), "token",
+			t.ID, "error", err.Error())
 	}
 	s.TokenID = "a" + strconv.FormatInt(t.ID, 10)
 	s.scopes = a.narrow(t, s)
