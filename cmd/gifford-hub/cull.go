@@ -17,7 +17,6 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
-	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -43,11 +42,8 @@ func (h *instance) culling(unix memberships) (*cull.Culler, error) {
 		StartWithoutGPUs: func(k ident.Key, profile string) error {
 			return h.servers.Start(k, profile, servers.Options{WithoutGPUs: true})
 		},
-		Ask: cull.Jupyter{Tokens: h.store, Dial: proxy.Dial, Prefix: env.Prefix, Connected: c.Connected,
-			Route: func(key ident.Key) (string, uint32, bool) {
-				r, ok := h.proxy.Lookup(key)
-				return r.Socket, r.UID, ok
-			}},
+		Ask: cull.Jupyter{Tokens: h.store, Prefix: env.Prefix, Connected: c.Connected,
+			Route: h.proxy.Lookup},
 	})
 }
 

@@ -7,14 +7,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"
 	"github.com/gifford-lab/gifford-hub/agent/hub/probe"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
-	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // Where metrics are below the base URL, both as JupyterHub has them.
@@ -38,7 +37,7 @@ func (h *instance) metricsConfig() metrics.Config {
 		Requests:   func() int { return max(h.proxy.Open()-h.proxy.WebSockets(), 0) },
 		Draining:   olderProcesses,
 		Disks:      func() []disk.Place { return h.disk.Places() },
-		GPUs:       func(ctx context.Context) (launcherbus.GPUs, error) { return h.gpus.GPUs(ctx) },
+		GPUs:       func(ctx context.Context) (backend.GPUs, error) { return h.gpus.GPUs(ctx) },
 	}
 	if h.cert != nil {
 		c.CertificateExpiry = func() time.Time {
@@ -113,76 +112,15 @@ func (h *instance) countLogin(err error, took time.Duration) {
 	h.metrics.Login(result, took)
 }
 
-// timedLauncher is the launcher's client with its calls observed.
-type timedLauncher struct {
-	*launcherbus.Client
-	metrics *metrics.Metrics
-}
-
-func (l *timedLauncher) Start(ctx context.Context, r launcherbus.StartRequest) error {
-	begun := time.Now()
-	err := l.Client.Start(ctx, r)
-	l.metrics.Launcher("start", err, time.Since(begun))
-	return err
-}
-
-// Stop also notes a stop that failed: the server then stays in its state, so that no
-// change of it tells.
-func (l *timedLauncher) Stop(ctx context.Context, key ident.Key) error {
-	begun := time.Now()
-	err := l.Client.Stop(ctx, key)
-	l.metrics.Launcher("stop", err, time.Since(begun))
-	var lerr *launcherbus.Error
-	if err != nil && !(errors.As(err, &lerr) && lerr.Code == launcherbus.NotFound) {
-		l.metrics.ServerStopped(metrics.StopFailure, time.Since(begun))
-	}
-	return err
-}
-
-func (l *timedLauncher) Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error) {
-	begun := time.Now()
-	u, err := l.Client.Usage(ctx, user, measure)
-	l.metrics.Launcher("usage", err, time.Since(begun))
-	return u, err
-}
-
-func (l *timedLauncher) List(ctx context.Context) ([]launcherbus.Server, error) {
-	begun := time.Now()
-	list, err := l.Client.List(ctx)
-	l.metrics.Launcher("list", err, time.Since(begun))
-	return list, err
-}
-
-func (l *timedLauncher) Profiles(ctx context.Context) ([]launcherbus.Profile, error) {
-	begun := time.Now()
-	profiles, err := l.Client.Profiles(ctx)
-	l.metrics.Launcher("profiles", err, time.Since(begun))
-	return profiles, err
-}
-
-func (l *timedLauncher) Images(ctx context.Context) (launcherbus.Images, error) {
-	begun := time.Now()
-	images, err := l.Client.Images(ctx)
-	l.metrics.Launcher("images", err, time.Since(begun))
-	return images, err
-}
-
-func (l *timedLauncher) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
-	begun := time.Now()
-	g, err := l.Client.GPUs(ctx)
-	l.metrics.Launcher("gpus", err, time.Since(begun))
-	return g, err
-}
-
 // timedProber observes how long servers take to say that they run.
 type timedProber struct {
 	probe.Prober
 	metrics *metrics.Metrics
 }
 
-func (p timedProber) Probe(ctx context.Context, socket string, uid uint32, path string) error {
+func (p timedProber) Probe(ctx context.Context, server backend.Address, path string) error {
 	begun := time.Now()
-	err := p.Prober.Probe(ctx, socket, uid, path)
+	err := p.Prober.Probe(ctx, server, path)
 	p.metrics.Polled(err == nil, time.Since(begun))
 	return err
 }

@@ -12,13 +12,13 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // testHub is a hub with all its surfaces, without listeners to the outside, a bus and a
@@ -63,11 +63,9 @@ func testHub(t *testing.T, authenticate bool) *instance {
 	if h.metrics, err = metrics.New(h.metricsConfig()); err != nil {
 		t.Fatal(err)
 	}
-	client, err := launcherbus.New(launcherbus.Config{Log: h.log})
-	if err != nil {
+	if h.launcher, err = local.New(local.Config{Log: h.log, Observe: h.metrics.Backend}); err != nil {
 		t.Fatal(err)
 	}
-	h.launcher = &timedLauncher{client, h.metrics}
 	if h.login, err = login.New(t.Context(), h.loginConfig(accounts.Directory{})); err != nil {
 		t.Fatal(err)
 	}

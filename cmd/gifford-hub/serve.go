@@ -15,6 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
@@ -29,10 +30,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/hub/tlscert"
 	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
-	"github.com/gifford-lab/gifford-hub/agent/hub/unitlog"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // jupyterHubVersion is the version of JupyterHub whose contract the hub keeps.
@@ -51,7 +50,7 @@ type instance struct {
 	log       *slog.Logger
 	listeners map[string][]net.Listener
 	store     *store.Store
-	launcher  *timedLauncher
+	launcher  *local.Backend
 	metrics   *metrics.Metrics
 	login     *login.Service
 	proxy     *proxy.Proxy
@@ -139,11 +138,9 @@ func (h *instance) open(ctx context.Context) (err error) {
 	if err := h.grants(ctx); err != nil {
 		return err
 	}
-	launcher, err := launcherbus.New(launcherbus.Config{Log: h.log})
-	if err != nil {
+	if h.launcher, err = local.New(local.Config{Log: h.log, Observe: h.metrics.Backend}); err != nil {
 		return err
 	}
-	h.launcher = &timedLauncher{launcher, h.metrics}
 	if h.login, err = login.New(ctx, h.loginConfig(accounts.Directory{})); err != nil {
 		return err
 	}
@@ -250,8 +247,8 @@ func (h *instance) manage() error {
 		return err
 	}
 	h.servers, err = servers.New(servers.Config{
-		Launcher: h.launcher, Images: sharedImages{imagekeeper.New(imagekeeper.DefaultSocket), h.log}, Router: h.proxy,
-		Prober: timedProber{probe.New(proxy.Dial), h.metrics}, Journal: unitlog.Reader{Command: "/usr/bin/journalctl"},
+		Backend: h.launcher, Images: sharedImages{imagekeeper.New(imagekeeper.DefaultSocket), h.log}, Router: h.proxy,
+		Prober: timedProber{probe.Prober{}, h.metrics}, Output: h.launcher,
 		Env:     env,
 		Devices: h.launcher, Memory: lineMemory{h.store}, Ends: h.announcedEnd,
 		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout,

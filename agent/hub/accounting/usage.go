@@ -12,16 +12,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // launcher knows what runs and who holds which device.
 type launcher interface {
-	List(ctx context.Context) ([]launcherbus.Server, error)
-	GPUs(ctx context.Context) (launcherbus.GPUs, error)
+	List(ctx context.Context) ([]backend.Server, error)
+	GPUs(ctx context.Context) (backend.GPUs, error)
 }
 
 // records keeps the sums.
@@ -175,9 +175,9 @@ func (a *Accountant) turn(ctx context.Context) {
 
 // ask returns what runs, and who holds which device: nil where nobody knows or none is held.
 // Servers are then accounted for with the devices that they held before.
-func (a *Accountant) ask(ctx context.Context) ([]launcherbus.Server, *launcherbus.GPUs, error) {
+func (a *Accountant) ask(ctx context.Context) ([]backend.Server, *backend.GPUs, error) {
 	list, err := a.cfg.Launcher.List(ctx)
-	if err != nil || !slices.ContainsFunc(list, func(s launcherbus.Server) bool { return len(s.Devices) > 0 }) {
+	if err != nil || !slices.ContainsFunc(list, func(s backend.Server) bool { return len(s.Devices) > 0 }) {
 		return list, nil, err
 	}
 	if gpus, err := a.cfg.Launcher.GPUs(ctx); err == nil {
@@ -186,7 +186,7 @@ func (a *Accountant) ask(ctx context.Context) ([]launcherbus.Server, *launcherbu
 	return list, nil, nil
 }
 
-func (a *Accountant) account(ctx context.Context, s launcherbus.Server, gpus *launcherbus.GPUs, now time.Time,
+func (a *Accountant) account(ctx context.Context, s backend.Server, gpus *backend.GPUs, now time.Time,
 	c *Counters) error {
 	if s.Started.IsZero() {
 		return nil
@@ -210,13 +210,13 @@ func (a *Accountant) save(ctx context.Context, o observation) error {
 
 // leased returns how many devices a server holds so that others cannot have them: a device
 // for several servers counts by its places, one that is open to all does not count.
-func leased(g launcherbus.GPUs, key ident.Key) float64 {
+func leased(g backend.GPUs, key ident.Key) float64 {
 	n := 0.0
 	for _, d := range g.Devices {
 		for _, h := range d.Holders {
 			switch {
-			case h.Key != key, d.Sharing == launcherbus.Open:
-			case d.Sharing == launcherbus.Shared && d.Places > 1:
+			case h.Key != key, d.Sharing == backend.Open:
+			case d.Sharing == backend.Shared && d.Places > 1:
 				n += 1 / float64(d.Places)
 			default:
 				n++
@@ -228,7 +228,7 @@ func leased(g launcherbus.GPUs, key ident.Key) float64 {
 
 // forget drops the readings of servers that ended while nobody looked. What they used after
 // their last reading is not known.
-func (a *Accountant) forget(ctx context.Context, list []launcherbus.Server, now time.Time) error {
+func (a *Accountant) forget(ctx context.Context, list []backend.Server, now time.Time) error {
 	runs := map[ident.Key]bool{}
 	for _, s := range list {
 		runs[s.Key] = true

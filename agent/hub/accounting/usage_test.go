@@ -14,17 +14,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // lab is a host with servers that compute all the time on as many cores as they are told.
 type lab struct {
 	now      time.Time
-	list     []launcherbus.Server
-	devices  []launcherbus.GPU
+	list     []backend.Server
+	devices  []backend.Device
 	cores    float64
 	listErr  error
 	gpusErr  error
@@ -34,10 +34,10 @@ type lab struct {
 	accounts *Accountant
 }
 
-func (l *lab) List(context.Context) ([]launcherbus.Server, error) { return l.list, l.listErr }
+func (l *lab) List(context.Context) ([]backend.Server, error) { return l.list, l.listErr }
 
-func (l *lab) GPUs(context.Context) (launcherbus.GPUs, error) {
-	return launcherbus.GPUs{Devices: l.devices}, l.gpusErr
+func (l *lab) GPUs(context.Context) (backend.GPUs, error) {
+	return backend.GPUs{Devices: l.devices}, l.gpusErr
 }
 
 func (l *lab) counters(_ context.Context, k ident.Key) (Counters, bool) {
@@ -90,7 +90,7 @@ func (l *lab) end(k ident.Key) {
 	}
 }
 
-func newLab(t *testing.T, sharing launcherbus.Sharing, places uint32) (*lab, ident.Key) {
+func newLab(t *testing.T, sharing backend.Sharing, places uint32) (*lab, ident.Key) {
 	t.Helper()
 	alice := key(t, "alice", "")
 	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"),
@@ -99,11 +99,11 @@ func newLab(t *testing.T, sharing launcherbus.Sharing, places uint32) (*lab, ide
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	l := &lab{now: t0, cores: 2, db: db, list: []launcherbus.Server{{Key: alice, State: launcherbus.Running,
+	l := &lab{now: t0, cores: 2, db: db, list: []backend.Server{{Key: alice, State: backend.Running,
 		Started: t0, Devices: []string{"a"}}},
-		devices: []launcherbus.GPU{{Name: "a", Sharing: sharing, Places: places,
-			Holders: []launcherbus.Holder{{Key: alice}, {Key: key(t, "bob", "")}}},
-			{Name: "b", Sharing: launcherbus.Exclusive}}}
+		devices: []backend.Device{{Name: "a", Sharing: sharing, Places: places,
+			Holders: []backend.Holder{{Key: alice}, {Key: key(t, "bob", "")}}},
+			{Name: "b", Sharing: backend.Exclusive}}}
 	l.hub(t)
 	return l, alice
 }
@@ -111,22 +111,22 @@ func newLab(t *testing.T, sharing launcherbus.Sharing, places uint32) (*lab, ide
 func TestAccounts(t *testing.T) {
 	type hours struct{ Oct, Nov Hours }
 	tests := map[string]struct {
-		sharing launcherbus.Sharing
+		sharing backend.Sharing
 		places  uint32
 		live    func(t *testing.T, l *lab, alice ident.Key)
 		want    hours
 		open    int // readings that are left
 	}{
-		"two hours over midnight": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"two hours over midnight": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, 2*time.Hour) },
 			want: hours{Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}, Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
-		"a quarter of a device": {sharing: launcherbus.Shared, places: 4, open: 1,
+		"a quarter of a device": {sharing: backend.Shared, places: 4, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, time.Hour) },
 			want: hours{Oct: Hours{GPU: 0.25, CPU: 2, Memory: 1, Server: 1}}},
-		"open to all": {sharing: launcherbus.Open, open: 1,
+		"open to all": {sharing: backend.Open, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, time.Hour) },
 			want: hours{Oct: Hours{CPU: 2, Memory: 1, Server: 1}}},
-		"another process of the hub, after half an hour without one": {sharing: launcherbus.Exclusive, places: 1,
+		"another process of the hub, after half an hour without one": {sharing: backend.Exclusive, places: 1,
 			open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.turns(t, 10*time.Minute)
@@ -134,7 +134,7 @@ func TestAccounts(t *testing.T) {
 				l.hub(t)
 				l.turns(t, 20*time.Minute)
 			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
-		"two processes at once": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"two processes at once": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				old := l.accounts
 				l.hub(t)
@@ -143,7 +143,7 @@ func TestAccounts(t *testing.T) {
 					old.turn(t.Context())
 				}
 			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
-		"stopped by the hub": {sharing: launcherbus.Exclusive, places: 1,
+		"stopped by the hub": {sharing: backend.Exclusive, places: 1,
 			live: func(t *testing.T, l *lab, alice ident.Key) {
 				l.change(t, alice, servers.Starting, servers.Waiting)
 				l.turns(t, 29*time.Minute+50*time.Second)
@@ -154,14 +154,14 @@ func TestAccounts(t *testing.T) {
 				l.change(t, alice, servers.Stopping, servers.Stopped)
 				l.turns(t, time.Hour)
 			}, want: hours{Oct: Hours{GPU: 30.5 / 60, CPU: 2 * 30.25 / 60, Memory: 30.5 / 60, Server: 30.5 / 60}}},
-		"ended by itself between two turns": {sharing: launcherbus.Exclusive, places: 1,
+		"ended by itself between two turns": {sharing: backend.Exclusive, places: 1,
 			live: func(t *testing.T, l *lab, alice ident.Key) {
 				l.turns(t, 30*time.Minute)
 				l.end(alice)
 				l.now = l.now.Add(12 * time.Second)
 				l.change(t, alice, servers.Ready, servers.Failed)
 			}, want: hours{Oct: Hours{GPU: 30.2 / 60, CPU: 1, Memory: 30.2 / 60, Server: 30.2 / 60}}},
-		"ended while the hub was down": {sharing: launcherbus.Exclusive, places: 1,
+		"ended while the hub was down": {sharing: backend.Exclusive, places: 1,
 			live: func(t *testing.T, l *lab, alice ident.Key) {
 				l.turns(t, 30*time.Minute)
 				l.end(alice)
@@ -169,7 +169,7 @@ func TestAccounts(t *testing.T) {
 				l.hub(t)
 				l.turns(t, 30*time.Second)
 			}, want: hours{Oct: Hours{GPU: 0.5, CPU: 1, Memory: 0.5, Server: 0.5}}},
-		"started again at once": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"started again at once": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, alice ident.Key) {
 				l.turns(t, 20*time.Minute)
 				l.change(t, alice, servers.Ready, servers.Stopping)
@@ -181,7 +181,7 @@ func TestAccounts(t *testing.T) {
 				l.turns(t, 10*time.Minute)
 			}, want: hours{Oct: Hours{GPU: (20*60 + 20 + 605) / 3600., CPU: 2 * (20*60 + 605) / 3600., Memory: -1,
 				Server: (20*60 + 20 + 605) / 3600.}}},
-		"launcher down": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"launcher down": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.turns(t, 10*time.Minute)
 				l.listErr = errors.New("no answer")
@@ -192,19 +192,19 @@ func TestAccounts(t *testing.T) {
 					t.Errorf("said %d times:\n%s", n, &l.log)
 				}
 			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
-		"holds nothing, and who holds what is not known": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"holds nothing, and who holds what is not known": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.list[0].Devices, l.gpusErr = nil, errors.New("no answer")
 				l.turns(t, time.Hour)
 			}, want: hours{Oct: Hours{CPU: 2, Memory: 1, Server: 1}}},
-		"who holds what is known late": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"who holds what is known late": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.gpusErr = errors.New("no answer")
 				l.turns(t, 30*time.Minute)
 				l.gpusErr = nil
 				l.turns(t, 30*time.Minute)
 			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: -1, Server: 1}}},
-		"no control group": {sharing: launcherbus.Exclusive, places: 1, open: 1,
+		"no control group": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.hidden = true
 				l.turns(t, time.Hour)
@@ -243,7 +243,7 @@ func TestAccounts(t *testing.T) {
 
 // TestChangedNeverWaits checks that news does not hold up the manager, however much there is.
 func TestChangedNeverWaits(t *testing.T) {
-	l, alice := newLab(t, launcherbus.Exclusive, 1)
+	l, alice := newLab(t, backend.Exclusive, 1)
 	for range 2 * maxNews {
 		l.accounts.Changed(servers.Server{Key: alice, State: servers.Stopped}, servers.Ready)
 	}

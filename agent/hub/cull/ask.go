@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -21,14 +22,12 @@ type tokens interface {
 	DeleteToken(ctx context.Context, user ident.User, id int64) error
 }
 
-// Jupyter asks Jupyter servers over their sockets, with jupyter_server's REST API. All
+// Jupyter asks Jupyter servers with jupyter_server's REST API. All
 // fields are required but where said.
 type Jupyter struct {
 	Tokens tokens
-	// Route returns where a server listens, and as which account.
-	Route func(key ident.Key) (socket string, uid uint32, ok bool)
-	// Dial connects to a socket and makes sure that the account listens there.
-	Dial func(ctx context.Context, socket string, uid uint32) (net.Conn, error)
+	// Route returns where a server answers; ok is false for one that has no route.
+	Route func(key ident.Key) (server backend.Address, ok bool)
 	// Prefix is the server's URL path, a slash at both ends.
 	Prefix func(key ident.Key) string
 	// Connected counts a kernel as busy that a browser's tab holds open. Optional.
@@ -76,12 +75,12 @@ func (j Jupyter) Ask(ctx context.Context, key ident.Key) (r Report, err error) {
 }
 
 func (j Jupyter) report(ctx context.Context, key ident.Key, token string) (Report, error) {
-	socket, uid, ok := j.Route(key)
+	server, ok := j.Route(key)
 	if !ok {
 		return Report{}, fmt.Errorf("ask server %s: it has no route", key)
 	}
 	transport := &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return j.Dial(ctx, socket, uid) }}
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.Dial(ctx) }}
 	var status struct {
 		LastActivity time.Time `json:"last_activity"`
 	}

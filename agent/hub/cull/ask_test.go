@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -133,15 +135,10 @@ func TestAsk(t *testing.T) {
 
 func asks(p *purse, socket string, connected bool) Jupyter {
 	return Jupyter{Tokens: p, Connected: connected,
-		Route:  func(ident.Key) (string, uint32, bool) { return socket, 7, socket != "" },
-		Prefix: func(k ident.Key) string { return "/hub" + k.Path() },
-		Dial: func(ctx context.Context, socket string, uid uint32) (net.Conn, error) {
-			if uid != 7 {
-				return nil, errors.New("a stranger")
-			}
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		}}
+		Route: func(ident.Key) (backend.Address, bool) {
+			return backend.UnixSocket(socket, uint32(os.Getuid())), socket != ""
+		},
+		Prefix: func(k ident.Key) string { return "/hub" + k.Path() }}
 }
 
 // TestAskFails checks that no token is left behind by questions that have no answer.

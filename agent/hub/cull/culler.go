@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // manager knows the servers and stops them.
@@ -53,7 +53,7 @@ type Config struct {
 	// Touch records that a person wanted a server kept. Optional.
 	Touch func(key ident.Key, at time.Time)
 	// GPUs returns the devices of the host and who holds them. Optional.
-	GPUs func(ctx context.Context) (launcherbus.GPUs, error)
+	GPUs func(ctx context.Context) (backend.GPUs, error)
 	// BusyGPU is the share of a device, 0.05 for 5 %, from which on it is in use; 0: GPUs is
 	// not asked.
 	BusyGPU float64

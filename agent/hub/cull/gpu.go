@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // Bounds of what is known of GPUs.
@@ -45,16 +45,16 @@ type gpuUse struct {
 
 // useOf reports how a server uses the devices that it holds. share is from which load on a
 // device is in use.
-func useOf(g launcherbus.GPUs, key ident.Key, share float64) gpuUse {
+func useOf(g backend.GPUs, key ident.Key, share float64) gpuUse {
 	u := gpuUse{none: true, leased: No, any: No}
 	for _, d := range g.Devices {
-		i := slices.IndexFunc(d.Holders, func(h launcherbus.Holder) bool { return h.Key == key })
+		i := slices.IndexFunc(d.Holders, func(h backend.Holder) bool { return h.Key == key })
 		if i < 0 {
 			continue
 		}
 		busy := uses(d, d.Holders[i], share)
 		u.none, u.any = false, busier(u.any, busy)
-		if d.Sharing != launcherbus.Open {
+		if d.Sharing != backend.Open {
 			u.holds, u.leased = true, busier(u.leased, busy)
 		}
 	}
@@ -64,13 +64,13 @@ func useOf(g launcherbus.GPUs, key ident.Key, share float64) gpuUse {
 // uses reports whether a holder uses a device. A device with several holders tells only that
 // one of them does; which one is told by processes, where the vendor's tool knows whose
 // they are.
-func uses(d launcherbus.GPU, h launcherbus.Holder, share float64) Busy {
+func uses(d backend.Device, h backend.Holder, share float64) Busy {
 	switch {
 	case !d.Now.Known:
 		return Unknown
 	case d.Now.Busy < share:
 		return No
-	case d.Sharing == launcherbus.Exclusive, h.Processes > 0:
+	case d.Sharing == backend.Exclusive, h.Processes > 0:
 		return Yes
 	case !processesKnown(d):
 		return Unknown
@@ -79,12 +79,12 @@ func uses(d launcherbus.GPU, h launcherbus.Holder, share float64) Busy {
 }
 
 // processesKnown reports whether the processes on a busy device are known with their units.
-func processesKnown(d launcherbus.GPU) bool {
+func processesKnown(d backend.Device) bool {
 	seen := len(d.Strangers) > 0
 	for _, h := range d.Holders {
 		seen = seen || h.Processes > 0
 	}
-	return seen && !slices.ContainsFunc(d.Strangers, func(p launcherbus.GPUProcess) bool { return p.Unit == "" })
+	return seen && !slices.ContainsFunc(d.Strangers, func(p backend.Process) bool { return p.Unit == "" })
 }
 
 // busier returns what is known of two parts: work in one is work, and what nobody knows of
@@ -146,7 +146,7 @@ func (c *Culler) lookAtGPUs(ctx context.Context) {
 }
 
 // takeGPUs takes what a look told, and gives what is to be written down.
-func (c *Culler) takeGPUs(now time.Time, g launcherbus.GPUs, failed error) (unsaved []store.GPUUse) {
+func (c *Culler) takeGPUs(now time.Time, g backend.GPUs, failed error) (unsaved []store.GPUUse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.anyGPU = false

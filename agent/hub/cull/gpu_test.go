@@ -13,65 +13,65 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 func TestUses(t *testing.T) {
-	load := func(busy float64) launcherbus.Load { return launcherbus.Load{Known: true, Busy: busy} }
+	load := func(busy float64) backend.Load { return backend.Load{Known: true, Busy: busy} }
 	alice, bob := key(t, "alice"), key(t, "bob")
-	both := func(mine, theirs uint32) []launcherbus.Holder {
-		return []launcherbus.Holder{{Key: alice, Processes: mine}, {Key: bob, Processes: theirs}}
+	both := func(mine, theirs uint32) []backend.Holder {
+		return []backend.Holder{{Key: alice, Processes: mine}, {Key: bob, Processes: theirs}}
 	}
-	strange := func(unit string) []launcherbus.GPUProcess { return []launcherbus.GPUProcess{{PID: 7, Unit: unit}} }
-	const one, shared, open = launcherbus.Exclusive, launcherbus.Shared, launcherbus.Open
+	strange := func(unit string) []backend.Process { return []backend.Process{{PID: 7, Unit: unit}} }
+	const one, shared, open = backend.Exclusive, backend.Shared, backend.Open
 	tests := map[string]struct {
-		devices []launcherbus.GPU
+		devices []backend.Device
 		want    gpuUse
 	}{
 		"none": {nil, gpuUse{true, false, No, No}},
-		"another's": {[]launcherbus.GPU{{Sharing: one, Now: load(1), Holders: both(0, 1)[1:]}},
+		"another's": {[]backend.Device{{Sharing: one, Now: load(1), Holders: both(0, 1)[1:]}},
 			gpuUse{true, false, No, No}},
-		"at rest": {[]launcherbus.GPU{{Sharing: one, Now: load(0.049), Holders: both(1, 0)[:1]}},
+		"at rest": {[]backend.Device{{Sharing: one, Now: load(0.049), Holders: both(1, 0)[:1]}},
 			gpuUse{false, true, No, No}},
-		"in use": {[]launcherbus.GPU{{Sharing: one, Now: load(0.05), Holders: both(0, 0)[:1]}},
+		"in use": {[]backend.Device{{Sharing: one, Now: load(0.05), Holders: both(0, 0)[:1]}},
 			gpuUse{false, true, Yes, Yes}},
-		"unknown": {[]launcherbus.GPU{{Sharing: one, Holders: both(3, 0)[:1]}},
+		"unknown": {[]backend.Device{{Sharing: one, Holders: both(3, 0)[:1]}},
 			gpuUse{false, true, Unknown, Unknown}},
-		"one of two": {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]},
+		"one of two": {[]backend.Device{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]},
 			{Sharing: one, Now: load(1), Holders: both(0, 0)[:1]}}, gpuUse{false, true, Yes, Yes}},
-		"one is unknown": {[]launcherbus.GPU{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]},
+		"one is unknown": {[]backend.Device{{Sharing: one, Now: load(0), Holders: both(0, 0)[:1]},
 			{Sharing: one, Holders: both(0, 0)[:1]}}, gpuUse{false, true, Unknown, Unknown}},
-		"shared, by this": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 0)}},
+		"shared, by this": {[]backend.Device{{Sharing: shared, Now: load(1), Holders: both(1, 0)}},
 			gpuUse{false, true, Yes, Yes}},
-		"shared, by other": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2)}},
+		"shared, by other": {[]backend.Device{{Sharing: shared, Now: load(1), Holders: both(0, 2)}},
 			gpuUse{false, true, No, No}},
-		"shared, by both": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(1, 2)}},
+		"shared, by both": {[]backend.Device{{Sharing: shared, Now: load(1), Holders: both(1, 2)}},
 			gpuUse{false, true, Yes, Yes}},
-		"shared, at rest": {[]launcherbus.GPU{{Sharing: shared, Now: load(0), Holders: both(1, 2)}},
+		"shared, at rest": {[]backend.Device{{Sharing: shared, Now: load(0), Holders: both(1, 2)}},
 			gpuUse{false, true, No, No}},
-		"shared, nobody knows by whom": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 0)}},
+		"shared, nobody knows by whom": {[]backend.Device{{Sharing: shared, Now: load(1), Holders: both(0, 0)}},
 			gpuUse{false, true, Unknown, Unknown}},
-		"shared, by a process of no known unit": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 2),
+		"shared, by a process of no known unit": {[]backend.Device{{Sharing: shared, Now: load(1), Holders: both(0, 2),
 			Strangers: strange("")}},
 			gpuUse{false, true, Unknown, Unknown}},
-		"shared, by a stranger": {[]launcherbus.GPU{{Sharing: shared, Now: load(1), Holders: both(0, 0),
+		"shared, by a stranger": {[]backend.Device{{Sharing: shared, Now: load(1), Holders: both(0, 0),
 			Strangers: strange("x.service")}},
 			gpuUse{false, true, No, No}},
-		"open, in use": {[]launcherbus.GPU{{Sharing: open, Now: load(1), Holders: both(1, 0)}},
+		"open, in use": {[]backend.Device{{Sharing: open, Now: load(1), Holders: both(1, 0)}},
 			gpuUse{false, false, No, Yes}},
-		"open, by another, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1),
+		"open, by another, beside a leased one at rest": {[]backend.Device{{Sharing: open, Now: load(1),
 			Holders: both(0, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
 			gpuUse{false, true, No, No}},
-		"open, in use, beside a leased one at rest": {[]launcherbus.GPU{{Sharing: open, Now: load(1),
+		"open, in use, beside a leased one at rest": {[]backend.Device{{Sharing: open, Now: load(1),
 			Holders: both(1, 1)}, {Sharing: one, Now: load(0), Holders: both(0, 0)[:1]}},
 			gpuUse{false, true, No, Yes}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, useOf(launcherbus.GPUs{Devices: tt.devices}, alice, 0.05),
+			if diff := cmp.Diff(tt.want, useOf(backend.GPUs{Devices: tt.devices}, alice, 0.05),
 				cmp.AllowUnexported(gpuUse{})); diff != "" {
 				t.Errorf("use (-want +got):\n%s", diff)
 			}
@@ -82,8 +82,8 @@ func TestUses(t *testing.T) {
 // card is a device that alice's server holds as long as it has not been started without.
 type card struct {
 	mu      sync.Mutex
-	load    launcherbus.Load
-	sharing launcherbus.Sharing
+	load    backend.Load
+	sharing backend.Sharing
 	fails   error
 	asked   int
 	gone    bool
@@ -96,16 +96,16 @@ func (c *card) set(change func(*card)) {
 	change(c)
 }
 
-func (c *card) gpus(t *testing.T) func(context.Context) (launcherbus.GPUs, error) {
-	return func(context.Context) (launcherbus.GPUs, error) {
+func (c *card) gpus(t *testing.T) func(context.Context) (backend.GPUs, error) {
+	return func(context.Context) (backend.GPUs, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.asked++
-		d := launcherbus.GPU{Name: "nvidia.com/gpu=0", Sharing: c.sharing, Now: c.load}
+		d := backend.Device{Name: "nvidia.com/gpu=0", Sharing: c.sharing, Now: c.load}
 		if !c.gone {
-			d.Holders = []launcherbus.Holder{{Key: key(t, "alice")}}
+			d.Holders = []backend.Holder{{Key: key(t, "alice")}}
 		}
-		return launcherbus.GPUs{Devices: []launcherbus.GPU{d}}, c.fails
+		return backend.GPUs{Devices: []backend.Device{d}}, c.fails
 	}
 }
 
@@ -130,7 +130,7 @@ func (d *drawer) SaveGPUUse(_ context.Context, u store.GPUUse) error {
 
 // withCard returns alice's server a device at rest, which is given back after two hours.
 func withCard(t *testing.T, c *card, more func(*host, *Config)) func(*host, *Config) {
-	c.load, c.sharing = launcherbus.Load{Known: true}, launcherbus.Exclusive
+	c.load, c.sharing = backend.Load{Known: true}, backend.Exclusive
 	return func(h *host, cfg *Config) {
 		h.policy = Policy{GPUIdle: 2 * time.Hour, GPURestart: true, Notice: 10 * time.Minute}
 		for k, s := range h.table {
@@ -192,7 +192,7 @@ func TestGPULives(t *testing.T) {
 			want: 2 * time.Hour},
 		"open to all": {prepare: func(_ *host, _ *Config,
 			c *card) {
-			c.sharing = launcherbus.Open
+			c.sharing = backend.Open
 		}},
 		"load unknown": {prepare: func(h *host, _ *Config, c *card) {
 			c.load.Known,

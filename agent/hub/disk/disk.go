@@ -14,13 +14,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // launcher measures.
 type launcher interface {
-	Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error)
+	DiskUse(ctx context.Context, user ident.User, measure bool) (backend.DiskUse, error)
 }
 
 // Threshold is how little may be free before people are warned: less than a part of the
@@ -71,7 +71,7 @@ type Watch struct {
 	turn chan struct{} // holds one thing while a member is measured
 
 	mu     sync.Mutex // guards all below
-	usage  map[ident.User]launcherbus.Usage
+	usage  map[ident.User]backend.DiskUse
 	tried  map[ident.User]time.Time
 	places map[string]Place
 	asking map[string]bool // paths whose file system has not answered yet
@@ -100,7 +100,7 @@ func New(cfg Config) (*Watch, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Watch{cfg: cfg, turn: make(chan struct{}, 1), usage: map[ident.User]launcherbus.Usage{},
+	return &Watch{cfg: cfg, turn: make(chan struct{}, 1), usage: map[ident.User]backend.DiskUse{},
 		tried: map[ident.User]time.Time{}, places: map[string]Place{}, asking: map[string]bool{}}, nil
 }
 
@@ -130,7 +130,7 @@ func repeat(ctx context.Context, every time.Duration, do func(context.Context)) 
 }
 
 // Of returns what was last measured of a user; ok is false when nothing was.
-func (w *Watch) Of(user ident.User) (u launcherbus.Usage, ok bool) {
+func (w *Watch) Of(user ident.User) (u backend.DiskUse, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	u, ok = w.usage[user]
@@ -151,7 +151,7 @@ func (w *Watch) Users() []ident.User {
 	return all
 }
 
-func (w *Watch) note(user ident.User, u launcherbus.Usage) {
+func (w *Watch) note(user ident.User, u backend.DiskUse) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.usage[user] = u
@@ -161,12 +161,12 @@ func (w *Watch) note(user ident.User, u launcherbus.Usage) {
 var ErrNoResult = errors.New("the measuring ended without a result")
 
 // Measure has a user measured now and waits for the result. Those of others come first.
-func (w *Watch) Measure(ctx context.Context, user ident.User) (launcherbus.Usage, error) {
+func (w *Watch) Measure(ctx context.Context, user ident.User) (backend.DiskUse, error) {
 	select {
 	case w.turn <- struct{}{}:
 		defer func() { <-w.turn }()
 	case <-ctx.Done():
-		return launcherbus.Usage{}, ctx.Err()
+		return backend.DiskUse{}, ctx.Err()
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
@@ -189,10 +189,10 @@ func (w *Watch) Measure(ctx context.Context, user ident.User) (launcherbus.Usage
 	return u, err
 }
 
-func (w *Watch) ask(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error) {
+func (w *Watch) ask(ctx context.Context, user ident.User, measure bool) (backend.DiskUse, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	u, err := w.cfg.Launcher.Usage(ctx, user, measure)
+	u, err := w.cfg.Launcher.DiskUse(ctx, user, measure)
 	if err == nil {
 		w.note(user, u)
 	}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 func user(t *testing.T, name string) ident.User {
@@ -32,25 +32,25 @@ func user(t *testing.T, name string) ident.User {
 type fakeLauncher struct {
 	mu       sync.Mutex
 	running  map[string]time.Time
-	done     map[string]launcherbus.Usage
+	done     map[string]backend.DiskUse
 	started  []string
 	overlap  bool
 	fruitful bool // whether a measuring leaves a result
 }
 
-func (f *fakeLauncher) Usage(_ context.Context, u ident.User, measure bool) (launcherbus.Usage, error) {
+func (f *fakeLauncher) DiskUse(_ context.Context, u ident.User, measure bool) (backend.DiskUse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	name := u.String()
 	if name == "gone" {
-		return launcherbus.Usage{}, errors.New("no account")
+		return backend.DiskUse{}, errors.New("no account")
 	}
 	for other, at := range f.running {
 		if time.Since(at) >= 10*time.Second {
 			delete(f.running, other)
 			if f.fruitful {
-				f.done[other] = launcherbus.Usage{Measured: time.Now(),
-					Home: launcherbus.Tree{Bytes: int64(len(f.started))}}
+				f.done[other] = backend.DiskUse{Measured: time.Now(),
+					Home: backend.Tree{Bytes: int64(len(f.started))}}
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func watch(t *testing.T, f *fakeLauncher, c Config) *Watch {
 }
 
 func newLauncher(fruitful bool) *fakeLauncher {
-	return &fakeLauncher{running: map[string]time.Time{}, done: map[string]launcherbus.Usage{}, fruitful: fruitful}
+	return &fakeLauncher{running: map[string]time.Time{}, done: map[string]backend.DiskUse{}, fruitful: fruitful}
 }
 
 // TestRounds lets days pass: everybody is measured once a day, one at a time.

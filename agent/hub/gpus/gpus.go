@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 const (
@@ -28,7 +28,7 @@ var errSilent = errors.New("the launcher does not answer")
 
 // launcher knows the devices and who holds them.
 type launcher interface {
-	GPUs(ctx context.Context) (launcherbus.GPUs, error)
+	GPUs(ctx context.Context) (backend.GPUs, error)
 }
 
 // Config is what a Desk needs. All fields are required but where said.
@@ -49,7 +49,7 @@ type Desk struct {
 
 	mu   sync.Mutex // guards all below
 	at   time.Time  // when the launcher was asked; zero for never
-	last launcherbus.GPUs
+	last backend.GPUs
 	err  error
 	any  bool // the last good answer had something in it
 }
@@ -67,7 +67,7 @@ func New(cfg Config) (*Desk, error) {
 
 // GPUs returns what the launcher last said, at most two seconds ago. The answer is shared:
 // nobody may change it. After an error it is empty.
-func (d *Desk) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
+func (d *Desk) GPUs(ctx context.Context) (backend.GPUs, error) {
 	if g, ok, err := d.known(); ok {
 		return g, err
 	}
@@ -78,9 +78,9 @@ func (d *Desk) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 	select {
 	case <-answer:
 	case <-patience.C:
-		d.note(launcherbus.GPUs{}, errSilent)
+		d.note(backend.GPUs{}, errSilent)
 	case <-ctx.Done():
-		return launcherbus.GPUs{}, ctx.Err()
+		return backend.GPUs{}, ctx.Err()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,7 +88,7 @@ func (d *Desk) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 }
 
 // known returns the last answer, and whether it is fresh.
-func (d *Desk) known() (g launcherbus.GPUs, ok bool, err error) {
+func (d *Desk) known() (g backend.GPUs, ok bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	age := d.cfg.Now().Sub(d.at)
@@ -105,13 +105,13 @@ func (d *Desk) ask(ctx context.Context) {
 }
 
 // note keeps an answer. A launcher that stays silent is told of once, not at each page.
-func (d *Desk) note(g launcherbus.GPUs, err error) {
+func (d *Desk) note(g backend.GPUs, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil && (d.err == nil || d.err.Error() != err.Error()) {
 		d.cfg.Log.Warn("cannot tell who holds which GPU", "event", "gpus-unknown", "error", err.Error())
 	}
-	d.at, d.err, d.last = d.cfg.Now(), err, launcherbus.GPUs{}
+	d.at, d.err, d.last = d.cfg.Now(), err, backend.GPUs{}
 	if err == nil {
 		d.last = harmless(g)
 		d.any = len(g.Devices)+len(g.Broken) > 0

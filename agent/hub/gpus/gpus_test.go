@@ -13,18 +13,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // asked is a launcher that counts, and answers what a test says.
 type asked struct {
 	mu     sync.Mutex
 	n      int
-	answer func(ctx context.Context, n int) (launcherbus.GPUs, error)
+	answer func(ctx context.Context, n int) (backend.GPUs, error)
 }
 
-func (a *asked) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
+func (a *asked) GPUs(ctx context.Context) (backend.GPUs, error) {
 	a.mu.Lock()
 	a.n++
 	n := a.n
@@ -66,12 +66,12 @@ func newDesk(t *testing.T, cfg Config) *Desk {
 // and what stands in the log.
 func TestAskedSeldom(t *testing.T) {
 	alice, now := key(t, "alice"), time.Unix(1e9, 0)
-	a := &asked{answer: func(_ context.Context, n int) (launcherbus.GPUs, error) {
+	a := &asked{answer: func(_ context.Context, n int) (backend.GPUs, error) {
 		if n == 2 || n == 3 {
-			return launcherbus.GPUs{}, errors.New("no launcher")
+			return backend.GPUs{}, errors.New("no launcher")
 		}
-		return launcherbus.GPUs{Devices: []launcherbus.GPU{{Name: "x/y=0",
-			Holders: []launcherbus.Holder{{Key: alice}}}}}, nil
+		return backend.GPUs{Devices: []backend.Device{{Name: "x/y=0",
+			Holders: []backend.Holder{{Key: alice}}}}}, nil
 	}}
 	var log bytes.Buffer
 	d := newDesk(t, Config{Launcher: a, Now: func() time.Time { return now },
@@ -104,9 +104,9 @@ func TestAskedSeldom(t *testing.T) {
 // TestTogether has many ask at once, one of whom does not wait for the answer.
 func TestTogether(t *testing.T) {
 	let := make(chan struct{})
-	a := &asked{answer: func(ctx context.Context, _ int) (launcherbus.GPUs, error) {
+	a := &asked{answer: func(ctx context.Context, _ int) (backend.GPUs, error) {
 		<-let
-		return launcherbus.GPUs{Broken: []launcherbus.BrokenSpec{{File: "f"}}}, ctx.Err()
+		return backend.GPUs{Broken: []backend.BrokenSpec{{File: "f"}}}, ctx.Err()
 	}}
 	d := newDesk(t, Config{Launcher: a})
 	gone, leave := context.WithCancel(t.Context())
@@ -136,12 +136,12 @@ func TestSilentLauncher(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			end := t.Context() // over when the test is
-			a := &asked{answer: func(ctx context.Context, _ int) (launcherbus.GPUs, error) {
+			a := &asked{answer: func(ctx context.Context, _ int) (backend.GPUs, error) {
 				if name == "deaf" {
 					ctx = end
 				}
 				<-ctx.Done()
-				return launcherbus.GPUs{}, ctx.Err()
+				return backend.GPUs{}, ctx.Err()
 			}}
 			d := newDesk(t, Config{Launcher: a})
 			begun := time.Now()
@@ -158,17 +158,17 @@ func TestSilentLauncher(t *testing.T) {
 
 func TestHarmless(t *testing.T) {
 	long := strings.Repeat("ü", 5000)
-	given := launcherbus.GPUs{ToolError: "two\nlines\x1b[2J",
-		Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/a\u202egnp", Error: long}},
-		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "\xffH\x00100\u200b <b>", Health: " \t ",
-			Now:  launcherbus.Load{Known: true, Busy: math.NaN()},
-			Hour: launcherbus.Load{Busy: -1}, Busiest: launcherbus.Load{Busy: 7},
-			Strangers: []launcherbus.GPUProcess{{PID: 1, Command: "\x1b]0;x\apython\r\n", Unit: long}}}}}
-	want := launcherbus.GPUs{ToolError: "two lines[2J", Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/agnp",
+	given := backend.GPUs{ToolError: "two\nlines\x1b[2J",
+		Broken: []backend.BrokenSpec{{File: "/etc/cdi/a\u202egnp", Error: long}},
+		Devices: []backend.Device{{Name: "x/y=0", Model: "\xffH\x00100\u200b <b>", Health: " \t ",
+			Now:  backend.Load{Known: true, Busy: math.NaN()},
+			Hour: backend.Load{Busy: -1}, Busiest: backend.Load{Busy: 7},
+			Strangers: []backend.Process{{PID: 1, Command: "\x1b]0;x\apython\r\n", Unit: long}}}}}
+	want := backend.GPUs{ToolError: "two lines[2J", Broken: []backend.BrokenSpec{{File: "/etc/cdi/agnp",
 		Error: strings.Repeat("ü", maxText-1) + "…"}},
-		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "H100 <b>", Now: launcherbus.Load{Known: true},
-			Busiest: launcherbus.Load{Busy: 1},
-			Strangers: []launcherbus.GPUProcess{{PID: 1, Command: "]0;xpython",
+		Devices: []backend.Device{{Name: "x/y=0", Model: "H100 <b>", Now: backend.Load{Known: true},
+			Busiest: backend.Load{Busy: 1},
+			Strangers: []backend.Process{{PID: 1, Command: "]0;xpython",
 				Unit: strings.Repeat("ü", maxWord-1) + "…"}}}}}
 	if diff := cmp.Diff(want, harmless(given)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -202,19 +202,19 @@ func TestUser(t *testing.T) {
 }
 
 func TestWords(t *testing.T) {
-	two := make([]launcherbus.Holder, 2)
+	two := make([]backend.Holder, 2)
 	for name, tt := range map[string]struct{ got, want string }{
-		"exclusive": {Lent(launcherbus.GPU{Sharing: launcherbus.Exclusive, Places: 1}), "one server"},
-		"shared": {Lent(launcherbus.GPU{Sharing: launcherbus.Shared, Places: 4, Holders: two}),
+		"exclusive": {Lent(backend.Device{Sharing: backend.Exclusive, Places: 1}), "one server"},
+		"shared": {Lent(backend.Device{Sharing: backend.Shared, Places: 4, Holders: two}),
 			"2 of 4 places taken"},
-		"open":           {Lent(launcherbus.GPU{Sharing: launcherbus.Open, Holders: two}), "open to all"},
-		"a new word":     {Lent(launcherbus.GPU{Sharing: "by\x1bturns"}), "byturns"},
+		"open":           {Lent(backend.Device{Sharing: backend.Open, Holders: two}), "open to all"},
+		"a new word":     {Lent(backend.Device{Sharing: "by\x1bturns"}), "byturns"},
 		"nothing":        {Percent(0), "0 %"},
 		"nearly nothing": {Percent(.0001), "1 %"},
 		"nearly all":     {Percent(.9999), "99 %"},
 		"all":            {Percent(1), "100 %"},
-		"unknown":        {Loads(launcherbus.Load{}), ""},
-		"known":          {Loads(launcherbus.Load{Known: true, Busy: .5, Memory: 2e9}), "50 %, 2.0 GB"},
+		"unknown":        {Loads(backend.Load{}), ""},
+		"known":          {Loads(backend.Load{Known: true, Busy: .5, Memory: 2e9}), "50 %, 2.0 GB"},
 		"too much":       {Size(math.MaxUint64), "9.2 EB"},
 	} {
 		if tt.got != tt.want {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 )
 
 // Bounds of texts, in characters: what is longer is cut.
@@ -16,10 +16,10 @@ const (
 
 // harmless gives g with texts that neither a terminal nor a page misreads, and with
 // numbers that JSON can carry. Nothing that g refers to is changed.
-func harmless(g launcherbus.GPUs) launcherbus.GPUs {
-	h := launcherbus.GPUs{Measured: g.Measured, ToolError: plain(g.ToolError, maxText)}
+func harmless(g backend.GPUs) backend.GPUs {
+	h := backend.GPUs{Measured: g.Measured, ToolError: plain(g.ToolError, maxText)}
 	for _, b := range g.Broken {
-		h.Broken = append(h.Broken, launcherbus.BrokenSpec{File: plain(b.File, maxText),
+		h.Broken = append(h.Broken, backend.BrokenSpec{File: plain(b.File, maxText),
 			Error: plain(b.Error, maxText)})
 	}
 	for _, d := range g.Devices {
@@ -60,7 +60,7 @@ func plain(s string, most int) string {
 }
 
 // load keeps a share between none and all.
-func load(l launcherbus.Load) launcherbus.Load {
+func load(l backend.Load) backend.Load {
 	if math.IsNaN(l.Busy) {
 		l.Busy = 0
 	}

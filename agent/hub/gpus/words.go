@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // Lent says to how many servers a device is lent, for people.
-func Lent(g launcherbus.GPU) string {
+func Lent(g backend.Device) string {
 	switch {
-	case g.Sharing == launcherbus.Open:
+	case g.Sharing == backend.Open:
 		return "open to all"
-	case g.Sharing == launcherbus.Exclusive:
+	case g.Sharing == backend.Exclusive:
 		return "one server"
 	case g.Places == 0:
 		return plain(string(g.Sharing), maxWord) // a launcher newer than this hub
@@ -42,7 +42,7 @@ func Whole(share float64) int {
 func Size(bytes uint64) string { return disk.Size(int64(min(bytes, math.MaxInt64))) }
 
 // Loads says what a device is doing, for people: "7 %, 1.2 GB".
-func Loads(l launcherbus.Load) string {
+func Loads(l backend.Load) string {
 	if !l.Known {
 		return ""
 	}

@@ -75,7 +75,7 @@ type dashboard struct {
 
 func readDashboard(t *testing.T) dashboard {
 	t.Helper()
-	text, err := os.ReadFile("../../packaging/examples/grafana-dashboard.json")
+	text, err := os.ReadFile("../../../packaging/examples/grafana-dashboard.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestDashboard(t *testing.T) {
 
 // TestDocumented compares the tables of docs/metrics.md with what the registry emits.
 func TestDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/metrics.md")
+	text, err := os.ReadFile("../../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestDocumented(t *testing.T) {
 
 // TestAlerts holds the alerts of the documentation against what the registry emits.
 func TestAlerts(t *testing.T) {
-	text, err := os.ReadFile("../../docs/metrics.md")
+	text, err := os.ReadFile("../../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // Users is how many people the hub knows, and how many of them were active of late.
@@ -47,7 +47,7 @@ type Config struct {
 	// Disks returns the file systems that are watched.
 	Disks func() []disk.Place
 	// GPUs returns the host's devices and who holds them. Optional.
-	GPUs func(ctx context.Context) (launcherbus.GPUs, error)
+	GPUs func(ctx context.Context) (backend.GPUs, error)
 	// Database is the path of the SQLite file, whose size is told.
 	Database string
 	// Log gets what cannot be read at a scrape.

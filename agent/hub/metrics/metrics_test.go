@@ -16,10 +16,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // host is a Config of a hub with two ready servers and one that failed.
@@ -38,7 +38,7 @@ func host(t *testing.T) Config {
 		WebSockets: func() int { return 4 }, Requests: func() int { return 1 }, Draining: func() int { return 1 },
 		Disks:             func() []disk.Place { return []disk.Place{{Path: "/cluster", Free: 5, Total: 100}} },
 		CertificateExpiry: func() time.Time { return time.Unix(1_800_000_000, 0) },
-		GPUs:              func(context.Context) (launcherbus.GPUs, error) { return twoGPUs, nil },
+		GPUs:              func(context.Context) (backend.GPUs, error) { return twoGPUs, nil },
 	}
 }
 
@@ -59,7 +59,7 @@ func everything(m *Metrics) {
 	m.HubStarted(time.Second)
 	m.ServersFound(time.Second)
 	m.Login(LoginSuccess, time.Second)
-	m.Launcher("start", nil, time.Second)
+	m.Backend("start", nil, time.Second)
 	m.Culled("idle")
 	m.ReloadFailed()
 	m.Middleware(func(*http.Request) string { return "GET /hub/home" })(http.NotFoundHandler()).
@@ -177,16 +177,16 @@ func TestLauncherResult(t *testing.T) {
 		want string
 	}{
 		"ok":                 {nil, "ok"},
-		"a refusal":          {&launcherbus.Error{Code: launcherbus.Refused}, "refused"},
-		"a code of tomorrow": {&launcherbus.Error{Code: "Tomorrow"}, "other"},
+		"a refusal":          {&backend.Error{Code: backend.Refused}, "refused"},
+		"a code of tomorrow": {&backend.Error{Code: "Tomorrow"}, "other"},
 		"no bus":             {errors.New("dial unix: connection refused"), "unreachable"},
-		"devices taken":      {&launcherbus.Error{Code: launcherbus.DevicesTaken}, "devices-taken"},
-		"devices missing":    {&launcherbus.Error{Code: launcherbus.DevicesMissing}, "devices-missing"},
+		"devices taken":      {&backend.Error{Code: backend.DevicesTaken}, "devices-taken"},
+		"devices missing":    {&backend.Error{Code: backend.DevicesMissing}, "devices-missing"},
 		"cancelled":          {context.Canceled, "cancelled"},
 		"timed out":          {context.DeadlineExceeded, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := launcherResult(test.err); got != test.want {
+			if got := backendResult(test.err); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})

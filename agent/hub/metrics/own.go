@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 )
 
 // own is what is counted under names of ours; gauges are in scrape.
@@ -84,14 +84,18 @@ func (m *Metrics) Login(r LoginResult, d time.Duration) {
 	m.own.login.WithLabelValues(string(r)).Observe(d.Seconds())
 }
 
-// Launcher notes a call of the launcher.
-func (m *Metrics) Launcher(operation string, err error, d time.Duration) {
-	m.own.launcher.WithLabelValues(operation, launcherResult(err)).Observe(d.Seconds())
+// Backend counts a call of the backend. A stop that fails counts as the server's stop too: the server then stays in its
+// state, so that no change of state follows.
+func (m *Metrics) Backend(operation string, err error, d time.Duration) {
+	m.own.launcher.WithLabelValues(operation, backendResult(err)).Observe(d.Seconds())
+	if operation == "stop" && err != nil && !backend.Is(err, backend.NotFound) {
+		m.ServerStopped(StopFailure, d)
+	}
 }
 
-// launcherResult puts an error into one of a few words.
-func launcherResult(err error) string {
-	var e *launcherbus.Error
+// backendResult puts an error into one of a few words.
+func backendResult(err error) string {
+	var e *backend.Error
 	switch {
 	case err == nil:
 		return "ok"
@@ -103,30 +107,30 @@ func launcherResult(err error) string {
 		return "unreachable"
 	}
 	switch e.Code {
-	case launcherbus.Refused:
+	case backend.Refused:
 		return "refused"
-	case launcherbus.NoAccount:
+	case backend.NoAccount:
 		return "no-account"
-	case launcherbus.NoSubIDs:
+	case backend.NoSubIDs:
 		return "no-subids"
-	case launcherbus.MountRefused:
+	case backend.MountRefused:
 		return "mount-refused"
-	case launcherbus.HomeNotCovered:
+	case backend.HomeNotCovered:
 		return "home-not-covered"
-	case launcherbus.AlreadyExists:
+	case backend.AlreadyExists:
 		return "already-exists"
-	case launcherbus.NotFound:
+	case backend.NotFound:
 		return "not-found"
-	case launcherbus.DevicesTaken:
+	case backend.DevicesTaken:
 		return "devices-taken"
-	case launcherbus.DevicesMissing:
+	case backend.DevicesMissing:
 		return "devices-missing"
-	case launcherbus.StartFailed:
+	case backend.StartFailed:
 		return "start-failed"
-	case launcherbus.Internal:
+	case backend.Internal:
 		return "internal"
 	}
-	return "other" // a launcher newer than this hub
+	return "other" // a backend newer than this hub
 }
 
 // Culled notes that the hub stopped a server by itself. The reason is one of a few

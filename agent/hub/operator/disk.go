@@ -5,18 +5,18 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // disks knows what members' files take.
 type disks interface {
 	Users() []ident.User
-	Of(user ident.User) (launcherbus.Usage, bool)
-	Measure(ctx context.Context, user ident.User) (launcherbus.Usage, error)
+	Of(user ident.User) (backend.DiskUse, bool)
+	Measure(ctx context.Context, user ident.User) (backend.DiskUse, error)
 	Look(ctx context.Context)
 	Places() []disk.Place
 }
@@ -37,7 +37,7 @@ func (o *Operator) disk(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func diskUser(u ident.User, usage launcherbus.Usage) control.DiskUser {
+func diskUser(u ident.User, usage backend.DiskUse) control.DiskUser {
 	return control.DiskUser{User: u, Measured: usage.Measured, Home: control.DiskTree(usage.Home),
 		Storage: control.DiskTree(usage.Storage)}
 }
@@ -48,7 +48,7 @@ func (o *Operator) measure(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	usage, err := o.cfg.Disk.Measure(r.Context(), req.User)
-	var refused *launcherbus.Error
+	var refused *backend.Error
 	if errors.As(err, &refused) || errors.Is(err, disk.ErrNoResult) {
 		return &httpx.Error{Status: http.StatusConflict, Public: "cannot measure the user's files", Cause: err}
 	} else if err != nil {

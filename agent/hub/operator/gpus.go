@@ -4,15 +4,15 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // devices knows the host's GPUs.
 type devices interface {
-	GPUs(ctx context.Context) (launcherbus.GPUs, error)
+	GPUs(ctx context.Context) (backend.GPUs, error)
 	User(ctx context.Context, uid uint32) string
 }
 
@@ -34,7 +34,7 @@ func (o *Operator) gpus(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (o *Operator) device(ctx context.Context, d launcherbus.GPU) control.GPU {
+func (o *Operator) device(ctx context.Context, d backend.Device) control.GPU {
 	g := control.GPU{Name: d.Name, Model: d.Model, Memory: d.Memory, Health: d.Health, Sharing: string(d.Sharing),
 		Places: d.Places, Lent: gpus.Lent(d),
 		Profiles: append([]string{}, d.Profiles...), Holders: []control.GPUHolder{}, Strangers: []control.GPUProcess{},
@@ -50,7 +50,7 @@ func (o *Operator) device(ctx context.Context, d launcherbus.GPU) control.GPU {
 	return g
 }
 
-func load(l launcherbus.Load) *control.GPULoad {
+func load(l backend.Load) *control.GPULoad {
 	if !l.Known {
 		return nil
 	}

@@ -14,18 +14,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // fakeDevices knows some devices, or fails.
 type fakeDevices struct {
-	known launcherbus.GPUs
+	known backend.GPUs
 	err   error
 }
 
-func (f fakeDevices) GPUs(context.Context) (launcherbus.GPUs, error) { return f.known, f.err }
+func (f fakeDevices) GPUs(context.Context) (backend.GPUs, error) { return f.known, f.err }
 
 func (fakeDevices) User(_ context.Context, uid uint32) string { return fmt.Sprintf("user-%d", uid) }
 
@@ -42,13 +42,13 @@ func TestGPUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	since := time.Unix(1e9, 0).UTC()
-	w := askGPUs(fakeDevices{known: launcherbus.GPUs{
-		Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: launcherbus.Shared, Places: 2,
-			Profiles: []string{"p"}, Holders: []launcherbus.Holder{{Key: alice, Profile: "p", Since: since}},
-			Now:       launcherbus.Load{Known: true, Busy: .5, Memory: 3},
-			Strangers: []launcherbus.GPUProcess{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}},
-			{Name: "x/y=1", Health: "broken", Sharing: launcherbus.Open}},
-		Broken: []launcherbus.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"}})
+	w := askGPUs(fakeDevices{known: backend.GPUs{
+		Devices: []backend.Device{{Name: "x/y=0", Model: "M", Memory: 9, Sharing: backend.Shared, Places: 2,
+			Profiles: []string{"p"}, Holders: []backend.Holder{{Key: alice, Profile: "p", Since: since}},
+			Now:       backend.Load{Known: true, Busy: .5, Memory: 3},
+			Strangers: []backend.Process{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}},
+			{Name: "x/y=1", Health: "broken", Sharing: backend.Open}},
+		Broken: []backend.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"}})
 	var got control.GPUs
 	if err := json.NewDecoder(w.Body).Decode(&got); err != nil || w.Code != http.StatusOK {
 		t.Fatal(w.Code, err)

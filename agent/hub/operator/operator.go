@@ -15,13 +15,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // manager is what the commands need of the servers.
@@ -43,7 +43,7 @@ type Config struct {
 	// Know makes a user known to the hub who may never have signed in.
 	Know func(ctx context.Context, u ident.User) error
 	// Kept returns what persistent profiles keep.
-	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
+	Kept func(ctx context.Context) ([]backend.PersistentContainer, error)
 	// Reload changes to the binary and settings on disk.
 	Reload func(ctx context.Context) error
 	// Backup writes a consistent copy of the database.

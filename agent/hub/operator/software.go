@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // shell writes an administrator's shell into the hub's log, where its other entries about
@@ -75,7 +75,7 @@ func (o *Operator) outdated(ctx context.Context) func(servers.Server) bool {
 		o.cfg.Log.Warn("cannot read what is kept of servers", "event", "kept-unreadable", "error", err.Error())
 	}
 	return func(s servers.Server) bool {
-		return slices.ContainsFunc(kept, func(k launcherbus.Kept) bool {
+		return slices.ContainsFunc(kept, func(k backend.PersistentContainer) bool {
 			return k.Key == s.Key &&
 				k.Profile == s.Profile && k.Outdated
 		})

@@ -1,12 +1,14 @@
 package probe
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 )
 
 func TestProbe(t *testing.T) {
@@ -38,18 +40,14 @@ func TestProbe(t *testing.T) {
 				})}}
 			srv.Start()
 			defer srv.Close()
-			err = New(dial).Probe(t.Context(), socket, 1, "/user/alice/api")
+			err = Prober{}.Probe(t.Context(), backend.UnixSocket(socket, uint32(os.Getuid())), "/user/alice/api")
 			if (err == nil) != tt.ok {
 				t.Errorf("Probe: %v, want ok %v", err, tt.ok)
 			}
 		})
 	}
-	if err := New(dial).Probe(t.Context(), filepath.Join(t.TempDir(), "none"), 1, "/"); err == nil {
+	none := backend.UnixSocket(filepath.Join(t.TempDir(), "none"), uint32(os.Getuid()))
+	if err := (Prober{}).Probe(t.Context(), none, "/"); err == nil {
 		t.Error("a server that is not there answered")
 	}
-}
-
-func dial(ctx context.Context, socket string, _ uint32) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", socket)
 }

@@ -104,7 +104,7 @@ func FuzzFrames(f *testing.F) {
 func TestPingsAreNoActivity(t *testing.T) {
 	p := newProxy(t, Config{})
 	alice := key(t, "alice", "")
-	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)), myUID())
+	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
 	s := front(t, p)
 	c := dialWS(t, s)
 	ctx := c.CloseRead(t.Context())

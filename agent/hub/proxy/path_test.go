@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 )
 
 func TestParsePath(t *testing.T) {
@@ -141,7 +143,7 @@ func TestAddSlash(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, Config{BaseURL: tt.base})
-			p.SetRoute(key(t, "alice", "gpu"), "/nowhere", 0)
+			p.SetRoute(key(t, "alice", "gpu"), backend.UnixSocket("/nowhere", 0))
 			w := httptest.NewRecorder()
 			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.path, nil))
 			if got := w.Header().Get("Location"); got != tt.want {

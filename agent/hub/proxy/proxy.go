@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -43,12 +44,6 @@ type Config struct {
 	// IdleTimeout ends an unused connection to a server; 0 means one minute, far below
 	// the hour after which Tornado would (so that the two never race).
 	IdleTimeout time.Duration
-}
-
-// Route is where one server listens.
-type Route struct {
-	Socket string // path of the UNIX socket
-	UID    uint32 // the account that must be listening there
 }
 
 // Proxy is an http.Handler. Make it with New.
@@ -101,18 +96,16 @@ func plainUnavailable(w http.ResponseWriter, _ *http.Request, key ident.Key, sta
 	http.Error(w, fmt.Sprintf("the server %s does not answer", key), status)
 }
 
-// SetRoute sends requests for key to the socket on which the account uid must listen.
-// The same route again changes nothing; another one replaces the old as if it had been
-// deleted.
-func (p *Proxy) SetRoute(key ident.Key, socket string, uid uint32) {
-	spec := Route{Socket: socket, UID: uid}
+// SetRoute sends requests for key to an address. The same route again changes nothing; another one replaces the old as
+// if it had been deleted.
+func (p *Proxy) SetRoute(key ident.Key, to backend.Address) {
 	p.mu.Lock()
 	old := p.routes[key]
-	if old != nil && old.spec == spec {
+	if old != nil && old.to == to {
 		p.mu.Unlock()
 		return
 	}
-	p.routes[key] = p.newRoute(key, spec)
+	p.routes[key] = p.newRoute(key, to)
 	p.mu.Unlock()
 	p.retire(old)
 }
@@ -127,14 +120,14 @@ func (p *Proxy) DeleteRoute(key ident.Key) {
 	p.retire(old)
 }
 
-// Lookup returns the route of key.
-func (p *Proxy) Lookup(key ident.Key) (Route, bool) {
+// Lookup returns where the requests for key go; false when it has no route.
+func (p *Proxy) Lookup(key ident.Key) (backend.Address, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r, ok := p.routes[key]; ok {
-		return r.spec, true
+		return r.to, true
 	}
-	return Route{}, false
+	return backend.Address{}, false
 }
 
 // retire ends all that runs over a route that is no longer in the table.

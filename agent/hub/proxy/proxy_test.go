@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/google/go-cmp/cmp"
 )
@@ -47,8 +48,8 @@ func newProxy(t testing.TB, cfg Config) *Proxy {
 	return p
 }
 
-// upstream serves h on a UNIX socket, as a member's server does.
-func upstream(t testing.TB, h http.Handler) string {
+// socket serves h on a UNIX socket, as a member's server does.
+func socket(t testing.TB, h http.Handler) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "up") // t.TempDir is too long for a socket's path
 	if err != nil {
@@ -64,6 +65,11 @@ func upstream(t testing.TB, h http.Handler) string {
 	go func() { _ = s.Serve(ln) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return socket
+}
+
+// upstream is the address of a server of our own account.
+func upstream(t testing.TB, h http.Handler) backend.Address {
+	return backend.UnixSocket(socket(t, h), myUID())
 }
 
 func front(t testing.TB, p http.Handler) *httptest.Server {
@@ -101,9 +107,9 @@ func raw(t *testing.T, addr, uri string, headers ...string) string {
 
 func TestRoutes(t *testing.T) {
 	p := newProxy(t, Config{})
-	p.SetRoute(key(t, "alice", ""), upstream(t, named("alice")), myUID())
-	p.SetRoute(key(t, "alice", "gpu"), upstream(t, named("alice:gpu")), myUID())
-	p.SetRoute(key(t, "bob", ""), upstream(t, named("bob")), myUID())
+	p.SetRoute(key(t, "alice", ""), upstream(t, named("alice")))
+	p.SetRoute(key(t, "alice", "gpu"), upstream(t, named("alice:gpu")))
+	p.SetRoute(key(t, "bob", ""), upstream(t, named("bob")))
 	s := front(t, p)
 	tests := map[string]struct{ uri, want string }{
 		"default": {"/user/alice/lab", "alice /user/alice/lab"},
@@ -145,7 +151,7 @@ func TestRouteGoes(t *testing.T) {
 	p.SetRoute(alice, upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began <- struct{}{}
 		<-r.Context().Done()
-	})), myUID())
+	})))
 	s := front(t, p)
 	status := make(chan int)
 	go func() { status <- get(t, s.URL+"/user/alice/x") }()
@@ -177,7 +183,7 @@ func get(t *testing.T, url string) int {
 }
 
 func TestFailures(t *testing.T) {
-	broken := filepath.Join(filepath.Dir(upstream(t, named(""))), "broken.sock")
+	broken := filepath.Join(filepath.Dir(socket(t, named(""))), "broken.sock")
 	ln, err := net.Listen("unix", broken)
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +191,7 @@ func TestFailures(t *testing.T) {
 	t.Cleanup(func() { _ = ln.Close() })
 	go answerRubbish(ln)
 	served := false
-	theirs := upstream(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }))
+	theirs := socket(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }))
 	tests := map[string]struct {
 		socket string
 		uid    uint32
@@ -201,7 +207,7 @@ func TestFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
 			p := newProxy(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
-			p.SetRoute(key(t, "alice", ""), tt.socket, tt.uid)
+			p.SetRoute(key(t, "alice", ""), backend.UnixSocket(tt.socket, tt.uid))
 			w := httptest.NewRecorder()
 			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/user/alice/", nil))
 			if w.Code != tt.want || !strings.Contains(log.String(), "event="+tt.event+" user=alice") {
@@ -272,7 +278,7 @@ func TestForwardingHeaders(t *testing.T) {
 			p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter,
 				r *http.Request) {
 				got, host = r.Header, r.Host
-			})), myUID())
+			})))
 			raw(t, front(t, p).Listener.Addr().String(), "/user/alice/",
 				append(tt.send, "Authorization: token abc", "Cookie: a=b")...)
 			want := http.Header{"Authorization": {"token abc"}, "Cookie": {"a=b"}, "X-Forwarded-For": {tt.want["For"]},
@@ -295,7 +301,7 @@ func TestSpoofByConnectionHeader(t *testing.T) {
 	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(_ http.ResponseWriter,
 		r *http.Request) {
 		got = r.Header
-	})), myUID())
+	})))
 	raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: X-Forwarded-For, X-Real-Ip")
 	if got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Real-Ip") != "127.0.0.1" {
 		t.Errorf("a client took our headers away: %v", got)
@@ -309,7 +315,7 @@ func TestHTTP2(t *testing.T) {
 	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header
 		_, _ = io.Copy(w, r.Body)
-	})), myUID())
+	})))
 	s := httptest.NewUnstartedServer(p)
 	s.EnableHTTP2 = true
 	s.StartTLS()
@@ -351,7 +357,7 @@ func TestActivity(t *testing.T) {
 			p.SetRoute(alice, upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				w.WriteHeader(tt.status)
-			})), myUID())
+			})))
 			before := p.Activity(alice)
 			if before.IsZero() {
 				t.Fatal("a new route has no activity")
@@ -392,7 +398,7 @@ func TestDialEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	<-ctx.Done()
-	if _, err := Dial(ctx, upstream(t, named("")), myUID()); err == nil {
+	if _, err := upstream(t, named("")).Dial(ctx); err == nil {
 		t.Error("Dial went on after its context")
 	}
 }
@@ -403,7 +409,7 @@ func BenchmarkSmallFile(b *testing.B) {
 	p.SetRoute(key(b, "alice", ""), upstream(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_,
 			_ = w.Write(file)
-	})), myUID())
+	})))
 	s := front(b, p)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	b.SetBytes(int64(len(file)))

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -22,10 +23,10 @@ var (
 
 // route is one entry of the table with its own pool of connections.
 type route struct {
-	key     ident.Key // zero for a service
-	service string    // its name; "" for a server
-	closed  bool      // the service is no more; Proxy.mu guards it
-	spec    Route
+	key     ident.Key       // zero for a service
+	service string          // its name; "" for a server
+	closed  bool            // the service is no more; Proxy.mu guards it
+	to      backend.Address // of a server
 	// unavailable answers for an upstream that gave no answer.
 	unavailable func(w http.ResponseWriter, r *http.Request, status int)
 	transport   *http.Transport
@@ -35,12 +36,12 @@ type route struct {
 	traffic     atomic.Int64 // Unix nanoseconds of the last traffic
 }
 
-func (p *Proxy) newRoute(key ident.Key, spec Route) *route {
-	r := &route{key: key, spec: spec, unavailable: func(w http.ResponseWriter, req *http.Request, status int) {
+func (p *Proxy) newRoute(key ident.Key, to backend.Address) *route {
+	r := &route{key: key, to: to, unavailable: func(w http.ResponseWriter, req *http.Request, status int) {
 		p.cfg.Unavailable(w, req, key, status)
 	}}
 	r.transport = p.newTransport(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return Dial(ctx, spec.Socket, spec.UID)
+		return to.Dial(ctx)
 	})
 	r.handler = p.newHandler(r, p.rewrite)
 	r.touch() // a new route counts as traffic, as in configurable-http-proxy
@@ -133,7 +134,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
 // failed answers for a server that gave none.
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err error) {
 	status, cause := http.StatusBadGateway, context.Cause(r.Context())
-	var stranger *StrangerError
+	var stranger *backend.StrangerError
 	var dial *net.OpError
 	switch {
 	case errors.As(err, &stranger):

@@ -87,7 +87,7 @@ func webSocket(t *testing.T, h http.Handler, path string) *websocket.Conn {
 func TestServiceCloses(t *testing.T) {
 	p := newProxy(t, Config{})
 	status := 0
-	h, err := p.ForService(Upstream{Name: "board", URL: "unix:" + upstream(t, http.HandlerFunc(echo)),
+	h, err := p.ForService(Upstream{Name: "board", URL: "unix:" + socket(t, http.HandlerFunc(echo)),
 		Unavailable: func(w http.ResponseWriter, _ *http.Request, s int) { status = s; w.WriteHeader(s) }})
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestServiceCloses(t *testing.T) {
 // TestServiceDrains counts a service's WebSockets among those that a reload waits for.
 func TestServiceDrains(t *testing.T) {
 	p := newProxy(t, Config{})
-	h, err := p.ForService(Upstream{Name: "board", URL: "unix:" + upstream(t, http.HandlerFunc(echo)),
+	h, err := p.ForService(Upstream{Name: "board", URL: "unix:" + socket(t, http.HandlerFunc(echo)),
 		Unavailable: func(http.ResponseWriter, *http.Request, int) {}})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestServiceIsNotTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, Config{TrustedProxies: tt.trusted})
 			h, err := p.ForService(Upstream{Name: "board", URL: "unix:" +
-				upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				socket(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
 						"X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server"} {
 						_, _ = io.WriteString(w, r.Header.Get(name)+"|")

@@ -64,7 +64,7 @@ func fronts(t *testing.T, p http.Handler) map[string]*httptest.Server {
 
 func TestBigStreams(t *testing.T) {
 	p := newProxy(t, Config{})
-	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(blob)), myUID())
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(blob)))
 	for name, s := range fronts(t, p) {
 		t.Run(name, func(t *testing.T) {
 			before := heap()
@@ -103,7 +103,7 @@ func heap() int64 {
 // and that each piece passes at once.
 func TestBothWays(t *testing.T) {
 	p := newProxy(t, Config{})
-	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(blob)), myUID())
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(blob)))
 	for name, s := range fronts(t, p) {
 		t.Run(name, func(t *testing.T) {
 			out, in := io.Pipe()
@@ -134,7 +134,7 @@ func TestClientAborts(t *testing.T) {
 		close(began)
 		<-r.Context().Done()
 		close(ended)
-	})), myUID())
+	})))
 	ctx, cancel := context.WithCancel(t.Context())
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, front(t, p).URL+"/user/alice/", nil)
 	go func() {
@@ -213,7 +213,7 @@ func say(t *testing.T, c *websocket.Conn, text string) {
 func TestWebSocket(t *testing.T) {
 	p := newProxy(t, Config{})
 	alice := key(t, "alice", "")
-	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)), myUID())
+	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
 	for name, s := range fronts(t, p) {
 		t.Run(name, func(t *testing.T) {
 			c := dialWS(t, s)
@@ -238,7 +238,7 @@ func TestWebSocket(t *testing.T) {
 
 func TestDrain(t *testing.T) {
 	p := newProxy(t, Config{})
-	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(echo)), myUID())
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(echo)))
 	s := front(t, p)
 	if err := p.Drain(t.Context()); err != nil {
 		t.Errorf("with nothing open: %v", err)
@@ -261,7 +261,7 @@ func TestDrain(t *testing.T) {
 
 func TestDrainDeadline(t *testing.T) {
 	p := newProxy(t, Config{})
-	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(echo)), myUID())
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(echo)))
 	c := dialWS(t, front(t, p))
 	say(t, c, "hello")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -278,9 +278,9 @@ func TestDrainDeadline(t *testing.T) {
 func TestWebSocketEndsWithItsRoute(t *testing.T) {
 	p := newProxy(t, Config{})
 	alice := key(t, "alice", "")
-	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)), myUID())
+	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
 	c := dialWS(t, front(t, p))
-	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)), myUID())
+	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
 	if _, _, err := c.Read(t.Context()); err == nil {
 		t.Error("the WebSocket outlived its route")
 	}
@@ -300,7 +300,7 @@ func TestEarlyFrames(t *testing.T) {
 		got := make([]byte, 5)
 		_, _ = io.ReadFull(brw, got)
 		_, _ = conn.Write(got)
-	})), myUID())
+	})))
 	got := raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: Upgrade", "Upgrade: test",
 		"\r\nearly")
 	if !strings.HasSuffix(got, "\r\n\r\nearly") {

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // ErrActive says that a server that was to be started runs, or is starting or
@@ -64,7 +63,7 @@ func (m *Manager) begin(s *server) {
 	s.reason, s.end, s.Started, s.tokenHash = "", nil, time.Now(), ident.HashToken(token)
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StartTimeout)
 	s.cancel, s.launching = cancel, true
-	req := launcherbus.StartRequest{Key: s.Key, Profile: s.Profile, WithoutGPUs: s.WithoutGPUs,
+	req := backend.StartRequest{Key: s.Key, Profile: s.Profile, WithoutGPUs: s.WithoutGPUs,
 		Env: m.cfg.Env.Env(s.Key, token)}
 	progress, waited := s.progress, !s.asked.IsZero()
 	m.wg.Go(func() {
@@ -77,16 +76,16 @@ func (m *Manager) begin(s *server) {
 // launch asks the launcher for the unit, with the unit's journal as progress. The start
 // that it belongs to is known by its progress: another may have begun meanwhile.
 // waited tells that it has been in the line, whose order then holds for it no more.
-func (m *Manager) launch(ctx context.Context, req launcherbus.StartRequest, waited bool, progress *broadcast) {
+func (m *Manager) launch(ctx context.Context, req backend.StartRequest, waited bool, progress *broadcast) {
 	key, since := req.Key, time.Now()
-	m.step(key, 10, "Preparing "+key.Unit())
+	m.step(key, 10, "Preparing "+m.cfg.Backend.Name(key))
 	err := m.getImage(ctx, key, req.Profile)
 	if err == nil && !waited && !req.WithoutGPUs && m.mustWait(ctx, key, req.Profile) {
 		m.putBack(key, progress)
 		return
 	}
 	if err == nil {
-		err = m.cfg.Launcher.Start(ctx, req)
+		err = m.cfg.Backend.Start(ctx, req)
 	}
 	if err == nil {
 		m.launched(key, progress)
@@ -95,16 +94,16 @@ func (m *Manager) launch(ctx context.Context, req launcherbus.StartRequest, wait
 	if m.ctx.Err() != nil {
 		return // the hub ends; the unit is whatever the launcher makes of it
 	}
-	var lerr *launcherbus.Error
+	var lerr *backend.Error
 	switch {
-	case errors.As(err, &lerr) && lerr.Code == launcherbus.DevicesTaken && m.cfg.Devices != nil:
+	case errors.As(err, &lerr) && lerr.Code == backend.DevicesTaken && m.cfg.Devices != nil:
 		m.putBack(key, progress)
 		return
-	case errors.As(err, &lerr) && lerr.Code == launcherbus.AlreadyExists && m.startedByAnother(key, progress):
+	case errors.As(err, &lerr) && lerr.Code == backend.AlreadyExists && m.startedByAnother(key, progress):
 		return
 	case errors.As(err, &lerr):
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		err = fmt.Errorf("%s was not active within %s", key.Unit(), m.cfg.StartTimeout)
+		err = fmt.Errorf("%s was not active within %s", m.cfg.Backend.Name(key), m.cfg.StartTimeout)
 		m.stopUnit(key)
 	case ctx.Err() != nil:
 		err = errors.New("the start was cancelled")
@@ -113,7 +112,7 @@ func (m *Manager) launch(ctx context.Context, req launcherbus.StartRequest, wait
 	var explain func()
 	if m.answeredStart(key, progress) {
 		explain = m.markFailed(key, startFailed, err.Error(), since,
-			lerr != nil && lerr.Code == launcherbus.StartFailed)
+			lerr != nil && lerr.Code == backend.StartFailed)
 	}
 	m.mu.Unlock()
 	if explain != nil {
@@ -159,16 +158,15 @@ func (m *Manager) answeredStart(key ident.Key, progress *broadcast) bool {
 // startedByAnother takes over the unit that another process of the hub has started
 // meanwhile, as both may for a moment around a reload. It is false where there is none.
 func (m *Manager) startedByAnother(key ident.Key, progress *broadcast) bool {
-	list, err := m.cfg.Launcher.List(m.ctx)
-	at := slices.IndexFunc(list, func(u launcherbus.Server) bool { return u.Key == key })
-	if err != nil || at < 0 {
+	u, err := m.cfg.Backend.Get(m.ctx, key)
+	if err != nil {
 		return false
 	}
 	m.mu.Lock()
 	current := m.answeredStart(key, progress)
 	m.mu.Unlock()
 	if current {
-		m.adopt(list[at])
+		m.adopt(u)
 	}
 	return current
 }
@@ -184,10 +182,10 @@ func (m *Manager) readJournal(s *server, since time.Time) {
 	s.unfollow = stop
 	m.wg.Go(func() {
 		defer stop()
-		err := m.cfg.Journal.Follow(ctx, key.Unit(), since, func(line string) { m.step(key, 30, line) })
+		err := m.cfg.Output.Follow(ctx, key, since, func(line string) { m.step(key, 30, line) })
 		if err != nil && ctx.Err() == nil {
 			m.cfg.Log.Warn("cannot follow the journal of a starting server", "event", "journal-unreadable",
-				"user", key.User.String(), "unit", key.Unit(), "error", err.Error())
+				"user", key.User.String(), "unit", m.cfg.Backend.Name(key), "error", err.Error())
 		}
 	})
 	m.wg.Go(func() {
@@ -201,18 +199,13 @@ func (m *Manager) readJournal(s *server, since time.Time) {
 
 // unitIsActive takes note that the unit is active and waits for its HTTP server.
 func (m *Manager) unitIsActive(key ident.Key) {
-	list, err := m.cfg.Launcher.List(m.ctx)
-	if err != nil {
+	u, err := m.cfg.Backend.Get(m.ctx, key)
+	switch {
+	case err == nil:
+		m.adopt(u)
+	case !backend.Is(err, backend.NotFound): // otherwise it has ended; the event of its end has the reason
 		m.fail(key, fmt.Sprintf("cannot read back what runs: %v", err), time.Now())
-		return
 	}
-	for _, u := range list {
-		if u.Key == key {
-			m.adopt(u)
-			return
-		}
-	}
-	// It ended between the two calls; the event of its end has the reason.
 }
 
 // step adds a step to the start under way.
@@ -226,18 +219,18 @@ func (m *Manager) step(key ident.Key, percent int, message string) {
 
 // adopt brings the table in line with a unit that exists: one that this hub started,
 // one that another hub process started, or one that ran before this hub did.
-func (m *Manager) adopt(u launcherbus.Server) {
+func (m *Manager) adopt(u backend.Server) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.entry(u.Key)
 	s.take(u)
 	switch u.State {
-	case launcherbus.Starting:
+	case backend.Starting:
 		if !s.State.Active() {
 			m.note(m.transition(s, startAsked))
 			s.progress = newBroadcast()
 		}
-	case launcherbus.Running:
+	case backend.Running:
 		was := s.State
 		m.note(m.transition(s, unitActive))
 		if s.State == Waiting && was != Waiting {
@@ -246,7 +239,7 @@ func (m *Manager) adopt(u launcherbus.Server) {
 			}
 			m.awaitAnswer(s)
 		}
-	case launcherbus.Stopping:
+	case backend.Stopping:
 		// A unit that fails is "deactivating" before it is failed; its end tells which it was.
 		if !s.State.Active() {
 			m.note(m.transition(s, unitActive))
@@ -256,9 +249,8 @@ func (m *Manager) adopt(u launcherbus.Server) {
 }
 
 // take notes what a unit says of itself. m.mu is held.
-func (s *server) take(u launcherbus.Server) {
-	s.socket, s.uid, s.tokenHash, s.Profile, s.Started, s.Devices = u.Socket, u.UID, u.TokenHash, u.Profile, u.Started,
-		u.Devices
+func (s *server) take(u backend.Server) {
+	s.address, s.tokenHash, s.Profile, s.Started, s.Devices = u.Address, u.TokenHash, u.Profile, u.Started, u.Devices
 }
 
 // note logs a transition that must not happen; the state stays as it was.
@@ -271,19 +263,19 @@ func (m *Manager) note(err error) {
 // awaitAnswer starts to ask the server over its socket until it answers. m.mu is
 // held.
 func (m *Manager) awaitAnswer(s *server) {
-	key, socket, uid, since := s.Key, s.socket, s.uid, s.Started
+	key, address, since := s.Key, s.address, s.Started
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.HTTPTimeout)
 	s.cancel = cancel
-	s.progress.add(Progress{Percent: 50, Message: key.Unit() + " is active, waiting for Jupyter to answer"})
+	s.progress.add(Progress{Percent: 50, Message: m.cfg.Backend.Name(key) + " is active, waiting for Jupyter to answer"})
 	m.readJournal(s, time.Now())
 	m.wg.Go(func() {
 		defer cancel()
-		err := m.poll(ctx, socket, uid, m.cfg.Env.Prefix(key)+"api")
+		err := m.poll(ctx, address, m.cfg.Env.Prefix(key)+"api")
 		switch {
 		case err == nil:
 			m.answered(key)
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			m.giveUp(key, fmt.Sprintf("%s is active but its server did not answer within %s: %v", key.Unit(),
+			m.giveUp(key, fmt.Sprintf("%s is active but its server did not answer within %s: %v", m.cfg.Backend.Name(key),
 				m.cfg.HTTPTimeout, err), since)
 		}
 	})
@@ -293,12 +285,12 @@ func (m *Manager) awaitAnswer(s *server) {
 const pollInterval = 100 * time.Millisecond
 
 // poll asks until an answer comes or ctx ends; then it gives the last reason.
-func (m *Manager) poll(ctx context.Context, socket string, uid uint32, path string) error {
+func (m *Manager) poll(ctx context.Context, address backend.Address, path string) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var last error
 	for {
-		err := m.cfg.Prober.Probe(ctx, socket, uid, path)
+		err := m.cfg.Prober.Probe(ctx, address, path)
 		if err == nil {
 			return nil
 		}
@@ -362,7 +354,7 @@ func (m *Manager) markFailed(key ident.Key, e event, reason string, since time.T
 	failure, progress := &Failure{Message: reason, At: time.Now()}, s.progress
 	s.Failure = failure
 	m.cfg.Log.Error("server failed", "event", "server-failure", "user", key.User.String(),
-		"server", key.Server.String(), "unit", key.Unit(), "error", reason)
+		"server", key.Server.String(), "unit", m.cfg.Backend.Name(key), "error", reason)
 	return func() {
 		lines := m.tail(key, since, failed)
 		m.mu.Lock()
@@ -385,8 +377,6 @@ const (
 	tailEvery = 100 * time.Millisecond
 	// tailAge bounds what is read of a server that ran for days.
 	tailAge = time.Hour
-	// tailEnd is what systemd writes at last of a unit that has failed.
-	tailEnd = "Failed with result"
 )
 
 // tail reads the end of the unit's journal, bounded in time. Of a unit that has failed by
@@ -398,13 +388,11 @@ func (m *Manager) tail(key ident.Key, since time.Time, failed bool) []string {
 		since = oldest
 	}
 	for end := time.Now().Add(tailTime); ; {
-		// journalctl counts from whole seconds that may begin before the hub's own clock reading.
-		lines, err := m.cfg.Journal.Tail(ctx, key.Unit(), since.Add(-time.Second), tailLines)
+		lines, whole, err := m.cfg.Output.Tail(ctx, key, since, tailLines)
 		if err != nil {
 			m.cfg.Log.Warn("cannot read the journal of a failed server", "event", "journal-unreadable",
-				"user", key.User.String(), "unit", key.Unit(), "error", err.Error())
+				"user", key.User.String(), "unit", m.cfg.Backend.Name(key), "error", err.Error())
 		}
-		whole := slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, tailEnd) })
 		if err != nil || !failed || whole || time.Now().After(end) {
 			return lines
 		}
@@ -420,11 +408,11 @@ func (m *Manager) tail(key ident.Key, since time.Time, failed bool) []string {
 func (m *Manager) stopUnit(key ident.Key) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StopTimeout)
 	defer cancel()
-	err := m.cfg.Launcher.Stop(ctx, key)
-	var lerr *launcherbus.Error
-	if err != nil && !(errors.As(err, &lerr) && lerr.Code == launcherbus.NotFound) {
+	err := m.cfg.Backend.Stop(ctx, key)
+	var lerr *backend.Error
+	if err != nil && !(errors.As(err, &lerr) && lerr.Code == backend.NotFound) {
 		m.cfg.Log.Error("cannot stop a failed server", "event", "stop-failed", "user", key.User.String(),
-			"unit", key.Unit(), "error", err.Error())
+			"unit", m.cfg.Backend.Name(key), "error", err.Error())
 	}
 }
 
@@ -464,13 +452,13 @@ func (m *Manager) Stop(ctx context.Context, key ident.Key) error {
 func (m *Manager) stop(key ident.Key) error {
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StopTimeout)
 	defer cancel()
-	err := m.cfg.Launcher.Stop(ctx, key)
-	var lerr *launcherbus.Error
-	if errors.As(err, &lerr) && lerr.Code == launcherbus.NotFound {
+	err := m.cfg.Backend.Stop(ctx, key)
+	var lerr *backend.Error
+	if errors.As(err, &lerr) && lerr.Code == backend.NotFound {
 		err = nil
 	}
 	if err != nil {
-		err = fmt.Errorf("server %s: cannot stop %s: %w", key, key.Unit(), err)
+		err = fmt.Errorf("server %s: cannot stop %s: %w", key, m.cfg.Backend.Name(key), err)
 		if syncErr := m.Sync(m.ctx); syncErr != nil {
 			err = errors.Join(err, syncErr)
 		}
@@ -483,17 +471,17 @@ func (m *Manager) stop(key ident.Key) error {
 }
 
 // Handle takes a launcher's event.
-func (m *Manager) Handle(e launcherbus.Event) {
+func (m *Manager) Handle(e backend.Event) {
 	switch e.State {
-	case launcherbus.Running, launcherbus.Starting, launcherbus.Stopping:
+	case backend.Running, backend.Starting, backend.Stopping:
 		m.adopt(e.Server)
-	case launcherbus.Stopped, launcherbus.Failed:
+	case backend.Stopped, backend.Failed:
 		m.ended(e)
 	}
 }
 
 // ended takes the end of a unit that nobody here asked for, or the echo of a stop.
-func (m *Manager) ended(e launcherbus.Event) {
+func (m *Manager) ended(e backend.Event) {
 	m.mu.Lock()
 	s, ok := m.servers[e.Key]
 	if !ok || !s.State.Active() || s.State == Queued {
@@ -504,7 +492,7 @@ func (m *Manager) ended(e launcherbus.Event) {
 	if s.cancel != nil && !s.launching {
 		s.cancel() // nothing will answer any more; launch() hears of its own failure itself
 	}
-	if state == Ready && e.State == launcherbus.Stopped {
+	if state == Ready && e.State == backend.Stopped {
 		// It ended well by itself: the user shut it down from within.
 		m.note(m.transition(s, stopAsked))
 		m.note(m.transition(s, unitEnded))
@@ -523,37 +511,17 @@ func (m *Manager) ended(e launcherbus.Event) {
 		m.mu.Unlock()
 		return
 	}
-	explain := m.markFailed(e.Key, unitEnded, endReason(e), since, e.State == launcherbus.Failed)
+	explain := m.markFailed(e.Key, unitEnded, e.Why.String(), since, e.State == backend.Failed)
 	m.mu.Unlock()
 	if explain != nil {
 		m.wg.Go(explain)
 	}
 }
 
-// endReason puts systemd's Result (systemd.service(5)) into words.
-func endReason(e launcherbus.Event) string {
-	unit := e.Key.Unit()
-	hint := "\nhint: journalctl -u jupyter-" + e.Key.String()
-	switch e.Result {
-	case "", "success":
-		return unit + " ended by itself before it answered" + hint
-	case "exit-code":
-		return fmt.Sprintf("%s ended with exit status %d%s", unit, e.Exit, hint)
-	case "signal", "core-dump":
-		return fmt.Sprintf("%s was ended by signal %d%s", unit, e.Exit, hint)
-	case "oom-kill":
-		return unit + " was ended because it used more memory than it may" + hint
-	case "timeout":
-		return unit + " took longer than its time-out" + hint
-	default:
-		return fmt.Sprintf("%s ended: %s%s", unit, e.Result, hint)
-	}
-}
-
 // Sync brings the whole table in line with what the launcher says runs. A server
 // whose socket answers at once has its route when Sync returns.
 func (m *Manager) Sync(ctx context.Context) error {
-	list, err := m.cfg.Launcher.List(ctx)
+	list, err := m.cfg.Backend.List(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot list what runs: %w", err)
 	}
@@ -573,7 +541,7 @@ func (m *Manager) Sync(ctx context.Context) error {
 	}
 	m.mu.Unlock()
 	for _, key := range gone {
-		m.ended(launcherbus.Event{Server: launcherbus.Server{Key: key, State: launcherbus.Stopped}})
+		m.ended(backend.Event{Server: backend.Server{Key: key, State: backend.Stopped}})
 	}
 	return nil
 }
@@ -582,11 +550,11 @@ func (m *Manager) Sync(ctx context.Context) error {
 const syncProbe = 300 * time.Millisecond
 
 // adoptReady adopts a unit and, where it answers at once, skips the waiting.
-func (m *Manager) adoptReady(ctx context.Context, u launcherbus.Server) {
-	if u.State == launcherbus.Running && m.Get(u.Key).State == Stopped {
+func (m *Manager) adoptReady(ctx context.Context, u backend.Server) {
+	if u.State == backend.Running && m.Get(u.Key).State == Stopped {
 		ctx, cancel := context.WithTimeout(ctx, syncProbe)
 		defer cancel()
-		if m.cfg.Prober.Probe(ctx, u.Socket, u.UID, m.cfg.Env.Prefix(u.Key)+"api") == nil {
+		if m.cfg.Prober.Probe(ctx, u.Address, m.cfg.Env.Prefix(u.Key)+"api") == nil {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			s := m.entry(u.Key)

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // entry is a start that waits for devices, as the plan sees it.
@@ -23,19 +23,19 @@ type entry struct {
 }
 
 // wants reports whether an entry can use a device.
-func (e entry) wants(d launcherbus.GPU) bool {
-	return d.Sharing != launcherbus.Open && slices.Contains(d.Profiles, e.profile)
+func (e entry) wants(d backend.Device) bool {
+	return d.Sharing != backend.Open && slices.Contains(d.Profiles, e.profile)
 }
 
 // competes reports whether two entries can use the same device.
-func (e entry) competes(f entry, devices []launcherbus.GPU) bool {
-	return slices.ContainsFunc(devices, func(d launcherbus.GPU) bool { return e.wants(d) && f.wants(d) })
+func (e entry) competes(f entry, devices []backend.Device) bool {
+	return slices.ContainsFunc(devices, func(d backend.Device) bool { return e.wants(d) && f.wants(d) })
 }
 
 // inOrder returns the line as it moves on. Who holds fewer servers with devices comes first,
 // those of their that wait before included; then who asked first. So nobody who has much
 // keeps others from having something.
-func inOrder(entries []entry, devices []launcherbus.GPU) []entry {
+func inOrder(entries []entry, devices []backend.Device) []entry {
 	line := slices.Clone(entries)
 	byTime := func(a, b entry) int {
 		return cmp.Or(a.asked.Compare(b.asked), strings.Compare(a.key.String(), b.key.String()))
@@ -58,11 +58,11 @@ func inOrder(entries []entry, devices []launcherbus.GPU) []entry {
 }
 
 // holders returns the servers that hold devices which are not open to all.
-func holders(devices []launcherbus.GPU) map[ident.Key]bool {
+func holders(devices []backend.Device) map[ident.Key]bool {
 	all := map[ident.Key]bool{}
 	for _, d := range devices {
 		for _, h := range d.Holders {
-			if d.Sharing != launcherbus.Open {
+			if d.Sharing != backend.Open {
 				all[h.Key] = true
 			}
 		}
@@ -73,7 +73,7 @@ func holders(devices []launcherbus.GPU) map[ident.Key]bool {
 // plan says who of the line, which is in order, can be started now. Whoever must wait keeps
 // the free devices that he can use from those behind them, or who needs two would wait for
 // ever. called are those whose turn has come already.
-func plan(line, called []entry, devices []launcherbus.GPU) (start []ident.Key) {
+func plan(line, called []entry, devices []backend.Device) (start []ident.Key) {
 	left := map[string]int{} // places, by device
 	for _, d := range devices {
 		switch {
@@ -100,7 +100,7 @@ func plan(line, called []entry, devices []launcherbus.GPU) (start []ident.Key) {
 
 // take takes an entry's devices out of what is left. Where they are too few it takes away
 // all that the entry could use, and tells false.
-func take(e entry, devices []launcherbus.GPU, left map[string]int) bool {
+func take(e entry, devices []backend.Device, left map[string]int) bool {
 	var usable []string
 	for _, d := range devices {
 		if left[d.Name] > 0 && e.wants(d) {
@@ -121,7 +121,7 @@ func take(e entry, devices []launcherbus.GPU, left map[string]int) bool {
 
 // place returns an entry's number among those in the line that want the same devices, from 1,
 // and how many they are.
-func place(line []entry, at int, devices []launcherbus.GPU) (number, of int) {
+func place(line []entry, at int, devices []backend.Device) (number, of int) {
 	for i, e := range line {
 		if i != at && !e.competes(line[at], devices) {
 			continue
@@ -137,7 +137,7 @@ func place(line []entry, at int, devices []launcherbus.GPU) (number, of int) {
 // estimate says how long an entry will wait, 0 when nobody can tell. typical is how long
 // devices of a kind were held before (0 unknown); ends are ends of servers that were
 // announced.
-func estimate(line []entry, at int, devices []launcherbus.GPU, typical func(kind string) time.Duration,
+func estimate(line []entry, at int, devices []backend.Device, typical func(kind string) time.Duration,
 	ends map[ident.Key]time.Time, now time.Time) time.Duration {
 	var free []time.Duration // until each device is free
 	var usual time.Duration
@@ -174,7 +174,7 @@ func estimate(line []entry, at int, devices []launcherbus.GPU, typical func(kind
 
 // untilEnd guesses how long a server goes on holding its devices. One that has had them for
 // longer than is usual is taken to keep them a quarter of that time more.
-func untilEnd(h launcherbus.Holder, usual time.Duration, ends map[ident.Key]time.Time,
+func untilEnd(h backend.Holder, usual time.Duration, ends map[ident.Key]time.Time,
 	now time.Time) (left time.Duration, known bool) {
 	end, announced := ends[h.Key]
 	if usual > 0 {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
@@ -28,26 +28,26 @@ func named(t testing.TB, text string) ident.Key {
 }
 
 // device reads "NAME PLACES PROFILE,… HOLDER,…".
-func device(t testing.TB, text string) launcherbus.GPU {
+func device(t testing.TB, text string) backend.Device {
 	t.Helper()
 	f := strings.Fields(text)
-	d := launcherbus.GPU{Name: "nvidia.com/gpu=" + f[0], Sharing: launcherbus.Exclusive, Places: 1,
+	d := backend.Device{Name: "nvidia.com/gpu=" + f[0], Sharing: backend.Exclusive, Places: 1,
 		Profiles: strings.Split(f[2], ",")}
 	switch f[1] {
 	case "open":
-		d.Sharing, d.Places = launcherbus.Open, 0
+		d.Sharing, d.Places = backend.Open, 0
 	case "bad":
 		d.Health = "it has fallen off the bus"
 	case "1":
 	default:
-		d.Sharing = launcherbus.Shared
+		d.Sharing = backend.Shared
 		if _, err := fmt.Sscan(f[1], &d.Places); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(f) > 3 {
 		for i, h := range strings.Split(f[3], ",") {
-			d.Holders = append(d.Holders, launcherbus.Holder{Key: named(t, h),
+			d.Holders = append(d.Holders, backend.Holder{Key: named(t, h),
 				Since: noon.Add(-time.Duration(i+1) * time.Hour)})
 		}
 	}
@@ -110,7 +110,7 @@ func TestPlan(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var devices []launcherbus.GPU
+			var devices []backend.Device
 			for _, d := range tt.devices {
 				devices = append(devices, device(t, d))
 			}
@@ -135,7 +135,7 @@ func TestPlan(t *testing.T) {
 func TestPlanProperties(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 5))
-		devices := []launcherbus.GPU{device(t, "0 1 gpu,small"), device(t, "1 1 gpu"), device(t, "2 2 small,shared")}
+		devices := []backend.Device{device(t, "0 1 gpu,small"), device(t, "1 1 gpu"), device(t, "2 2 small,shared")}
 		profiles := map[string]int{"gpu": 1 + random.IntN(2), "small": 1, "shared": 1}
 		var line []entry
 		for i := range 12 {
@@ -163,7 +163,7 @@ func TestPlanProperties(t *testing.T) {
 
 // checkOvertaking wants that who starts leaves enough for everybody before them who waits
 // for want of devices that both can use.
-func checkOvertaking(t *testing.T, seed uint64, line []entry, started []ident.Key, devices []launcherbus.GPU) {
+func checkOvertaking(t *testing.T, seed uint64, line []entry, started []ident.Key, devices []backend.Device) {
 	t.Helper()
 	for i, e := range line {
 		if slices.Contains(started, e.key) {
@@ -188,12 +188,12 @@ func checkOvertaking(t *testing.T, seed uint64, line []entry, started []ident.Ke
 }
 
 // hold gives devices as the launcher would.
-func hold(t *testing.T, seed uint64, e entry, devices []launcherbus.GPU) {
+func hold(t *testing.T, seed uint64, e entry, devices []backend.Device) {
 	t.Helper()
 	got := 0
 	for i := range devices {
 		if got < e.count && devices[i].Free() && e.wants(devices[i]) {
-			devices[i].Holders = append(devices[i].Holders, launcherbus.Holder{Key: e.key})
+			devices[i].Holders = append(devices[i].Holders, backend.Holder{Key: e.key})
 			got++
 		}
 	}
@@ -203,7 +203,7 @@ func hold(t *testing.T, seed uint64, e entry, devices []launcherbus.GPU) {
 }
 
 // release ends a random server.
-func release(random *rand.Rand, devices []launcherbus.GPU) {
+func release(random *rand.Rand, devices []backend.Device) {
 	all := holders(devices)
 	if len(all) == 0 {
 		return
@@ -216,12 +216,12 @@ func release(random *rand.Rand, devices []launcherbus.GPU) {
 	gone := keys[random.IntN(len(keys))]
 	for i := range devices {
 		devices[i].Holders = slices.DeleteFunc(devices[i].Holders,
-			func(h launcherbus.Holder) bool { return h.Key == gone })
+			func(h backend.Holder) bool { return h.Key == gone })
 	}
 }
 
 func TestPlace(t *testing.T) {
-	devices := []launcherbus.GPU{device(t, "0 1 gpu carol"), device(t, "1 1 small,any dora"), device(t, "2 bad any")}
+	devices := []backend.Device{device(t, "0 1 gpu carol"), device(t, "1 1 small,any dora"), device(t, "2 bad any")}
 	line := inOrder(waiting(t, "alice gpu 1", "bob small 1", "erin any 1", "frank gpu 1"), devices)
 	var got []string
 	for i, e := range line {
@@ -267,7 +267,7 @@ func TestEstimate(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var devices []launcherbus.GPU
+			var devices []backend.Device
 			for _, d := range tt.devices {
 				devices = append(devices, device(t, d))
 			}

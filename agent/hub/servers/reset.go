@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // ErrNothingKept says that no persistent profile has kept anything of a server.
@@ -19,13 +19,13 @@ func (m *Manager) Reset(ctx context.Context, key ident.Key) error {
 	if state := m.Get(key).State; state.Active() {
 		return fmt.Errorf("server %s is %s: %w", key, state, ErrActive)
 	}
-	err := m.cfg.Launcher.Reset(ctx, key)
-	var refused *launcherbus.Error
+	err := m.cfg.Backend.Reset(ctx, key)
+	var refused *backend.Error
 	if errors.As(err, &refused) {
 		switch refused.Code {
-		case launcherbus.NotFound:
+		case backend.NotFound:
 			return fmt.Errorf("server %s: %w", key, ErrNothingKept)
-		case launcherbus.AlreadyExists:
+		case backend.AlreadyExists:
 			return fmt.Errorf("server %s: %w", key, ErrActive)
 		}
 	}

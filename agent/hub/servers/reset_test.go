@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // TestReset checks what becomes of the launcher's answers, and that a server that is not
@@ -27,8 +27,8 @@ func TestReset(t *testing.T) {
 		"ready":        {Ready, nil, ErrActive, 0},
 		"starting":     {Starting, nil, ErrActive, 0},
 		"stopping":     {Stopping, nil, ErrActive, 0},
-		"nothing kept": {Stopped, &launcherbus.Error{Code: launcherbus.NotFound}, ErrNothingKept, 1},
-		"unit exists":  {Stopped, &launcherbus.Error{Code: launcherbus.AlreadyExists}, ErrActive, 1},
+		"nothing kept": {Stopped, &backend.Error{Code: backend.NotFound}, ErrNothingKept, 1},
+		"unit exists":  {Stopped, &backend.Error{Code: backend.AlreadyExists}, ErrActive, 1},
 		"other":        {Stopped, other, other, 1},
 	}
 	for name, tt := range tests {

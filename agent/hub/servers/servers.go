@@ -14,16 +14,26 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// launcher starts units somewhere. Errors for people are *launcherbus.Error.
-type launcher interface {
-	Start(ctx context.Context, req launcherbus.StartRequest) error
+// runner is the backend: it runs servers somewhere. Errors for people are *backend.Error; after another error nobody
+// knows what became of the request.
+type runner interface {
+	// Start returns when the server is accepted or its process runs, whichever the backend waits for. A start that
+	// the backend has begun goes on when ctx ends.
+	Start(ctx context.Context, req backend.StartRequest) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
-	List(ctx context.Context) ([]launcherbus.Server, error)
+	reader
+}
+
+// reader reads what runs.
+type reader interface {
+	Get(ctx context.Context, key ident.Key) (backend.Server, error)
+	List(ctx context.Context) ([]backend.Server, error)
+	Name(key ident.Key) string // what the backend calls a server, for people and logs
 }
 
 // images brings the image of a profile to where the launcher starts servers.
@@ -34,29 +44,29 @@ type images interface {
 
 // router is the proxy's table.
 type router interface {
-	SetRoute(key ident.Key, socket string, uid uint32)
+	SetRoute(key ident.Key, to backend.Address)
 	DeleteRoute(key ident.Key)
 }
 
-// prober asks a server over its socket whether it answers HTTP at path. It returns
-// nil on any answer below 500 (JupyterHub's wait_for_http_server).
+// prober asks a server whether it answers HTTP at path. It returns nil on any answer below 500 (JupyterHub's
+// wait_for_http_server).
 type prober interface {
-	Probe(ctx context.Context, socket string, uid uint32, path string) error
+	Probe(ctx context.Context, server backend.Address, path string) error
 }
 
-// unitLog reads a unit's journal.
-type unitLog interface {
-	// Follow calls line for each line of the unit written since the given time, until
-	// ctx ends.
-	Follow(ctx context.Context, unit string, since time.Time, line func(string)) error
-	// Tail returns the last n lines of the unit written since the given time.
-	Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error)
+// output reads what servers write, which their backend keeps in a log.
+type output interface {
+	// Follow calls line for each line that the server's log got since the given time, until ctx ends.
+	Follow(ctx context.Context, key ident.Key, since time.Time, line func(string)) error
+	// Tail returns the last n lines that the server's log got since the given time. whole reports whether they have the
+	// last words of a server that has failed, behind whose end the log may lag.
+	Tail(ctx context.Context, key ident.Key, since time.Time, n int) (lines []string, whole bool, err error)
 }
 
 // Config is what a Manager needs. All fields are required but where said.
 type Config struct {
-	Launcher launcher
-	Images   images // optional; without it the launcher does what is needed
+	Backend runner
+	Images  images // optional; without it the backend does what is needed
 	// Devices knows the devices that profiles need. Without it a start whose devices others
 	// hold waits for ever; optional where no profile needs any.
 	Devices devices
@@ -65,7 +75,7 @@ type Config struct {
 	Ends         func(ident.Key) (time.Time, bool)
 	Router       router
 	Prober       prober
-	Journal      unitLog
+	Output       output
 	Env          EnvConfig
 	StartTimeout time.Duration // from the request to an active unit, a pull of the image included
 	HTTPTimeout  time.Duration // from the active unit to the first HTTP answer
@@ -125,11 +135,10 @@ type Manager struct {
 // server is one entry of the table. Manager.mu guards it.
 type server struct {
 	Server
-	socket    string
-	uid       uint32
+	address   backend.Address
 	tokenHash string
 	launching bool               // our own call of Launcher.Start is under way; its answer ends the state Starting
-	end       *launcherbus.Event // the unit's end, when its news came before that answer
+	end       *backend.Event     // the unit's end, when its news came before that answer
 	cancel    context.CancelFunc // ends the start under way; nil when there is none
 	reason    string             // why the hub gave the unit up, while it ends
 	progress  *broadcast
@@ -141,8 +150,8 @@ type server struct {
 
 // New makes a Manager that knows no servers yet.
 func New(cfg Config) (*Manager, error) {
-	if cfg.Launcher == nil || cfg.Router == nil || cfg.Prober == nil || cfg.Journal == nil || cfg.Log == nil {
-		return nil, fmt.Errorf("cannot make the server manager: launcher, router, prober, journal and log are required")
+	if cfg.Backend == nil || cfg.Router == nil || cfg.Prober == nil || cfg.Output == nil || cfg.Log == nil {
+		return nil, fmt.Errorf("cannot make the server manager: backend, router, prober, output and log are required")
 	}
 	if cfg.StartTimeout <= 0 || cfg.HTTPTimeout <= 0 || cfg.StopTimeout <= 0 {
 		return nil, fmt.Errorf("cannot make the server manager: every time-out must be above zero")
@@ -238,7 +247,7 @@ func (m *Manager) transition(s *server, e event) error {
 	from := s.State
 	s.State, s.Since = to, time.Now()
 	if to == Ready {
-		m.cfg.Router.SetRoute(s.Key, s.socket, s.uid)
+		m.cfg.Router.SetRoute(s.Key, s.address)
 	} else {
 		m.cfg.Router.DeleteRoute(s.Key)
 	}
@@ -257,7 +266,7 @@ func (m *Manager) transition(s *server, e event) error {
 		s.progress.add(Progress{Percent: 100, Failed: true, Message: "Server stopped"})
 	}
 	m.cfg.Log.Info("server is "+string(to), "event", "server-"+string(to), "user", s.Key.User.String(),
-		"server", s.Key.Server.String(), "unit", s.Key.Unit(), "from", string(from))
+		"server", s.Key.Server.String(), "unit", m.cfg.Backend.Name(s.Key), "from", string(from))
 	if m.cfg.OnTransition != nil {
 		m.cfg.OnTransition(s.Server, from)
 	}

@@ -13,30 +13,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // world is a launcher, a proxy, a journal and Jupyter servers that a test can make
 // fail in ways the real ones cannot be made to.
 type world struct {
 	mu       sync.Mutex
-	units    map[ident.Key]launcherbus.Server
+	units    map[ident.Key]backend.Server
 	routes   map[ident.Key]string
-	requests []launcherbus.StartRequest
+	requests []backend.StartRequest
 	startErr error
 	imageErr error
 	startFor time.Duration // how long Start takes
 	answers  bool          // whether servers answer HTTP
 	lines    []string
 	lag      int // how often the journal is read before the lines are there
-	onStop   func(launcherbus.Event)
+	onStop   func(backend.Event)
 	resets   []string
 	resetErr error
-	onStart  func(launcherbus.StartRequest) // before Start is answered
+	onStart  func(backend.StartRequest) // before Start is answered
 }
 
-func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
+func (w *world) Start(ctx context.Context, req backend.StartRequest) error {
 	select {
 	case <-time.After(w.startFor):
 	case <-ctx.Done():
@@ -51,8 +51,8 @@ func (w *world) Start(ctx context.Context, req launcherbus.StartRequest) error {
 	if w.startErr != nil {
 		return w.startErr
 	}
-	w.units[req.Key] = launcherbus.Server{Key: req.Key, State: launcherbus.Running, Socket: "/sock/" + req.Key.String(),
-		UID: 5001, TokenHash: ident.HashToken(req.Env["JUPYTERHUB_API_TOKEN"]), Started: time.Now()}
+	w.units[req.Key] = backend.Server{Key: req.Key, State: backend.Running,
+		Address: backend.UnixSocket("/sock/"+req.Key.String(), 5001), TokenHash: ident.HashToken(req.Env["JUPYTERHUB_API_TOKEN"]), Started: time.Now()}
 	return nil
 }
 
@@ -74,30 +74,42 @@ func (w *world) Stop(_ context.Context, key ident.Key) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.units[key]; !ok {
-		return &launcherbus.Error{Code: launcherbus.NotFound, Message: "no such unit"}
+		return &backend.Error{Code: backend.NotFound, Message: "no such unit"}
 	}
 	delete(w.units, key)
 	if w.onStop != nil {
 		// the echo of the stop
-		go w.onStop(launcherbus.Event{Server: launcherbus.Server{Key: key, State: launcherbus.Stopped}})
+		go w.onStop(backend.Event{Server: backend.Server{Key: key, State: backend.Stopped}})
 	}
 	return nil
 }
 
-func (w *world) List(context.Context) ([]launcherbus.Server, error) {
+func (w *world) List(context.Context) ([]backend.Server, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var all []launcherbus.Server
+	var all []backend.Server
 	for _, u := range w.units {
 		all = append(all, u)
 	}
 	return all, nil
 }
 
-func (w *world) SetRoute(key ident.Key, socket string, _ uint32) {
+func (w *world) Get(_ context.Context, key ident.Key) (backend.Server, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.routes[key] = socket
+	u, ok := w.units[key]
+	if !ok {
+		return u, &backend.Error{Code: backend.NotFound, Message: "no such unit"}
+	}
+	return u, nil
+}
+
+func (w *world) Name(key ident.Key) string { return key.Unit() }
+
+func (w *world) SetRoute(key ident.Key, to backend.Address) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.routes[key] = to.String()
 }
 
 func (w *world) DeleteRoute(key ident.Key) {
@@ -106,7 +118,7 @@ func (w *world) DeleteRoute(key ident.Key) {
 	delete(w.routes, key)
 }
 
-func (w *world) Probe(context.Context, string, uint32, string) error {
+func (w *world) Probe(context.Context, backend.Address, string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.answers {
@@ -115,7 +127,7 @@ func (w *world) Probe(context.Context, string, uint32, string) error {
 	return nil
 }
 
-func (w *world) Follow(ctx context.Context, _ string, _ time.Time, line func(string)) error {
+func (w *world) Follow(ctx context.Context, _ ident.Key, _ time.Time, line func(string)) error {
 	for _, l := range w.lines {
 		line(l)
 	}
@@ -125,14 +137,14 @@ func (w *world) Follow(ctx context.Context, _ string, _ time.Time, line func(str
 
 const lastWords = "jupyter-alice.service: Failed with result 'exit-code'."
 
-func (w *world) Tail(context.Context, string, time.Time, int) ([]string, error) {
+func (w *world) Tail(context.Context, ident.Key, time.Time, int) ([]string, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.lag > 0 {
 		w.lag--
-		return nil, nil
+		return nil, false, nil
 	}
-	return w.lines, nil
+	return w.lines, true, nil
 }
 
 func (w *world) route(key ident.Key) string {
@@ -142,7 +154,7 @@ func (w *world) route(key ident.Key) string {
 }
 
 // end lets a unit end by itself, as seen by the manager.
-func (w *world) end(m *Manager, key ident.Key, e launcherbus.Event) {
+func (w *world) end(m *Manager, key ident.Key, e backend.Event) {
 	w.mu.Lock()
 	delete(w.units, key)
 	w.mu.Unlock()
@@ -153,16 +165,16 @@ func (w *world) end(m *Manager, key ident.Key, e launcherbus.Event) {
 // deactivate lets a unit be seen on its way to its end.
 func (w *world) deactivate(m *Manager, key ident.Key) {
 	w.mu.Lock()
-	w.units[key] = launcherbus.Server{Key: key, State: launcherbus.Stopping}
+	w.units[key] = backend.Server{Key: key, State: backend.Stopping}
 	w.mu.Unlock()
-	m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: key, State: launcherbus.Stopping}})
+	m.Handle(backend.Event{Server: backend.Server{Key: key, State: backend.Stopping}})
 }
 
 func newWorld(t *testing.T) (*world, *Manager) {
 	t.Helper()
-	w := &world{units: map[ident.Key]launcherbus.Server{}, routes: map[ident.Key]string{}, answers: true,
+	w := &world{units: map[ident.Key]backend.Server{}, routes: map[ident.Key]string{}, answers: true,
 		startFor: 200 * time.Millisecond, lines: []string{lastWords}}
-	m, err := New(Config{Launcher: w, Images: w, Router: w, Prober: w, Journal: w,
+	m, err := New(Config{Backend: w, Images: w, Router: w, Prober: w, Output: w,
 		Env:          EnvConfig{BaseURL: "/", APIURL: "http://127.0.0.1:8081/hub/api"},
 		StartTimeout: time.Minute, HTTPTimeout: 30 * time.Second, StopTimeout: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -240,7 +252,7 @@ func TestFailures(t *testing.T) {
 	}{
 		"refused": {
 			prepare: func(w *world) {
-				w.startErr = &launcherbus.Error{Code: launcherbus.NoAccount,
+				w.startErr = &backend.Error{Code: backend.NoAccount,
 					Message: "user \"alice\" has no Unix account"}
 			},
 			want: "has no Unix account",
@@ -261,8 +273,8 @@ func TestFailures(t *testing.T) {
 			prepare: func(w *world) { w.answers = false },
 			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
 				time.Sleep(time.Second)
-				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
-					Result: "exit-code", Exit: 3})
+				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
+					Why: backend.Why{Message: "jupyter-alice.service ended with exit status 3"}})
 			},
 			want: "ended with exit status 3",
 		},
@@ -272,20 +284,20 @@ func TestFailures(t *testing.T) {
 				time.Sleep(time.Second)
 				w.deactivate(m, k)
 				synctest.Wait()
-				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
-					Result: "exit-code", Exit: 3})
+				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
+					Why: backend.Why{Message: "jupyter-alice.service ended with exit status 3"}})
 			},
 			want: "ended with exit status 3",
 		},
 		"deactivating while it starts": {
 			prepare: func(w *world) {
-				w.startErr = &launcherbus.Error{Code: launcherbus.StartFailed, Message: "no such image"}
+				w.startErr = &backend.Error{Code: backend.StartFailed, Message: "no such image"}
 			},
 			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
 				w.deactivate(m, k)
 				synctest.Wait()
-				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
-					Result: "exit-code"})
+				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
+					Why: backend.Why{Message: "it ended"}})
 			},
 			want: "no such image",
 		},
@@ -293,10 +305,10 @@ func TestFailures(t *testing.T) {
 			prepare: func(*world) {},
 			during: func(t *testing.T, w *world, m *Manager, k ident.Key) {
 				follow(t, m, k)
-				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed},
-					Result: "oom-kill"})
+				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
+					Why: backend.Why{Message: "it used more memory than it may"}})
 				// the launcher lets systemd forget it
-				w.end(m, k, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Stopped}})
+				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Stopped}})
 				synctest.Wait()
 			},
 			want: "more memory than it may",
@@ -347,13 +359,12 @@ func TestEndBesideTheAnswer(t *testing.T) {
 			w, m := newWorld(t)
 			defer m.Close()
 			alice := key(t, "alice")
-			w.startErr = &launcherbus.Error{Code: launcherbus.StartFailed, Message: "no such image"}
-			w.onStart = func(req launcherbus.StartRequest) {
+			w.startErr = &backend.Error{Code: backend.StartFailed, Message: "no such image"}
+			w.onStart = func(req backend.StartRequest) {
 				go func() {
 					for range 100 {
-						m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: req.Key, State: launcherbus.Failed},
-							Result: "exit-code",
-							Exit:   71})
+						m.Handle(backend.Event{Server: backend.Server{Key: req.Key, State: backend.Failed},
+							Why: backend.Why{Message: "it ended"}})
 					}
 				}()
 			}
@@ -375,7 +386,7 @@ func TestJournalLags(t *testing.T) {
 			w, m := newWorld(t)
 			defer m.Close()
 			alice := key(t, "alice")
-			w.lag, w.startErr = lag, &launcherbus.Error{Code: launcherbus.StartFailed, Message: "exit status 125"}
+			w.lag, w.startErr = lag, &backend.Error{Code: backend.StartFailed, Message: "exit status 125"}
 			if err := m.Start(alice, "", Options{}); err != nil {
 				t.Fatal(err)
 			}
@@ -392,9 +403,9 @@ func TestEndBeforeTheAnswer(t *testing.T) {
 		w, m := newWorld(t)
 		defer m.Close()
 		alice := key(t, "alice")
-		w.onStart = func(req launcherbus.StartRequest) {
-			m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: req.Key, State: launcherbus.Failed},
-				Result: "exit-code", Exit: 3})
+		w.onStart = func(req backend.StartRequest) {
+			m.Handle(backend.Event{Server: backend.Server{Key: req.Key, State: backend.Failed},
+				Why: backend.Why{Message: "jupyter-alice.service ended with exit status 3"}})
 		}
 		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
@@ -434,7 +445,7 @@ func TestShutDownFromWithinIsNoFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		follow(t, m, alice)
-		w.end(m, alice, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Stopped}})
+		w.end(m, alice, backend.Event{Server: backend.Server{State: backend.Stopped}})
 		if got := m.Get(alice); got.State != Stopped {
 			t.Errorf("state is %s, want stopped", got.State)
 		}
@@ -446,9 +457,9 @@ func TestSyncAfterRestart(t *testing.T) {
 		w, m := newWorld(t)
 		defer m.Close()
 		alice, bob, dora := key(t, "alice"), key(t, "bob"), key(t, "dora")
-		w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice",
+		w.units[alice] = backend.Server{Key: alice, State: backend.Running, Address: backend.UnixSocket("/sock/alice", 5001),
 			TokenHash: ident.HashToken("secret")}
-		w.units[bob] = launcherbus.Server{Key: bob, State: launcherbus.Starting, Socket: "/sock/bob"}
+		w.units[bob] = backend.Server{Key: bob, State: backend.Starting, Address: backend.UnixSocket("/sock/bob", 5001)}
 		if err := m.Sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -461,8 +472,7 @@ func TestSyncAfterRestart(t *testing.T) {
 		if got := m.Get(bob).State; got != Starting {
 			t.Errorf("bob's server is %s, want starting", got)
 		}
-		w.end(m, bob, launcherbus.Event{Server: launcherbus.Server{State: launcherbus.Failed}, Result: "exit-code",
-			Exit: 125})
+		w.end(m, bob, backend.Event{Server: backend.Server{State: backend.Failed}, Why: backend.Why{Message: "it ended"}})
 		synctest.Wait()
 		if got := m.Get(bob).State; got != Failed {
 			t.Errorf("bob's server is %s after its unit failed, want failed", got)

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // devices knows the devices that servers can hold, and which profiles need some.
 type devices interface {
-	GPUs(ctx context.Context) (launcherbus.GPUs, error)
-	Profiles(ctx context.Context) ([]launcherbus.Profile, error)
+	GPUs(ctx context.Context) (backend.GPUs, error)
+	Profiles(ctx context.Context) ([]backend.Profile, error)
 }
 
 // memory keeps what a restart of the hub must not lose.
@@ -37,11 +37,11 @@ type LinePlace struct {
 
 // Wait is how a start stands in the line.
 type Wait struct {
-	Asked    time.Time         // when it joined the line
-	Place    int               // 1 is the next; 0 when that is not known yet
-	Of       int               // how many wait for the same devices
-	Estimate time.Duration     // until its turn; 0 when nobody can tell
-	Devices  []launcherbus.GPU // those that it waits for, with who holds them
+	Asked    time.Time        // when it joined the line
+	Place    int              // 1 is the next; 0 when that is not known yet
+	Of       int              // how many wait for the same devices
+	Estimate time.Duration    // until its turn; 0 when nobody can tell
+	Devices  []backend.Device // those that it waits for, with who holds them
 }
 
 // lineEvery is how often the line is looked at when nothing has happened: a device may
@@ -227,7 +227,7 @@ func (m *Manager) advance(ctx context.Context) {
 }
 
 // sight is all by which the launcher's answer to a start can change.
-func sight(devices []launcherbus.GPU) string {
+func sight(devices []backend.Device) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d", time.Now().Unix()/int64(limitedFor/time.Second))
 	for _, d := range devices {
@@ -241,7 +241,7 @@ func sight(devices []launcherbus.GPU) string {
 
 // entries returns the line, apart from it those that need no device any more, and those
 // whose turn has come and of whom the launcher may not know yet.
-func (m *Manager) entries(profiles []launcherbus.Profile, view string) (line, called []entry, gone []ident.Key) {
+func (m *Manager) entries(profiles []backend.Profile, view string) (line, called []entry, gone []ident.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, s := range m.servers {
@@ -263,13 +263,13 @@ func (m *Manager) entries(profiles []launcherbus.Profile, view string) (line, ca
 }
 
 // profileOf finds a profile; "" is the default.
-func profileOf(name string, profiles []launcherbus.Profile) (launcherbus.Profile, bool) {
-	i := slices.IndexFunc(profiles, func(p launcherbus.Profile) bool {
+func profileOf(name string, profiles []backend.Profile) (backend.Profile, bool) {
+	i := slices.IndexFunc(profiles, func(p backend.Profile) bool {
 		return p.Name == name || name == "" &&
 			p.Default
 	})
 	if i < 0 {
-		return launcherbus.Profile{}, false
+		return backend.Profile{}, false
 	}
 	return profiles[i], true
 }
@@ -292,7 +292,7 @@ func (m *Manager) typical(ctx context.Context) func(kind string) time.Duration {
 }
 
 // ends returns the announced ends of the servers that hold devices.
-func (m *Manager) ends(devices []launcherbus.GPU) map[ident.Key]time.Time {
+func (m *Manager) ends(devices []backend.Device) map[ident.Key]time.Time {
 	ends := map[ident.Key]time.Time{}
 	if m.cfg.Ends == nil {
 		return ends

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // gpuHost is a world whose launcher lends devices of the profile "gpu".
@@ -31,11 +31,11 @@ func newGPUHost(t *testing.T, n int) (*gpuHost, *Manager) {
 	t.Helper()
 	w, m := newWorld(t)
 	g := &gpuHost{world: w, n: n, holder: map[ident.Key]bool{}}
-	m.cfg.Launcher, m.cfg.Devices, m.cfg.Memory = g, g, g
+	m.cfg.Backend, m.cfg.Devices, m.cfg.Memory = g, g, g
 	return g, m
 }
 
-func (g *gpuHost) Start(ctx context.Context, r launcherbus.StartRequest) error {
+func (g *gpuHost) Start(ctx context.Context, r backend.StartRequest) error {
 	g.gm.Lock()
 	g.asked++
 	taken := !r.WithoutGPUs && r.Profile == "gpu" && (len(g.holder) >= g.n || g.limit > 0 && len(g.holder) >= g.limit)
@@ -44,7 +44,7 @@ func (g *gpuHost) Start(ctx context.Context, r launcherbus.StartRequest) error {
 	}
 	g.gm.Unlock()
 	if taken {
-		return &launcherbus.Error{Code: launcherbus.DevicesTaken, Message: "all GPUs are held"}
+		return &backend.Error{Code: backend.DevicesTaken, Message: "all GPUs are held"}
 	}
 	if err := g.world.Start(ctx, r); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (g *gpuHost) Stop(ctx context.Context, key ident.Key) error {
 	return g.world.Stop(ctx, key)
 }
 
-func (g *gpuHost) GPUs(context.Context) (all launcherbus.GPUs, err error) {
+func (g *gpuHost) GPUs(context.Context) (all backend.GPUs, err error) {
 	g.gm.Lock()
 	defer g.gm.Unlock()
 	var keys []ident.Key
@@ -77,18 +77,18 @@ func (g *gpuHost) GPUs(context.Context) (all launcherbus.GPUs, err error) {
 	}
 	slices.SortFunc(keys, func(a, b ident.Key) int { return strings.Compare(a.String(), b.String()) })
 	for i := range g.n {
-		d := launcherbus.GPU{Name: "nvidia.com/gpu=" + string(rune('0'+i)), Sharing: launcherbus.Exclusive, Places: 1,
+		d := backend.Device{Name: "nvidia.com/gpu=" + string(rune('0'+i)), Sharing: backend.Exclusive, Places: 1,
 			Profiles: []string{"gpu"}}
 		if i < len(keys) {
-			d.Holders = []launcherbus.Holder{{Key: keys[i], Profile: "gpu", Since: time.Now().Add(-time.Hour)}}
+			d.Holders = []backend.Holder{{Key: keys[i], Profile: "gpu", Since: time.Now().Add(-time.Hour)}}
 		}
 		all.Devices = append(all.Devices, d)
 	}
 	return all, g.failed
 }
 
-func (g *gpuHost) Profiles(context.Context) ([]launcherbus.Profile, error) {
-	return []launcherbus.Profile{{Name: "lab", Default: true}, {Name: "gpu", GPUs: 1}}, nil
+func (g *gpuHost) Profiles(context.Context) ([]backend.Profile, error) {
+	return []backend.Profile{{Name: "lab", Default: true}, {Name: "gpu", GPUs: 1}}, nil
 }
 
 func (g *gpuHost) SaveLine(_ context.Context, line []LinePlace) error {
@@ -316,18 +316,16 @@ func TestStartedByAnother(t *testing.T) {
 		w, m := newWorld(t)
 		defer m.Close()
 		alice := key(t, "alice")
-		w.startErr = &launcherbus.Error{Code: launcherbus.AlreadyExists, Message: "it exists already"}
-		w.onStart = func(launcherbus.StartRequest) {
-			w.units[alice] = launcherbus.Server{Key: alice, State: launcherbus.Starting, Socket: "/sock/alice",
-				UID: 5001}
+		w.startErr = &backend.Error{Code: backend.AlreadyExists, Message: "it exists already"}
+		w.onStart = func(backend.StartRequest) {
+			w.units[alice] = backend.Server{Key: alice, State: backend.Starting, Address: backend.UnixSocket("/sock/alice", 5001)}
 		}
 		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		state(t, m, "alice", Starting)
-		m.Handle(launcherbus.Event{Server: launcherbus.Server{Key: alice, State: launcherbus.Running, Socket: "/sock/alice",
-			UID: 5001}})
+		m.Handle(backend.Event{Server: backend.Server{Key: alice, State: backend.Running, Address: backend.UnixSocket("/sock/alice", 5001)}})
 		time.Sleep(time.Second)
 		state(t, m, "alice", Ready)
 		// A unit that is none of the hub's stays in the way.

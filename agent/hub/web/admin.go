@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // usersAPage is how many users the administration shows at once.
@@ -190,8 +190,8 @@ func (s *Web) findUsers(ctx context.Context, m access.Subject, q adminQuery) ([]
 }
 
 // userView shows a user, without what the person's scopes hide.
-func (s *Web) userView(ctx context.Context, m access.Subject, u store.User, profiles []launcherbus.Profile,
-	images launcherbus.Images, back string) (userView, error) {
+func (s *Web) userView(ctx context.Context, m access.Subject, u store.User, profiles []backend.Profile,
+	images backend.Images, back string) (userView, error) {
 	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name),
 		Usage: s.usageOf(m, u.Name)}
 	if m.MayUser(u.Name, scopes.ReadUsersActivity) {

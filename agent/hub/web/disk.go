@@ -5,15 +5,15 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // disks knows what users' files take and which file systems are nearly full.
 type disks interface {
-	Of(user ident.User) (launcherbus.Usage, bool)
+	Of(user ident.User) (backend.DiskUse, bool)
 	Places() []disk.Place
 	LowFor(user ident.User) []disk.Place
 }

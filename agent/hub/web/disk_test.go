@@ -5,18 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // fakeDisks has measured alice alone.
 type fakeDisks struct{ low bool }
 
-func (fakeDisks) Of(u ident.User) (launcherbus.Usage, bool) {
-	return launcherbus.Usage{Measured: now.Add(-2 * time.Hour),
-		Home:    launcherbus.Tree{Bytes: 12_300_000_000, Unread: 1},
-		Storage: launcherbus.Tree{Bytes: 400_000_000}}, u == aliceKey.User
+func (fakeDisks) Of(u ident.User) (backend.DiskUse, bool) {
+	return backend.DiskUse{Measured: now.Add(-2 * time.Hour),
+		Home:    backend.Tree{Bytes: 12_300_000_000, Unread: 1},
+		Storage: backend.Tree{Bytes: 400_000_000}}, u == aliceKey.User
 }
 
 func (f fakeDisks) Places() []disk.Place {

@@ -7,15 +7,15 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // devices knows the host's GPUs.
 type devices interface {
-	GPUs(ctx context.Context) (launcherbus.GPUs, error)
+	GPUs(ctx context.Context) (backend.GPUs, error)
 	Any() bool
 	User(ctx context.Context, uid uint32) string
 }
@@ -62,7 +62,7 @@ type gpusBody struct {
 	gpusView
 	Measured  time.Time
 	ToolError string
-	Broken    []launcherbus.BrokenSpec
+	Broken    []backend.BrokenSpec
 	Strangers []strangerRow
 }
 
@@ -102,10 +102,10 @@ func (s *Web) anyGPUs(ctx context.Context) bool {
 
 // gpusFor returns what the home page says of the host's GPUs, nil where there is none, and
 // which of them a server holds.
-func (s *Web) gpusFor(ctx context.Context, m access.Subject, profiles []launcherbus.Profile) (*gpusView,
+func (s *Web) gpusFor(ctx context.Context, m access.Subject, profiles []backend.Profile) (*gpusView,
 	func(ident.Key) []string) {
 	if s.cfg.GPUs == nil {
-		return nil, launcherbus.GPUs{}.Held
+		return nil, backend.GPUs{}.Held
 	}
 	known, err := s.cfg.GPUs.GPUs(ctx)
 	switch {
@@ -117,7 +117,7 @@ func (s *Web) gpusFor(ctx context.Context, m access.Subject, profiles []launcher
 	return &gpusView{Rows: s.gpuRows(m, known, profiles)}, known.Held
 }
 
-func (s *Web) gpuRows(m access.Subject, known launcherbus.GPUs, profiles []launcherbus.Profile) []gpuRow {
+func (s *Web) gpuRows(m access.Subject, known backend.GPUs, profiles []backend.Profile) []gpuRow {
 	var rows []gpuRow
 	for _, d := range known.Devices {
 		row := gpuRow{Name: d.Name, Model: d.Model, Memory: gpuSize(d.Memory), Health: d.Health, Lent: gpus.Lent(d),
@@ -147,7 +147,7 @@ func holderName(m access.Subject, key ident.Key) string {
 	return "you, in " + key.Server.String()
 }
 
-func gpuLoadOf(l launcherbus.Load, memory uint64) *gpuLoad {
+func gpuLoadOf(l backend.Load, memory uint64) *gpuLoad {
 	if !l.Known {
 		return nil
 	}

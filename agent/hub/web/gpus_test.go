@@ -11,20 +11,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // fakeLauncher tells of devices, or fails.
 type fakeLauncher struct {
-	known launcherbus.GPUs
+	known backend.GPUs
 	fails error
 	asked int
 	clock time.Time
 }
 
-func (f *fakeLauncher) GPUs(context.Context) (launcherbus.GPUs, error) {
+func (f *fakeLauncher) GPUs(context.Context) (backend.GPUs, error) {
 	f.asked++
 	return f.known, f.fails
 }
@@ -37,30 +37,30 @@ func (f *fakeLauncher) later() time.Time {
 
 // fourGPUs has a device of each sharing, a broken one, processes left, and texts that
 // would harm a page which believed them.
-func fourGPUs() launcherbus.GPUs {
-	load := func(busy float64, bytes uint64) launcherbus.Load {
-		return launcherbus.Load{Known: true, Busy: busy, Memory: bytes}
+func fourGPUs() backend.GPUs {
+	load := func(busy float64, bytes uint64) backend.Load {
+		return backend.Load{Known: true, Busy: busy, Memory: bytes}
 	}
-	held := func(name, profile string, ago time.Duration) launcherbus.Holder {
-		return launcherbus.Holder{Key: key(name), Profile: profile, Since: now.Add(-ago)}
+	held := func(name, profile string, ago time.Duration) backend.Holder {
+		return backend.Holder{Key: key(name), Profile: profile, Since: now.Add(-ago)}
 	}
 	const h100 = "NVIDIA H100 80GB HBM3"
-	return launcherbus.GPUs{
-		Devices: []launcherbus.GPU{
-			{Name: "nvidia.com/gpu=0", Model: h100, Memory: 80e9, Sharing: launcherbus.Exclusive, Places: 1,
-				Holders: []launcherbus.Holder{held("alice", "gpu", 3*time.Hour)},
+	return backend.GPUs{
+		Devices: []backend.Device{
+			{Name: "nvidia.com/gpu=0", Model: h100, Memory: 80e9, Sharing: backend.Exclusive, Places: 1,
+				Holders: []backend.Holder{held("alice", "gpu", 3*time.Hour)},
 				Now:     load(.97, 60e9), Hour: load(.4, 20e9), Busiest: load(1, 79e9),
 				Profiles: []string{"gpu", "jupyterlab"}},
-			{Name: "nvidia.com/gpu=1", Model: h100, Memory: 80e9, Sharing: launcherbus.Shared, Places: 4,
-				Holders: []launcherbus.Holder{held("bob", "gpu", time.Minute), held("alice:x", "gone", 49*time.Hour)},
+			{Name: "nvidia.com/gpu=1", Model: h100, Memory: 80e9, Sharing: backend.Shared, Places: 4,
+				Holders: []backend.Holder{held("bob", "gpu", time.Minute), held("alice:x", "gone", 49*time.Hour)},
 				Now:     load(0, 1e9), Profiles: []string{"gpu"},
-				Strangers: []launcherbus.GPUProcess{{PID: 4711, UID: 5001, Command: hostile,
+				Strangers: []backend.Process{{PID: 4711, UID: 5001, Command: hostile,
 					Unit: "user@5001.service/" + hostile, Memory: 2e9}, {PID: 4712, UID: 9}}},
 			{Name: "nvidia.com/gpu=2", Model: hostile, Health: hostile + " fell off the bus",
-				Sharing: launcherbus.Exclusive, Places: 1, Now: load(0, 0)},
-			{Name: "nvidia.com/gpu=3", Sharing: launcherbus.Open},
+				Sharing: backend.Exclusive, Places: 1, Now: load(0, 0)},
+			{Name: "nvidia.com/gpu=3", Sharing: backend.Open},
 		},
-		Broken:    []launcherbus.BrokenSpec{{File: "/etc/cdi/" + hostile, Error: "line 3: " + hostile}},
+		Broken:    []backend.BrokenSpec{{File: "/etc/cdi/" + hostile, Error: "line 3: " + hostile}},
 		Measured:  now.Add(-2 * time.Minute),
 		ToolError: "rocm-smi: " + hostile,
 	}
@@ -189,7 +189,7 @@ func TestNoGPUs(t *testing.T) {
 	for name, f := range map[string]*fakeLauncher{
 		"no devices":               {},
 		"the launcher never tells": {fails: errors.New("unknown method")},
-		"a tool without devices":   {known: launcherbus.GPUs{ToolError: "no nvidia-smi", Measured: now}},
+		"a tool without devices":   {known: backend.GPUs{ToolError: "no nvidia-smi", Measured: now}},
 	} {
 		h := newHub(t, withGPUs(t, f))
 		for _, at := range []string{"/hub/home alice", "/hub/home bob", "/hub/home gail", "/hub/admin dora",
@@ -236,7 +236,7 @@ func TestGPUsUnknown(t *testing.T) {
 // is broken, and members do not.
 func TestBrokenSpecsAlone(t *testing.T) {
 	h := newHub(t, withGPUs(t,
-		&fakeLauncher{known: launcherbus.GPUs{Broken: []launcherbus.BrokenSpec{{File: "/etc/cdi/n.yaml",
+		&fakeLauncher{known: backend.GPUs{Broken: []backend.BrokenSpec{{File: "/etc/cdi/n.yaml",
 			Error: "no kind"}}}}))
 	if text := body(t, h.do("GET", "/hub/admin", "dora")); !strings.Contains(text, `href="/hub/admin/gpus"`) {
 		t.Error("no link to the GPUs")

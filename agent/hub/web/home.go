@@ -7,10 +7,10 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // homeBody is the home page.
@@ -100,7 +100,7 @@ func (s *Web) renderHome(m access.Subject, w http.ResponseWriter, r *http.Reques
 func onItsWay(srv servers.Server) bool { return srv.State.Pending() || srv.State == servers.Stopping }
 
 // shared gives others' servers that the person may open because they were shared.
-func (s *Web) shared(ctx context.Context, m access.Subject, profiles []launcherbus.Profile) ([]serverView, error) {
+func (s *Web) shared(ctx context.Context, m access.Subject, profiles []backend.Profile) ([]serverView, error) {
 	shares, err := s.cfg.Store.SharesFor(ctx, m.User, m.Groups)
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (s *Web) links(m access.Subject) []serviceLink {
 
 // profiles returns the policy's choices. Without them a start is still possible, with
 // the policy's default.
-func (s *Web) profiles(ctx context.Context) (all []launcherbus.Profile, warning string) {
+func (s *Web) profiles(ctx context.Context) (all []backend.Profile, warning string) {
 	all, err := s.cfg.Profiles(ctx)
 	if err != nil {
 		s.cfg.Log.Error("cannot read the profiles", "event", "profiles-unreadable", "error", err.Error())
@@ -141,7 +141,7 @@ func (s *Web) profiles(ctx context.Context) (all []launcherbus.Profile, warning 
 	return all, ""
 }
 
-func (s *Web) startForm(action, next string, srv servers.Server, wanted string, profiles []launcherbus.Profile,
+func (s *Web) startForm(action, next string, srv servers.Server, wanted string, profiles []backend.Profile,
 	warning string) startForm {
 	button := "Start"
 	if srv.State == servers.Failed {

@@ -12,10 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // Names of the images of the tests' keeper.
@@ -70,8 +70,8 @@ func newImages(t testing.TB, keeper *fakeKeeper) *hub {
 	return newHub(t, func(c *Config) {
 		c.Keeper, c.NamedServers = keeper, 2
 		c.Background = func(work func(context.Context)) { running.Go(func() { work(context.Background()) }) }
-		c.Profiles = func(context.Context) ([]launcherbus.Profile, error) {
-			return []launcherbus.Profile{{Name: "jupyterlab", Image: latest, Default: true},
+		c.Profiles = func(context.Context) ([]backend.Profile, error) {
+			return []backend.Profile{{Name: "jupyterlab", Image: latest, Default: true},
 				{Name: "gpu", Image: unpulled}}, nil
 		}
 	})
@@ -213,7 +213,7 @@ func TestPullRefused(t *testing.T) {
 // launcher each time nor fail with it.
 func TestNewerImage(t *testing.T) {
 	const note = "A newer version of this environment is there"
-	images := launcherbus.Images{
+	images := backend.Images{
 		Servers:  map[ident.Key]string{key("alice"): "1", key("bob"): "1", key("alice:x"): "1"},
 		Profiles: map[string]string{"gpu": "2", "jupyterlab": "2"},
 	}
@@ -222,7 +222,7 @@ func TestNewerImage(t *testing.T) {
 	h := newHub(t, func(c *Config) {
 		c.NamedServers = 2
 		c.Now = func() time.Time { return clock }
-		c.Images = func(context.Context) (launcherbus.Images, error) { asked++; return images, fails }
+		c.Images = func(context.Context) (backend.Images, error) { asked++; return images, fails }
 	})
 	h.servers.table[key("alice:x")] = servers.Server{Key: key("alice:x"), State: servers.Ready}
 	home := func(user string) string { return body(t, h.do("GET", "/hub/home", user)) }
@@ -239,7 +239,7 @@ func TestNewerImage(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("the launcher was asked %d times", asked)
 	}
-	clock, images = now.Add(time.Minute), launcherbus.Images{Servers: images.Servers,
+	clock, images = now.Add(time.Minute), backend.Images{Servers: images.Servers,
 		Profiles: map[string]string{"gpu": "1", "jupyterlab": "1"}}
 	if strings.Contains(home("alice"), note) {
 		t.Error("alice is told though her image is the current one")

@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // refreshLine is how often the page of a start in the line is loaded again, in seconds.
@@ -22,12 +22,12 @@ type lineView struct {
 }
 
 // line reports how a server's start stands in the line; nil for one that is not in it.
-func (s *Web) line(m access.Subject, key ident.Key, profiles []launcherbus.Profile) *lineView {
+func (s *Web) line(m access.Subject, key ident.Key, profiles []backend.Profile) *lineView {
 	w, ok := s.cfg.Servers.Waits(key)
 	if !ok {
 		return nil
 	}
-	v := &lineView{Asked: w.Asked, Rows: s.gpuRows(m, launcherbus.GPUs{Devices: w.Devices}, profiles)}
+	v := &lineView{Asked: w.Asked, Rows: s.gpuRows(m, backend.GPUs{Devices: w.Devices}, profiles)}
 	if w.Place > 0 {
 		v.Place = fmt.Sprintf("%s of %d in line", servers.Ordinal(w.Place), w.Of)
 	}

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // How long an answer of the launcher about images is good for, and how long a page waits
@@ -21,12 +21,12 @@ const (
 type knownImages struct {
 	mu     sync.Mutex // guards all below
 	at     time.Time  // when it was asked; zero for never
-	images launcherbus.Images
+	images backend.Images
 }
 
 // runningImages returns which images servers run on; none when that cannot be told, which
 // no page waits or fails for. While one page asks, others take the last answer.
-func (s *Web) runningImages(ctx context.Context) launcherbus.Images {
+func (s *Web) runningImages(ctx context.Context) backend.Images {
 	k := &s.images
 	k.mu.Lock()
 	last, now := k.images, s.cfg.Now()
@@ -43,7 +43,7 @@ func (s *Web) runningImages(ctx context.Context) launcherbus.Images {
 	images, err := s.cfg.Images(ctx)
 	if err != nil {
 		s.cfg.Log.Warn("cannot tell which images servers run on", "event", "images-unknown", "error", err.Error())
-		images = launcherbus.Images{}
+		images = backend.Images{}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *Web) runningImages(ctx context.Context) launcherbus.Images {
 }
 
 // older reports whether a server that runs would get another image at its next start.
-func older(srv servers.Server, images launcherbus.Images, profiles []launcherbus.Profile) bool {
+func older(srv servers.Server, images backend.Images, profiles []backend.Profile) bool {
 	is, known := images.Older(srv.Key, srv.Profile, profiles)
 	return is && known && (srv.State == servers.Ready || srv.State == servers.Waiting)
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
@@ -22,7 +23,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // shown is a page as a test asks for it.
@@ -509,7 +509,7 @@ func TestRevokedAtSignIn(t *testing.T) {
 
 func TestProfilesCannotBeRead(t *testing.T) {
 	h := newHub(t, func(c *Config) {
-		c.Profiles = func(context.Context) ([]launcherbus.Profile, error) { return nil, errors.New("no launcher") }
+		c.Profiles = func(context.Context) ([]backend.Profile, error) { return nil, errors.New("no launcher") }
 	})
 	if p := show(t, h.do("GET", "/hub/home", "gail")); p.status != http.StatusOK ||
 		!strings.Contains(p.text, "cannot be read at the moment") || len(p.elements("button")) != 1 {

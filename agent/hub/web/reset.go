@@ -7,16 +7,16 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // kept returns what persistent profiles keep, by server. Without an answer the pages show
 // no way to reset a server, and the log says why.
-func (s *Web) kept(ctx context.Context) map[ident.Key][]launcherbus.Kept {
+func (s *Web) kept(ctx context.Context) map[ident.Key][]backend.PersistentContainer {
 	if s.cfg.Kept == nil {
 		return nil
 	}
@@ -24,7 +24,7 @@ func (s *Web) kept(ctx context.Context) map[ident.Key][]launcherbus.Kept {
 	if err != nil {
 		s.cfg.Log.Error("cannot read what is kept of servers", "event", "kept-unreadable", "error", err.Error())
 	}
-	by := map[ident.Key][]launcherbus.Kept{}
+	by := map[ident.Key][]backend.PersistentContainer{}
 	for _, k := range all {
 		by[k.Key] = append(by[k.Key], k)
 	}
@@ -32,7 +32,7 @@ func (s *Web) kept(ctx context.Context) map[ident.Key][]launcherbus.Kept {
 }
 
 // withKept adds to a view what is kept of the server and where it is reset.
-func (s *Web) withKept(v serverView, kept map[ident.Key][]launcherbus.Kept) serverView {
+func (s *Web) withKept(v serverView, kept map[ident.Key][]backend.PersistentContainer) serverView {
 	for _, k := range kept[v.Key] {
 		v.Outdated = v.Outdated || k.Outdated
 		if v.MayStop && !v.State.Active() {

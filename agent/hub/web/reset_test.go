@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // keeps is a hub in which something is kept of two servers: gail's is stopped, alice's runs.
 func keeps(c *Config) {
-	c.Kept = func(context.Context) ([]launcherbus.Kept, error) {
-		return []launcherbus.Kept{{Key: key("gail"), Profile: "gpu"},
+	c.Kept = func(context.Context) ([]backend.PersistentContainer, error) {
+		return []backend.PersistentContainer{{Key: key("gail"), Profile: "gpu"},
 			{Key: key("alice"), Profile: "gpu", Outdated: true}}, nil
 	}
 }
@@ -60,7 +60,7 @@ func TestResetPage(t *testing.T) {
 // TestHomeWithoutKept checks that a launcher without an answer takes nothing but the link.
 func TestHomeWithoutKept(t *testing.T) {
 	h := newHub(t, func(c *Config) {
-		c.Kept = func(context.Context) ([]launcherbus.Kept, error) { return nil, errors.New("no answer") }
+		c.Kept = func(context.Context) ([]backend.PersistentContainer, error) { return nil, errors.New("no answer") }
 	})
 	if p := show(t, h.do("GET", "/hub/home", "gail")); strings.Contains(p.text, "/hub/reset/") ||
 		!strings.Contains(p.text, `action="/hub/spawn"`) {
@@ -80,7 +80,7 @@ func TestReset(t *testing.T) {
 		"another's":    {"dora", nil, "See Other /hub/home", 1},
 		"runs":         {"gail", fmt.Errorf("server gail: %w", servers.ErrActive), "Conflict", 0},
 		"nothing kept": {"gail", fmt.Errorf("server gail: %w", servers.ErrNothingKept), "Not Found", 0},
-		"fails": {"gail", &launcherbus.Error{Code: launcherbus.StartFailed, Message: "cannot"},
+		"fails": {"gail", &backend.Error{Code: backend.StartFailed, Message: "cannot"},
 			"Internal Server Error", 0},
 		"not theirs": {"bob", nil, "Not Found", 0},
 	}

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // maxForm bounds what a form may send, in bytes.
@@ -148,7 +148,7 @@ func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, ke
 
 // launcherError gives people the launcher's words, which are made for them.
 func launcherError(err error) error {
-	var l *launcherbus.Error
+	var l *backend.Error
 	if !errors.As(err, &l) {
 		return err
 	}

@@ -12,11 +12,11 @@ import (
 	"unicode"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // serverView is a server as the pages show it to somebody, with what they may do to it.
@@ -76,7 +76,7 @@ type failureView struct {
 
 // view shows a server to m. Others' servers are opened through hub/user/, where that
 // is written down.
-func (s *Web) view(m access.Subject, srv servers.Server, profiles []launcherbus.Profile) serverView {
+func (s *Web) view(m access.Subject, srv servers.Server, profiles []backend.Profile) serverView {
 	key := srv.Key
 	v := serverView{Server: srv, User: key.User.String(), Name: key.Server.String(), Title: key.Server.String(),
 		Own:      key.User == m.User,
@@ -146,7 +146,7 @@ func splitHint(text string) (message, hint string) {
 // prefix is the URL path of a server.
 func (s *Web) prefix(key ident.Key) string { return s.cfg.BaseURL + key.Path()[1:] }
 
-func profileName(name string, profiles []launcherbus.Profile) string {
+func profileName(name string, profiles []backend.Profile) string {
 	for _, p := range profiles {
 		if p.Name == name || name == "" && p.Default {
 			return displayName(p)
@@ -155,7 +155,7 @@ func profileName(name string, profiles []launcherbus.Profile) string {
 	return name
 }
 
-func displayName(p launcherbus.Profile) string {
+func displayName(p backend.Profile) string {
 	if p.DisplayName != "" {
 		return p.DisplayName
 	}
@@ -186,7 +186,7 @@ type choice struct {
 }
 
 // choices marks the wanted profile, or else the policy's default, or else the first.
-func choices(profiles []launcherbus.Profile, wanted string) []choice {
+func choices(profiles []backend.Profile, wanted string) []choice {
 	all := make([]choice, len(profiles))
 	checked := 0
 	for i, p := range profiles {

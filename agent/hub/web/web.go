@@ -18,13 +18,13 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // members knows who is in the browser.
@@ -146,10 +146,10 @@ type Config struct {
 	// people are to send to others are then shown without the host.
 	PublicURL string
 	// Profiles returns the policy's choices.
-	Profiles func(ctx context.Context) ([]launcherbus.Profile, error)
+	Profiles func(ctx context.Context) ([]backend.Profile, error)
 	// Images reports which images servers run on and profiles would start with. Optional: no
 	// page then says that there is a newer one.
-	Images func(ctx context.Context) (launcherbus.Images, error)
+	Images func(ctx context.Context) (backend.Images, error)
 	// Keeper owns the images that all servers share. Optional: the page of images then says
 	// that there is none.
 	Keeper imageKeeper
@@ -157,7 +157,7 @@ type Config struct {
 	// with the hub, which waits. Required with a Keeper.
 	Background func(work func(ctx context.Context))
 	// Kept returns what persistent profiles keep of stopped and running servers. Optional.
-	Kept func(ctx context.Context) ([]launcherbus.Kept, error)
+	Kept func(ctx context.Context) ([]backend.PersistentContainer, error)
 	// Audit is called for each Deed before it is answered.
 	Audit func(r *http.Request, d Deed)
 	// Log gets failed requests and, at debug level, reports of browsers.

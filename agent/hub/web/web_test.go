@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
@@ -25,7 +26,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // What the hub wires in must fit.
@@ -188,7 +188,7 @@ func everyState() map[ident.Key]servers.Server {
 	return table
 }
 
-var twoProfiles = []launcherbus.Profile{
+var twoProfiles = []backend.Profile{
 	{Name: "jupyterlab", DisplayName: "JupyterLab", Description: "Python, R and Julia. 8 CPUs, 32 GB.", Default: true},
 	{Name: "gpu", DisplayName: "JupyterLab with a GPU", Description: "PyTorch and CUDA. 8 CPUs, 64 GB, one GPU."},
 }
@@ -288,7 +288,7 @@ func newHub(t testing.TB, change func(*Config)) *hub {
 	may := roles(t, h.db, sharer)
 	cfg := Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University", Contact: "hub@example.org",
 		Login: h.login, Servers: h.servers,
-		Profiles: func(context.Context) ([]launcherbus.Profile, error) { return twoProfiles, nil },
+		Profiles: func(context.Context) ([]backend.Profile, error) { return twoProfiles, nil },
 		Audit:    func(_ *http.Request, d Deed) { h.deeds = append(h.deeds, d) },
 		Store:    h.db, Authority: may, Tokens: tokens.New(tokens.Config{Records: h.db, Authority: may}),
 		Services: func() []services.Service { return nil },
@@ -310,7 +310,7 @@ func (h *hub) who(a *access.Authority) *access.Authenticator {
 }
 
 func oneProfile(c *Config) {
-	c.Profiles = func(context.Context) ([]launcherbus.Profile, error) { return twoProfiles[:1], nil }
+	c.Profiles = func(context.Context) ([]backend.Profile, error) { return twoProfiles[:1], nil }
 }
 
 // do sends a request as user ("" is nobody). Further arguments are headers, name and
@@ -407,7 +407,7 @@ func TestHeaders(t *testing.T) {
 
 func TestStopFailureIsShown(t *testing.T) {
 	h := newHub(t, nil)
-	h.servers.stopErr = &launcherbus.Error{Code: launcherbus.Internal,
+	h.servers.stopErr = &backend.Error{Code: backend.Internal,
 		Message: "cannot stop the unit: job timed out\nhint: systemctl status jupyter-alice"}
 	resp := h.post("/hub/stop/alice", "alice", nil)
 	text := body(t, resp)

@@ -1,4 +1,4 @@
-package launcherbus
+package backend
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 )
 
 func TestOlder(t *testing.T) {
-	alice, bob := key(t, "alice", ""), key(t, "bob", "")
+	alice, bob := key(t, "alice"), key(t, "bob")
 	images := Images{Servers: map[ident.Key]string{alice: "1"}, Profiles: map[string]string{"lab": "1", "gpu": "2"}}
 	profiles := []Profile{{Name: "gpu"}, {Name: "lab", Default: true}}
 	tests := map[string]struct {

@@ -1,0 +1,258 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+// host is a launcher and a journal whose answers a test sets.
+type host struct {
+	err     error
+	list    []launcherbus.Server
+	gpus    launcherbus.GPUs
+	kept    []launcherbus.Kept
+	usage   launcherbus.Usage
+	events  []launcherbus.Event
+	request launcherbus.StartRequest
+	since   time.Time
+	lines   []string
+}
+
+func (h *host) Start(_ context.Context, r launcherbus.StartRequest) error {
+	h.request = r
+	return h.err
+}
+func (h *host) Stop(context.Context, ident.Key) error                    { return h.err }
+func (h *host) Reset(context.Context, ident.Key) error                   { return h.err }
+func (h *host) List(context.Context) ([]launcherbus.Server, error)       { return h.list, h.err }
+func (h *host) GPUs(context.Context) (launcherbus.GPUs, error)           { return h.gpus, h.err }
+func (h *host) Kept(context.Context) ([]launcherbus.Kept, error)         { return h.kept, h.err }
+func (h *host) Images(context.Context) (i launcherbus.Images, err error) { return i, h.err }
+func (h *host) Profiles(context.Context) ([]launcherbus.Profile, error)  { return nil, h.err }
+func (h *host) Close()                                                   {}
+func (h *host) Usage(context.Context, ident.User, bool) (launcherbus.Usage, error) {
+	return h.usage, h.err
+}
+func (h *host) Watch(_ context.Context, event func(launcherbus.Event), resync func()) {
+	resync()
+	for _, e := range h.events {
+		event(e)
+	}
+}
+func (h *host) Follow(_ context.Context, unit string, _ time.Time, line func(string)) error {
+	line(unit)
+	return h.err
+}
+func (h *host) Tail(_ context.Context, _ string, since time.Time, _ int) ([]string, error) {
+	h.since = since
+	return h.lines, h.err
+}
+
+func newBackend(h *host) (*Backend, *[]string) {
+	var observed []string
+	return &Backend{h, h, func(op string, err error, took time.Duration) {
+		if took < 0 {
+			op = "before it began: " + op
+		}
+		observed = append(observed, op)
+	}}, &observed
+}
+
+func alice(t *testing.T) ident.Key {
+	t.Helper()
+	k, err := ident.ParseKey("alice", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+var equal = cmp.Options{cmp.Comparer(func(a, b ident.Key) bool { return a == b }), // read only
+	cmp.Comparer(func(a, b backend.Address) bool { return a == b })}
+
+// TestErrors sends every code and an answer that is no refusal through every call.
+func TestErrors(t *testing.T) {
+	h := &host{}
+	b, observed := newBackend(h)
+	ctx, key := t.Context(), alice(t)
+	calls := map[string]func() error{
+		"start":      func() error { return b.Start(ctx, backend.StartRequest{Key: key}) },
+		"stop":       func() error { return b.Stop(ctx, key) },
+		"reset":      func() error { return b.Reset(ctx, key) },
+		"list":       func() error { _, err := b.List(ctx); return err },
+		"profiles":   func() error { _, err := b.Profiles(ctx); return err },
+		"images":     func() error { _, err := b.Images(ctx); return err },
+		"gpus":       func() error { _, err := b.GPUs(ctx); return err },
+		"persistent": func() error { _, err := b.Persistent(ctx); return err },
+		"disk-use":   func() error { _, err := b.DiskUse(ctx, key.User, true); return err },
+	}
+	codes := map[launcherbus.Code]backend.Code{
+		launcherbus.Refused: backend.Refused, launcherbus.NoAccount: backend.NoAccount,
+		launcherbus.NoSubIDs: backend.NoSubIDs, launcherbus.HomeNotCovered: backend.HomeNotCovered,
+		launcherbus.MountRefused: backend.MountRefused, launcherbus.AlreadyExists: backend.AlreadyExists,
+		launcherbus.NotFound: backend.NotFound, launcherbus.DevicesTaken: backend.DevicesTaken,
+		launcherbus.DevicesMissing: backend.DevicesMissing, launcherbus.StartFailed: backend.StartFailed,
+		launcherbus.Internal: backend.Internal,
+	}
+	for name, call := range calls {
+		for from, to := range codes {
+			h.err, *observed = &launcherbus.Error{Code: from, Message: "no\nhint: ask"}, nil
+			err := call()
+			var e *backend.Error
+			if !errors.As(err, &e) || e.Code != to || e.Message != "no" || e.Hint != "ask" || !backend.Is(err, to) ||
+				err.Error() != "no\nhint: ask" {
+				t.Errorf("%s: %s became %#v", name, from, err)
+			}
+			if diff := cmp.Diff([]string{name}, *observed); diff != "" {
+				t.Errorf("observed (-want +got):\n%s", diff)
+			}
+		}
+		h.err = io.EOF
+		if err := call(); err != io.EOF {
+			t.Errorf("%s: no answer became %#v", name, err)
+		}
+		h.err = nil
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := b.Get(ctx, key); !backend.Is(err, backend.NotFound) {
+		t.Errorf("a server that does not run: %v", err)
+	}
+}
+
+func TestServers(t *testing.T) {
+	begun := time.Now()
+	h := &host{list: []launcherbus.Server{{Key: alice(t), Profile: "lab", State: launcherbus.Running, UID: 5001,
+		Socket: "/run/s", Started: begun, TokenHash: "ff", Devices: []string{"x/y=0"}}}}
+	b, _ := newBackend(h)
+	want := backend.Server{Key: alice(t), Profile: "lab", State: backend.Running,
+		Address: backend.UnixSocket("/run/s", 5001), Started: begun, TokenHash: "ff", Devices: []string{"x/y=0"}}
+	got, err := b.Get(t.Context(), alice(t))
+	if diff := cmp.Diff(want, got, equal); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if err := b.Start(t.Context(), backend.StartRequest{Key: alice(t), Profile: "big", WithoutGPUs: true,
+		Env: map[string]string{"A": "b"}}); err != nil || h.request.Profile != "big" || !h.request.WithoutGPUs ||
+		h.request.Env["A"] != "b" || h.request.Key != alice(t) {
+		t.Errorf("asked for %+v, %v", h.request, err)
+	}
+	if b.Name(alice(t)) != "jupyter-alice.service" {
+		t.Errorf("alice's server is called %s", b.Name(alice(t)))
+	}
+}
+
+// TestEvents puts every result of systemd into words.
+func TestEvents(t *testing.T) {
+	row := launcherbus.Server{Key: alice(t), UID: 5001, Socket: "/run/s", TokenHash: "ff"}
+	results := map[string]string{
+		"": "ended by itself before it answered", "success": "ended by itself before it answered",
+		"exit-code": "ended with exit status 3", "signal": "was ended by signal 3", "core-dump": "was ended by signal 3",
+		"oom-kill": "was ended because it used more memory than it may", "timeout": "took longer than its time-out",
+		"watchdog": "ended: watchdog",
+	}
+	h := &host{}
+	b, _ := newBackend(h)
+	for result, want := range results {
+		row.State = launcherbus.Failed
+		h.events = []launcherbus.Event{{Server: row, Result: result, Exit: 3}}
+		synced := 0
+		b.Watch(t.Context(), func(e backend.Event) {
+			if e.Key != alice(t) || e.State != backend.Failed || e.TokenHash != "ff" ||
+				e.Why.String() != "jupyter-alice.service "+want+"\nhint: journalctl -u jupyter-alice" {
+				t.Errorf("%s: %+v", result, e)
+			}
+		}, func() { synced++ })
+		if synced != 1 {
+			t.Errorf("synced %d times", synced)
+		}
+	}
+	row.State = launcherbus.Running
+	h.events = []launcherbus.Event{{Server: row}}
+	b.Watch(t.Context(), func(e backend.Event) {
+		if e.State != backend.Running || e.Why != (backend.Why{}) || e.Address != backend.UnixSocket("/run/s", 5001) {
+			t.Errorf("running: %+v", e)
+		}
+	}, func() {})
+}
+
+func TestDevices(t *testing.T) {
+	since := time.Now()
+	load := func(f float64) launcherbus.Load { return launcherbus.Load{Known: true, Busy: f, Memory: 3} }
+	h := &host{
+		gpus: launcherbus.GPUs{Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Health: "ill",
+			Sharing: launcherbus.Shared, Places: 2, Profiles: []string{"p"}, Now: load(.1), Hour: load(.2), Busiest: load(.3),
+			Holders:   []launcherbus.Holder{{Key: alice(t), Profile: "p", Since: since, Processes: 4}},
+			Strangers: []launcherbus.GPUProcess{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}}},
+			Broken: []launcherbus.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"},
+		kept: []launcherbus.Kept{{Key: alice(t), Profile: "p", Outdated: true}},
+		usage: launcherbus.Usage{Measuring: true, Measured: since, Storage: launcherbus.Tree{Bytes: 1, Files: 2, Unread: 3},
+			Home: launcherbus.Tree{Bytes: 4}, HomePath: "/h"},
+	}
+	b, _ := newBackend(h)
+	to := func(f float64) backend.Load { return backend.Load{Known: true, Busy: f, Memory: 3} }
+	want := backend.GPUs{Devices: []backend.Device{{Name: "x/y=0", Model: "M", Memory: 9, Health: "ill",
+		Sharing: backend.Shared, Places: 2, Profiles: []string{"p"}, Now: to(.1), Hour: to(.2), Busiest: to(.3),
+		Holders:   []backend.Holder{{Key: alice(t), Profile: "p", Since: since, Processes: 4}},
+		Strangers: []backend.Process{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}}},
+		Broken: []backend.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"}
+	got, err := b.GPUs(t.Context())
+	if diff := cmp.Diff(want, got, equal); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	all, err := b.Persistent(t.Context())
+	if err != nil || len(all) != 1 || all[0] != (backend.PersistentContainer{Key: alice(t), Profile: "p", Outdated: true}) {
+		t.Errorf("persistent: %+v, %v", all, err)
+	}
+	u, err := b.DiskUse(t.Context(), alice(t).User, false)
+	if err != nil || u != (backend.DiskUse{Measuring: true, Measured: since,
+		Storage: backend.Tree{Bytes: 1, Files: 2, Unread: 3}, Home: backend.Tree{Bytes: 4}, HomePath: "/h"}) {
+		t.Errorf("disk use: %+v, %v", u, err)
+	}
+}
+
+func TestLog(t *testing.T) {
+	h := &host{lines: []string{"a", "jupyter-alice.service: Failed with result 'exit-code'."}}
+	b, _ := newBackend(h)
+	since := time.Unix(1700000000, 5)
+	lines, whole, err := b.Tail(t.Context(), alice(t), since, 20)
+	if err != nil || !whole || len(lines) != 2 || !h.since.Equal(since.Add(-time.Second)) {
+		t.Errorf("tail: %v, %v, %v since %v", lines, whole, err, h.since)
+	}
+	h.lines = h.lines[:1]
+	if _, whole, _ := b.Tail(t.Context(), alice(t), since, 20); whole {
+		t.Error("a log without systemd's last words is whole")
+	}
+	var told []string
+	h.err = io.EOF
+	if err := b.Follow(t.Context(), alice(t), since, func(l string) { told = append(told, l) }); err != io.EOF {
+		t.Errorf("follow: %v", err)
+	}
+	if diff := cmp.Diff([]string{"jupyter-alice.service"}, told); diff != "" {
+		t.Errorf("followed (-want +got):\n%s", diff)
+	}
+}
+
+func TestNew(t *testing.T) {
+	log, observe := slog.New(slog.DiscardHandler), func(string, error, time.Duration) {}
+	for name, cfg := range map[string]Config{"no log": {Observe: observe}, "no observer": {Log: log}} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: New took it", name)
+		}
+	}
+	b, err := New(Config{log, observe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+}
