@@ -188,22 +188,32 @@ func (r *Registry) Client(clientID string) (Service, bool) {
 	return Service{}, false
 }
 
-// Add adds a service and keeps it over a restart.
+// InvalidError says what is wrong with a service that was to be added.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return e.Err.Error() }
+
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// Add adds a service and keeps it over a restart. It fails with an *InvalidError for one that cannot be, and with
+// store.ErrExists where the name is taken.
 func (r *Registry) Add(s Service) error {
 	if err := check(&s); err != nil {
-		return err
-	}
-	if other, taken := r.Client(s.ClientID); taken {
-		return fmt.Errorf("the OAuth client id %q is service %q's", s.ClientID, other.Name)
+		return &InvalidError{err}
 	}
 	record, err := json.Marshal(s)
 	if err != nil {
-		return fmt.Errorf("service %q: %w", s.Name, err)
+		return &InvalidError{fmt.Errorf("service %q: %w", s.Name, err)}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.all[s.Name]; taken {
 		return fmt.Errorf("service %q: %w", s.Name, store.ErrExists)
+	}
+	for _, other := range r.all {
+		if s.ClientID != "" && other.ClientID == s.ClientID {
+			return &InvalidError{fmt.Errorf("the OAuth client id %q is service %q's", s.ClientID, other.Name)}
+		}
 	}
 	if err := r.records.SaveService(context.Background(), store.ServiceRecord{Name: s.Name,
 		Record: record}); err != nil {
