@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
@@ -235,12 +234,4 @@ func mayDelete(m access.Subject, u store.User) bool {
 // back is where an administrator's form leads, the page that it stood on.
 func (s *Web) back(r *http.Request) string {
 	return orElse(safeNext(r.PostFormValue("next")), s.hub+"admin")
-}
-
-// listed splits what people write into a field for several names.
-func listed(text string) []string {
-	return strings.FieldsFunc(text, func(c rune) bool {
-		return c == ',' || c == ';' || c == ' ' || c == '\t' ||
-			c == '\n' || c == '\r'
-	})
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
@@ -28,9 +27,6 @@ type usageView struct {
 
 // lowView is a file system on which little space is left.
 type lowView struct{ Path, Free, Total string }
-
-// size is disk.Size in one piece, which a narrow column must not break.
-func size(bytes int64) string { return strings.ReplaceAll(disk.Size(bytes), " ", "\u00a0") }
 
 // usage returns nil where nothing was measured.
 func (s *Web) usage(user ident.User) *usageView {

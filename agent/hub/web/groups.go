@@ -137,14 +137,6 @@ func (s *Web) changeMembers(m access.Subject, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
-func names(users []ident.User) string {
-	all := make([]string, len(users))
-	for i, u := range users {
-		all[i] = u.String()
-	}
-	return strings.Join(all, " ")
-}
-
 // deleteGroupPage is hub/admin/delete-group?group=: it asks.
 func (s *Web) deleteGroupPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	g, err := s.groupOf(m, r, r.URL.Query().Get("group"), scopes.DeleteGroups)

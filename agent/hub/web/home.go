@@ -29,20 +29,6 @@ type homeBody struct {
 // serviceLink is a service with pages.
 type serviceLink struct{ Name, URL string }
 
-// startForm starts a server.
-type startForm struct {
-	Action   string // URL path
-	Next     string // path on this host, or ""
-	Choices  []choice
-	Button   string
-	Warning  string // when the choices are not known
-	OnlyText bool   // there is one profile and it is described, not chosen
-}
-
-// refreshHome is how often a page without JavaScript looks whether a server that is on
-// its way has arrived, in seconds.
-const refreshHome = 3
-
 // root sends people to where they go who asked for nothing else.
 func (s *Web) root(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	target := s.hub + "home"
@@ -128,25 +114,4 @@ func (s *Web) links(m access.Subject) []serviceLink {
 		}
 	}
 	return all
-}
-
-// profiles returns the policy's choices. Without them a start is still possible, with
-// the policy's default.
-func (s *Web) profiles(ctx context.Context) (all []backend.Profile, warning string) {
-	all, err := s.cfg.Profiles(ctx)
-	if err != nil {
-		s.cfg.Log.Error("cannot read the profiles", "event", "profiles-unreadable", "error", err.Error())
-		return nil, "The choice of profiles cannot be read at the moment, so a start may fail."
-	}
-	return all, ""
-}
-
-func (s *Web) startForm(action, next string, srv servers.Server, wanted string, profiles []backend.Profile,
-	warning string) startForm {
-	button := "Start"
-	if srv.State == servers.Failed {
-		button = "Try again"
-	}
-	return startForm{Action: action, Next: next, Choices: choices(profiles, wanted), Button: button, Warning: warning,
-		OnlyText: len(profiles) == 1}
 }

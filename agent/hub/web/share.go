@@ -2,11 +2,8 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -91,16 +88,6 @@ func (s *Web) renderShare(m access.Subject, w http.ResponseWriter, r *http.Reque
 	body.Whose, body.Action, body.ByName = whose(m, key), s.act("share", key), namesOthers(m)
 	s.render(w, r, status, page{Name: "share", Title: "Share " + body.Whose, Member: m, Wide: true, Body: body})
 	return nil
-}
-
-// given describes what a share of one server lets people do, without saying at each scope
-// that it is for that server.
-func (s *Web) given(list []string) []scopes.Description {
-	all := s.cfg.Authority.Table().Describe(list, scopes.Owner{})
-	for i := range all {
-		all[i].Filter = ""
-	}
-	return all
 }
 
 // namesOthers reports whether the person may name anybody else, or a group.
@@ -237,43 +224,12 @@ func (s *Web) takeBack(r *http.Request, key ident.Key) (err error) {
 	return err
 }
 
-// longestLink is JupyterHub's bound of a share code's life.
-const longestLink = 365 * 24
-
-// newLink makes a link that whoever has it may exchange for a share. It is shown once.
-func (s *Web) newLink(m access.Subject, r *http.Request, key ident.Key) (link string, ends time.Time, err error) {
-	hours, err := strconv.Atoi(r.PostFormValue("hours"))
-	if err != nil || hours < 1 || hours > longestLink {
-		return "", ends, httpx.Fail(http.StatusBadRequest, "a link is good for 1 to %d hours", longestLink)
+// given describes what a share of one server lets people do, without saying at each scope
+// that it is for that server.
+func (s *Web) given(list []string) []scopes.Description {
+	all := s.cfg.Authority.Table().Describe(list, scopes.Owner{})
+	for i := range all {
+		all[i].Filter = ""
 	}
-	list, err := granted(m, r, key)
-	if err != nil {
-		return "", ends, err
-	}
-	secret, at := rand.Text(), s.cfg.Now()
-	ends = at.Add(time.Duration(hours) * time.Hour)
-	id, err := s.cfg.Store.CreateShareCode(r.Context(), store.ShareCode{Hash: ident.HashToken(secret), Key: key,
-		Scopes: list, Created: at, Expires: ends})
-	if err != nil {
-		return "", ends, err
-	}
-	s.cfg.Log.Info("share code made", "event", "share-code-created", "user", key.User.String(), "server",
-		key.Server.String(), "by", m.User.String(), "code", id)
-	return s.public(s.hub+"accept-share?"+url.Values{"code": {secret}}.Encode(), ""), ends, nil
-}
-
-func (s *Web) revokeLink(r *http.Request, key ident.Key) error {
-	id, err := strconv.ParseInt(r.PostFormValue("id"), 10, 64)
-	if err != nil {
-		return httpx.Fail(http.StatusBadRequest, "the form does not say which link")
-	}
-	err = s.cfg.Store.DeleteShareCode(r.Context(), key, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // expired, or revoked in another window
-	}
-	if err == nil {
-		s.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", key.User.String(), "server",
-			key.Server.String(), "by", key.User.String(), "code", id)
-	}
-	return err
+	return all
 }

@@ -50,13 +50,6 @@ func (s *Web) loginPage(_ access.Subject, w http.ResponseWriter, r *http.Request
 	return nil
 }
 
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
-}
-
 func (s *Web) renderLogin(w http.ResponseWriter, r *http.Request, status int, body loginBody) {
 	name := "Sign in"
 	if body.Notice == noticeSignedOut && body.Problem == "" {

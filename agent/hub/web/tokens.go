@@ -7,12 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
-	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -33,28 +31,6 @@ type tokenForm struct {
 	Note, Scopes, Expires string
 	Lives                 []life
 	Problem               string
-}
-
-// life is how long a token may live.
-type life struct {
-	Seconds string
-	Label   string
-	Chosen  bool
-}
-
-// tokenView is an API token as the page shows it.
-type tokenView struct {
-	ID                         int64
-	Note                       string
-	Created, LastUsed, Expires time.Time
-	Scopes                     []scopes.Description
-}
-
-// appView is all that one OAuth client was given.
-type appView struct {
-	ClientID, Name    string
-	Created, LastUsed time.Time
-	Scopes            []scopes.Description
 }
 
 // tokensPage is hub/token, JupyterHub's page of one's tokens.
@@ -83,79 +59,6 @@ func (s *Web) renderTokens(m access.Subject, w http.ResponseWriter, r *http.Requ
 	body.API = s.public(s.hub+"api/user", "https://HUB")
 	s.render(w, r, status, page{Name: "token", Title: "Tokens", Member: m, Wide: true, Body: body})
 	return nil
-}
-
-func (s *Web) describe(u ident.User, service string, list []string) []scopes.Description {
-	return s.cfg.Authority.Table().Describe(list, scopes.Owner{User: u, Service: service})
-}
-
-// apps puts together what each client was given.
-func (s *Web) apps(u ident.User, all []store.Token) []appView {
-	var apps []appView
-	for _, t := range all {
-		if t.ClientID == "" {
-			continue
-		}
-		name, service := s.clientName(t)
-		i := slices.IndexFunc(apps, func(a appView) bool { return a.ClientID == t.ClientID })
-		if i < 0 {
-			i = len(apps)
-			apps = append(apps, appView{ClientID: t.ClientID, Name: name, Created: t.Created})
-		}
-		if t.LastUsed.After(apps[i].LastUsed) {
-			apps[i].LastUsed = t.LastUsed
-		}
-		for _, d := range s.describe(u, service, t.Scopes) {
-			if !slices.Contains(apps[i].Scopes, d) {
-				apps[i].Scopes = append(apps[i].Scopes, d)
-			}
-		}
-	}
-	slices.SortFunc(apps, func(x, y appView) int { return strings.Compare(x.Name, y.Name) })
-	return apps
-}
-
-// clientName is what people call a client: the service's name, or whose server it is,
-// which the token's note says for a server that has stopped.
-func (s *Web) clientName(t store.Token) (name, service string) {
-	for _, v := range s.cfg.Services() {
-		if v.ClientID == t.ClientID {
-			return "Service " + v.Name, v.Name
-		}
-	}
-	for _, v := range s.cfg.Servers.List() {
-		if servers.ClientID(v.Key) == t.ClientID {
-			return "Server at " + s.prefix(v.Key), ""
-		}
-	}
-	if strings.HasPrefix(t.Note, "Server at ") {
-		return strings.TrimSuffix(t.Note, "oauth_callback"), ""
-	}
-	return t.ClientID, ""
-}
-
-// lives returns the lives to choose from, as far as the settings allow them.
-func lives(longest time.Duration, chosen string) []life {
-	const day = 24 * time.Hour
-	all := []life{}
-	for _, l := range []struct {
-		d     time.Duration
-		label string
-	}{{time.Hour, "1 hour"}, {day, "1 day"}, {7 * day, "1 week"}, {30 * day, "30 days"}, {365 * day, "1 year"},
-		{0, "never"}} {
-		if longest == 0 || l.d > 0 && l.d <= longest {
-			all = append(all, life{Seconds: strconv.FormatInt(int64(l.d.Seconds()), 10), Label: l.label})
-		}
-	}
-	if len(all) == 0 {
-		return []life{{Label: "as soon as the settings say", Chosen: true}}
-	}
-	i := slices.IndexFunc(all, func(l life) bool { return l.Seconds == chosen })
-	if i < 0 {
-		i = min(3, len(all)-1)
-	}
-	all[i].Chosen = true
-	return all
 }
 
 // makeToken is POST hub/token: the fields note, expires (seconds, 0 is never) and scopes.

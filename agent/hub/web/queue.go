@@ -36,18 +36,3 @@ func (s *Web) line(m access.Subject, key ident.Key, profiles []backend.Profile) 
 	}
 	return v
 }
-
-// about writes a guess, no more exact than it can be.
-func about(d time.Duration) string {
-	switch {
-	case d < 10*time.Minute:
-		return "ten minutes or less"
-	case d < 55*time.Minute:
-		return fmt.Sprintf("about %d minutes", int(d.Round(10*time.Minute)/time.Minute))
-	case d < 90*time.Minute:
-		return "about an hour"
-	case d < 48*time.Hour:
-		return fmt.Sprintf("about %d hours", int(d.Round(time.Hour)/time.Hour))
-	}
-	return fmt.Sprintf("about %d days", int(d.Round(24*time.Hour)/(24*time.Hour)))
-}

@@ -1,15 +1,8 @@
 package web
 
 import (
-	"fmt"
-	"html/template"
-	"net/http"
-	"net/mail"
-	"net/url"
-	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
@@ -146,22 +139,6 @@ func splitHint(text string) (message, hint string) {
 // prefix is the URL path of a server.
 func (s *Web) prefix(key ident.Key) string { return s.cfg.BaseURL + key.Path()[1:] }
 
-func profileName(name string, profiles []backend.Profile) string {
-	for _, p := range profiles {
-		if p.Name == name || name == "" && p.Default {
-			return displayName(p)
-		}
-	}
-	return name
-}
-
-func displayName(p backend.Profile) string {
-	if p.DisplayName != "" {
-		return p.DisplayName
-	}
-	return p.Name
-}
-
 // Words is the server's state for people.
 func (v serverView) Words() string {
 	switch v.State {
@@ -179,119 +156,17 @@ func (v serverView) Words() string {
 	return "Stopped"
 }
 
-// choice is a profile in a form.
-type choice struct {
-	Name, Label, Description string
-	Checked                  bool
+// whose names a server in a title.
+func whose(m access.Subject, key ident.Key) string {
+	name := key.User.String() + "'s server"
+	if key.User == m.User {
+		name = "your server"
+	}
+	if key.Server.IsDefault() {
+		return name
+	}
+	return name + " " + key.Server.String()
 }
 
-// choices marks the wanted profile, or else the policy's default, or else the first.
-func choices(profiles []backend.Profile, wanted string) []choice {
-	all := make([]choice, len(profiles))
-	checked := 0
-	for i, p := range profiles {
-		all[i] = choice{Name: p.Name, Label: displayName(p), Description: p.Description}
-		if p.Default {
-			checked = i
-		}
-	}
-	for i, p := range profiles {
-		if p.Name == wanted {
-			checked = i
-		}
-	}
-	if len(all) > 0 {
-		all[checked].Checked = true
-	}
-	return all
-}
-
-// age rounds a time that has passed, for people.
-func age(d time.Duration) string {
-	units := []struct {
-		size time.Duration
-		name string
-	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}}
-	for _, u := range units {
-		switch n := int(d / u.size); {
-		case n == 1:
-			return "1 " + u.name
-		case n > 1:
-			return fmt.Sprintf("%d %ss", n, u.name)
-		}
-	}
-	return "less than a minute"
-}
-
-// span writes a time that has passed to the minute, unless it is of days.
-func span(d time.Duration) string {
-	d = d.Truncate(time.Minute)
-	if hours := d.Truncate(time.Hour); hours > 0 && hours < d && d < 24*time.Hour {
-		return age(hours) + " " + age(d-hours)
-	}
-	return age(d)
-}
-
-// escapes are the terminal's control sequences (ECMA-48), which programs print in
-// colour and which mean nothing on a page.
-var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
-
-// clock writes a time to come for people: the hour alone on the same day, in the zone of
-// the host, which is where its people are.
-func clock(at, now time.Time) string {
-	at, now = at.Local(), now.Local()
-	if at.YearDay() == now.YearDay() && at.Year() == now.Year() {
-		return at.Format("15:04")
-	}
-	return at.Format("15:04 on 2 January")
-}
-
-// cleanLine takes control characters out of a journal line, and those that turn the
-// direction of writing, with which a line could pose as another.
-func cleanLine(line string) string {
-	return strings.Map(func(c rune) rune {
-		if c != '\t' && c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)) {
-			return -1
-		}
-		return c
-	}, escapes.ReplaceAllString(line, ""))
-}
-
-// contactLink makes a link of an address, and leaves other words as they are.
-func contactLink(contact string) template.HTML {
-	if contact == "" {
-		return "the administrators of this hub"
-	}
-	target := ""
-	if a, err := mail.ParseAddress(contact); err == nil && a.Address == contact {
-		target = "mailto:" + contact
-	} else if u, err := url.Parse(contact); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
-		target = contact
-	}
-	text := template.HTMLEscapeString(contact)
-	if target == "" {
-		return template.HTML(text)
-	}
-	//nolint:gosec // both parts are escaped
-	return template.HTML(`<a href="` + template.HTMLEscapeString(target) + `">` + text + `</a>`)
-}
-
-// title names an HTTP status in words for people.
-func title(status int) string {
-	switch status {
-	case http.StatusForbidden:
-		return "Not allowed"
-	case http.StatusNotFound:
-		return "Not found"
-	case http.StatusMethodNotAllowed, http.StatusBadRequest, http.StatusRequestEntityTooLarge:
-		return "The hub cannot take this request"
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return "No answer"
-	case http.StatusTooManyRequests:
-		return "Too much at once"
-	}
-	if text := http.StatusText(status); text != "" && status < http.StatusInternalServerError {
-		return text
-	}
-	return "Something went wrong"
-}
+// capital begins a heading.
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

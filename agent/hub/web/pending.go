@@ -1,0 +1,94 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// serverBody is a page about one server.
+type serverBody struct {
+	Server   serverView
+	Start    startForm
+	Next     string // URL path to go to when the server is ready
+	Progress string // URL path of the stream of events; "" for who may not read it
+	Asked    string // the path that was asked for, when the server does not run
+}
+
+// refreshHome is how often a page without JavaScript looks whether a server that is on
+// its way has arrived, in seconds.
+const refreshHome = 3
+
+// pending shows how a start goes, and why it failed. Who may open a server but not read
+// its progress gets a page that looks again.
+func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	key, err := s.existing(m, r, scopes.ReadServers, scopes.AccessServers)
+	if err != nil {
+		return err
+	}
+	next := safeNext(r.URL.Query().Get("next"))
+	srv := s.cfg.Servers.Get(key)
+	if srv.State == servers.Ready {
+		if !m.MayServer(key, scopes.AccessServers) {
+			redirect(w, http.StatusSeeOther, s.hub+"home")
+			return nil
+		}
+		return s.open(m, w, r, key, next)
+	}
+	if srv.State == servers.Stopped {
+		return s.notRunning(m, w, r, srv, next)
+	}
+	profiles, warning := s.profiles(r.Context())
+	body := serverBody{Server: s.view(m, srv, profiles), Next: orElse(next, s.prefix(key)),
+		Start: s.startForm(s.spawnURL(key), next, srv, srv.Profile, profiles, warning)}
+	if m.MayServer(key, scopes.ReadServers) {
+		body.Progress = s.progressURL(key)
+	}
+	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome,
+		NoJS: body.Progress != "", Body: body}, http.StatusOK
+	switch srv.State {
+	case servers.Queued:
+		p.Name, p.Title, p.Refresh, p.NoJS, p.Wide = "queued", capital(whose(m, key))+" waits for a GPU", refreshLine,
+			false, true
+	case servers.Stopping:
+		p.Name, p.Title, p.NoJS = "stopping", "Stopping "+whose(m, key), false
+	case servers.Failed:
+		p.Name, p.Title, p.Refresh, status = "spawn", "The start failed", 0, http.StatusInternalServerError
+	}
+	s.render(w, r, status, p)
+	return nil
+}
+
+// notRunning is the page in place of a server that does not run. 424 is JupyterHub's
+// status for it, which JupyterLab knows.
+func (s *Web) notRunning(m access.Subject, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
+	profiles, warning := s.profiles(r.Context())
+	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning",
+		Title: capital(whose(m, srv.Key)) + " does not run", Member: m, Body: serverBody{
+			Server: s.view(m, srv, profiles), Asked: next,
+			Start: s.startForm(s.spawnURL(srv.Key), next, srv, srv.Profile, profiles, warning)}})
+	return nil
+}
+
+func (s *Web) pendingURL(key ident.Key, next string) string {
+	target := s.act("spawn-pending", key)
+	if next != "" {
+		target += "?" + url.Values{"next": {next}}.Encode()
+	}
+	return target
+}
+
+// progressURL is the API's stream of a start's steps.
+func (s *Web) progressURL(key ident.Key) string {
+	user := s.hub + "api/users/" + key.User.String()
+	if key.Server.IsDefault() {
+		return user + "/server/progress"
+	}
+	return user + "/servers/" + key.Server.String() + "/progress"
+}
+
+func (s *Web) spawnURL(key ident.Key) string { return s.act("spawn", key) }

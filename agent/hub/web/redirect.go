@@ -1,0 +1,68 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
+)
+
+// safeNext is the path on this host to which a request asks to be sent on, "" when it
+// asks for none or for one that is not safe.
+func safeNext(next string) string { return login.SafeNext(next, "") }
+
+// redirect leaves the target as it is; http.Redirect would tidy double slashes in the
+// path of a notebook. Callers make it from a fixed prefix or from safeNext.
+func redirect(w http.ResponseWriter, status int, target string) {
+	var b strings.Builder
+	for i := range len(target) { // a header holds ASCII alone
+		if c := target[i]; c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	w.Header().Set("Location", b.String())
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+}
+
+// withQuery appends a request's query as it came.
+func withQuery(target string, r *http.Request) string {
+	if r.URL.RawQuery == "" {
+		return target
+	}
+	return target + "?" + r.URL.RawQuery
+}
+
+// public is the address of a path for use elsewhere than in this browser. host stands
+// for the hub's where that is not known.
+func (s *Web) public(path, host string) string {
+	if s.cfg.PublicURL == "" {
+		return host + path
+	}
+	return s.cfg.PublicURL + strings.TrimPrefix(path, s.cfg.BaseURL)
+}
+
+// addSlash sends hub to hub/.
+func (s *Web) addSlash(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
+	redirect(w, http.StatusFound, withQuery(s.hub, r))
+	return nil
+}
+
+// prefixRedirect sends every path that is not the hub's to the same path below hub/
+// (JupyterHub's PrefixRedirectHandler).
+func (s *Web) prefixRedirect(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
+	if !navigation(s.cfg.BaseURL, r) {
+		return errNotFound()
+	}
+	path := r.URL.EscapedPath()
+	rest, below := strings.CutPrefix(path, s.cfg.BaseURL)
+	if !below && path+"/" == s.cfg.BaseURL {
+		rest = ""
+	}
+	redirect(w, http.StatusFound, withQuery(s.hub+strings.TrimLeft(rest, "/"), r))
+	return nil
+}
