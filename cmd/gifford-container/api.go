@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 const (
@@ -25,17 +25,17 @@ const (
 // the control group of the member's server: outside of that, the kernel lets nothing of
 // the member put a process into the container's group.
 func api(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("api", flag.ContinueOnError)
+	flags := flag.NewFlagSet(contract.ModeAPI, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	socket := flags.String("socket", "", "")
 	server := flags.String("unit", "", "")
 	if err := flags.Parse(args); err != nil || *socket == "" || *server == "" || flags.NArg() != 0 {
-		return failf(unit.ExitUsage, "cannot read the arguments of api\n%s", usage)
+		return failf(contract.ExitUsage, "cannot read the arguments of api\n%s", usage)
 	}
 	if err := waitMoved(ctx, "/proc/self/cgroup", *server); err != nil {
-		return failf(unit.ExitPodman, "podman's API cannot start: %w", err)
+		return failf(contract.ExitPodman, "podman's API cannot start: %w", err)
 	}
-	return syscall.Exec(unit.Podman, []string{unit.Podman, "--events-backend=file", "system", "service",
+	return syscall.Exec(contract.Podman, []string{contract.Podman, "--events-backend=file", "system", "service",
 		"--time=" + apiIdle, "unix://" + *socket}, os.Environ())
 }
 

@@ -11,8 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // fakePodman has the image once the file "there" stands beside it; "load" of an archive
@@ -42,17 +41,17 @@ func TestGet(t *testing.T) {
 	}{
 		"there":      {image{ref: "good"}, true, 0, ""},
 		"all killed": {image{ref: "lost"}, false, 0, "resetting its state"},
-		"no fixing": {image{ref: "stuck"}, false, unit.ExitPodman,
+		"no fixing": {image{ref: "stuck"}, false, contract.ExitPodman,
 			"cannot reset its state after its processes were killed: exit status 125: broken"},
 		"load": {image{ref: "good", archive: "good"}, false, 0, "loading the image from good"},
-		"other inside": {image{ref: "good", archive: "other"}, false, unit.ExitLoad,
+		"other inside": {image{ref: "good", archive: "other"}, false, contract.ExitLoad,
 			"does not hold an image \"good\""},
-		"no archive": {image{ref: "good", archive: "none"}, false, unit.ExitLoad, "cannot be loaded from none"},
-		"pull":       {image{ref: "good", pull: policy.PullMissing}, false, 0, "pulling the image good"},
-		"pull fails": {image{ref: "bad", pull: policy.PullMissing}, false, unit.ExitPull, "cannot be pulled"},
-		"pull too slow": {image{ref: "slow", pull: policy.PullMissing, timeout: 200 * time.Millisecond}, false,
-			unit.ExitPull, "image_timeout in [profile.lab]"},
-		"never": {image{ref: "good", pull: policy.PullNever}, false, unit.ExitNoImage,
+		"no archive": {image{ref: "good", archive: "none"}, false, contract.ExitLoad, "cannot be loaded from none"},
+		"pull":       {image{ref: "good", pull: contract.PullMissing}, false, 0, "pulling the image good"},
+		"pull fails": {image{ref: "bad", pull: contract.PullMissing}, false, contract.ExitPull, "cannot be pulled"},
+		"pull too slow": {image{ref: "slow", pull: contract.PullMissing, timeout: 200 * time.Millisecond}, false,
+			contract.ExitPull, "image_timeout in [profile.lab]"},
+		"never": {image{ref: "good", pull: contract.PullNever}, false, contract.ExitNoImage,
 			"profile \"lab\" does not allow pulling"},
 	}
 	for name, tt := range tests {
@@ -95,13 +94,13 @@ func TestArguments(t *testing.T) {
 		"none": {}, "unknown": {"rm"}, "no image": {"prepare"},
 		"strange flag": {"prepare", "--image", "a", "--privileged"},
 		"rest":         {"prepare", "--image", "a", "b"}, "no port": {"network", "--pidfile", "x"},
-		"api": {"api", "--socket", "/x"}, "kept": {"kept", "--name", "x", "--"}, "forget": {"forget", "--"},
-		"forget all": {"forget", "--all"}, "big port": {"network", "--pidfile", "x", "--port", "70000"},
+		"api": {"api", "--socket", "/x"}, "persistent": {"persistent", "--name", "x", "--"}, "remove": {"remove", "--"},
+		"remove all": {"remove", "--all"}, "big port": {"network", "--pidfile", "x", "--port", "70000"},
 	}
 	for name, args := range tests {
 		t.Run(name, func(t *testing.T) {
 			var failed *failure
-			if err := run(t.Context(), args); !errors.As(err, &failed) || failed.status != unit.ExitUsage {
+			if err := run(t.Context(), args); !errors.As(err, &failed) || failed.status != contract.ExitUsage {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -12,16 +12,16 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 const usage = `usage:
   gifford-container prepare --image REF --pull missing|never [--archive FILE] [--directory DIR] [--profile NAME] [--timeout 15m]
-  gifford-container kept --name CONTAINER --image REF --settings HASH --environment FILE -- [OPTION…] -- [COMMAND…]
-  gifford-container forget -- CONTAINER…
+  gifford-container persistent --name CONTAINER --image REF --settings HASH --environment FILE -- [OPTION…] -- [COMMAND…]
+  gifford-container remove -- CONTAINER…
   gifford-container api --socket FILE --unit SERVER-UNIT
   gifford-container network --pidfile FILE --port PORT
-  gifford-container usage --result FILE --storage DIR --home DIR [--uids FIRST:COUNT]... [--gids FIRST:COUNT]...
+  gifford-container disk-use --result FILE --storage DIR --home DIR [--uids FIRST:COUNT]... [--gids FIRST:COUNT]...
   gifford-container --version
 `
 
@@ -47,21 +47,21 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return &failure{unit.ExitUsage, errors.New("no command\n" + strings.TrimSpace(usage))}
+		return &failure{contract.ExitUsage, errors.New("no command\n" + strings.TrimSpace(usage))}
 	}
 	switch args[0] {
-	case "prepare":
+	case contract.ModePrepare:
 		return prepare(ctx, args[1:])
-	case "api":
+	case contract.ModeAPI:
 		return api(ctx, args[1:])
-	case "kept":
-		return runKept(ctx, args[1:])
-	case "forget":
-		return forget(ctx, args[1:])
-	case "network":
+	case contract.ModePersistent:
+		return runPersistent(ctx, args[1:])
+	case contract.ModeRemove:
+		return removeContainers(ctx, args[1:])
+	case contract.ModeNetwork:
 		return network(ctx, args[1:])
-	case "usage":
-		return usageMode(ctx, args[1:])
+	case contract.ModeDiskUse:
+		return diskUse(ctx, args[1:])
 	case "--version":
 		fmt.Println("gifford-container", version)
 		return nil
@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(usage)
 		return nil
 	}
-	return &failure{unit.ExitUsage, fmt.Errorf("unknown command %q\n%s", args[0], usage)}
+	return &failure{contract.ExitUsage, fmt.Errorf("unknown command %q\n%s", args[0], usage)}
 }
 
 // failure is an error with the exit status that the launcher puts into words.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // pasta is the program of the host's package passt.
@@ -21,15 +21,15 @@ const pasta = "/usr/bin/pasta"
 // network attaches pasta to a container that podman has started without a network. The
 // container gets the host's way out and, of the host's loopback ports, exactly one.
 func network(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("network", flag.ContinueOnError)
+	flags := flag.NewFlagSet(contract.ModeNetwork, flag.ContinueOnError)
 	pidfile := flags.String("pidfile", "", "")
 	port := flags.Uint("port", 0, "")
 	if err := flags.Parse(args); err != nil || *pidfile == "" || *port == 0 || *port > 65535 || flags.NArg() != 0 {
-		return failf(unit.ExitUsage, "cannot read the arguments of network\n%s", usage)
+		return failf(contract.ExitUsage, "cannot read the arguments of network\n%s", usage)
 	}
 	pid, err := readPID(*pidfile)
 	if err != nil {
-		return failf(unit.ExitNetwork, "the container has no process: %w", err)
+		return failf(contract.ExitNetwork, "the container has no process: %w", err)
 	}
 	return attach(ctx, pasta, pid, pastaArgs(pid, *port))
 }
@@ -46,7 +46,7 @@ func attach(ctx context.Context, program string, pid int, args []string) error {
 			// The container has ended meanwhile: its own exit status says more than ours.
 			return nil
 		case ctx.Err() != nil, time.Now().After(end):
-			return failf(unit.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err,
+			return failf(contract.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err,
 				bytes.TrimSpace(out))
 		}
 	}
@@ -60,7 +60,7 @@ const (
 // pastaArgs forwards nothing into the container and, out of it, the one port; without
 // "--no-map-gw" the gateway's address would open every loopback port of the host.
 func pastaArgs(pid int, port uint) []string {
-	return []string{"--config-net", "--no-map-gw", "--dns-forward", unit.DNSForward, "--quiet",
+	return []string{"--config-net", "--no-map-gw", "--dns-forward", contract.DNSForward, "--quiet",
 		"-t", "none", "-u", "none", "-U", "none", "-T", strconv.FormatUint(uint64(port), 10), strconv.Itoa(pid)}
 }
 

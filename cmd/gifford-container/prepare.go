@@ -13,35 +13,34 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
-	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // image says where a profile's image comes from.
 type image struct {
 	ref, archive, profile string
 	run, slow             string // what gifford-view has told the unit to run, and why that is not shared
-	pull                  policy.Pull
+	pull                  string // contract.PullMissing or contract.PullNever
 	timeout               time.Duration
 	podman                string    // the program; tests have another
 	out                   io.Writer // what people read in the unit's journal
 }
 
 func prepare(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("prepare", flag.ContinueOnError)
-	img := image{podman: unit.Podman, out: os.Stderr, run: os.Getenv(unit.EnvImage), slow: os.Getenv(unit.EnvSlow)}
+	flags := flag.NewFlagSet(contract.ModePrepare, flag.ContinueOnError)
+	img := image{podman: contract.Podman, out: os.Stderr, run: os.Getenv(contract.EnvImage), slow: os.Getenv(contract.EnvSlow)}
 	flags.StringVar(&img.ref, "image", "", "")
 	flags.StringVar(&img.archive, "archive", "", "")
 	flags.StringVar(&img.profile, "profile", "", "")
-	flags.StringVar((*string)(&img.pull), "pull", string(policy.PullNever), "")
+	flags.StringVar(&img.pull, "pull", contract.PullNever, "")
 	flags.DurationVar(&img.timeout, "timeout", 15*time.Minute, "")
 	directory := flags.String("directory", "", "")
 	if err := flags.Parse(args); err != nil || img.ref == "" || flags.NArg() != 0 {
-		return failf(unit.ExitUsage, "cannot read the arguments of prepare\n%s", usage)
+		return failf(contract.ExitUsage, "cannot read the arguments of prepare\n%s", usage)
 	}
 	if *directory != "" {
 		if err := os.MkdirAll(*directory, 0o755); err != nil {
-			return failf(unit.ExitDirectory, "the notebook directory cannot be made: %w", err)
+			return failf(contract.ExitDirectory, "the notebook directory cannot be made: %w", err)
 		}
 	}
 	return img.get(ctx)
@@ -69,19 +68,19 @@ func (i image) get(ctx context.Context) error {
 		return nil
 	}
 	if shared {
-		return failf(unit.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared "+
+		return failf(contract.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared "+
 			"images\nhint: gifford-hub check; share = false in [images] of %s gives every member a copy",
-			i.ref, i.run, policy.File)
+			i.ref, i.run, contract.PolicyFile)
 	}
 	switch {
 	case i.archive != "":
 		return i.load(ctx)
-	case i.pull == policy.PullMissing:
+	case i.pull == contract.PullMissing:
 		return i.fetch(ctx)
 	}
-	return failf(unit.ExitNoImage, "image %q is not there and profile %q does not allow pulling it\nhint: set "+
+	return failf(contract.ExitNoImage, "image %q is not there and profile %q does not allow pulling it\nhint: set "+
 		"archive or pull in [profile.%s] of %s",
-		i.ref, i.profile, i.profile, policy.File)
+		i.ref, i.profile, i.profile, contract.PolicyFile)
 }
 
 // migrateAdvice stands in what Podman 4.3 prints, and fails with, when every process of
@@ -99,7 +98,7 @@ func (i image) exists(ctx context.Context, want string) (there, lost bool) {
 func (i image) fix(ctx context.Context) error {
 	i.say("podman lost its processes when they were killed; resetting its state")
 	if out, err := exec.CommandContext(ctx, i.podman, "system", "migrate").CombinedOutput(); err != nil {
-		return failf(unit.ExitPodman, "podman cannot reset its state after its processes were killed: %w: %s", err,
+		return failf(contract.ExitPodman, "podman cannot reset its state after its processes were killed: %w: %s", err,
 			bytes.TrimSpace(out))
 	}
 	return nil
@@ -107,10 +106,10 @@ func (i image) fix(ctx context.Context) error {
 
 func (i image) load(ctx context.Context) error {
 	if err := i.long(ctx, "loading the image from "+i.archive, "load", "--quiet", "--input", i.archive); err != nil {
-		return failf(unit.ExitLoad, "image %q cannot be loaded from %s: %w", i.ref, i.archive, err)
+		return failf(contract.ExitLoad, "image %q cannot be loaded from %s: %w", i.ref, i.archive, err)
 	}
 	if there, _ := i.exists(ctx, i.ref); !there {
-		return failf(unit.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that "+
+		return failf(contract.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that "+
 			"podman printed above", i.archive, i.ref)
 	}
 	return nil
@@ -118,7 +117,7 @@ func (i image) load(ctx context.Context) error {
 
 func (i image) fetch(ctx context.Context) error {
 	if err := i.long(ctx, "pulling the image "+i.ref, "pull", "--quiet", i.ref); err != nil {
-		return failf(unit.ExitPull, "image %q cannot be pulled: %w", i.ref, err)
+		return failf(contract.ExitPull, "image %q cannot be pulled: %w", i.ref, err)
 	}
 	return nil
 }
@@ -140,7 +139,7 @@ func (i image) long(ctx context.Context, what string, args ...string) error {
 	_, _ = daemon.SdNotify(false, "STATUS=")
 	if ctx.Err() == context.DeadlineExceeded {
 		return failf(1, "it took longer than %s\nhint: image_timeout in [profile.%s] of %s", i.timeout, i.profile,
-			policy.File)
+			contract.PolicyFile)
 	}
 	if err == nil {
 		i.say("done after " + time.Since(begun).Round(time.Second/10).String())

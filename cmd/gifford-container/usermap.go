@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // The values of --inside: a process in a new user namespace waits until its ids are mapped,
@@ -26,13 +28,13 @@ const (
 const goAhead = "\n"
 
 // mapped runs the same command in a user namespace in which the member's sub-ids are their.
-func (a usageArgs) mapped(ctx context.Context, args []string) error {
+func (a diskUseArgs) mapped(ctx context.Context, args []string) error {
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer tell.Close()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", slices.Concat([]string{"usage", "--inside", insideWait}, args)...)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", slices.Concat([]string{contract.ModeDiskUse, "--inside", insideWait}, args)...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stderr, os.Stderr, []*os.File{ready}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, Pdeathsig: syscall.SIGKILL}
 	err = cmd.Start()
@@ -78,7 +80,7 @@ func waitForMap(args []string) error {
 		return fmt.Errorf("no ids were mapped: %w", err)
 	}
 	_ = pipe.Close()
-	again := slices.Concat([]string{"/proc/self/exe", "usage"}, args)
+	again := slices.Concat([]string{"/proc/self/exe", contract.ModeDiskUse}, args)
 	i := slices.Index(again, insideWait)
 	if i < 0 {
 		return errors.New("the arguments have changed")

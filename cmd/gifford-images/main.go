@@ -27,12 +27,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-)
-
-// Where the launcher tells what is in use (agent/imagestore).
-const (
-	launcherRun   = "/run/gifford-launcher"
-	launcherState = "/var/lib/gifford-launcher"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 const (
@@ -85,7 +80,7 @@ func run(ctx context.Context, config string, log *slog.Logger) error {
 	defer podman.Close()
 	k := keeper.New(ctx, keeper.Config{
 		Podman: podman, Policy: func() (*policy.Policy, error) { return readPolicy(config) },
-		StateDir: imagestore.StateDir, LauncherRun: launcherRun, LauncherState: launcherState, Log: log,
+		StateDir: imagestore.StateDir, LauncherRun: contract.RunDir, LauncherState: contract.StateDir, Log: log,
 	})
 	defer k.Wait()
 	k.Tidy()

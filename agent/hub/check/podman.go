@@ -6,12 +6,8 @@ import (
 	"io/fs"
 	"regexp"
 	"strconv"
-)
 
-// The least and the first with networks by pasta (podman-run(1), --network=pasta).
-const (
-	podmanMajor, podmanMinor = 4, 3
-	pastaMajor, pastaMinor   = 4, 4
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // version is the first numbers of a program's version.
@@ -46,9 +42,9 @@ func podman(ctx context.Context, r *run) []finding {
 	switch {
 	case err != nil:
 		return fail("apt install podman   (dnf install podman)", "podman does not run: %v", err)
-	case v.less(podmanMajor, podmanMinor):
-		return fail("apt install podman   (dnf install podman)", "Podman %s; %d.%d or later is needed", v, podmanMajor,
-			podmanMinor)
+	case v.less(contract.PodmanMajor, contract.PodmanMinor):
+		return fail("apt install podman   (dnf install podman)", "Podman %s; %d.%d or later is needed", v,
+			contract.PodmanMajor, contract.PodmanMinor)
 	}
 	return ok("Podman %s", v)
 }
@@ -91,7 +87,7 @@ func network(ctx context.Context, r *run) []finding {
 	switch {
 	case err != nil:
 		return unknown("podman --version", "pasta is there; podman does not say its version")
-	case v.less(pastaMajor, pastaMinor):
+	case v.less(contract.PastaMajor, contract.PastaMinor):
 		return ok("Podman %s has no pasta networks: gifford-container attaches pasta to each notebook", v)
 	}
 	return ok("Podman %s makes pasta networks itself", v)

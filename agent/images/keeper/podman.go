@@ -18,10 +18,12 @@ import (
 	"github.com/containers/podman/v4/pkg/bindings"
 	"github.com/containers/podman/v4/pkg/bindings/images"
 	"github.com/sirupsen/logrus"
+
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 const (
-	podmanProgram = "/usr/bin/podman"
+	podmanProgram = contract.Podman
 	podmanStarts  = 30 * time.Second // until its API answers
 	// compatVersion is the version of Docker's API whose pull tells of each layer.
 	compatVersion = "v1.41"
@@ -49,11 +51,8 @@ func NewPodman(runDir, stateDir, auth string, stderr io.Writer) (*Podman, error)
 			return nil, fmt.Errorf("cannot make the keeper's directory: %w", err)
 		}
 	}
-	store := filepath.Join(stateDir, "storage")
-	conf := fmt.Sprintf("# made by gifford-images\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = "+
-		"%q\nrootless_storage_path = %q\n",
-		store, filepath.Join(runDir, "storage"), store)
-	if err := os.WriteFile(p.storageConf(), []byte(conf), 0o600); err != nil {
+	storage := contract.Storage{Graph: filepath.Join(stateDir, "storage"), Run: filepath.Join(runDir, "storage")}
+	if err := os.WriteFile(p.storageConf(), storage.Conf("gifford-images"), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot write the keeper's storage.conf: %w", err)
 	}
 	return p, p.credentials()

@@ -14,7 +14,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -80,7 +80,7 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	var podman Podman
 	return New(Config{
 		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub, ImagesGID: keeper,
-		RunDir: unit.RunDir, StateDir: unit.StateDir, EtcDir: "/etc", Store: imagestore.Dir, CDI: gpu.DefaultDirs(),
+		RunDir: contract.RunDir, StateDir: contract.StateDir, EtcDir: "/etc", Store: imagestore.Dir, CDI: gpu.DefaultDirs(),
 		GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
 			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal,

@@ -15,7 +15,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/transient"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -82,8 +83,10 @@ func (h *host) launch() {
 	l, err := New(Config{
 		Policy:   func() (*policy.Policy, error) { return policy.Parse("launcher.toml", []byte(h.text)) },
 		Accounts: h, Manager: h, Units: h, ImagesGID: uint32(os.Getgid()),
-		Hub:    accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
-		Podman: func(context.Context) (unit.Version, error) { return unit.Version{Major: 5, Minor: 4}, nil },
+		Hub: accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
+		Podman: func(context.Context) (contract.PodmanVersion, error) {
+			return contract.PodmanVersion{Major: 5, Minor: 4}, nil
+		},
 		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"),
 		EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
 		CDI: []string{filepath.Join(h.dir, "cdi")}, GPUState: filepath.Join(h.dir, "gpus.json"),
@@ -128,7 +131,7 @@ func (h *host) Group(_ context.Context, name string) (accounts.Group, error) {
 
 func (h *host) EnableLinger(context.Context, uint32) error { return nil }
 
-func (h *host) StartTransient(_ context.Context, spec unit.Spec) (systemd.Wait, error) {
+func (h *host) StartTransient(_ context.Context, spec transient.Spec) (systemd.Wait, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.units[spec.Name] != "" {

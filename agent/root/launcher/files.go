@@ -10,7 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // files is what root writes below the launcher's two directories. An os.Root goes down name
@@ -32,7 +32,7 @@ const (
 
 // resolvConf is for containers whose network the helper attaches.
 const resolvConf = "# made by gifford-launcher: pasta hands questions to the host's resolver\nnameserver " +
-	unit.DNSForward + "\n"
+	contract.DNSForward + "\n"
 
 // layOut makes root's own directories and files.
 func (f files) layOut() error {
@@ -50,7 +50,7 @@ func (f files) layOut() error {
 	if err := f.openLock(); err != nil {
 		return err
 	}
-	return replace(f.run, path.Base(unit.ResolvConf), resolvConf, 0o644)
+	return replace(f.run, path.Base(contract.ResolvConf), resolvConf, 0o644)
 }
 
 // ownDirectory makes one of root's directories, or gives it its mode again.
@@ -82,12 +82,8 @@ func (f files) prepareUser(a accounts.Account) error {
 	if err := ownDirectory(f.run, path.Join("users", name), passage); err != nil {
 		return err
 	}
-	storage := path.Join(unit.UserDir(a.User), "storage")
-	conf := fmt.Sprintf("# made by gifford-launcher\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = "+
-		"%q\n# Rootless podman takes its place from here and its runroot from "+
-		"XDG_RUNTIME_DIR.\nrootless_storage_path = %q\n",
-		storage, unit.RunRoot(a.UID), storage)
-	return replace(f.run, path.Join("users", name, "storage.conf"), conf, 0o644)
+	own := contract.Storage{Graph: contract.UserStorage(a.User), Run: contract.RunRoot(a.UID)}
+	return replace(f.run, path.Join("users", name, contract.StorageConfName), string(own.Conf("gifford-launcher")), 0o644)
 }
 
 // memberDirectory makes a directory that belongs to a member in a directory of root's. One that
@@ -121,7 +117,7 @@ func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint
 // prepareServer makes an empty directory for the server's socket: the member's, and
 // passable for the hub's group.
 func (f files) prepareServer(key ident.Key, a accounts.Account) error {
-	parts := unit.SocketDirParts(key)
+	parts := contract.SocketDirParts(key)
 	if err := ownDirectory(f.run, path.Join(parts[0], parts[1]), passage); err != nil {
 		return err
 	}
@@ -132,7 +128,9 @@ func (f files) prepareServer(key ident.Key, a accounts.Account) error {
 	return memberDirectory(f.run, name, socketMode, a.UID, f.hubGID)
 }
 
-func credentialName(key ident.Key) string { return path.Join("credentials", unit.CredentialName(key)) }
+func credentialName(key ident.Key) string {
+	return path.Join("credentials", contract.CredentialName(key))
+}
 
 // writeCredential leaves the server's environment for systemd, for root's eyes only.
 func (f files) writeCredential(key ident.Key, content []byte) error {
@@ -155,8 +153,8 @@ func (f files) removeCredential(key ident.Key) { _ = f.run.Remove(credentialName
 // gone. What cannot be removed now is removed before the next start.
 func (f files) clear(key ident.Key) {
 	f.removeCredential(key)
-	_ = f.run.Remove(unit.ViewRequestName(key))
-	parts := unit.SocketDirParts(key)
+	_ = f.run.Remove(contract.ViewRequestName(key))
+	parts := contract.SocketDirParts(key)
 	_ = f.run.RemoveAll(path.Join(parts[:]...))
 }
 
@@ -181,7 +179,7 @@ func (f files) leftovers() []ident.Key {
 	return keys
 }
 
-// keyOf is the inverse of credentialName and unit.SocketDirParts.
+// keyOf is the inverse of credentialName and contract.SocketDirParts.
 func keyOf(name string) (ident.Key, bool) {
 	dir, base := path.Split(path.Clean(name))
 	if path.Clean(dir) == "credentials" {

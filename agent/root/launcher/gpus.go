@@ -16,6 +16,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/root/lease"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -51,7 +52,7 @@ func (l *Launcher) lend(ctx context.Context, in *unit.Input, account accounts.Ac
 	}
 	l.lending.lent[in.Key] = lease.Lease{Key: in.Key, Profile: in.Profile.Name, Since: time.Now(), Devices: chosen}
 	for _, d := range chosen {
-		in.Devices = append(in.Devices, unit.Device{Name: d.Name, Nodes: d.Nodes})
+		in.Devices = append(in.Devices, contract.Device{Name: d.Name, Nodes: d.Nodes})
 	}
 	return func() {
 		l.lending.Lock()

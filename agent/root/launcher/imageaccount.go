@@ -10,7 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // PrepareImageAccount returns the image keeper's account subordinate ids, once, from the
@@ -32,7 +32,7 @@ func PrepareImageAccount(config string) error {
 		return fmt.Errorf("cannot find the image keeper's account: %w\nhint: systemd-sysusers", err)
 	}
 	// The launcher's own service makes it too, but may not have run yet.
-	if err := os.MkdirAll(unit.StateDir, passage); err != nil {
+	if err := os.MkdirAll(contract.StateDir, passage); err != nil {
 		return err
 	}
 	etc, err := os.OpenRoot("/etc")
@@ -40,7 +40,7 @@ func PrepareImageAccount(config string) error {
 		return err
 	}
 	defer etc.Close()
-	state, err := os.OpenRoot(unit.StateDir)
+	state, err := os.OpenRoot(contract.StateDir)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -60,7 +61,7 @@ func (f files) writeViewRequest(in unit.Input) error {
 	if err != nil {
 		return err
 	}
-	return replace(f.run, unit.ViewRequestName(in.Key), string(data), 0o600)
+	return replace(f.run, contract.ViewRequestName(in.Key), string(data), 0o600)
 }
 
 // imageOf reads what gifford-view has noted of a unit.

@@ -13,6 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -26,7 +27,7 @@ type keptContainer struct {
 // keptDevices begins the third word of a record's line, which is there if there are devices.
 const keptDevices = "devices="
 
-func deviceNames(devices []unit.Device) (names []string) {
+func deviceNames(devices []contract.Device) (names []string) {
 	for _, d := range devices {
 		names = append(names, d.Name)
 	}
@@ -36,14 +37,14 @@ func deviceNames(devices []unit.Device) (names []string) {
 // keptName is the record of one server below the state directory: "kept", the user, and the
 // server or "_". Only root reads and writes it.
 func keptName(key ident.Key) string {
-	parts := unit.SocketDirParts(key)
+	parts := contract.SocketDirParts(key)
 	return path.Join("kept", parts[1], parts[2])
 }
 
 // imageName is the record of the image that a kept container needs (agent/imagestore).
 // One for each profile adds its name after a dot, which is in no server's name.
 func imageName(key ident.Key) string {
-	parts := unit.SocketDirParts(key)
+	parts := contract.SocketDirParts(key)
 	return path.Join("images", parts[1], parts[2])
 }
 
@@ -156,7 +157,7 @@ func (l *Launcher) Kept(ctx context.Context) ([]launcherbus.KeptRow, error) {
 }
 
 // outdated reports whether a container that is made now would be another.
-func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman unit.Version, key ident.Key,
+func (l *Launcher) outdated(ctx context.Context, rules *policy.Policy, podman contract.PodmanVersion, key ident.Key,
 	k keptContainer) bool {
 	i := slices.IndexFunc(rules.Profiles, func(p policy.Profile) bool { return p.Name == k.profile && p.Persistent })
 	if i < 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -178,7 +178,7 @@ func TestHostileReset(t *testing.T) {
 func TestResetWhileStarting(t *testing.T) {
 	h := keepingHost(t)
 	h.units["jupyter-alice.service"] = systemd.Active
-	h.l.enter(made{Metadata: unit.Metadata{Key: h.key("alice", "")}})
+	h.l.enter(made{Metadata: contract.Metadata{Key: h.key("alice", "")}})
 	if err := h.l.files.noteKept(h.key("alice", ""), keptContainer{"lab", "00", nil}); err != nil {
 		t.Fatal(err)
 	}

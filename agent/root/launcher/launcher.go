@@ -18,7 +18,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/lease"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/transient"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -30,7 +31,7 @@ type directory interface {
 
 // manager changes what systemd runs.
 type manager interface {
-	StartTransient(ctx context.Context, spec unit.Spec) (systemd.Wait, error)
+	StartTransient(ctx context.Context, spec transient.Spec) (systemd.Wait, error)
 	Stop(ctx context.Context, name string) (systemd.Wait, error)
 	ResetFailed(ctx context.Context, name string) error
 	EnableLinger(ctx context.Context, uid uint32) error
@@ -54,7 +55,7 @@ type Config struct {
 	Manager manager
 	Units   units
 	// Podman returns the version of the host's podman.
-	Podman func(ctx context.Context) (unit.Version, error)
+	Podman func(ctx context.Context) (contract.PodmanVersion, error)
 	// Hub is the account of the hub: who may call besides root, and the group of the
 	// directories with the servers' sockets.
 	Hub accounts.Account
@@ -63,7 +64,7 @@ type Config struct {
 	ImagesGID uint32
 	// Emit tells the hub of a change; it must not block.
 	Emit func(launcherbus.Event)
-	// RunDir, StateDir, EtcDir and Store are unit.RunDir, unit.StateDir, /etc and
+	// RunDir, StateDir, EtcDir and Store are contract.RunDir, contract.StateDir, /etc and
 	// imagestore.Dir; tests have others.
 	RunDir, StateDir, EtcDir, Store string
 	// CDI are the directories with the specifications of devices, gpu.DefaultDirs(); GPUState is

@@ -15,9 +15,8 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -272,17 +271,17 @@ func TestNoView(t *testing.T) {
 	if err := start(h, h.key("bob", "")); err != nil {
 		t.Fatalf("the next start: %v", err)
 	}
-	name := filepath.Join(h.dir, "run", unit.ViewRequestName(h.key("bob", "")))
+	name := filepath.Join(h.dir, "run", contract.ViewRequestName(h.key("bob", "")))
 	info, err := os.Stat(name)
 	if err != nil || info.Mode() != 0o600 {
 		t.Errorf("the request: %v, %v", info, err)
 	}
-	var got unit.ViewRequest
+	var got contract.ViewRequest
 	data, _ := os.ReadFile(name)
 	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := unit.ViewRequest{UID: h.uid, GID: uint32(os.Getgid()), Mapping: policy.MapImage, Image: "a", Share: true}
+	want := contract.ViewRequest{UID: h.uid, GID: uint32(os.Getgid()), Mapping: contract.MapImage, Image: "a", Share: true}
 	if got != want {
 		t.Errorf("the request says %+v, want %+v", got, want)
 	}

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // Podman asks the host's podman for its version, and again when the program has been
@@ -17,16 +17,16 @@ import (
 type Podman struct {
 	mu      sync.Mutex // guards all below
 	of      time.Time  // the program's modification time
-	version unit.Version
+	version contract.PodmanVersion
 }
 
 const nobody = 65534
 
 // Version returns the version. The error names the next step.
-func (p *Podman) Version(ctx context.Context) (unit.Version, error) {
-	info, err := os.Stat(unit.Podman)
+func (p *Podman) Version(ctx context.Context) (contract.PodmanVersion, error) {
+	info, err := os.Stat(contract.Podman)
 	if err != nil {
-		return unit.Version{}, fmt.Errorf("cannot find podman: %w\nhint: install the package podman", err)
+		return contract.PodmanVersion{}, fmt.Errorf("cannot find podman: %w\nhint: install the package podman", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,17 +38,18 @@ func (p *Podman) Version(ctx context.Context) (unit.Version, error) {
 		return v, err
 	}
 	if !v.Supported() {
-		return v, fmt.Errorf("podman %d.%d is too old: 4.3 is needed", v.Major, v.Minor)
+		return v, fmt.Errorf("podman %d.%d is too old: %d.%d is needed", v.Major, v.Minor,
+			contract.PodmanMajor, contract.PodmanMinor)
 	}
 	p.of, p.version = info.ModTime(), v
 	return v, nil
 }
 
 // askPodman runs "podman --version" as nobody.
-func askPodman(ctx context.Context) (unit.Version, error) {
+func askPodman(ctx context.Context) (contract.PodmanVersion, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, unit.Podman, "--version")
+	cmd := exec.CommandContext(ctx, contract.Podman, "--version")
 	// Podman looks for its settings even then, in directories that must exist.
 	cmd.Env = []string{"HOME=/", "XDG_CONFIG_HOME=/"}
 	cmd.Dir = "/"
@@ -58,7 +59,7 @@ func askPodman(ctx context.Context) (unit.Version, error) {
 	}
 	out, err := cmd.Output()
 	if err != nil {
-		return unit.Version{}, fmt.Errorf("cannot ask podman for its version: %w", err)
+		return contract.PodmanVersion{}, fmt.Errorf("cannot ask podman for its version: %w", err)
 	}
-	return unit.ParseVersion(string(out))
+	return contract.ParsePodmanVersion(string(out))
 }

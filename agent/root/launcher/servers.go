@@ -8,24 +8,25 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // made is what a unit of ours was made of. Only the time may still be learned while the unit exists.
 type made struct {
-	unit.Metadata
+	contract.Metadata
 	since time.Time // when it began to start; zero before that
 }
 
 // madeFrom is the unit that Build makes of in.
 func madeFrom(in unit.Input) made {
-	return made{Metadata: unit.Metadata{Key: in.Key, Profile: in.Profile.Name, TokenHash: in.TokenHash, UID: in.UID,
+	return made{Metadata: contract.Metadata{Key: in.Key, Profile: in.Profile.Name, TokenHash: in.TokenHash, UID: in.UID,
 		Devices: in.Devices}}
 }
 
 // row is what List and Changed say of the unit.
 func (m made) row(state launcherbus.State) launcherbus.Server {
-	return launcherbus.Server{Key: m.Key, Profile: m.Profile, State: state, UID: m.UID, Socket: unit.SocketPath(m.Key),
+	return launcherbus.Server{Key: m.Key, Profile: m.Profile, State: state, UID: m.UID, Socket: contract.SocketPath(m.Key),
 		Started: m.since, TokenHash: m.TokenHash, Devices: deviceNames(m.Devices)}
 }
 
@@ -105,7 +106,7 @@ func (l *Launcher) ask(ctx context.Context, name string) (*made, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	meta, ours := unit.ReadMetadata(u.Name, u.Environment)
+	meta, ours := contract.ReadMetadata(u.Name, u.Environment)
 	if !ours {
 		return nil, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -94,7 +95,7 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 		waitEnd(ctx, s)
 	}
 	u, err := l.forgotten(ctx, key)
-	switch _, ours := unit.ReadMetadata(u.Name, u.Environment); {
+	switch _, ours := contract.ReadMetadata(u.Name, u.Environment); {
 	case errors.Is(err, systemd.ErrNotLoaded):
 		return nil
 	case err != nil:
@@ -110,7 +111,7 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, error) {
 	for end := time.Now().Add(endingTime); ; {
 		u, err := l.cfg.Units.Get(ctx, key.Unit())
-		if _, ours := unit.ReadMetadata(u.Name, u.Environment); err != nil || !ours || u.State != systemd.Inactive ||
+		if _, ours := contract.ReadMetadata(u.Name, u.Environment); err != nil || !ours || u.State != systemd.Inactive ||
 			u.Queued || time.Now().After(end) {
 			return u, err
 		}

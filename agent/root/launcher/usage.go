@@ -14,6 +14,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -56,7 +57,7 @@ func (l *Launcher) Usage(ctx context.Context, user ident.User, measure bool) (la
 }
 
 func (l *Launcher) measuring(ctx context.Context, user ident.User) (bool, error) {
-	u, err := l.cfg.Units.Get(ctx, unit.UsageUnit(user))
+	u, err := l.cfg.Units.Get(ctx, unit.DiskUseUnit(user))
 	if errors.Is(err, systemd.ErrNotLoaded) {
 		return false, nil
 	}
@@ -72,10 +73,10 @@ func (l *Launcher) startMeasuring(ctx context.Context, rules *policy.Policy, a a
 	if err != nil {
 		return err
 	}
-	in := unit.UsageInput{User: a.User, Policy: rules, UIDs: rangesOf(now.uids, a), GIDs: rangesOf(now.gids, a)}
+	in := unit.DiskUseInput{User: a.User, Policy: rules, UIDs: rangesOf(now.uids, a), GIDs: rangesOf(now.gids, a)}
 	// The job's end is nobody's business: the result tells, or the next question.
-	if _, err := l.cfg.Manager.StartTransient(ctx, unit.BuildUsage(in)); err != nil {
-		return fmt.Errorf("unit %q: %w", unit.UsageUnit(a.User), err)
+	if _, err := l.cfg.Manager.StartTransient(ctx, unit.BuildDiskUse(in)); err != nil {
+		return fmt.Errorf("unit %q: %w", unit.DiskUseUnit(a.User), err)
 	}
 	return nil
 }
@@ -92,18 +93,18 @@ func rangesOf(all []idRange, a accounts.Account) []string {
 
 // lastUsage reads what the member's unit has left. All of it, the file's kind included, is
 // the member's choice: no link is followed, nothing waits, and only a file of their own counts.
-func (f files) lastUsage(a accounts.Account) (unit.Usage, error) {
+func (f files) lastUsage(a accounts.Account) (contract.DiskUse, error) {
 	users, err := f.state.Open("users")
 	if err != nil {
-		return unit.Usage{}, err
+		return contract.DiskUse{}, err
 	}
 	defer users.Close()
-	file, err := nofollow.Regular(users, path.Join(a.User.String(), unit.UsageFileName), a.UID)
+	file, err := nofollow.Regular(users, path.Join(a.User.String(), contract.DiskUseName), a.UID)
 	if err != nil {
-		return unit.Usage{}, err
+		return contract.DiskUse{}, err
 	}
 	defer file.Close()
-	u, err := unit.ReadUsage(file, time.Now())
+	u, err := contract.ReadDiskUse(file, time.Now())
 	if err != nil {
 		return u, fmt.Errorf("%s: %w", file.Name(), err)
 	}

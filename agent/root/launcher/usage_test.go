@@ -15,6 +15,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -40,7 +41,7 @@ func TestUsage(t *testing.T) {
 		"/cluster/alice" {
 		t.Errorf("a question alone gives %+v, units %v", u, h.units)
 	}
-	if u := ask(true); !u.Measuring || h.units[unit.UsageUnit(alice)] != systemd.Activating {
+	if u := ask(true); !u.Measuring || h.units[unit.DiskUseUnit(alice)] != systemd.Activating {
 		t.Errorf("asked to measure: %+v, units %v", u, h.units)
 	}
 	if u := ask(true); !u.Measuring || len(h.units) != 1 {
@@ -54,7 +55,7 @@ func TestUsage(t *testing.T) {
 	if diff := cmp.Diff(want, ask(false)); diff != "" {
 		t.Error(diff)
 	}
-	delete(h.units, unit.UsageUnit(alice))
+	delete(h.units, unit.DiskUseUnit(alice))
 	if u := ask(false); u.Measuring {
 		t.Error("it is measuring though the unit has ended")
 	}
@@ -69,7 +70,7 @@ func (h *host) writeEtc(name, text string) {
 
 // usageFile is where alice's unit leaves its result.
 func (h *host) usageFile() string {
-	return filepath.Join(h.dir, "state/users/alice", unit.UsageFileName)
+	return filepath.Join(h.dir, "state/users/alice", contract.DiskUseName)
 }
 
 func (h *host) leave(t *testing.T, text string) {

@@ -18,7 +18,8 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/transient"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 // manager is what the package needs of systemd; *systemd.Conn is one.
 type manager interface {
 	Service(ctx context.Context, name string) (systemd.Service, error)
-	StartTransient(ctx context.Context, spec unit.Spec) (systemd.Wait, error)
+	StartTransient(ctx context.Context, spec transient.Spec) (systemd.Wait, error)
 	Attach(ctx context.Context, name, sub string, pids ...uint32) error
 	Stop(ctx context.Context, name string) (systemd.Wait, error)
 }
@@ -60,7 +61,7 @@ func open(ctx context.Context, m manager, key ident.Key, who, runDir string) (*A
 	if err != nil && !errors.Is(err, systemd.ErrNotLoaded) {
 		return nil, err
 	}
-	meta, ours := unit.ReadMetadata(key.Unit(), server.Environment)
+	meta, ours := contract.ReadMetadata(key.Unit(), server.Environment)
 	if err != nil || server.MainPID == 0 || !ours || server.User != key.User.String() {
 		return nil, ErrNotRunning
 	}
@@ -84,7 +85,7 @@ func open(ctx context.Context, m manager, key ident.Key, who, runDir string) (*A
 }
 
 // service is the unit of the API. It ends with the server.
-func service(key ident.Key, server systemd.Service, who string) unit.Spec {
+func service(key ident.Key, server systemd.Service, who string) transient.Spec {
 	name := "gifford-podman-" + key.String() + "-" + strings.ToLower(rand.Text()[:8]) + ".service"
 	environment := []string{}
 	for _, e := range server.Environment {
@@ -93,15 +94,15 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 			environment = append(environment, e)
 		}
 	}
-	return unit.Spec{Name: name, Properties: []unit.Property{
+	return transient.Spec{Name: name, Properties: []transient.Property{
 		{Name: "Description", Value: fmt.Sprintf("Podman's API of %s, for a shell of %s", key, who)},
 		{Name: "User", Value: key.User.String()},
 		{Name: "Type", Value: "exec"},
-		{Name: "ExecStart", Value: []unit.Command{{Path: unit.Helper,
-			Args: []string{unit.Helper, "api", "--unit", key.Unit(), "--socket",
+		{Name: "ExecStart", Value: []transient.Command{{Path: contract.Helper,
+			Args: []string{contract.Helper, contract.ModeAPI, "--unit", key.Unit(), "--socket",
 				path.Join("/run", socketBelow(name))}}}},
 		{Name: "Environment", Value: environment},
-		{Name: "WorkingDirectory", Value: unit.UserDir(key.User)},
+		{Name: "WorkingDirectory", Value: contract.UserDir(key.User)},
 		{Name: "RuntimeDirectory", Value: []string{directory(name)}},
 		{Name: "RuntimeDirectoryMode", Value: uint32(0o700)},
 		{Name: "BindsTo", Value: []string{key.Unit()}},
@@ -109,7 +110,7 @@ func service(key ident.Key, server systemd.Service, who string) unit.Spec {
 		{Name: "CollectMode", Value: "inactive-or-failed"},
 		{Name: "SyslogIdentifier", Value: "gifford-podman"},
 		// It ends on SIGTERM, and Podman says so with an exit status.
-		{Name: "SuccessExitStatus", Value: unit.ExitStatuses{Codes: []int32{128 + 15, 1, 2}, Signals: []int32{}}},
+		{Name: "SuccessExitStatus", Value: transient.ExitStatuses{Codes: []int32{128 + 15, 1, 2}, Signals: []int32{}}},
 	}}
 }
 

@@ -14,7 +14,8 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/transient"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // fake is a systemd that runs one server and what is started beside it.
@@ -26,7 +27,7 @@ type fake struct {
 	moveErr error
 	mute    bool // the API dies before it listens
 
-	specs    []unit.Spec
+	specs    []transient.Spec
 	moved    []string
 	stopped  []string
 	listener net.Listener
@@ -42,7 +43,7 @@ func (f *fake) Service(_ context.Context, name string) (systemd.Service, error) 
 	return systemd.Service{MainPID: 77}, nil
 }
 
-func (f *fake) StartTransient(_ context.Context, spec unit.Spec) (systemd.Wait, error) {
+func (f *fake) StartTransient(_ context.Context, spec transient.Spec) (systemd.Wait, error) {
 	f.specs = append(f.specs, spec)
 	return func(context.Context) error { return nil }, nil
 }
@@ -141,7 +142,7 @@ func TestService(t *testing.T) {
 		t.Errorf("user %v, bound to %v", values["User"], values["BindsTo"])
 	}
 	env, _ := values["Environment"].([]string)
-	if _, ours := unit.ReadMetadata(key.Unit(), env); ours ||
+	if _, ours := contract.ReadMetadata(key.Unit(), env); ours ||
 		!slices.Equal(env, []string{"HOME=/h", "CONTAINERS_STORAGE_CONF=/s"}) {
 		t.Errorf("environment %q", env)
 	}

@@ -13,7 +13,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/transient"
 )
 
 // State is a unit's ActiveState.
@@ -122,7 +122,7 @@ func (c *Conn) job(what string, start func(chan<- string) (int, error)) (Wait, e
 }
 
 // StartTransient makes a unit and starts it.
-func (c *Conn) StartTransient(ctx context.Context, spec unit.Spec) (Wait, error) {
+func (c *Conn) StartTransient(ctx context.Context, spec transient.Spec) (Wait, error) {
 	return c.job("start "+spec.Name, func(result chan<- string) (int, error) {
 		return c.manager.StartTransientUnitContext(ctx, spec.Name, "fail", properties(spec.Properties), result)
 	})

@@ -9,7 +9,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/transient"
 )
 
 // ErrLost says that changes of units may have been missed: the connection is gone or
@@ -119,7 +119,7 @@ type (
 )
 
 // properties turns our types into D-Bus values; go-systemd knows ExecStart alone.
-func properties(props []unit.Property) []systemd.Property {
+func properties(props []transient.Property) []systemd.Property {
 	out := make([]systemd.Property, len(props))
 	for i, p := range props {
 		out[i] = systemd.Property{Name: p.Name, Value: dbus.MakeVariant(value(p.Value))}
@@ -129,25 +129,25 @@ func properties(props []unit.Property) []systemd.Property {
 
 func value(v any) any {
 	switch v := v.(type) {
-	case []unit.Command:
+	case []transient.Command:
 		var all []execCommand
 		for _, c := range v {
 			all = append(all, execCommand(c))
 		}
 		return all
-	case []unit.Credential:
+	case []transient.Credential:
 		var all []credential
 		for _, c := range v {
 			all = append(all, credential(c))
 		}
 		return all
-	case []unit.EnvironmentFile:
+	case []transient.EnvironmentFile:
 		var all []environmentFile
 		for _, f := range v {
 			all = append(all, environmentFile(f))
 		}
 		return all
-	case unit.ExitStatuses:
+	case transient.ExitStatuses:
 		return statuses(v)
 	default:
 		return v

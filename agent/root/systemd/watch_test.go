@@ -11,7 +11,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/root/transient"
 )
 
 // TestStates checks which of the states that systemd sends are news.
@@ -121,10 +121,10 @@ func TestSignatures(t *testing.T) {
 		value any
 		want  string
 	}{
-		"Exec":              {[]unit.Command{{Path: "/x", Args: []string{"/x"}}}, "a(sasb)"},
-		"EnvironmentFiles":  {[]unit.EnvironmentFile{{Path: "/x", Optional: true}}, "a(sb)"},
-		"LoadCredential":    {[]unit.Credential{{Name: "env", Path: "/x"}}, "a(ss)"},
-		"SuccessExitStatus": {unit.ExitStatuses{Codes: []int32{143}, Signals: []int32{}}, "(aiai)"},
+		"Exec":              {[]transient.Command{{Path: "/x", Args: []string{"/x"}}}, "a(sasb)"},
+		"EnvironmentFiles":  {[]transient.EnvironmentFile{{Path: "/x", Optional: true}}, "a(sb)"},
+		"LoadCredential":    {[]transient.Credential{{Name: "env", Path: "/x"}}, "a(ss)"},
+		"SuccessExitStatus": {transient.ExitStatuses{Codes: []int32{143}, Signals: []int32{}}, "(aiai)"},
 		"Environment":       {[]string{"A=b"}, "as"},
 		"MemoryMax":         {uint64(1), "t"},
 		"UMask":             {uint32(1), "u"},
@@ -135,7 +135,7 @@ func TestSignatures(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			props := properties([]unit.Property{{Name: name, Value: tt.value}})
+			props := properties([]transient.Property{{Name: name, Value: tt.value}})
 			if got := props[0].Value.Signature().String(); got != tt.want {
 				t.Errorf("signature %s, want %s", got, tt.want)
 			}

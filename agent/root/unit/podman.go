@@ -2,25 +2,18 @@ package unit
 
 import (
 	"maps"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
-
-// ResolvConf is the container's resolv.conf where the helper attaches the network.
-const ResolvConf = RunDir + "/resolv.conf"
-
-// DNSForward is the address at which pasta hands DNS questions to the host's resolver
-// (link-local, as Podman 5 itself chooses it).
-const DNSForward = "169.254.1.1"
 
 // prepare is ExecStartPre: image and notebook directory, as the member.
 func (in Input) prepare() []string {
 	p := in.Profile
-	args := []string{Helper, "prepare", "--profile", p.Name, "--image", p.Image, "--pull", string(p.Pull),
+	args := []string{contract.Helper, contract.ModePrepare, "--profile", p.Name, "--image", p.Image, "--pull", string(p.Pull),
 		"--timeout", seconds(p.ImageTimeout) + "s"}
 	if p.Archive != "" {
 		args = append(args, "--archive", p.Archive)
@@ -34,12 +27,12 @@ func (in Input) prepare() []string {
 // run is ExecStart.
 func (in Input) run() []string {
 	if in.Profile.Persistent {
-		return in.runKept()
+		return in.runPersistent()
 	}
 	// systemd expands these two; everything else stands for itself.
-	return slices.Concat(escape([]string{Podman, "--events-backend=file", "run", "--rm", "--replace"}),
+	return slices.Concat(escape([]string{contract.Podman, "--events-backend=file", "run", "--rm", "--replace"}),
 		escape(in.container()),
-		[]string{"--env-file", "${CREDENTIALS_DIRECTORY}/env", "${" + EnvImage + "}"}, escape(in.payload()))
+		[]string{"--env-file", "${CREDENTIALS_DIRECTORY}/env", "${" + contract.EnvImage + "}"}, escape(in.payload()))
 }
 
 // container is podman run's options for one container, without the server's environment.
@@ -76,15 +69,15 @@ func (in Input) mapping() []string {
 
 // network returns the container exactly one loopback port of the host, the hub's API.
 func (in Input) network() []string {
-	if in.Podman.hasPasta() {
+	if in.Podman.HasPasta() {
 		return []string{"--network=pasta:-T," + in.apiPort()}
 	}
-	return []string{"--network=none", "--pidfile", in.pidFile(), "--mount", bind(ResolvConf, "/etc/resolv.conf", true)}
+	return []string{"--network=none", "--pidfile", in.pidFile(), "--mount", bind(contract.ResolvConf, "/etc/resolv.conf", true)}
 }
 
 func (in Input) apiPort() string { return strconv.Itoa(int(in.Policy.Host.HubAPIPort)) }
 
-func (in Input) pidFile() string { return RunRoot(in.UID) + "-" + in.containerName() + ".pid" }
+func (in Input) pidFile() string { return contract.RunRoot(in.UID) + "-" + in.containerName() + ".pid" }
 
 func (in Input) environmentArgs() []string {
 	args := []string{"--env", "HOME=" + in.home()}
@@ -108,7 +101,7 @@ func (in Input) mounts() []string {
 		args = append(args, "--mount", bind(in.Policy.Host.Cluster, in.Policy.Host.Cluster, true))
 	}
 	args = append(args, "--mount", bind(in.home(), in.home(), false), "--mount",
-		bind(SocketDir(in.Key), socketDir, false))
+		bind(contract.SocketDir(in.Key), contract.SocketMount, false))
 	for _, m := range in.Mounts {
 		args = append(args, "--mount", bind(m.Source, m.Target, m.ReadOnly))
 	}
@@ -138,7 +131,7 @@ func (in Input) payload() []string {
 
 // serverArgs makes the server listen on the socket, open to its group, the hub's.
 func serverArgs() []string {
-	return []string{"--ServerApp.sock=" + path.Join(socketDir, socketName), "--ServerApp.sock_mode=0660"}
+	return []string{"--ServerApp.sock=" + contract.SocketInside, "--ServerApp.sock_mode=0660"}
 }
 
 // escape keeps systemd from taking '$' for a variable (systemd.service(5), "Command lines").

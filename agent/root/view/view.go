@@ -1,8 +1,6 @@
 package view
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +15,8 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
-	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // Host is where things are; tests have another.
@@ -30,7 +27,7 @@ type Host struct {
 
 // Standard is the host of the package.
 func Standard(warn io.Writer) Host {
-	return Host{RunDir: unit.RunDir, StateDir: unit.StateDir, Store: imagestore.Dir, EtcDir: "/etc", Warn: warn}
+	return Host{RunDir: contract.RunDir, StateDir: contract.StateDir, Store: imagestore.Dir, EtcDir: "/etc", Warn: warn}
 }
 
 // Mount makes the view of a server's image and says by what name the unit is to run it.
@@ -61,7 +58,7 @@ func (h Host) Mount(key ident.Key) error {
 	if err := h.settings(dir, key, r, image, ""); err != nil {
 		return err
 	}
-	if err := h.record(path.Join(h.RunDir, "images"), key.Unit(), image); err != nil || r.Keep == "" {
+	if err := h.record(path.Join(h.RunDir, "images"), key.Unit(), image); err != nil || r.Persistent == "" {
 		return err
 	}
 	return h.record(h.keptDir(key), keptFile(key, r), image)
@@ -69,16 +66,16 @@ func (h Host) Mount(key ident.Key) error {
 
 // keptDir and keptFile name the record of the image that a kept container needs.
 func (h Host) keptDir(key ident.Key) string {
-	return path.Join(h.StateDir, "images", unit.SocketDirParts(key)[1])
+	return path.Join(h.StateDir, "images", contract.SocketDirParts(key)[1])
 }
 
-func keptFile(key ident.Key, r unit.ViewRequest) string {
-	return unit.SocketDirParts(key)[2] + "." + r.Keep
+func keptFile(key ident.Key, r contract.ViewRequest) string {
+	return contract.SocketDirParts(key)[2] + "." + r.Persistent
 }
 
 // wanted is the image to look for: the one of the kept container, or the profile's.
-func (h Host) wanted(key ident.Key, r unit.ViewRequest, store *imagestore.Store) (imagestore.Image, error) {
-	if r.Keep != "" {
+func (h Host) wanted(key ident.Key, r contract.ViewRequest, store *imagestore.Store) (imagestore.Image, error) {
+	if r.Persistent != "" {
 		data, err := os.ReadFile(path.Join(h.keptDir(key), keptFile(key, r)))
 		if id := strings.TrimSpace(string(data)); err == nil && imagestore.IsID(id) {
 			image, err := store.Find(id)
@@ -94,7 +91,7 @@ func (h Host) wanted(key ident.Key, r unit.ViewRequest, store *imagestore.Store)
 
 // Unmount takes the view of a server away, and what says that the server needs its image.
 func (h Host) Unmount(key ident.Key) error {
-	dir := path.Join(h.RunDir, unit.ViewParts(key))
+	dir := path.Join(h.RunDir, contract.ViewParts(key))
 	return errors.Join(detach(path.Join(dir, "overlay")), os.RemoveAll(dir),
 		removeIfThere(path.Join(h.RunDir, "images", key.Unit())))
 }
@@ -171,7 +168,7 @@ func (h Host) fresh(key ident.Key) (*os.Root, error) {
 	}
 	defer run.Close()
 	at := ""
-	for part := range strings.SplitSeq(unit.ViewParts(key), "/") {
+	for part := range strings.SplitSeq(contract.ViewParts(key), "/") {
 		at = path.Join(at, part)
 		if err := run.Mkdir(at, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("cannot make the directory of the view: %w", err)
@@ -185,9 +182,9 @@ func (h Host) fresh(key ident.Key) (*os.Root, error) {
 
 // share makes metadata and mount and gives the image's ID. The error is an *unshared where
 // the slow way helps.
-func (h Host) share(dir *os.Root, key ident.Key, r unit.ViewRequest) (string, error) {
+func (h Host) share(dir *os.Root, key ident.Key, r contract.ViewRequest) (string, error) {
 	if !r.Share {
-		return "", &unshared{fmt.Errorf("share is false in [images] of %s", policy.File)}
+		return "", &unshared{fmt.Errorf("share is false in [images] of %s", contract.PolicyFile)}
 	}
 	store, err := imagestore.Open(h.Store)
 	if err != nil {
@@ -224,7 +221,7 @@ func slowly(err error) error {
 }
 
 // mappings reads who has which ids.
-func (h Host) mappings(key ident.Key, r unit.ViewRequest) (uids, gids ids, err error) {
+func (h Host) mappings(key ident.Key, r contract.ViewRequest) (uids, gids ids, err error) {
 	info, err := os.Lstat(h.Store)
 	if err != nil {
 		return uids, gids, err
@@ -234,7 +231,7 @@ func (h Host) mappings(key ident.Key, r unit.ViewRequest) (uids, gids ids, err e
 		return uids, gids, fmt.Errorf("%s must be a directory of %s's", h.Store, imagestore.Account)
 	}
 	keptUID, keptGID := uint32(1000), uint32(100)
-	if r.Mapping == policy.MapHost {
+	if r.Mapping == contract.MapHost {
 		keptUID, keptGID = r.UID, r.GID
 	}
 	if uids, err = h.mapping("subuid", owner.Uid, key.User, r.UID, r.UID, keptUID); err != nil {
@@ -321,17 +318,13 @@ func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
 
 // settings writes the unit's storage.conf(5), the name of the image that it runs and, if it
 // is not shared, why.
-func (h Host) settings(dir *os.Root, key ident.Key, r unit.ViewRequest, image, slow string) error {
-	own := path.Join(unit.UserDir(key.User), "storage")
-	conf := fmt.Sprintf("# made by gifford-view\n[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n"+
-		"# Rootless podman takes its place from here and its runroot from XDG_RUNTIME_DIR.\nrootless_storage_path = "+
-		"%q\n", own, unit.RunRoot(r.UID), own)
+func (h Host) settings(dir *os.Root, key ident.Key, r contract.ViewRequest, image, slow string) error {
+	own := contract.Storage{Graph: contract.UserStorage(key.User), Run: contract.RunRoot(r.UID)}
 	if slow == "" {
-		conf += fmt.Sprintf("\n[storage.options]\nadditionalimagestores = [%q]\n",
-			path.Join(h.RunDir, unit.ViewParts(key)))
+		own.Additional = []string{path.Join(h.RunDir, contract.ViewParts(key))}
 	}
-	return errors.Join(write(dir, "storage.conf", []byte(conf)),
-		write(dir, "image.env", []byte(unit.EnvImage+"="+image+"\n"+unit.EnvSlow+"="+oneLine(slow)+"\n")))
+	return errors.Join(write(dir, contract.StorageConfName, own.Conf("gifford-view")),
+		write(dir, contract.ImageEnvName, []byte(contract.EnvImage+"="+image+"\n"+contract.EnvSlow+"="+oneLine(slow)+"\n")))
 }
 
 // oneLine makes a text that systemd reads back from an environment file as it is
@@ -350,22 +343,15 @@ func oneLine(s string) string {
 }
 
 // request reads what the launcher has left for this server, in a directory of root's alone.
-func (h Host) request(key ident.Key) (unit.ViewRequest, error) {
-	data, err := os.ReadFile(path.Join(h.RunDir, unit.ViewRequestName(key)))
+func (h Host) request(key ident.Key) (contract.ViewRequest, error) {
+	data, err := os.ReadFile(path.Join(h.RunDir, contract.ViewRequestName(key)))
 	if err != nil {
-		return unit.ViewRequest{}, fmt.Errorf("nobody has asked for a view for server %s: %w\nhint: servers are "+
+		return contract.ViewRequest{}, fmt.Errorf("nobody has asked for a view for server %s: %w\nhint: servers are "+
 			"started by the launcher", key, err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	var r unit.ViewRequest
-	if err := dec.Decode(&r); err != nil {
-		return r, fmt.Errorf("cannot read the request for server %s: %w", key, err)
-	}
-	if r.UID == 0 || r.UID == 1<<32-1 || r.GID == 0 || r.GID == 1<<32-1 || r.Image == "" ||
-		strings.ContainsAny(r.Keep, "/.") ||
-		r.Mapping != policy.MapImage && r.Mapping != policy.MapHost {
-		return r, fmt.Errorf("the request for server %s is not one that the launcher makes", key)
+	r, err := contract.ReadViewRequest(data)
+	if err != nil {
+		return r, fmt.Errorf("cannot use the request for server %s: %w", key, err)
 	}
 	return r, nil
 }

@@ -15,11 +15,11 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// kept is the container of a persistent profile.
-type kept struct {
+// persistent is the container of a persistent profile.
+type persistent struct {
 	name, image, profile string
 	settings             string   // hash of what the container would be made from now
 	environment          string   // where the container reads the server's variables
@@ -29,9 +29,9 @@ type kept struct {
 	become               func(args []string) error // replaces this process; tests note it
 }
 
-// runKept starts the container that was kept, or makes it, by becoming podman.
-func runKept(ctx context.Context, args []string) error {
-	k := kept{podman: unit.Podman, out: os.Stderr}
+// runPersistent starts the container, or makes it, by becoming podman.
+func runPersistent(ctx context.Context, args []string) error {
+	k := persistent{podman: contract.Podman, out: os.Stderr}
 	k.become = func(args []string) error { return syscall.Exec(k.podman, args, os.Environ()) }
 	if err := k.parse(args); err != nil {
 		return err
@@ -40,8 +40,8 @@ func runKept(ctx context.Context, args []string) error {
 	return k.run(ctx, credential)
 }
 
-func (k *kept) parse(args []string) error {
-	flags := flag.NewFlagSet("kept", flag.ContinueOnError)
+func (k *persistent) parse(args []string) error {
+	flags := flag.NewFlagSet(contract.ModePersistent, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&k.name, "name", "", "")
 	flags.StringVar(&k.image, "image", "", "")
@@ -52,13 +52,13 @@ func (k *kept) parse(args []string) error {
 	rest := flags.Args()
 	end := slices.Index(rest, "--")
 	if err != nil || k.name == "" || k.image == "" || k.environment == "" || end < 0 {
-		return failf(unit.ExitUsage, "cannot read the arguments of kept\n%s", usage)
+		return failf(contract.ExitUsage, "cannot read the arguments of persistent\n%s", usage)
 	}
 	k.options, k.payload = rest[:end], rest[end+1:]
 	return nil
 }
 
-func (k *kept) run(ctx context.Context, credential string) error {
+func (k *persistent) run(ctx context.Context, credential string) error {
 	if err := k.handOver(credential); err != nil {
 		return err
 	}
@@ -74,19 +74,19 @@ func (k *kept) run(ctx context.Context, credential string) error {
 
 // handOver leaves the server's variables where the container's entry point reads them.
 // The directory is the member's and empty but for what he put there themselves.
-func (k *kept) handOver(credential string) error {
+func (k *persistent) handOver(credential string) error {
 	env, err := os.ReadFile(credential)
 	if err != nil {
-		return failf(unit.ExitPodman, "cannot read the server's environment: %w", err)
+		return failf(contract.ExitPodman, "cannot read the server's environment: %w", err)
 	}
 	_ = os.Remove(k.environment)
 	f, err := os.OpenFile(k.environment, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return failf(unit.ExitPodman, "cannot hand over the server's environment: %w", err)
+		return failf(contract.ExitPodman, "cannot hand over the server's environment: %w", err)
 	}
-	_, err = f.Write(unit.ShellEnv(env))
+	_, err = f.Write(contract.ShellEnv(env))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return failf(unit.ExitPodman, "cannot hand over the server's environment: %w", err)
+		return failf(contract.ExitPodman, "cannot hand over the server's environment: %w", err)
 	}
 	return nil
 }
@@ -99,27 +99,27 @@ type container struct {
 }
 
 // find looks for the container.
-func (k *kept) find(ctx context.Context) (container, error) {
+func (k *persistent) find(ctx context.Context) (container, error) {
 	out, err := exec.CommandContext(ctx, k.podman, "container", "exists", k.name).CombinedOutput()
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
 		return container{}, nil
 	case err != nil:
-		return container{}, failf(unit.ExitPodman, "podman cannot look for the container %s: %w: %s", k.name, err,
+		return container{}, failf(contract.ExitPodman, "podman cannot look for the container %s: %w: %s", k.name, err,
 			bytes.TrimSpace(out))
 	}
 	out, err = exec.CommandContext(ctx, k.podman, "container", "inspect", "--format",
-		`{{.ID}} {{.State.Status}} {{index .Config.Labels "`+unit.SettingsLabel+`"}}`, k.name).Output()
+		`{{.ID}} {{.State.Status}} {{index .Config.Labels "`+contract.SettingsLabel+`"}}`, k.name).Output()
 	if err != nil {
-		return container{}, failf(unit.ExitPodman, "podman cannot look at the container %s: %w", k.name, err)
+		return container{}, failf(contract.ExitPodman, "podman cannot look at the container %s: %w", k.name, err)
 	}
 	words := append(strings.Fields(string(out)), "", "", "")
 	return container{id: words[0], status: words[1], settings: words[2]}, nil
 }
 
 // start becomes "podman start".
-func (k *kept) start(ctx context.Context, found container) error {
+func (k *persistent) start(ctx context.Context, found container) error {
 	if !startable(found.status) {
 		k.end(ctx, found)
 	}
@@ -138,7 +138,7 @@ func startable(status string) bool {
 // 4.3 takes such a one for "stopping" for ever, since the killed conmon has left no exit
 // status in the directory where podman looks for it: so that is written in conmon's place. If
 // it does not help, "podman start" says what is wrong.
-func (k *kept) end(ctx context.Context, found container) {
+func (k *persistent) end(ctx context.Context, found container) {
 	_, _ = fmt.Fprintf(k.out, "podman takes the container for %s; telling it that it was killed\n", found.status)
 	if len(found.id) == 64 && strings.Trim(found.id, "0123456789abcdef") == "" {
 		exit := filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "libpod/tmp/exits", found.id)
@@ -153,7 +153,7 @@ func (k *kept) end(ctx context.Context, found container) {
 }
 
 // create makes the container. --replace is for one that was left by something else.
-func (k *kept) create(ctx context.Context) error {
+func (k *persistent) create(ctx context.Context) error {
 	entry, command, err := k.imageCommand(ctx)
 	if err != nil {
 		return err
@@ -162,21 +162,21 @@ func (k *kept) create(ctx context.Context) error {
 		command = k.payload
 	}
 	args := []string{k.podman, "--events-backend=file", "run", "--replace", "--label",
-		unit.SettingsLabel + "=" + k.settings}
+		contract.SettingsLabel + "=" + k.settings}
 	args = append(args, k.options...)
-	args = append(args, "--entrypoint", `["/bin/sh","-c",`+quote(unit.Wrapper)+`,"sh"]`, k.image)
+	args = append(args, "--entrypoint", `["/bin/sh","-c",`+quote(contract.Wrapper)+`,"sh"]`, k.image)
 	return k.become(slices.Concat(args, entry, command))
 }
 
 // imageCommand returns what the image itself would run.
-func (k *kept) imageCommand(ctx context.Context) (entry, command []string, err error) {
+func (k *persistent) imageCommand(ctx context.Context) (entry, command []string, err error) {
 	out, err := exec.CommandContext(ctx, k.podman, "image", "inspect", "--format", "{{json .Config}}", k.image).Output()
 	if err != nil {
-		return nil, nil, failf(unit.ExitPodman, "podman cannot look at the image %s: %w", k.image, err)
+		return nil, nil, failf(contract.ExitPodman, "podman cannot look at the image %s: %w", k.image, err)
 	}
 	var config struct{ Entrypoint, Cmd []string }
 	if err := json.Unmarshal(out, &config); err != nil {
-		return nil, nil, failf(unit.ExitPodman, "cannot read what podman says of the image %s: %w", k.image, err)
+		return nil, nil, failf(contract.ExitPodman, "cannot read what podman says of the image %s: %w", k.image, err)
 	}
 	return config.Entrypoint, config.Cmd, nil
 }

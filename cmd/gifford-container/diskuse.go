@@ -14,12 +14,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// usageArgs is what the mode "usage" is told.
-type usageArgs struct {
+// diskUseArgs are the arguments of the mode disk-use.
+type diskUseArgs struct {
 	result, storage, home string
 	uids, gids            ranges
 	inside                string // "", insideWait or insideWalk
@@ -41,10 +40,10 @@ func (r *ranges) Set(s string) error {
 
 func number(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// usageMode measures what the member's files take and leaves the result in a file.
-func usageMode(ctx context.Context, args []string) error {
-	var a usageArgs
-	flags := flag.NewFlagSet("usage", flag.ContinueOnError)
+// diskUse measures what the member's files take and leaves the result in a file.
+func diskUse(ctx context.Context, args []string) error {
+	var a diskUseArgs
+	flags := flag.NewFlagSet(contract.ModeDiskUse, flag.ContinueOnError)
 	flags.StringVar(&a.result, "result", "", "")
 	flags.StringVar(&a.storage, "storage", "", "")
 	flags.StringVar(&a.home, "home", "", "")
@@ -52,7 +51,7 @@ func usageMode(ctx context.Context, args []string) error {
 	flags.Var(&a.gids, "gids", "")
 	flags.StringVar(&a.inside, "inside", "", "")
 	if err := flags.Parse(args); err != nil || a.result == "" || a.storage == "" || a.home == "" || flags.NArg() != 0 {
-		return failf(unit.ExitUsage, "cannot read the arguments of usage\n%s", usage)
+		return failf(contract.ExitUsage, "cannot read the arguments of disk-use\n%s", usage)
 	}
 	switch {
 	case a.inside == insideWait:
@@ -70,13 +69,13 @@ func usageMode(ctx context.Context, args []string) error {
 // inTime says what an end by systemd means.
 func inTime(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("it was ended before everything was measured\nhint: usage_time in %s", policy.File)
+		return fmt.Errorf("it was ended before everything was measured\nhint: usage_time in %s", contract.PolicyFile)
 	}
 	return err
 }
 
-func (a usageArgs) measure(ctx context.Context) error {
-	var u unit.Usage
+func (a diskUseArgs) measure(ctx context.Context) error {
+	var u contract.DiskUse
 	var err error
 	if u.Storage, err = measureTree(ctx, a.storage); err != nil {
 		return err
@@ -89,7 +88,7 @@ func (a usageArgs) measure(ctx context.Context) error {
 }
 
 // writeResult replaces the file at once: its reader sees the old or the new one.
-func writeResult(name string, u unit.Usage) error {
+func writeResult(name string, u contract.DiskUse) error {
 	data, err := json.Marshal(u)
 	if err != nil {
 		return err
@@ -110,8 +109,8 @@ type inode struct{ dev, ino uint64 }
 
 // measureTree adds up the blocks of a directory and of all below it on the same file system.
 // Its error is that of ctx; what cannot be looked at is counted.
-func measureTree(ctx context.Context, root string) (unit.UsageTree, error) {
-	var t unit.UsageTree
+func measureTree(ctx context.Context, root string) (contract.Tree, error) {
+	var t contract.Tree
 	var top unix.Stat_t
 	if err := unix.Lstat(root, &top); errors.Is(err, unix.ENOENT) {
 		return t, nil

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -32,7 +32,7 @@ esac
 
 // TestKept checks whether the container is started or made, and with what.
 func TestKept(t *testing.T) {
-	made := []string{"--events-backend=file", "run", "--replace", "--label", unit.SettingsLabel + "=now", "--name", "c",
+	made := []string{"--events-backend=file", "run", "--replace", "--label", contract.SettingsLabel + "=now", "--name", "c",
 		"--entrypoint",
 		`["/bin/sh","-c",". /run/jupyter/env \u0026\u0026 rm -f /run/jupyter/env \u0026\u0026 exec \"$@\"","sh"]`,
 		"img", "tini", "-g", "--"}
@@ -59,8 +59,8 @@ func TestKept(t *testing.T) {
 			true},
 		"strange id": {"../../../x running now\n", "c", "img", nil, started, "telling it that it was killed", 0,
 			false},
-		"podman fails":       {"", "broken", "img", nil, nil, "cannot open database", unit.ExitPodman, false},
-		"image is not there": {"", "c", "bad", nil, nil, "cannot look at the image bad", unit.ExitPodman, false},
+		"podman fails":       {"", "broken", "img", nil, nil, "cannot open database", contract.ExitPodman, false},
+		"image is not there": {"", "c", "bad", nil, nil, "cannot look at the image bad", contract.ExitPodman, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestKept(t *testing.T) {
 			}
 			var out bytes.Buffer
 			var got []string
-			k := kept{podman: filepath.Join(dir, "podman"), out: &out,
+			k := persistent{podman: filepath.Join(dir, "podman"), out: &out,
 				become: func(args []string) error { got = args[1:]; return nil }}
 			args := append([]string{"--name", tt.name, "--image", tt.image, "--profile", "lab", "--settings", "now",
 				"--environment", filepath.Join(dir, "env"), "--", "--name", "c", "--"}, tt.payload...)
@@ -126,7 +126,7 @@ func TestForget(t *testing.T) {
 		"gone": {"exit 0", 0, "rm --force --ignore --time=0 -- a b\n"},
 		"killed": {`if grep -q migrate calls; then exit 0; fi; echo 'try "podman system migrate"' >&2; exit 1`, 0,
 			"rm --force --ignore --time=0 -- a b\nsystem migrate\nrm --force --ignore --time=0 -- a b\n"},
-		"fails": {"echo no >&2; exit 125", unit.ExitPodman, "rm --force --ignore --time=0 -- a b\n"},
+		"fails": {"echo no >&2; exit 125", contract.ExitPodman, "rm --force --ignore --time=0 -- a b\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

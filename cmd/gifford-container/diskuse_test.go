@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
 // tree makes a directory with a file of 1 MiB that has two names, one with a hole of 1 GiB, a
@@ -50,7 +50,7 @@ func TestMeasureTree(t *testing.T) {
 		root   string
 		unread int64
 	}{"missing": {"/no/such", 0}, "file": {"/etc/passwd", 1}, "link": {filepath.Join(tree(t), "link"), 1}} {
-		if got, err := measureTree(t.Context(), tt.root); err != nil || got != (unit.UsageTree{Unread: tt.unread}) {
+		if got, err := measureTree(t.Context(), tt.root); err != nil || got != (contract.Tree{Unread: tt.unread}) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
@@ -60,7 +60,7 @@ func TestMeasureTree(t *testing.T) {
 		t.Errorf("a walk that was ended says %v", err)
 	}
 	result := filepath.Join(t.TempDir(), "usage.json")
-	if err := usageMode(ctx, []string{"--result", result, "--storage", tree(t), "--home", "/no/such"}); err == nil ||
+	if err := diskUse(ctx, []string{"--result", result, "--storage", tree(t), "--home", "/no/such"}); err == nil ||
 		!strings.Contains(err.Error(), "hint: usage_time") {
 		t.Errorf("told %v", err)
 	}
@@ -73,7 +73,7 @@ func TestMeasureTree(t *testing.T) {
 func TestUsageMode(t *testing.T) {
 	dir := tree(t)
 	result := filepath.Join(t.TempDir(), "usage.json")
-	if err := usageMode(t.Context(), []string{"--result", result, "--storage", dir, "--home",
+	if err := diskUse(t.Context(), []string{"--result", result, "--storage", dir, "--home",
 		filepath.Join(dir, "a")}); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestUsageMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	u, err := unit.ReadUsage(file, time.Now())
+	u, err := contract.ReadDiskUse(file, time.Now())
 	if err != nil || u.Storage.Files != 8 || u.Home.Files != 3 || u.Home.Bytes < 2<<20 {
 		t.Errorf("got %+v, %v", u, err)
 	}
@@ -92,7 +92,7 @@ func TestUsageMode(t *testing.T) {
 		"more":  {"--result", "x", "--storage", "y", "--home", "z", "w"},
 	} {
 		var failed *failure
-		if err := usageMode(t.Context(), args); !errors.As(err, &failed) || failed.status != unit.ExitUsage {
+		if err := diskUse(t.Context(), args); !errors.As(err, &failed) || failed.status != contract.ExitUsage {
 			t.Errorf("%s: error is %v", name, err)
 		}
 	}

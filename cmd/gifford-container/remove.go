@@ -8,17 +8,17 @@ import (
 	"os"
 	"os/exec"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/unit"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// forget removes containers that were kept. Those that are gone already are fine.
-func forget(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("forget", flag.ContinueOnError)
+// removeContainers removes persistent containers. Those that are gone already are fine.
+func removeContainers(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet(contract.ModeRemove, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
-		return failf(unit.ExitUsage, "cannot read the arguments of forget\n%s", usage)
+		return failf(contract.ExitUsage, "cannot read the arguments of remove\n%s", usage)
 	}
-	return image{podman: unit.Podman, out: os.Stderr}.remove(ctx, flags.Args())
+	return image{podman: contract.Podman, out: os.Stderr}.remove(ctx, flags.Args())
 }
 
 // remove does it again after fixing where podman asks to be fixed first.
@@ -32,7 +32,7 @@ func (i image) remove(ctx context.Context, names []string) error {
 		out, err = exec.CommandContext(ctx, i.podman, args...).CombinedOutput()
 	}
 	if err != nil {
-		return failf(unit.ExitPodman, "podman cannot remove the container: %w: %s", err, bytes.TrimSpace(out))
+		return failf(contract.ExitPodman, "podman cannot remove the container: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return nil
 }
