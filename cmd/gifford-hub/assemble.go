@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -54,6 +53,9 @@ func (h *instance) assemble() (err error) {
 		return err
 	}
 	h.access = h.authenticator()
+	if err := h.act(); err != nil {
+		return err
+	}
 	forPages := web.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
@@ -103,17 +105,13 @@ func (h *instance) api(pages *web.Web) *api.API {
 	}
 	return api.New(api.Config{
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,
-		Servers: h.servers, Services: h.services, Records: h.store, Authority: h.authority, Access: h.access,
-		Tokens: h.tokens, NamedServers: h.cfg.Servers.Named,
-		EndSessions: func(ctx context.Context, u ident.User) error {
-			_, err := h.login.EndSessionsOf(ctx, u, "deleted")
-			return err
-		},
+		Servers: h.servers, Services: h.services, Records: h.store.Reader, Actions: h.actions,
+		Authority: h.authority, Access: h.access,
 		Client: func(id string) (api.Client, bool) {
 			c, ok := clients.Find(id)
 			return api.Client{Server: c.Server, Service: c.Service}, ok
 		},
-		Routes: h.routes, Resync: h.servers.Sync, Shutdown: h.end,
+		Routes: h.routes, Resync: h.servers.Sync,
 		Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error, Cull: ends, Devices: h.gpus.Held,
 		Log: h.log,
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
@@ -68,6 +69,7 @@ type instance struct {
 	services   *services.Registry
 	toServices *serviceProxy
 	tokens     *tokens.Issuer
+	actions    *actions.Actions
 
 	end        context.CancelFunc // ends the process
 	long       longWork           // that a request began

@@ -18,26 +18,21 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// manager is what the API needs of the servers.
+// manager knows the servers.
 type manager interface {
 	Get(key ident.Key) servers.Server
 	Of(user ident.User) []servers.Server
 	List() []servers.Server
-	Start(key ident.Key, profile string, o servers.Options) error
-	Stop(ctx context.Context, key ident.Key) error
-	Reset(ctx context.Context, key ident.Key) error
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
-	TokenOwner(token string) (ident.Key, bool)
-	Touch(key ident.Key, t time.Time)
 	Waits(key ident.Key) (servers.Wait, bool)
 }
 
@@ -45,9 +40,6 @@ type manager interface {
 type registry interface {
 	List() []services.Service
 	Get(name string) (services.Service, bool)
-	ByToken(token string) (name string, ok bool)
-	Add(s services.Service) error
-	Remove(name string) error
 }
 
 // Client is whose OAuth client a token was made for: one of both is set.
@@ -64,24 +56,18 @@ type Config struct {
 	Program   string // our own version, for GET /info
 	Servers   manager
 	Services  registry
-	Records   *store.Store
+	Records   *store.Reader
+	// Actions does what callers ask for.
+	Actions   *actions.Actions
 	Authority *access.Authority
 	// Access finds out who asks.
 	Access *access.Authenticator
-	// EndSessions signs a user out everywhere, as when the user is deleted.
-	EndSessions func(ctx context.Context, u ident.User) error
 	// Client reports whose OAuth client that is; ok is false for none.
 	Client func(id string) (Client, bool)
-	// NamedServers is how many named servers a user may have: 0 none, below 0 any number.
-	NamedServers int
-	// Tokens makes tokens for people.
-	Tokens *tokens.Issuer
 	// Routes returns the proxy's table, path to target, for GET /proxy.
 	Routes func() map[string]Route
 	// Resync reads back what runs, for POST /proxy.
 	Resync func(ctx context.Context) error
-	// Shutdown ends the hub's process; nil refuses POST /shutdown.
-	Shutdown func()
 	// Cull returns the announced end of a server that nobody uses. Optional.
 	Cull func(key ident.Key) (cull.Notice, bool)
 	// Devices returns the devices that a server holds, by their qualified CDI names. Optional.
@@ -264,7 +250,7 @@ func (a *API) headers(next http.Handler) http.Handler {
 func (a *API) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpx.SetRoute(r, r.Pattern)
-		err := a.call(rt, w, r)
+		err := inOurWords(a.call(rt, w, r))
 		if err == nil {
 			return
 		}
@@ -296,12 +282,6 @@ func (a *API) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	return httpx.Fail(http.StatusForbidden, "this route has no rule of who may call it")
 }
 
-// errHidden is JupyterHub's answer where a filter hides what the path names, whether it
-// is there or not.
-func errHidden() error {
-	return httpx.Fail(http.StatusNotFound, "No access to resources or resources not found")
-}
-
 // check asks for one of the scopes on what the path names: 403 where the caller has none
 // of them on anything, 404 where their filters do not cover it (jupyterhub/scopes.py:
 // needs_scope).
@@ -314,8 +294,7 @@ func check(c access.Subject, anyOf []string, on subject, r *http.Request) error 
 		has = has || c.Has(scope)
 	}
 	if !has || on == onAll {
-		return httpx.Fail(http.StatusForbidden, "Action is not authorized with current scopes; requires any of [%s]",
-			strings.Join(anyOf, ", "))
+		return errLacks(anyOf...)
 	}
 	return errHidden()
 }

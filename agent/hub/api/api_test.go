@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,13 +18,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	signin "github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -36,6 +37,8 @@ type fleet struct {
 	wait    servers.Wait
 	queues  bool // a start waits in the line
 	options []servers.Options
+
+	persistent []string // servers with a persistent container
 }
 
 func (f *fleet) Get(key ident.Key) servers.Server {
@@ -115,16 +118,20 @@ func (f *fleet) TokenOwner(token string) (ident.Key, bool) {
 	return k, err == nil
 }
 
+func (f *fleet) hasPersistent(_ context.Context, key ident.Key) (bool, error) {
+	return slices.Contains(f.persistent, key.String()), nil
+}
+
 func (f *fleet) Touch(ident.Key, time.Time) {}
 
 // serve returns the API over a real database with the users alice, bob and dora (an
 // administrator). The header X-Test-User is the browser's session.
 func serve(t *testing.T) (*httptest.Server, *fleet, *store.Store) {
 	t.Helper()
-	a, f := build(t)
+	a, f, db := build(t)
 	srv := httptest.NewServer(a.Handler())
 	t.Cleanup(srv.Close)
-	return srv, f, a.cfg.Records
+	return srv, f, db
 }
 
 // browsers believe the header X-Test-User. "dora" is an administrator.
@@ -148,7 +155,7 @@ func (browsers) SessionByID(_ context.Context, id string) (signin.Session, error
 }
 
 // build is serve without a listener.
-func build(t testing.TB) (*API, *fleet) {
+func build(t testing.TB) (*API, *fleet, *store.Store) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log})
@@ -188,12 +195,16 @@ func build(t testing.TB) (*API, *fleet) {
 	}
 	who := access.NewAuthenticator(access.Sources{Authority: auth, Sessions: browsers{}, Servers: f, Services: known,
 		Records: db, Client: func(string) (scopes.Owner, bool) { return scopes.Owner{}, false }, Log: log})
+	act, err := actions.New(actions.Config{Records: db, Authority: auth, Servers: f, Services: known, NamedServers: 1,
+		HasPersistent: f.hasPersistent, EndSessions: func(context.Context, ident.User) error { return nil },
+		Background: func(work func(context.Context)) { work(context.Background()) }, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	a := New(Config{BaseURL: "/", PublicURL: "https://hub.example.org/", Version: "5.5.1", Program: "1.0", Servers: f,
-		Services: known, Records: db,
-		Authority: auth, Access: who, Tokens: tokens.New(tokens.Config{Records: db, Authority: auth}), NamedServers: 1,
+		Services: known, Records: db.Reader, Actions: act, Authority: auth, Access: who,
 		Cull: announced, Devices: lent, Log: log,
-		EndSessions: func(context.Context, ident.User) error { return nil },
-		Client:      func(string) (Client, bool) { return Client{}, false },
+		Client: func(string) (Client, bool) { return Client{}, false },
 		Routes: func() map[string]Route {
 			return map[string]Route{"/": {Target: "hub"}, "/user/alice/": {Target: "unix"}}
 		},
@@ -202,7 +213,7 @@ func build(t testing.TB) (*API, *fleet) {
 		Token:     func(http.ResponseWriter, *http.Request) error { return httpx.Fail(418, "token") },
 		Page:      func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(httpx.Public(err).Status) },
 	})
-	return a, f
+	return a, f, db
 }
 
 // ask sends a request and gives the status, the body and the headers.

@@ -14,14 +14,14 @@ import (
 // each, and one of the tokens.
 func crowd(b *testing.B) (http.Handler, string) {
 	b.Helper()
-	a, _ := build(b)
+	a, _, db := build(b)
 	const secret = "the-one-of-user0500"
 	for i := range 1000 {
 		u, _ := ident.ParseUser(fmt.Sprintf("user%04d", i))
-		if err := a.cfg.Records.CreateUser(b.Context(), store.User{Name: u}); err != nil {
+		if err := db.CreateUser(b.Context(), store.User{Name: u}); err != nil {
 			b.Fatal(err)
 		}
-		if err := a.cfg.Records.SetMemberships(b.Context(), u, store.FromLogin, []string{"cgs"}); err != nil {
+		if err := db.SetMemberships(b.Context(), u, store.FromLogin, []string{"cgs"}); err != nil {
 			b.Fatal(err)
 		}
 		for j := range 10 {
@@ -29,7 +29,7 @@ func crowd(b *testing.B) (http.Handler, string) {
 			if i == 500 && j == 5 {
 				token = secret
 			}
-			if _, err := a.cfg.Records.CreateToken(b.Context(),
+			if _, err := db.CreateToken(b.Context(),
 				store.Token{Hash: ident.HashToken(token), Kind: store.APIToken, User: u,
 					Scopes: []string{"inherit"}}); err != nil {
 				b.Fatal(err)

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"crypto/rand"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -10,17 +8,15 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Bounds of a share code's life in seconds (apihandlers/shares.py: ShareCodeGrantRequest).
-const (
-	minCodeLife     = 60
-	maxCodeLife     = 525600 * 60
-	defaultCodeLife = 86400
-)
+// defaultCodeLife is how long a share code lives, in seconds, when the request does not say
+// (apihandlers/shares.py: ShareCodeGrantRequest).
+const defaultCodeLife = 86400
 
 func (a *API) codeModel(c store.ShareCode) model {
 	return model{"server": a.sharedServer(c.Key), "scopes": list(c.Scopes), "id": codeID(c.ID),
@@ -72,29 +68,19 @@ func (a *API) createCode(c access.Subject, w http.ResponseWriter, r *http.Reques
 	if err := decodeStrict(w, r, &body); err != nil {
 		return err
 	}
-	if body.ExpiresIn < minCodeLife || body.ExpiresIn > maxCodeLife {
-		return httpx.Fail(http.StatusBadRequest, "expires_in must be %d to %d seconds, not %d", minCodeLife,
-			maxCodeLife, body.ExpiresIn)
+	if low, high := seconds(actions.MinCodeLife), seconds(actions.MaxCodeLife); body.ExpiresIn < low ||
+		body.ExpiresIn > high {
+		return httpx.Fail(http.StatusBadRequest, "expires_in must be %d to %d seconds, not %d", low, high, body.ExpiresIn)
 	}
 	k, err := a.sharedKey(r)
 	if err != nil {
 		return err
 	}
-	list, err := a.shareScopes(k, body.Scopes)
+	secret, code, err := a.cfg.Actions.CreateCode(r.Context(), c, k, body.Scopes,
+		time.Duration(body.ExpiresIn)*time.Second)
 	if err != nil {
 		return err
 	}
-	if err := a.mayShare(c, k, list); err != nil {
-		return err
-	}
-	secret, now := rand.Text(), time.Now()
-	code := store.ShareCode{Hash: ident.HashToken(secret), Key: k, Scopes: list, Created: now,
-		Expires: now.Add(time.Duration(body.ExpiresIn) * time.Second)}
-	if code.ID, err = a.cfg.Records.CreateShareCode(r.Context(), code); err != nil {
-		return err
-	}
-	a.cfg.Log.Info("share code made", "event", "share-code-created", "user", k.User.String(), "server",
-		k.Server.String(), "by", c.Name(), "code", codeID(code.ID))
 	m := a.codeModel(code)
 	accept := a.cfg.BaseURL + "hub/accept-share?" + url.Values{"code": {secret}}.Encode()
 	m["code"], m["accept_url"], m["full_accept_url"] = secret, accept, nil
@@ -113,25 +99,22 @@ func (a *API) deleteCodes(c access.Subject, w http.ResponseWriter, r *http.Reque
 	q := r.URL.Query()
 	switch {
 	case q.Get("code") != "":
-		err = a.cfg.Records.DeleteShareCodeByHash(r.Context(), k, ident.HashToken(q.Get("code")))
+		err = a.cfg.Actions.DeleteCodeItself(r.Context(), c, k, q.Get("code"))
 	case q.Get("id") != "":
 		digits, ok := strings.CutPrefix(q.Get("id"), "sc_")
 		id, parseErr := strconv.ParseInt(digits, 10, 64)
 		if !ok || parseErr != nil {
 			return httpx.Fail(http.StatusNotFound, "No code found matching id=%s", q.Get("id"))
 		}
-		err = a.cfg.Records.DeleteShareCode(r.Context(), k, id)
+		err = a.cfg.Actions.DeleteCode(r.Context(), c, k, id)
 	default:
-		err = a.cfg.Records.DeleteShareCodes(r.Context(), k)
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return httpx.Fail(http.StatusNotFound, "No matching code found")
+		err = a.cfg.Actions.DeleteCodes(r.Context(), c, k)
 	}
 	if err != nil {
 		return err
 	}
-	a.cfg.Log.Info("share codes deleted", "event", "share-code-deleted", "user", k.User.String(), "server",
-		k.Server.String(), "by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

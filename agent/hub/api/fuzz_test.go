@@ -24,7 +24,7 @@ func FuzzRequest(f *testing.F) {
 		`{"servers":{"":{"last_activity":"9999-12-31T23:59:59Z"}},"last_activity":"0001-01-01T00:00:00Z"}`)
 	f.Add("PATCH", "/users/alice/servers/x", "",
 		`{"name":"../..","display_name":"\u0000","user_options":{"profile":7}}`)
-	a, _ := build(f)
+	a, _, _ := build(f)
 	handler := a.Handler()
 	f.Fuzz(func(t *testing.T, method, path, query, body string) {
 		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/progress") || strings.HasPrefix(path, "/oauth2") {
@@ -56,7 +56,7 @@ func FuzzAuthorization(f *testing.F) {
 		"token \x00", "token service-token-of-al", "Token\tserver-token-of-alice"} {
 		f.Add(s)
 	}
-	a, _ := build(f)
+	a, _, _ := build(f)
 	handler := a.Handler()
 	secrets := []string{"service-token-of-all", "service-token-of-limited", "server-token-of-alice", "oauth-token-of-"}
 	f.Fuzz(func(t *testing.T, header string) {

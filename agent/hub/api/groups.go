@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -68,18 +69,15 @@ func (a *API) group(c access.Subject, w http.ResponseWriter, r *http.Request) er
 	return a.writeGroup(c, w, r, http.StatusOK, g.Name)
 }
 
-// members returns the users of a request, who must be known to the hub.
-func (a *API) members(r *http.Request, raw []string) ([]ident.User, error) {
+// members returns the users whom a request names.
+func members(raw []string) ([]ident.User, error) {
 	users := []ident.User{}
 	for _, name := range raw {
-		u, err := a.lookUp(r, name)
-		if err != nil && httpx.Public(err).Status == http.StatusNotFound {
+		u, err := ident.ParseUser(name)
+		if err != nil {
 			return nil, httpx.Fail(http.StatusBadRequest, "No such user: %s", name)
 		}
-		if err != nil {
-			return nil, err
-		}
-		users = append(users, u.Name)
+		users = append(users, u)
 	}
 	return users, nil
 }
@@ -92,42 +90,18 @@ func (a *API) createGroups(c access.Subject, w http.ResponseWriter, r *http.Requ
 	if len(body.Groups) == 0 {
 		return httpx.Fail(http.StatusBadRequest, "Must specify at least one group to create")
 	}
-	users, err := a.members(r, body.Users)
+	users, err := members(body.Users)
 	if err != nil {
 		return err
 	}
-	var groups []store.Group
-	for _, name := range body.Groups {
-		groups = append(groups, store.Group{Name: name, Users: users})
-	}
-	if err := a.saveGroups(c, r, groups); err != nil {
+	if err := a.cfg.Actions.CreateGroups(r.Context(), c, body.Groups, users); err != nil {
 		return err
 	}
 	models := []model{}
-	for _, g := range groups {
-		models = append(models, a.groupModel(c, g))
+	for _, name := range body.Groups {
+		models = append(models, a.groupModel(c, store.Group{Name: name, Users: users}))
 	}
 	return a.json(w, http.StatusCreated, models)
-}
-
-// saveGroups makes all the groups or none.
-func (a *API) saveGroups(c access.Subject, r *http.Request, groups []store.Group) error {
-	err := a.cfg.Records.CreateGroups(r.Context(), groups)
-	var exists *store.ExistsError
-	if errors.As(err, &exists) {
-		return httpx.Fail(http.StatusConflict, "Group %s already exists", exists.Name)
-	}
-	var invalid *store.InvalidNameError
-	if errors.As(err, &invalid) {
-		return httpx.Fail(http.StatusBadRequest, "%v", invalid)
-	}
-	if err != nil {
-		return err
-	}
-	for _, g := range groups {
-		a.cfg.Log.Info("group created", "event", "group-created", "group", g.Name, "by", c.Name())
-	}
-	return nil
 }
 
 func (a *API) createGroup(c access.Subject, w http.ResponseWriter, r *http.Request) error {
@@ -135,44 +109,35 @@ func (a *API) createGroup(c access.Subject, w http.ResponseWriter, r *http.Reque
 	if err := decodeStrict(w, r, &body); err != nil {
 		return err
 	}
-	users, err := a.members(r, body.Users)
+	users, err := members(body.Users)
 	if err != nil {
 		return err
 	}
-	g := store.Group{Name: r.PathValue("group"), Users: users}
-	if err := a.saveGroups(c, r, []store.Group{g}); err != nil {
+	name := r.PathValue("group")
+	if err := a.cfg.Actions.CreateGroups(r.Context(), c, []string{name}, users); err != nil {
 		return err
 	}
-	return a.writeGroup(c, w, r, http.StatusCreated, g.Name)
+	return a.writeGroup(c, w, r, http.StatusCreated, name)
 }
 
 func (a *API) deleteGroup(c access.Subject, w http.ResponseWriter, r *http.Request) error {
-	g, err := a.findGroup(r)
-	if err != nil {
+	if err := a.cfg.Actions.DeleteGroup(r.Context(), c, r.PathValue("group")); err != nil {
 		return err
 	}
-	if err := a.cfg.Records.DeleteGroup(r.Context(), g.Name); err != nil {
-		return err
-	}
-	a.cfg.Log.Info("group deleted", "event", "group-deleted", "group", g.Name, "by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 func (a *API) addMembers(c access.Subject, w http.ResponseWriter, r *http.Request) error {
-	return a.changeMembers(c, w, r, "add", func(g string, users []ident.User) error {
-		return a.cfg.Records.AddToGroup(r.Context(), g, users)
-	})
+	return a.changeMembers(c, w, r, "add", a.cfg.Actions.AddMembers)
 }
 
 func (a *API) removeMembers(c access.Subject, w http.ResponseWriter, r *http.Request) error {
-	return a.changeMembers(c, w, r, "delete", func(g string, users []ident.User) error {
-		return a.cfg.Records.RemoveFromGroup(r.Context(), g, users)
-	})
+	return a.changeMembers(c, w, r, "delete", a.cfg.Actions.RemoveMembers)
 }
 
 func (a *API) changeMembers(c access.Subject, w http.ResponseWriter, r *http.Request, verb string,
-	change func(string, []ident.User) error) error {
+	change func(context.Context, access.Subject, string, []ident.User) error) error {
 	g, err := a.findGroup(r)
 	if err != nil {
 		return err
@@ -184,15 +149,13 @@ func (a *API) changeMembers(c access.Subject, w http.ResponseWriter, r *http.Req
 	if body.Users == nil {
 		return httpx.Fail(http.StatusBadRequest, "Must specify users to %s", verb)
 	}
-	users, err := a.members(r, body.Users)
+	users, err := members(body.Users)
 	if err != nil {
 		return err
 	}
-	if err := change(g.Name, users); err != nil {
+	if err := change(r.Context(), c, g.Name, users); err != nil {
 		return err
 	}
-	a.cfg.Log.Info("group changed", "event", "group-members", "group", g.Name, "by", c.Name(), "change", verb, "users",
-		len(users))
 	return a.writeGroup(c, w, r, http.StatusOK, g.Name)
 }
 
@@ -205,7 +168,7 @@ func (a *API) setProperties(c access.Subject, w http.ResponseWriter, r *http.Req
 	if err := decode(w, r, &properties); err != nil || properties == nil {
 		return httpx.Fail(http.StatusBadRequest, "Must specify properties")
 	}
-	if err := a.cfg.Records.SetGroupProperties(r.Context(), g.Name, properties); err != nil {
+	if err := a.cfg.Actions.SetGroupProperties(r.Context(), c, g.Name, properties); err != nil {
 		return err
 	}
 	return a.writeGroup(c, w, r, http.StatusOK, g.Name)

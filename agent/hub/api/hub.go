@@ -43,13 +43,10 @@ func (a *API) shutdown(c access.Subject, w http.ResponseWriter, r *http.Request)
 		return httpx.Fail(http.StatusBadRequest, "this hub does not stop the servers with itself: stop them one by "+
 			"one, or jupyter.slice on the host")
 	}
-	if a.cfg.Shutdown == nil {
-		return httpx.Fail(http.StatusForbidden, "the hub cannot be shut down through the API")
+	if err := a.cfg.Actions.Shutdown(r.Context(), c); err != nil {
+		return err
 	}
-	a.cfg.Log.Warn("shutdown asked for", "event", "shutdown", "by", c.Name())
-	err := a.json(w, http.StatusAccepted, map[string]string{"message": "Shutting down Hub"})
-	a.cfg.Shutdown()
-	return err
+	return a.json(w, http.StatusAccepted, map[string]string{"message": "Shutting down Hub"})
 }
 
 // routingTable shows where the proxy sends what.

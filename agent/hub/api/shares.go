@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -55,14 +53,26 @@ func (a *API) writeShares(w http.ResponseWriter, r *http.Request, q store.ShareQ
 
 // sharedKey returns the server of the path, which must be known to the hub.
 func (a *API) sharedKey(r *http.Request) (ident.Key, error) {
-	k, err := ident.ParseKey(r.PathValue("user"), r.PathValue("server"))
-	if err == nil {
-		_, err = a.findUser(r)
+	k, err := pathKey(r)
+	if err != nil {
+		return k, noSharedServer(r)
 	}
-	if err != nil || !a.known(r, k) {
-		return k, httpx.Fail(http.StatusNotFound, "No such server: %s/%s", r.PathValue("user"), r.PathValue("server"))
+	_, err = a.cfg.Records.UserByName(r.Context(), k.User)
+	if errors.Is(err, store.ErrNotFound) {
+		return k, noSharedServer(r)
 	}
-	return k, nil
+	if err != nil {
+		return k, err
+	}
+	known, err := a.known(r.Context(), k)
+	if err == nil && !known {
+		return k, noSharedServer(r)
+	}
+	return k, err
+}
+
+func noSharedServer(r *http.Request) *httpx.Error {
+	return httpx.Fail(http.StatusNotFound, "No such server: %s/%s", r.PathValue("user"), r.PathValue("server"))
 }
 
 // needsServer answers a change that names no server; the default one is "/shares/USER/".
@@ -104,129 +114,49 @@ func (b shareBody) check() error {
 	return nil
 }
 
-// shareScopes returns the scopes to share, each filtered by the server; by default, to open
-// it.
-func (a *API) shareScopes(k ident.Key, wanted []string) ([]string, error) {
-	if len(wanted) == 0 {
-		return []string{scopes.AccessServer(k)}, nil
+// grantee returns whom a share is for. A name that no user can have is nobody.
+func (b shareBody) grantee() actions.Grantee {
+	if b.Group != nil {
+		return actions.Grantee{Group: *b.Group}
 	}
-	filter := "server=" + scopes.ServerFilter(k)
-	var kept []string
-	for _, text := range wanted {
-		name, own, filtered := strings.Cut(text, "!")
-		if filtered && own != filter {
-			return nil, httpx.Fail(http.StatusBadRequest, "!%s filter not allowed on sharing %s, only !%s", own, name,
-				filter)
-		}
-		if _, err := a.cfg.Authority.Table().Parse(name + "!" + filter); err != nil {
-			return nil, httpx.Fail(http.StatusBadRequest, "%v", err)
-		}
-		kept = append(kept, name+"!"+filter)
-	}
-	slices.Sort(kept)
-	return slices.Compact(kept), nil
-}
-
-// mayShare refuses to give what the caller has not.
-func (a *API) mayShare(c access.Subject, k ident.Key, list []string) error {
-	for _, text := range list {
-		name, _, _ := strings.Cut(text, "!")
-		if !c.MayServer(k, name) {
-			return httpx.Fail(http.StatusForbidden, "Do not have permission to grant share with scope %s", text)
-		}
-	}
-	return nil
-}
-
-// grantee returns whom a share is for, as far as the caller may name them.
-func (a *API) grantee(c access.Subject, r *http.Request, k ident.Key, body shareBody) (store.Share, error) {
-	s := store.Share{Key: k}
-	if body.Group != nil {
-		if !c.MayGroup(*body.Group, "read:groups:name") {
-			return s, httpx.Fail(http.StatusForbidden, "Need scope 'read:groups:name' to share with groups by name")
-		}
-		g, err := a.cfg.Records.GroupByName(r.Context(), *body.Group)
-		if errors.Is(err, store.ErrNotFound) {
-			return s, httpx.Fail(http.StatusBadRequest, "No such group: %s", *body.Group)
-		}
-		s.Group = g.Name
-		return s, err
-	}
-	u, err := ident.ParseUser(*body.User)
-	if err != nil || !c.MayUser(u, "read:users:name") {
-		return s, httpx.Fail(http.StatusForbidden, "Need scope 'read:users:name' to share with users by name")
-	}
-	_, err = a.cfg.Records.UserByName(r.Context(), u)
-	if errors.Is(err, store.ErrNotFound) {
-		return s, httpx.Fail(http.StatusBadRequest, "No such user: %s", *body.User)
-	}
-	s.User = u
-	return s, err
+	u, _ := ident.ParseUser(*b.User)
+	return actions.Grantee{User: u}
 }
 
 func (a *API) grantShare(c access.Subject, w http.ResponseWriter, r *http.Request) error {
-	k, body, list, err := a.shareRequest(w, r)
+	k, body, err := a.shareRequest(w, r)
 	if err != nil {
 		return err
 	}
-	if err := a.mayShare(c, k, list); err != nil {
-		return err
-	}
-	s, err := a.grantee(c, r, k, body)
+	s, err := a.cfg.Actions.GrantShare(r.Context(), c, k, body.grantee(), body.Scopes)
 	if err != nil {
 		return err
 	}
-	s.Scopes = list
-	s, err = a.cfg.Records.GrantShare(r.Context(), s)
-	if err != nil {
-		return err
-	}
-	a.cfg.Log.Info("server shared", "event", "share-granted", "user", k.User.String(), "server", k.Server.String(),
-		"by", c.Name(),
-		"with", s.User.String()+s.Group, "scopes", strings.Join(s.Scopes, " "))
 	return a.json(w, http.StatusOK, a.shareModel(s))
 }
 
 // shareRequest reads a request that grants or revokes.
-func (a *API) shareRequest(w http.ResponseWriter, r *http.Request) (k ident.Key, body shareBody, list []string,
-	err error) {
-	if err = decodeStrict(w, r, &body); err != nil {
-		return
+func (a *API) shareRequest(w http.ResponseWriter, r *http.Request) (k ident.Key, body shareBody, err error) {
+	if err := decodeStrict(w, r, &body); err != nil {
+		return k, body, err
 	}
-	if err = body.check(); err != nil {
-		return
+	if err := body.check(); err != nil {
+		return k, body, err
 	}
-	if k, err = a.sharedKey(r); err != nil {
-		return
-	}
-	list, err = a.shareScopes(k, body.Scopes)
-	return
+	k, err = a.sharedKey(r)
+	return k, body, err
 }
 
 // revokeShare takes scopes, or all, from one grantee. Whom nobody knows has nothing.
 func (a *API) revokeShare(c access.Subject, w http.ResponseWriter, r *http.Request) error {
-	k, body, list, err := a.shareRequest(w, r)
+	k, body, err := a.shareRequest(w, r)
 	if err != nil {
 		return err
 	}
-	if len(body.Scopes) == 0 {
-		list = nil
-	}
-	s := store.Share{Key: k}
-	if body.Group != nil {
-		s.Group = *body.Group
-	} else if s.User, err = ident.ParseUser(*body.User); err != nil {
-		return a.json(w, http.StatusOK, model{})
-	}
-	left, err := a.cfg.Records.RevokeShare(r.Context(), s, list)
-	if errors.Is(err, store.ErrNotFound) {
-		return a.json(w, http.StatusOK, model{})
-	}
-	if err != nil {
+	left, err := a.cfg.Actions.RevokeShare(r.Context(), c, k, body.grantee(), body.Scopes)
+	if err != nil && !refused(err, actions.NoShare) {
 		return err
 	}
-	a.cfg.Log.Info("share revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(),
-		"by", c.Name(), "with", s.User.String()+s.Group)
 	if len(left.Scopes) == 0 {
 		return a.json(w, http.StatusOK, model{})
 	}
@@ -238,11 +168,9 @@ func (a *API) revokeShares(c access.Subject, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return err
 	}
-	if err := a.cfg.Records.RevokeShares(r.Context(), k); err != nil {
+	if err := a.cfg.Actions.RevokeShares(r.Context(), c, k); err != nil {
 		return err
 	}
-	a.cfg.Log.Info("all shares revoked", "event", "share-revoked", "user", k.User.String(), "server", k.Server.String(),
-		"by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -319,21 +247,21 @@ func (a *API) groupShare(_ access.Subject, w http.ResponseWriter, r *http.Reques
 	return a.json(w, http.StatusOK, a.shareModel(s))
 }
 
-func (a *API) leaveShare(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
+func (a *API) leaveShare(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	s, err := a.shareWithUser(r)
-	return a.leave(w, r, s, err)
+	return a.leave(c, w, r, s, err)
 }
 
-func (a *API) leaveGroupShare(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
+func (a *API) leaveGroupShare(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	s, err := a.shareWithGroup(r)
-	return a.leave(w, r, s, err)
+	return a.leave(c, w, r, s, err)
 }
 
-func (a *API) leave(w http.ResponseWriter, r *http.Request, s store.Share, err error) error {
+func (a *API) leave(c access.Subject, w http.ResponseWriter, r *http.Request, s store.Share, err error) error {
 	if err == nil {
-		_, err = a.cfg.Records.RevokeShare(r.Context(), s, nil)
+		err = a.cfg.Actions.LeaveShare(r.Context(), c, s.Key, actions.Grantee{User: s.User, Group: s.Group})
 	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err != nil && !refused(err, actions.NoShare) { // revoked at the same moment
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -77,28 +77,21 @@ func (a *API) createToken(_ access.Subject, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return err
 	}
+	// JupyterHub's answer is the same for a user who is not known and for a caller who may not.
+	missing := httpx.Fail(http.StatusForbidden, "%s %s not found or no permissions to generate tokens",
+		strings.ToUpper(c.Kind()[:1])+c.Kind()[1:], r.PathValue("user"))
 	u, err := ident.ParseUser(r.PathValue("user"))
-	if err == nil && c.MayUser(u, scopes.Tokens) {
-		_, err = a.cfg.Records.UserByName(r.Context(), u)
-	} else {
-		err = store.ErrNotFound
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return httpx.Fail(http.StatusForbidden, "%s %s not found or no permissions to generate tokens",
-			strings.ToUpper(c.Kind()[:1])+c.Kind()[1:], r.PathValue("user"))
-	}
-	if err != nil {
-		return err
+	if err != nil || !c.MayUser(u, scopes.Tokens) {
+		return missing
 	}
 	req, err := body.request(c, u)
 	if err != nil {
 		return err
 	}
-	secret, t, err := a.cfg.Tokens.Issue(r.Context(), req)
+	secret, t, err := a.cfg.Actions.CreateToken(r.Context(), c, req)
 	if err != nil {
-		return err
+		return instead(err, missing, actions.LacksScope, actions.NoUser)
 	}
-	a.cfg.Log.Info("token made", "event", "token-created", "user", u.String(), "by", c.Name(), "token", tokenID(t.ID))
 	m, err := a.tokenModel(r.Context(), t)
 	if err != nil {
 		return err
@@ -130,8 +123,8 @@ func (a *API) tokenRequest(w http.ResponseWriter, r *http.Request) (tokenBody, a
 }
 
 // request returns what the body asks for.
-func (b tokenBody) request(c access.Subject, u ident.User) (req tokens.Request, err error) {
-	req = tokens.Request{Owner: u, Note: b.Note}
+func (b tokenBody) request(c access.Subject, u ident.User) (req actions.TokenRequest, err error) {
+	req = actions.TokenRequest{Owner: u, Note: b.Note}
 	if req.Note == "" {
 		req.Note = "Requested via api"
 		if c.User != u {
@@ -192,15 +185,9 @@ func (a *API) deleteToken(c access.Subject, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return err
 	}
-	if t.ClientID != "" {
-		_, err = a.cfg.Records.DeleteTokensOfClient(r.Context(), t.User, t.ClientID)
-	} else {
-		err = a.cfg.Records.DeleteToken(r.Context(), t.User, t.ID)
-	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	err = a.cfg.Actions.RevokeToken(r.Context(), c, t.User, t.ID)
+	if err != nil && !refused(err, actions.NoToken) { // revoked by another request at the same moment
 		return err
 	}
-	a.cfg.Log.Info("token revoked", "event", "token-revoked", "user", t.User.String(), "by", c.Name(), "token",
-		tokenID(t.ID))
 	return a.written(w, http.StatusNoContent)
 }

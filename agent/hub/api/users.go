@@ -2,11 +2,11 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -219,14 +219,6 @@ type userBody struct {
 	AuthState map[string]any `json:"auth_state"`
 }
 
-// mayGrant refuses to make an administrator at the wish of one who is none.
-func (b userBody) mayGrant(c access.Subject) error {
-	if b.Admin != nil && *b.Admin && !c.Admin() {
-		return httpx.Fail(http.StatusForbidden, "Only admins can grant admin permissions")
-	}
-	return nil
-}
-
 func (a *API) createUsers(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		userBody
@@ -238,30 +230,24 @@ func (a *API) createUsers(c access.Subject, w http.ResponseWriter, r *http.Reque
 	if len(body.Usernames) == 0 {
 		return httpx.Fail(http.StatusBadRequest, "Must specify at least one user to create")
 	}
-	if err := body.mayGrant(c); err != nil {
-		return err
-	}
 	names, err := parseUsers(body.Usernames)
 	if err != nil {
 		return err
 	}
+	made, _, err := a.cfg.Actions.CreateUsers(r.Context(), c, names, body.Admin != nil && *body.Admin)
+	if err != nil {
+		return err
+	}
+	if len(made) == 0 {
+		return httpx.Fail(http.StatusConflict, "All %d users already exist", len(names))
+	}
 	models := []model{}
-	for _, name := range names {
-		u, err := a.newUser(c, r, name, body.userBody)
-		if errors.Is(err, store.ErrExists) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
+	for _, u := range made {
 		m, err := a.userModel(r.Context(), c, u, false)
 		if err != nil {
 			return err
 		}
 		models = append(models, m)
-	}
-	if len(models) == 0 {
-		return httpx.Fail(http.StatusConflict, "All %d users already exist", len(names))
 	}
 	return a.json(w, http.StatusCreated, models)
 }
@@ -286,35 +272,23 @@ func parseUsers(raw []string) (names []ident.User, err error) {
 	return nil, httpx.Fail(http.StatusBadRequest, "Invalid usernames: %s", strings.Join(invalid, ", "))
 }
 
-func (a *API) newUser(c access.Subject, r *http.Request, name ident.User, body userBody) (store.User, error) {
-	u := store.User{Name: name, Admin: body.Admin != nil && *body.Admin}
-	if err := a.cfg.Records.CreateUser(r.Context(), u); err != nil {
-		return u, err
-	}
-	a.cfg.Log.Info("user created", "event", "user-created", "user", name.String(), "by", c.Name(), "admin", u.Admin)
-	return a.cfg.Records.UserByName(r.Context(), name)
-}
-
 func (a *API) createUser(c access.Subject, w http.ResponseWriter, r *http.Request) error {
 	var body userBody
 	if err := decodeStrict(w, r, &body); err != nil {
-		return err
-	}
-	if err := body.mayGrant(c); err != nil {
 		return err
 	}
 	names, err := parseUsers([]string{r.PathValue("user")})
 	if err != nil {
 		return err
 	}
-	u, err := a.newUser(c, r, names[0], body)
-	if errors.Is(err, store.ErrExists) {
-		return httpx.Fail(http.StatusConflict, "User %s already exists", names[0])
-	}
+	made, _, err := a.cfg.Actions.CreateUsers(r.Context(), c, names, body.Admin != nil && *body.Admin)
 	if err != nil {
 		return err
 	}
-	return a.writeUser(c, w, r, http.StatusCreated, u)
+	if len(made) == 0 {
+		return httpx.Fail(http.StatusConflict, "User %s already exists", names[0])
+	}
+	return a.writeUser(c, w, r, http.StatusCreated, made[0])
 }
 
 // changeUser answers PATCH: the admin mark. A name is a Unix account's and can't change.
@@ -334,20 +308,14 @@ func (a *API) changeUser(c access.Subject, w http.ResponseWriter, r *http.Reques
 		return httpx.Fail(http.StatusBadRequest, "cannot rename user %s: users are Unix accounts, and their servers "+
 			"and files have their names", u.Name)
 	}
-	if !c.Admin() && u.Admin {
-		return httpx.Fail(http.StatusForbidden, "Only admins can modify other admins")
+	admin := u.Admin
+	if body.Admin != nil {
+		admin = *body.Admin
 	}
-	if err := body.mayGrant(c); err != nil {
+	if err := a.cfg.Actions.SetAdmin(r.Context(), c, u.Name, admin); err != nil {
 		return err
 	}
-	if body.Admin != nil && *body.Admin != u.Admin {
-		if err := a.cfg.Records.SetAdmin(r.Context(), u.Name, *body.Admin); err != nil {
-			return err
-		}
-		a.cfg.Log.Warn("admin mark changed", "event", "user-admin", "user", u.Name.String(), "by", c.Name(), "admin",
-			*body.Admin)
-		u.Admin = *body.Admin
-	}
+	u.Admin = admin
 	m, err := a.userModel(r.Context(), c, u, false)
 	if err != nil {
 		return err
@@ -366,27 +334,15 @@ func (a *API) deleteUser(c access.Subject, w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return err
 	}
-	if u.Name == c.User {
+	err = a.cfg.Actions.DeleteUser(r.Context(), c, u.Name, true)
+	switch {
+	case refused(err, actions.Oneself):
 		return httpx.Fail(http.StatusBadRequest, "Cannot delete yourself!")
-	}
-	for _, s := range a.cfg.Servers.Of(u.Name) {
-		if s.State == servers.Stopping {
-			return httpx.Fail(http.StatusBadRequest, "%s's server is in the process of stopping, please wait.", u.Name)
-		}
-		if !s.State.Active() {
-			continue
-		}
-		if err := a.cfg.Servers.Stop(r.Context(), s.Key); err != nil && !errors.Is(err, servers.ErrNotActive) {
-			return fmt.Errorf("stop %s: %w", s.Key.Unit(), err)
-		}
-	}
-	if err := a.cfg.EndSessions(r.Context(), u.Name); err != nil {
+	case refused(err, actions.Stopping):
+		return httpx.Fail(http.StatusBadRequest, "%s's server is in the process of stopping, please wait.", u.Name)
+	case err != nil:
 		return err
 	}
-	if err := a.cfg.Records.DeleteUser(r.Context(), u.Name); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	a.cfg.Log.Warn("user deleted", "event", "user-deleted", "user", u.Name.String(), "by", c.Name())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

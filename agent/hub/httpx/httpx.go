@@ -57,22 +57,25 @@ type note struct {
 	route string // set by the handler's goroutine, read after it has returned
 }
 
-func noteOf(r *http.Request) *note {
-	if n, ok := r.Context().Value(noteKey{}).(*note); ok {
+func noteOf(ctx context.Context) *note {
+	if n, ok := ctx.Value(noteKey{}).(*note); ok {
 		return n
 	}
 	return &note{}
 }
 
 // RequestID returns the id under which the journal keeps r, "" outside WithRequestID.
-func RequestID(r *http.Request) string { return noteOf(r).id }
+func RequestID(r *http.Request) string { return ContextRequestID(r.Context()) }
+
+// ContextRequestID is RequestID for whoever has the context of a request alone.
+func ContextRequestID(ctx context.Context) string { return noteOf(ctx).id }
 
 // SetRoute notes the pattern that took r. Surfaces call it where their table's handlers
 // begin: middleware in front holds an older copy of r, whose Pattern no mux has set.
-func SetRoute(r *http.Request, pattern string) { noteOf(r).route = pattern }
+func SetRoute(r *http.Request, pattern string) { noteOf(r.Context()).route = pattern }
 
 // Route returns the pattern that took r once it has been answered, "" when none did.
-func Route(r *http.Request) string { return noteOf(r).route }
+func Route(r *http.Request) string { return noteOf(r.Context()).route }
 
 // WithRequestID returns each request an id of its own. It takes none from the client,
 // so that nobody can forge the journal's.
