@@ -107,8 +107,7 @@ func export(bus *dbus.Conn, methods map[string]any) error {
 	if err := bus.ExportMethodTable(methods, launcherbus.ObjectPath, launcherbus.Interface); err != nil {
 		return fmt.Errorf("cannot put the launcher on the bus: %w", err)
 	}
-	if err := bus.Export(introspect.Introspectable(launcherbus.Introspection), launcherbus.ObjectPath,
-		"org.freedesktop.DBus.Introspectable"); err != nil {
+	if err := bus.Export(introspection(), launcherbus.ObjectPath, introspect.IntrospectData.Name); err != nil {
 		return fmt.Errorf("cannot put the launcher on the bus: %w", err)
 	}
 	reply, err := bus.RequestName(launcherbus.BusName, dbus.NameFlagDoNotQueue)

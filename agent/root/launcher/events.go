@@ -7,6 +7,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -30,6 +31,24 @@ func inOurWords(s systemd.State) (launcherbus.State, bool) {
 
 // hasEnded reports whether a unit of that state has no processes.
 func hasEnded(s launcherbus.State) bool { return s == launcherbus.Stopped || s == launcherbus.Failed }
+
+// Get returns one server, if its unit exists and has not ended.
+func (l *Launcher) Get(ctx context.Context, key ident.Key) (launcherbus.ServerRow, error) {
+	u, err := l.cfg.Units.Get(ctx, key.Unit())
+	if err != nil && !errors.Is(err, systemd.ErrNotLoaded) {
+		return launcherbus.ServerRow{}, err
+	}
+	meta, ours := contract.ReadMetadata(u.Name, u.Environment)
+	state, ok := inOurWords(u.State)
+	if !ours || !ok || hasEnded(state) {
+		return launcherbus.ServerRow{}, notRunning(key)
+	}
+	return made{meta, u.Since}.row(state).Row(), nil
+}
+
+func notRunning(key ident.Key) error {
+	return fail(launcherbus.NotFound, "unit %q does not run", key.Unit())
+}
 
 // List returns the servers whose units exist and have not ended. It skips units of such a name that the launcher has
 // not made.

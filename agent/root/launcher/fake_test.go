@@ -38,10 +38,13 @@ type host struct {
 	seen   []string        // credentials' content at the start
 	events []launcherbus.Event
 	reset  []string
-	slow   int           // how often an ended unit is seen before systemd forgets it
-	wait   chan struct{} // if set, start jobs wait for it
-	asked  int           // how often a single unit was asked for
-	listed int           // how often all were
+	slow   int             // how often an ended unit is seen before systemd forgets it
+	wait   chan struct{}   // if set, start jobs wait for it
+	names  int             // how often the name service was asked
+	slowly chan struct{}   // if set, the name service answers when it is closed
+	gone   map[string]bool // units whose start job a stop has canceled
+	asked  int             // how often a single unit was asked for
+	listed int             // how often all were
 	// For random lives: results of single units' start jobs, instead of result; those whose
 	// start stays in the queue; and what is called for each event.
 	results map[string]string
@@ -52,7 +55,8 @@ type host struct {
 func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{},
-		env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{}}
+		env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{},
+		gone: map[string]bool{}}
 	for _, d := range []string{"run", "state", "etc", "cluster", "cdi"} {
 		if err := os.Mkdir(filepath.Join(h.dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -109,6 +113,12 @@ func (h *host) launch() {
 // Lookup knows everybody but "nosuch" and "root"; all have the uid of the test, so that
 // it can make their directories.
 func (h *host) Lookup(_ context.Context, u ident.User) (accounts.Account, error) {
+	h.mu.Lock()
+	h.names++
+	h.mu.Unlock()
+	if h.slowly != nil {
+		<-h.slowly
+	}
 	switch u.String() {
 	case "nosuch":
 		return accounts.Account{}, fmt.Errorf("account: %w", accounts.ErrNotFound)
@@ -123,6 +133,12 @@ func (h *host) Lookup(_ context.Context, u ident.User) (accounts.Account, error)
 }
 
 func (h *host) Group(_ context.Context, name string) (accounts.Group, error) {
+	h.mu.Lock()
+	h.names++
+	h.mu.Unlock()
+	if name == "away" {
+		return accounts.Group{}, fmt.Errorf("no answer: secret detail")
+	}
 	if name != "cgs" {
 		return accounts.Group{}, fmt.Errorf("group: %w", accounts.ErrNotFound)
 	}
@@ -166,7 +182,12 @@ func (h *host) finish(ctx context.Context, name string) error {
 	if r, ok := h.results[name]; ok {
 		result = r
 	}
+	canceled := h.gone[name]
+	delete(h.gone, name)
 	h.mu.Unlock()
+	if canceled {
+		return &systemd.JobError{What: "start " + name, Result: "canceled"}
+	}
 	if result == "queued" {
 		<-ctx.Done() // the launcher ends before the job does
 		return ctx.Err()
@@ -198,6 +219,9 @@ func (h *host) change(ctx context.Context, name string, s systemd.State) {
 
 func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
 	return func(ctx context.Context) error {
+		h.mu.Lock()
+		h.gone[name] = h.units[name] == systemd.Activating // systemd cancels the start job
+		h.mu.Unlock()
 		h.change(ctx, name, systemd.Inactive)
 		return nil
 	}, nil

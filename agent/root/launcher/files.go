@@ -10,6 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -71,6 +72,27 @@ func replace(root *os.Root, name, content string, mode fs.FileMode) error {
 		return fmt.Errorf("cannot write %s: %w", name, err)
 	}
 	return nil
+}
+
+// prepare makes what a server needs below the launcher's directories.
+func (f files) prepare(in unit.Input, a accounts.Account, env map[string]string) error {
+	if err := f.prepareUser(a); err != nil {
+		return err
+	}
+	if err := f.prepareServer(in.Key, a); err != nil {
+		return err
+	}
+	if in.Profile.Persistent {
+		// A container must be on record before it is made, or nothing could ever remove it.
+		c := container{in.Profile.Name, in.Settings(), deviceNames(in.Devices)}
+		if err := f.noteContainer(in.Key, c); err != nil {
+			return err
+		}
+	}
+	if err := f.writeViewRequest(in); err != nil {
+		return err
+	}
+	return f.writeCredential(in.Key, unit.EnvFile(in, env))
 }
 
 // prepareUser makes the directory of the member's podman and its settings.

@@ -245,7 +245,7 @@ func TestLendKept(t *testing.T) {
 	if got := h.held(); got != "0 bob" {
 		t.Errorf("a container that was made without devices: %s", got)
 	}
-	kept, err := h.l.Kept(t.Context())
+	kept, err := h.l.Persistent(t.Context())
 	if err != nil || len(kept) != 1 || !kept[0].Outdated {
 		t.Errorf("it is not told to be outdated: %+v, %v", kept, err)
 	}
@@ -301,7 +301,7 @@ func TestGPUs(t *testing.T) {
 		cmp.Comparer(time.Time.Equal)); diff != "" {
 		t.Errorf("want(-) got(+):\n%s", diff)
 	}
-	profiles, err := h.l.Profiles()
+	profiles, err := h.l.Profiles(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -18,41 +19,49 @@ import (
 
 // Images reports which images of the shared store servers run on and profiles would start
 // with. A store that cannot be read has none: its servers have copies of their own.
-func (l *Launcher) Images(ctx context.Context) ([]launcherbus.ServerImage, []launcherbus.ProfileImage, error) {
+func (l *Launcher) Images(ctx context.Context) (launcherbus.ImagesRow, error) {
 	running, err := l.List(ctx)
 	if err != nil {
-		return nil, nil, err
+		return launcherbus.ImagesRow{}, err
 	}
-	servers, profiles := []launcherbus.ServerImage{}, []launcherbus.ProfileImage{}
+	rules, err := l.policy()
+	if err != nil {
+		return launcherbus.ImagesRow{}, err
+	}
+	images := launcherbus.ImagesRow{Servers: []launcherbus.ServerImage{}, Profiles: []launcherbus.ProfileImage{}}
 	for _, s := range running {
 		key, err := ident.ParseKey(s.User, s.Server)
 		if err != nil {
-			return nil, nil, err
+			return launcherbus.ImagesRow{}, err
 		}
 		if id, ok := l.files.imageOf(key); ok {
-			servers = append(servers, launcherbus.ServerImage{User: s.User, Server: s.Server, ID: id})
+			images.Servers = append(images.Servers, launcherbus.ServerImage{User: s.User, Server: s.Server, ID: id})
 		}
 	}
-	rules, err := l.policy()
-	if err != nil || !rules.Images.Share {
-		return servers, profiles, err
+	if rules.Images.Share {
+		images.Profiles = append(images.Profiles, l.profileImages(rules)...)
 	}
+	return images, nil
+}
+
+// profileImages returns the images of the shared store with which profiles would start now.
+func (l *Launcher) profileImages(rules *policy.Policy) (all []launcherbus.ProfileImage) {
 	store, err := imagestore.Open(l.cfg.Store)
 	if err != nil {
 		l.cfg.Log.Warn("cannot read the shared images", "event", "images-unreadable", "error", err)
-		return servers, profiles, nil
+		return nil
 	}
 	defer store.Close()
 	for _, p := range rules.Profiles {
 		image, err := store.Find(p.Image)
 		if err == nil {
-			profiles = append(profiles, launcherbus.ProfileImage{Profile: p.Name, ID: image.ID})
+			all = append(all, launcherbus.ProfileImage{Profile: p.Name, ID: image.ID})
 		} else if !errors.Is(err, imagestore.ErrNotFound) {
-			l.cfg.Log.Warn("cannot look up a profile's image", "event", "images-unreadable", "profile", p.Name, "error",
+			l.cfg.Log.Warn("cannot find a profile's image", "event", "images-unreadable", "profile", p.Name, "error",
 				err)
 		}
 	}
-	return servers, profiles, nil
+	return all
 }
 
 // writeViewRequest leaves what gifford-view needs to know of a server, for root alone.

@@ -43,6 +43,23 @@ func zeros(method any) []any {
 	return args
 }
 
+// signature is an operation as docs/security.md writes it.
+func signature(name string, op operation) string {
+	var in, out []string
+	for _, a := range op.arguments() {
+		if a.Direction == "in" {
+			in = append(in, a.Type+" "+a.Name)
+		} else {
+			out = append(out, "`"+a.Type+"`")
+		}
+	}
+	s := name + "(" + strings.Join(in, ", ") + ")`"
+	if len(out) > 0 {
+		s += " → " + strings.Join(out, ", ")
+	}
+	return s
+}
+
 // TestOperations checks that every operation says who may call it, is in
 // docs/security.md, and turns everybody else away before it does anything.
 func TestOperations(t *testing.T) {
@@ -54,8 +71,8 @@ func TestOperations(t *testing.T) {
 		if op.callers == nil {
 			t.Fatalf("%s does not say who may call it", name)
 		}
-		if !strings.Contains(string(doc), "| `"+name+"(") {
-			t.Errorf("docs/security.md has no line for %s", name)
+		if line := "| `" + signature(name, op) + " |"; !strings.Contains(string(doc), line) {
+			t.Errorf("docs/security.md has no line that begins with %s", line)
 		}
 		callers := map[string]struct {
 			uid   uint32
@@ -367,6 +384,35 @@ func TestStopWhileStarting(t *testing.T) {
 	close(h.wait)
 	if err := <-done; codeOf(err) != launcherbus.StartFailed || !strings.Contains(err.Error(), "stopped before") {
 		t.Errorf("start: %v", err)
+	}
+}
+
+// TestStopWhileNamesAreAsked checks that a stop during the part of a start that asks the name service is not lost: the
+// stop succeeds and nothing runs afterwards.
+func TestStopWhileNamesAreAsked(t *testing.T) {
+	h := newHost(t)
+	h.slowly = make(chan struct{})
+	k := h.key("alice", "")
+	started, stopped := make(chan error, 1), make(chan error, 1)
+	go func() { started <- start(h, k) }()
+	for asked := 0; asked == 0; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		asked = h.names
+		h.mu.Unlock()
+	}
+	h.wait = make(chan struct{}) // the start job is under way when the stop comes
+	go func() { stopped <- h.l.Stop(t.Context(), k) }()
+	time.Sleep(20 * time.Millisecond) // the stop takes its time to see, or not to see, the start
+	close(h.slowly)
+	if err := <-stopped; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	close(h.wait)
+	if err := <-started; codeOf(err) != launcherbus.StartFailed {
+		t.Errorf("start: %v", err)
+	}
+	if len(h.units) != 0 {
+		t.Errorf("units run: %v", h.units)
 	}
 }
 

@@ -13,121 +13,116 @@ import (
 
 // operation is one thing that the bus can ask for.
 type operation struct {
-	// callers reports whether an account may ask. Required: an operation without it does
-	// not pass TestOperations.
+	// callers reports whether an account may ask. Required: an operation without it does not pass TestOperations.
 	callers func(hub, caller uint32) bool
-	// method makes the function that the bus calls. It must do all its work inside the
-	// gate, which checks the caller first.
+	// args and answer name the arguments and what is returned, for tools such as busctl(1). The types are the method's.
+	args, answer string
+	// method makes the function that the bus calls. It must do all its work inside the gate, which checks the caller
+	// first.
 	method func(l *Launcher, through gate) any
 }
 
 // gate runs work for a permitted caller and turns its error into D-Bus's.
 type gate func(from dbus.Sender, work func(ctx context.Context) error) *dbus.Error
 
-// operations is everything that root does for others. docs/security.md has a line for
-// each; a new one needs its own.
+// operations is everything that root does for others. docs/security.md has a line for each; a new one needs its own.
 func operations() map[string]operation {
 	return map[string]operation{
-		"Start": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender, user, server, profile string, withoutGPUs bool,
-				env map[string]string) *dbus.Error {
-				return through(from, func(ctx context.Context) error {
-					key, err := parseKey(user, server)
-					if err != nil {
-						return err
-					}
-					return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, WithoutGPUs: withoutGPUs,
-						Env: env})
-				})
-			}
-		}},
-		"Stop": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender, user, server string) *dbus.Error {
-				return through(from, func(ctx context.Context) error {
-					key, err := parseKey(user, server)
-					if err != nil {
-						return err
-					}
-					return l.Stop(ctx, key)
-				})
-			}
-		}},
-		"Reset": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender, user, server string) *dbus.Error {
-				return through(from, func(ctx context.Context) error {
-					key, err := parseKey(user, server)
-					if err != nil {
-						return err
-					}
-					return l.Reset(ctx, key)
-				})
-			}
-		}},
-		"Kept": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender) (rows []launcherbus.KeptRow, failed *dbus.Error) {
-				failed = through(from, func(ctx context.Context) (err error) {
-					rows, err = l.Kept(ctx)
-					return err
-				})
-				return rows, failed
-			}
-		}},
-		"List": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender) (rows []launcherbus.ServerRow, failed *dbus.Error) {
-				failed = through(from, func(ctx context.Context) (err error) {
-					rows, err = l.List(ctx)
-					return err
-				})
-				return rows, failed
-			}
-		}},
-		"Profiles": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender) (rows []launcherbus.ProfileRow, failed *dbus.Error) {
-				failed = through(from, func(context.Context) (err error) {
-					rows, err = l.Profiles()
-					return err
-				})
-				return rows, failed
-			}
-		}},
-		"Images": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender) (servers []launcherbus.ServerImage, profiles []launcherbus.ProfileImage,
-				failed *dbus.Error) {
-				failed = through(from, func(ctx context.Context) (err error) {
-					servers, profiles, err = l.Images(ctx)
-					return err
-				})
-				return servers, profiles, failed
-			}
-		}},
-		"GPUs": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender) (row launcherbus.GPUsRow, failed *dbus.Error) {
-				failed = through(from, func(ctx context.Context) error {
-					answer, err := l.GPUs(ctx)
-					row = answer.Row()
-					return err
-				})
-				return row, failed
-			}
-		}},
-		"Usage": {callers: hubAndRoot, method: func(l *Launcher, through gate) any {
-			return func(from dbus.Sender, user string, measure bool) (row launcherbus.UsageRow, failed *dbus.Error) {
-				failed = through(from, func(ctx context.Context) error {
-					key, err := parseKey(user, "")
-					if err != nil {
-						return err
-					}
-					answer, err := l.Usage(ctx, key.User, measure)
-					row = answer.Row()
-					return err
-				})
-				return row, failed
-			}
-		}},
+		"Start":      {hubAndRoot, "user server profile without_gpus env", "", startOperation},
+		"Stop":       {hubAndRoot, "user server", "", onServer((*Launcher).Stop)},
+		"Reset":      {hubAndRoot, "user server", "", onServer((*Launcher).Reset)},
+		"Get":        {hubAndRoot, "user server", "server", aboutServer((*Launcher).Get)},
+		"List":       {hubAndRoot, "", "servers", aboutAll((*Launcher).List)},
+		"Persistent": {hubAndRoot, "", "containers", aboutAll((*Launcher).Persistent)},
+		"Profiles":   {hubAndRoot, "", "profiles", aboutAll((*Launcher).Profiles)},
+		"Images":     {hubAndRoot, "", "images", aboutAll((*Launcher).Images)},
+		"GPUs":       {hubAndRoot, "", "gpus", aboutAll(asRow((*Launcher).GPUs))},
+		"DiskUse":    {hubAndRoot, "user measure", "disk_use", diskUseOperation},
 	}
 }
 
 func hubAndRoot(hub, caller uint32) bool { return caller == 0 || caller == hub }
+
+// onServer is the method of an operation that does something with one server.
+func onServer(do func(*Launcher, context.Context, ident.Key) error) func(*Launcher, gate) any {
+	return func(l *Launcher, through gate) any {
+		return func(from dbus.Sender, user, server string) *dbus.Error {
+			return through(from, func(ctx context.Context) error {
+				key, err := parseKey(user, server)
+				if err != nil {
+					return err
+				}
+				return do(l, ctx, key)
+			})
+		}
+	}
+}
+
+// aboutServer is the method of an operation that returns something of one server.
+func aboutServer[T any](get func(*Launcher, context.Context, ident.Key) (T, error)) func(*Launcher, gate) any {
+	return func(l *Launcher, through gate) any {
+		return func(from dbus.Sender, user, server string) (answer T, failed *dbus.Error) {
+			failed = through(from, func(ctx context.Context) error {
+				key, err := parseKey(user, server)
+				if err != nil {
+					return err
+				}
+				answer, err = get(l, ctx, key)
+				return err
+			})
+			return answer, failed
+		}
+	}
+}
+
+// aboutAll is the method of an operation without arguments.
+func aboutAll[T any](get func(*Launcher, context.Context) (T, error)) func(*Launcher, gate) any {
+	return func(l *Launcher, through gate) any {
+		return func(from dbus.Sender) (answer T, failed *dbus.Error) {
+			failed = through(from, func(ctx context.Context) (err error) {
+				answer, err = get(l, ctx)
+				return err
+			})
+			return answer, failed
+		}
+	}
+}
+
+// asRow makes a method return the form that crosses the bus.
+func asRow[T interface{ Row() R }, R any](
+	get func(*Launcher, context.Context) (T, error)) func(*Launcher, context.Context) (R, error) {
+	return func(l *Launcher, ctx context.Context) (R, error) {
+		answer, err := get(l, ctx)
+		return answer.Row(), err
+	}
+}
+
+func startOperation(l *Launcher, through gate) any {
+	return func(from dbus.Sender, user, server, profile string, withoutGPUs bool, env map[string]string) *dbus.Error {
+		return through(from, func(ctx context.Context) error {
+			key, err := parseKey(user, server)
+			if err != nil {
+				return err
+			}
+			return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, WithoutGPUs: withoutGPUs, Env: env})
+		})
+	}
+}
+
+func diskUseOperation(l *Launcher, through gate) any {
+	return func(from dbus.Sender, user string, measure bool) (answer launcherbus.DiskUseRow, failed *dbus.Error) {
+		failed = through(from, func(ctx context.Context) error {
+			key, err := parseKey(user, "")
+			if err != nil {
+				return err
+			}
+			use, err := l.DiskUse(ctx, key.User, measure)
+			answer = use.Row()
+			return err
+		})
+		return answer, failed
+	}
+}
 
 func parseKey(user, server string) (ident.Key, error) {
 	key, err := ident.ParseKey(user, server)
@@ -137,11 +132,11 @@ func parseKey(user, server string) (ident.Key, error) {
 	return key, nil
 }
 
-// Callers tells the uid behind a name on the bus.
+// Callers returns the uid behind a name on the bus.
 type Callers func(ctx context.Context, sender string) (uint32, error)
 
-// Methods returns the functions to export on the bus. ctx is the life of what they do:
-// a start goes on when the hub goes away.
+// Methods returns the functions to export on the bus. ctx is the life of what they do: a start goes on when the hub
+// goes away.
 func (l *Launcher) Methods(ctx context.Context, uidOf Callers) map[string]any {
 	methods := map[string]any{}
 	for name, op := range operations() {
@@ -154,7 +149,7 @@ func (l *Launcher) gate(ctx context.Context, name string, callers func(hub, call
 	return func(from dbus.Sender, work func(context.Context) error) *dbus.Error {
 		uid, err := uidOf(ctx, string(from))
 		if err != nil {
-			return l.answer(name, fmt.Errorf("cannot tell who %s is: %w", from, err))
+			return l.answer(name, fmt.Errorf("cannot find the account of %s: %w", from, err))
 		}
 		if !callers(l.cfg.Hub.UID, uid) {
 			return l.answer(name, fail(launcherbus.Refused, "uid %d may not ask the launcher to %s", uid, name))
@@ -163,8 +158,8 @@ func (l *Launcher) gate(ctx context.Context, name string, callers func(hub, call
 	}
 }
 
-// answer returns the public half of an error to the caller and all of it to the log. An
-// error that nobody has put into words says no more than where to look.
+// answer returns the public half of an error to the caller and writes all of it to the log. An error that nobody has
+// put into words says no more than where to read about it.
 func (l *Launcher) answer(operation string, err error) *dbus.Error {
 	if err == nil {
 		return nil

@@ -150,7 +150,7 @@ func TestMountOfGroup(t *testing.T) {
 	h := newHost(t)
 	h.text += "[[mount]]\nsource = \"/usr/share\"\ntarget = \"/x\"\nunix_groups = [\"nosuch\"]\n"
 	if err := start(h, h.key("alice", "")); codeOf(err) != launcherbus.Refused ||
-		!strings.Contains(err.Error(), "getent group nosuch") {
+		!strings.Contains(err.Error(), "getent group 'nosuch'") {
 		t.Errorf("error is %v", err)
 	}
 }

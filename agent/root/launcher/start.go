@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
@@ -18,69 +17,81 @@ import (
 
 const (
 	prepareTime = time.Minute     // for all before systemd has the job: name service, network file system, user manager
-	endingTime  = 5 * time.Second // from a job's result to the unit's end being told, and to its being forgotten
+	endingTime  = 5 * time.Second // from a job's result to the unit's end being announced, and to its being forgotten
 	forgetEvery = 50 * time.Millisecond
-	resetTime   = 6 * time.Minute  // for the unit that removes a kept container
+	resetTime   = 6 * time.Minute  // for the unit that removes persistent containers
 	stopMargin  = 30 * time.Second // for ExecStopPost, on top of the unit's own time-outs
 )
 
-// Start checks a request, prepares the member's runtime and starts the unit. It returns
-// when the container runs, or has failed to.
+// Start checks a request, prepares the member's runtime and starts the unit. It returns when the container runs, or
+// has failed to.
 func (l *Launcher) Start(ctx context.Context, r launcherbus.StartRequest) error {
-	begun := time.Now()
-	in, s, wait, err := l.begin(ctx, r)
+	asked := time.Now()
+	unit, err := l.begin(ctx, r)
 	if err != nil {
 		return err
 	}
-	limit := in.Profile.ImageTimeout + 2*in.Profile.StartTimeout + in.Profile.StopTimeout + stopMargin
-	waitCtx, cancel := context.WithTimeout(ctx, limit)
+	waitCtx, cancel := context.WithTimeout(ctx, unit.limit())
 	defer cancel()
-	if err = wait(waitCtx); err != nil {
-		return l.startFailed(ctx, in, s, err)
+	if err := unit.wait(waitCtx); err != nil {
+		return l.startFailed(ctx, unit, err)
 	}
 	l.files.removeCredential(r.Key)
 	l.cfg.Log.Info("server started", "event", "server-start", "user", r.Key.User.String(), "server",
-		r.Key.Server.String(),
-		"unit", r.Key.Unit(), "profile", in.Profile.Name, "took_ms", time.Since(begun).Milliseconds())
+		r.Key.Server.String(), "unit", r.Key.Unit(), "profile", unit.in.Profile.Name, "took_ms",
+		time.Since(asked).Milliseconds())
 	return nil
 }
 
-// begin does all up to the queued start job, one request of a user at a time.
-func (l *Launcher) begin(ctx context.Context, r launcherbus.StartRequest) (unit.Input, *server, systemd.Wait, error) {
+// begun is a unit whose start job is queued.
+type begun struct {
+	in     unit.Input
+	server *server
+	wait   systemd.Wait
+}
+
+// limit is longer than the unit's own time-outs together.
+func (b begun) limit() time.Duration {
+	p := b.in.Profile
+	return p.ImageTimeout + 2*p.StartTimeout + p.StopTimeout + stopMargin
+}
+
+// begin does all up to the queued start job, one request of a user at a time. The lock comes before the questions to
+// the name service, which may take long: a stop in that time waits for it and then finds the unit.
+func (l *Launcher) begin(ctx context.Context, r launcherbus.StartRequest) (begun, error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
-	in, account, err := l.permit(ctx, r)
-	if err != nil {
-		return in, nil, nil, err
-	}
 	defer l.users.lock(r.Key.User)()
-	if err := l.makeRoom(ctx, r.Key); err != nil {
-		return in, nil, nil, err
-	}
-	release, err := l.lend(ctx, &in, account)
+	names := l.names()
+	in, err := l.permit(ctx, r, names)
 	if err != nil {
-		return in, nil, nil, err
+		return begun{}, err
+	}
+	if err := l.makeRoom(ctx, r.Key); err != nil {
+		return begun{}, err
+	}
+	release, err := l.lend(ctx, &in, names)
+	if err != nil {
+		return begun{}, err
 	}
 	// Once systemd has answered, the unit says itself what it holds, or there is none.
 	defer release()
-	if err := l.prepare(ctx, in, account, r.Env); err != nil {
-		return in, nil, nil, err
+	if err := l.prepare(ctx, in, names, r.Env); err != nil {
+		return begun{}, err
 	}
-	if in.Profile.Persistent {
-		// What is kept must be known before it is made, or nothing could ever remove it.
-		if err := l.files.noteKept(in.Key, keptContainer{in.Profile.Name, in.Settings(),
-			deviceNames(in.Devices)}); err != nil {
-			return in, nil, nil, err
-		}
-	}
+	return l.launch(ctx, in)
+}
+
+// launch queues the start job of a unit for which all is prepared.
+func (l *Launcher) launch(ctx context.Context, in unit.Input) (begun, error) {
 	s := l.enter(madeFrom(in))
 	wait, err := l.cfg.Manager.StartTransient(ctx, unit.Build(in))
 	if err != nil {
-		l.leave(r.Key, s, systemd.Outcome{})
-		l.files.clear(r.Key)
-		return in, nil, nil, fmt.Errorf("unit %q: %w", r.Key.Unit(), err)
+		l.leave(in.Key, s, systemd.Outcome{})
+		l.files.clear(in.Key)
+		return begun{}, fmt.Errorf("unit %q: %w", in.Key.Unit(), err)
 	}
-	return in, s, wait, nil
+	return begun{in, s, wait}, nil
 }
 
 // makeRoom refuses a start whose unit exists and clears away one that has failed.
@@ -90,8 +101,8 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 		if err == nil && (u.State == systemd.Active || u.State == systemd.Activating) {
 			return fail(launcherbus.AlreadyExists, "unit %q exists already", key.Unit())
 		}
-		// It is ending, or has and the news is on its way, which must not be taken for that of
-		// the next unit.
+		// It is ending, or has ended and systemd's signal is on its way, which must not be taken for the end of the next
+		// unit.
 		waitEnd(ctx, s)
 	}
 	u, err := l.forgotten(ctx, key)
@@ -106,8 +117,8 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 	return l.cfg.Manager.ResetFailed(ctx, key.Unit())
 }
 
-// forgotten returns the unit when systemd has forgotten it, should it have ended just now: it
-// takes no other of the name as long as what the end starts (OnSuccess=) is on its way.
+// forgotten waits until systemd has forgotten a unit that ended just now, and returns what there is then. systemd takes
+// no other unit of the name as long as what the end starts (OnSuccess=) is on its way.
 func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, error) {
 	for end := time.Now().Add(endingTime); ; {
 		u, err := l.cfg.Units.Get(ctx, key.Unit())
@@ -124,9 +135,12 @@ func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, 
 }
 
 // prepare makes what the unit needs on the host.
-func (l *Launcher) prepare(ctx context.Context, in unit.Input, account accounts.Account, env map[string]string) error {
-	home := homeOf(in.Policy.Host, account)
-	if err := home.ensure(); err != nil {
+func (l *Launcher) prepare(ctx context.Context, in unit.Input, names *names, env map[string]string) error {
+	account, err := names.account(ctx, in.Key.User)
+	if err != nil {
+		return err
+	}
+	if err := homeOf(in.Policy.Host, account).ensure(); err != nil {
 		return err
 	}
 	if err := checkMounts(in.Mounts, account); err != nil {
@@ -138,30 +152,22 @@ func (l *Launcher) prepare(ctx context.Context, in unit.Input, account accounts.
 	if err := l.cfg.Manager.EnableLinger(ctx, account.UID); err != nil {
 		return err
 	}
-	if err := l.files.prepareUser(account); err != nil {
-		return err
-	}
-	if err := l.files.prepareServer(in.Key, account); err != nil {
-		return err
-	}
-	if err := l.files.writeViewRequest(in); err != nil {
-		return err
-	}
-	return l.files.writeCredential(in.Key, unit.EnvFile(in, env))
+	return l.files.prepare(in, account, env)
 }
 
-// startFailed puts the failure into words. By then the unit's end has been told and the
-// unit is gone, or is given up.
-func (l *Launcher) startFailed(ctx context.Context, in unit.Input, s *server, err error) error {
+// startFailed puts the failure into words. By then the unit's end has been announced and the unit is gone, or is given
+// up.
+func (l *Launcher) startFailed(ctx context.Context, b begun, err error) error {
+	in, s := b.in, b.server
 	var job *systemd.JobError
 	if !errors.As(err, &job) {
-		// The job goes on, and systemd may still need the credential: it is removed with the
-		// news of the unit, by this launcher or the next.
+		// The job goes on, and systemd may still need the credential: this launcher or the next removes it when the unit
+		// has started or ended.
 		return err
 	}
 	l.files.removeCredential(in.Key)
 	if job.Result == "dependency" {
-		// The unit itself has never begun, so there is no news of its end.
+		// The unit itself has never begun, so no signal announces its end.
 		l.leave(in.Key, s, systemd.Outcome{})
 		return fail(launcherbus.StartFailed, "unit %q could not start: its view of the images could not be "+
 			"made\nhint: journalctl -u %s", in.Key.Unit(), unit.ViewUnit(in.Key))
@@ -202,19 +208,18 @@ func explain(in unit.Input, o systemd.Outcome) string {
 
 // Stop stops a server and returns when its unit has ended.
 func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
-	notFound := fail(launcherbus.NotFound, "unit %q does not run", key.Unit())
 	unlock := l.users.lock(key.User)
 	s := l.server(key)
 	unlock()
 	if s == nil {
-		return notFound
+		return notRunning(key)
 	}
 	l.mu.Lock()
 	s.stopping = true
 	l.mu.Unlock()
 	wait, err := l.cfg.Manager.Stop(ctx, key.Unit())
 	if errors.Is(err, systemd.ErrNotLoaded) {
-		return notFound
+		return notRunning(key)
 	} else if err != nil {
 		return err
 	}
@@ -227,7 +232,7 @@ func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
 	return nil
 }
 
-// waitEnd waits until a unit's end has been told and cleared away.
+// waitEnd waits until a unit's end has been announced and cleared away.
 func waitEnd(ctx context.Context, s *server) {
 	select {
 	case <-s.ended:

@@ -21,13 +21,13 @@ func (a allocation) suiting() []Device {
 	return slices.DeleteFunc(slices.Clone(a.all), func(d Device) bool { return !d.Suits(a.Wish) })
 }
 
-// kept gives exactly the devices of a container that was kept.
-func (a allocation) kept() ([]gpu.Device, error) {
+// persistent returns exactly the devices of the persistent container.
+func (a allocation) persistent() ([]gpu.Device, error) {
 	var list []Device
-	for _, name := range a.Kept {
+	for _, name := range a.Devices {
 		i := slices.IndexFunc(a.all, func(d Device) bool { return slices.Contains(names(d.Device), name) })
 		if i < 0 {
-			return nil, refuse(Missing, "the container that is kept of server %s has %s, which this host no longer "+
+			return nil, refuse(Missing, "the persistent container of server %s has %s, which this host no longer "+
 				"has\nhint: reset the server, which removes what was installed in it", a.Key, name)
 		}
 		if !slices.ContainsFunc(list, func(d Device) bool { return d.Name == a.all[i].Name }) {

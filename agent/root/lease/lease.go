@@ -65,10 +65,10 @@ type Request struct {
 	Key     ident.Key
 	Profile string
 	Wish    policy.GPUWish
-	// IsKept says that the server's container is there already, with the devices that Kept
-	// names: it gets these or none.
-	IsKept bool
-	Kept   []string
+	// Persistent says that the server's container exists already, with the devices that Devices names: it gets these or
+	// none.
+	Persistent bool
+	Devices    []string
 	// InGroup reports whether a user is in a Unix group. Required where the policy names groups
 	// in [gpus]; its errors end the request.
 	InGroup func(user ident.User, group string) (bool, error)
@@ -101,8 +101,8 @@ func refuse(code Code, format string, args ...any) error {
 func Choose(r Request, rules policy.GPUs, devices []Device, held []Lease) ([]gpu.Device, error) {
 	a := allocation{Request: r, rules: rules, all: devices, held: held}
 	switch {
-	case r.IsKept:
-		return a.kept()
+	case r.Persistent:
+		return a.persistent()
 	case r.Wish.Count == policy.AllGPUs:
 		return a.open()
 	case r.Wish.Count == 0:

@@ -82,7 +82,7 @@ func TestChoose(t *testing.T) {
 		rules policy.GPUs
 		held  string // "user[:server] device,device; …"
 		sick  string // the device that is out of order
-		kept  string // "-" for a kept container without devices
+		has   string // devices of the persistent container; "-" for one without
 		who   string // alice if empty
 		want  string // devices, or the code and part of the message
 	}{
@@ -163,17 +163,17 @@ func TestChoose(t *testing.T) {
 		"for them": {wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"},
 			rules: policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=1"}, Sharing: policy.Exclusive,
 				UnixGroups: []string{"staff"}}}}, who: "carol", want: "a.org/gpu=1"},
-		"kept":          {wish: gpu1, kept: "a.org/gpu=2", want: "a.org/gpu=2"},
-		"kept by alias": {wish: gpu1, kept: "a.org/gpu=GPU-00", want: "a.org/gpu=0"},
-		"kept without":  {wish: gpu1, kept: "-", want: ""},
-		"kept, taken": {wish: gpu1, kept: "a.org/gpu=2", held: "bob a.org/gpu=2",
-			want: "taken: the container that is kept of server alice are not free: a.org/gpu=2 is held by bob"},
-		"kept, gone": {wish: gpu1, kept: "a.org/gpu=7",
-			want: "missing: the container that is kept of server alice has a.org/gpu=7, which this host no longer " +
+		"persistent":          {wish: gpu1, has: "a.org/gpu=2", want: "a.org/gpu=2"},
+		"persistent by alias": {wish: gpu1, has: "a.org/gpu=GPU-00", want: "a.org/gpu=0"},
+		"persistent without":  {wish: gpu1, has: "-", want: ""},
+		"persistent, taken": {wish: gpu1, has: "a.org/gpu=2", held: "bob a.org/gpu=2",
+			want: "taken: the persistent container of server alice are not free: a.org/gpu=2 is held by bob"},
+		"persistent, gone": {wish: gpu1, has: "a.org/gpu=7",
+			want: "missing: the persistent container of server alice has a.org/gpu=7, which this host no longer " +
 				"has\nhint: reset"},
-		"kept, sick": {wish: gpu1, kept: "a.org/gpu=2", sick: "a.org/gpu=2",
+		"persistent, sick": {wish: gpu1, has: "a.org/gpu=2", sick: "a.org/gpu=2",
 			want: "missing: out of power\nhint: reset"},
-		"kept, now one": {wish: gpu1, kept: "a.org/gpu=3 a.org/gpu=3:0", want: "missing: no longer apart"},
+		"persistent, now one": {wish: gpu1, has: "a.org/gpu=3 a.org/gpu=3:0", want: "missing: no longer apart"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -186,9 +186,9 @@ func TestChoose(t *testing.T) {
 			if tt.who == "" {
 				tt.who = "alice"
 			}
-			r := Request{Key: key(t, tt.who), Profile: "p", Wish: tt.wish, IsKept: tt.kept != "", InGroup: inGroup}
-			if tt.kept != "-" {
-				r.Kept = strings.Fields(tt.kept)
+			r := Request{Key: key(t, tt.who), Profile: "p", Wish: tt.wish, Persistent: tt.has != "", InGroup: inGroup}
+			if tt.has != "-" {
+				r.Devices = strings.Fields(tt.has)
 			}
 			got, err := Choose(r, rules, devices, leases(t, devices, tt.held))
 			check(t, tt.want, got, err)

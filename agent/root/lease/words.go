@@ -8,8 +8,8 @@ import (
 
 // missing says that the host lacks what the profile asks for.
 func (a allocation) missing(list []Device, count int) error {
-	if a.IsKept {
-		return refuse(Missing, "the container that is kept of server %s has %s, which are no longer apart from each "+
+	if a.Persistent {
+		return refuse(Missing, "the persistent container of server %s has %s, which are no longer apart from each "+
 			"other\nhint: reset the server, which removes what was installed in it", a.Key, nameAll(list))
 	}
 	has, hint := "it has none", "gifford-hub gpus"
@@ -57,8 +57,8 @@ func (a allocation) unhealthy(list []Device, count int) error {
 	}
 	what := fmt.Sprintf("too few of the devices that profile %q needs are in order", a.Profile)
 	hint := "ask your administrator"
-	if a.IsKept {
-		what = fmt.Sprintf("devices of the container that is kept of server %s are out of order", a.Key)
+	if a.Persistent {
+		what = fmt.Sprintf("devices of the persistent container of server %s are out of order", a.Key)
 		hint = "reset the server, which removes what was installed in it; it gets other devices then"
 	}
 	return refuse(Missing, "%s (it needs %d): %s\nhint: %s", what, count, shortened(bad), hint)
@@ -97,8 +97,8 @@ func (a allocation) taken(list []Device, count int) error {
 	if n := len(list) - len(held); n > 0 {
 		free = fmt.Sprintf("too few are free (%d)", n)
 	}
-	if a.IsKept {
-		return refuse(Taken, "the devices of the container that is kept of server %s are not free: %s", a.Key,
+	if a.Persistent {
+		return refuse(Taken, "the devices of the persistent container of server %s are not free: %s", a.Key,
 			shortened(held))
 	}
 	return refuse(Taken, "profile %q needs %s, of which %s: %s", a.Profile, a.wish(count), free, shortened(held))

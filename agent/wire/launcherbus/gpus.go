@@ -1,6 +1,7 @@
 package launcherbus
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -124,16 +125,13 @@ type HolderRow struct {
 
 // Row returns the form in which g crosses the bus.
 func (g GPUs) Row() GPUsRow {
-	r := GPUsRow{Devices: []GPURow{}, Broken: g.Broken, ToolError: g.ToolError}
-	if !g.Measured.IsZero() {
-		r.Measured = uint64(g.Measured.UnixMicro())
-	}
+	r := GPUsRow{Devices: []GPURow{}, Broken: g.Broken, Measured: micros(g.Measured), ToolError: g.ToolError}
 	for _, d := range g.Devices {
 		row := GPURow{d.Name, d.Model, d.Health, d.Memory, string(d.Sharing), d.Places, []HolderRow{}, d.Now, d.Hour,
 			d.Busiest, d.Profiles, d.Strangers}
 		for _, h := range d.Holders {
 			row.Holders = append(row.Holders, HolderRow{h.Key.User.String(), h.Key.Server.String(), h.Profile,
-				uint64(max(0, h.Since.UnixMicro())), h.Processes})
+				micros(h.Since), h.Processes})
 		}
 		r.Devices = append(r.Devices, row)
 	}
@@ -141,10 +139,7 @@ func (g GPUs) Row() GPUsRow {
 }
 
 func (r GPUsRow) gpus() (GPUs, error) {
-	g := GPUs{Broken: r.Broken, ToolError: r.ToolError}
-	if r.Measured > 0 {
-		g.Measured = time.UnixMicro(int64(r.Measured))
-	}
+	g := GPUs{Broken: r.Broken, Measured: timeOf(r.Measured), ToolError: r.ToolError}
 	for _, row := range r.Devices {
 		d := GPU{Name: row.Name, Model: row.Model, Health: row.Health, Memory: row.Memory,
 			Sharing: Sharing(row.Sharing), Places: row.Places,
@@ -154,9 +149,14 @@ func (r GPUsRow) gpus() (GPUs, error) {
 			if err != nil {
 				return g, fmt.Errorf("cannot read the holder of %s: %w", row.Name, err)
 			}
-			d.Holders = append(d.Holders, Holder{key, h.Profile, time.UnixMicro(int64(h.Since)), h.Processes})
+			d.Holders = append(d.Holders, Holder{key, h.Profile, timeOf(h.Since), h.Processes})
 		}
 		g.Devices = append(g.Devices, d)
 	}
 	return g, nil
+}
+
+// GPUs returns the devices of the host that can be lent, and who holds them.
+func (c *Client) GPUs(ctx context.Context) (GPUs, error) {
+	return read(ctx, c, "GPUs", GPUsRow.gpus)
 }

@@ -23,15 +23,15 @@ func goodResult(ended time.Time) string {
 	return fmt.Sprintf(`{"ended":%d,"storage":{"bytes":1,"files":2,"unread":3},"home":{"bytes":4,"files":5,"unread":6}}`, ended.Unix())
 }
 
-// TestUsage asks, starts a measuring, asks while it runs, and reads its result.
-func TestUsage(t *testing.T) {
+// TestDiskUse asks, starts a measurement, asks while it runs, and reads its result.
+func TestDiskUse(t *testing.T) {
 	h := newHost(t)
 	h.writeEtc("subuid", "alice:70000:10\nbob:80000:10\n")
 	h.writeEtc("subgid", "alice:90000:10\n")
 	alice := h.key("alice", "").User
-	ask := func(measure bool) launcherbus.Usage {
+	ask := func(measure bool) launcherbus.DiskUse {
 		t.Helper()
-		u, err := h.l.Usage(t.Context(), alice, measure)
+		u, err := h.l.DiskUse(t.Context(), alice, measure)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestUsage(t *testing.T) {
 	}
 	ended := time.Now().Add(-time.Minute).Truncate(time.Second)
 	h.leave(t, goodResult(ended))
-	want := launcherbus.Usage{Measuring: true, Measured: ended,
+	want := launcherbus.DiskUse{Measuring: true, Measured: ended,
 		Storage: launcherbus.Tree{Bytes: 1, Files: 2, Unread: 3},
 		Home:    launcherbus.Tree{Bytes: 4, Files: 5, Unread: 6}, HomePath: h.dir + "/cluster/alice"}
 	if diff := cmp.Diff(want, ask(false)); diff != "" {
@@ -160,7 +160,7 @@ func TestHostileUsage(t *testing.T) {
 			if err := errors.Join(os.Remove(h.usageFile()), do(t, h)); err != nil {
 				t.Fatal(err)
 			}
-			u, err := h.l.Usage(t.Context(), h.key("alice", "").User, false)
+			u, err := h.l.DiskUse(t.Context(), h.key("alice", "").User, false)
 			if err != nil || !u.Measured.IsZero() || u.Home.Bytes != 0 {
 				t.Errorf("got %+v, %v", u, err)
 			}
@@ -168,15 +168,15 @@ func TestHostileUsage(t *testing.T) {
 	}
 }
 
-// TestUsageRefused checks for whom nothing is measured.
-func TestUsageRefused(t *testing.T) {
+// TestDiskUseRefused checks for whom nothing is measured.
+func TestDiskUseRefused(t *testing.T) {
 	h := newHost(t)
 	methods := h.l.Methods(t.Context(), func(context.Context, string) (uint32, error) { return hubUID, nil })
 	for user, code := range map[string]launcherbus.Code{"": launcherbus.Refused, "../bob": launcherbus.Refused,
 		"-x":   launcherbus.Refused,
 		"root": launcherbus.Refused, "nosuch": launcherbus.NoAccount, "carol": launcherbus.Refused,
 		"away": launcherbus.Internal} {
-		err := call(t, methods["Usage"], user, true)
+		err := call(t, methods["DiskUse"], user, true)
 		if err == nil || err.Name != launcherbus.Interface+".Error."+string(code) {
 			t.Errorf("%q: answer is %v, want %s", user, err, code)
 		}

@@ -39,16 +39,16 @@ func TestKept(t *testing.T) {
 	life(t, h, "alice", "gpu")
 	life(t, h, "alice", "")
 	life(t, h, "bob", "")
-	row := func(user, server string, outdated bool) launcherbus.KeptRow {
-		return launcherbus.KeptRow{User: user, Server: server, Profile: "lab", Outdated: outdated}
+	row := func(user, server string, outdated bool) launcherbus.PersistentRow {
+		return launcherbus.PersistentRow{User: user, Server: server, Profile: "lab", Outdated: outdated}
 	}
-	check := func(what string, want ...launcherbus.KeptRow) {
+	check := func(what string, want ...launcherbus.PersistentRow) {
 		t.Helper()
-		got, err := h.l.Kept(t.Context())
+		got, err := h.l.Persistent(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(append([]launcherbus.KeptRow{}, want...), got); diff != "" {
+		if diff := cmp.Diff(append([]launcherbus.PersistentRow{}, want...), got); diff != "" {
 			t.Errorf("%s: want(-) got(+):\n%s", what, diff)
 		}
 	}
@@ -78,6 +78,39 @@ func TestKept(t *testing.T) {
 			t.Errorf("%s is open to others: %v, %v", name, info.Mode(), err)
 		}
 	}
+}
+
+// TestPersistentAsksNoNames checks that the name service is not asked for each persistent container, which would be two
+// programs for each: not at all without mounts for groups, and once for each member and group with them.
+func TestPersistentAsksNoNames(t *testing.T) {
+	h := keepingHost(t)
+	for _, server := range []string{"", "a", "b", "c"} {
+		life(t, h, "alice", server)
+		life(t, h, "bob", server)
+	}
+	check := func(what string, asked int, outdated bool) {
+		t.Helper()
+		h.names = 0
+		rows, err := h.l.Persistent(t.Context())
+		if err != nil || len(rows) != 8 {
+			t.Fatalf("%s: %d rows, %v", what, len(rows), err)
+		}
+		for _, r := range rows {
+			if r.Outdated != outdated {
+				t.Errorf("%s: %+v", what, r)
+			}
+		}
+		if h.names != asked {
+			t.Errorf("%s: the name service was asked %d times, want %d", what, h.names, asked)
+		}
+	}
+	check("no mounts", 0, false)
+	mount := "[[mount]]\nsource = \"/usr\"\ntarget = \"/shared\"\nunix_groups = [\"GROUP\"]\n"
+	before := h.text
+	h.text += strings.Replace(mount, "GROUP", "cgs", 1)
+	check("a mount for a group of all", 3, true)
+	h.text = before + strings.Replace(mount, "GROUP", "nosuch", 1)
+	check("a mount for a group that is not there", 1, false) // a start would be refused
 }
 
 // TestReset checks that a reset runs as the member, on names of the launcher's making
@@ -179,7 +212,7 @@ func TestResetWhileStarting(t *testing.T) {
 	h := keepingHost(t)
 	h.units["jupyter-alice.service"] = systemd.Active
 	h.l.enter(made{Metadata: contract.Metadata{Key: h.key("alice", "")}})
-	if err := h.l.files.noteKept(h.key("alice", ""), keptContainer{"lab", "00", nil}); err != nil {
+	if err := h.l.files.noteContainer(h.key("alice", ""), container{"lab", "00", nil}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.l.Reset(t.Context(), h.key("alice", "")); codeOf(err) != launcherbus.AlreadyExists {

@@ -18,24 +18,25 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// Usage reports what the member's files took when they were last measured. With measure it
-// starts another measuring, unless one is under way, and does not wait for it.
-func (l *Launcher) Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error) {
+// DiskUse returns what the member's files took when they were last measured. With measure it starts another
+// measurement, unless one is under way, and does not wait for it.
+func (l *Launcher) DiskUse(ctx context.Context, user ident.User, measure bool) (launcherbus.DiskUse, error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
 	rules, err := l.policy()
 	if err != nil {
-		return launcherbus.Usage{}, err
+		return launcherbus.DiskUse{}, err
 	}
-	account, err := l.lookup(ctx, user)
+	names := l.names()
+	account, err := names.account(ctx, user)
 	if err != nil {
-		return launcherbus.Usage{}, err
+		return launcherbus.DiskUse{}, err
 	}
-	if err := rules.Admit(l.person(ctx, account)); err != nil {
-		return launcherbus.Usage{}, refused(err)
+	if err := rules.Admit(names.person(ctx, user, account.UID)); err != nil {
+		return launcherbus.DiskUse{}, refused(err)
 	}
 	defer l.users.lock(user)()
-	answer := launcherbus.Usage{HomePath: rules.Host.HomeOf(user)}
+	answer := launcherbus.DiskUse{HomePath: rules.Host.HomeOf(user)}
 	if answer.Measuring, err = l.measuring(ctx, user); err != nil {
 		return answer, err
 	}

@@ -1,0 +1,60 @@
+package launcherbus
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// errorPrefix and a Code make a D-Bus error name.
+const errorPrefix = Interface + ".Error."
+
+// Code says which rule an Error comes from; its text is the last part of the
+// D-Bus error name.
+type Code string
+
+// The ways in which a request can be refused or fail.
+const (
+	Refused        Code = "Refused"        // the policy or the request's form forbids it
+	NoAccount      Code = "NoAccount"      // no Unix account of that name
+	NoSubIDs       Code = "NoSubIDs"       // no subordinate ids, and none can be given
+	HomeNotCovered Code = "HomeNotCovered" // the home directory is not as the policy demands
+	MountRefused   Code = "MountRefused"   // the source of one of the policy's mounts is missing or cannot be trusted
+	AlreadyExists  Code = "AlreadyExists"  // the unit exists
+	NotFound       Code = "NotFound"       // no such unit or profile
+	// the devices that the profile needs are held by others now; a later request may succeed
+	DevicesTaken Code = "DevicesTaken"
+	// this host has too few devices of the kind that the profile needs, whoever holds them
+	DevicesMissing Code = "DevicesMissing"
+	StartFailed    Code = "StartFailed" // systemd could not start the unit; its journal says why
+	Internal       Code = "Internal"    // anything else; the launcher's journal says why
+)
+
+// Error is a refusal or failure in words for people. The message names the object
+// and the reason, and the next step after "hint: " on a line of its own where there is one.
+type Error struct {
+	Code    Code
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// DBus returns the D-Bus error by which e crosses the bus.
+func (e *Error) DBus() *dbus.Error {
+	return &dbus.Error{Name: errorPrefix + string(e.Code), Body: []any{e.Message}}
+}
+
+// fromBus turns the launcher's D-Bus errors back into *Error and leaves others as they
+// are, with the next step for a person.
+func fromBus(err error) error {
+	var e dbus.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if code, ok := strings.CutPrefix(e.Name, errorPrefix); ok {
+		return &Error{Code(code), e.Error()}
+	}
+	return fmt.Errorf("the launcher does not answer: %w\nhint: journalctl -u gifford-launcher", err)
+}
