@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
@@ -115,10 +114,4 @@ func takes(bytes uint64) string {
 		return ""
 	}
 	return " takes " + gpus.Size(bytes) + " and"
-}
-
-// watchGPUs makes what knows of the host's GPUs.
-func (h *instance) watchGPUs() (err error) {
-	h.gpus, err = gpus.New(gpus.Config{Launcher: h.launcher, UserName: accounts.Directory{}.UserName, Log: h.log})
-	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
@@ -176,7 +177,7 @@ hand it has no sockets and ends with an error.`,
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg)
+			return hub.Run(cmd.Context(), cfg, version)
 		},
 	}
 }

@@ -26,7 +26,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"hub":    hub,
+			"hub":    runningHub,
 			"keeper": keeper,
 		},
 	})
@@ -45,7 +45,7 @@ const someGPUs = `{"devices":[
 // hub starts a hub that knows alice's server and says so on the socket named, and has GPUs
 // when the second word says so. It stands for the real one, whose own tests cover what it
 // does; here the commands are tested.
-func hub(ts *testscript.TestScript, _ bool, args []string) {
+func runningHub(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)
 	mux := http.NewServeMux()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 )
@@ -56,14 +57,14 @@ func (a *app) serviceNames() (names []string) {
 	if err != nil {
 		return nil
 	}
-	for _, s := range declaredServices(cfg) {
+	for _, s := range hub.DeclaredServices(cfg) {
 		names = append(names, s.Name)
 	}
 	return names
 }
 
 func (a *app) writeServiceEnv(ctx context.Context, cfg *config.Config, name string) error {
-	all := declaredServices(cfg)
+	all := hub.DeclaredServices(cfg)
 	i := slices.IndexFunc(all, func(s services.Service) bool { return s.Name == name })
 	if i < 0 {
 		return &hinted{fmt.Errorf("there is no section [services.%s] in the settings", name),

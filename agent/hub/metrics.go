@@ -1,4 +1,4 @@
-package main
+package hub
 
 import (
 	"context"
@@ -29,7 +29,7 @@ const readMetrics = "read:metrics"
 // before the first request is accepted.
 func (h *instance) metricsConfig() metrics.Config {
 	c := metrics.Config{
-		Version: version, JupyterHubVersion: jupyterHubVersion, Log: h.log,
+		Version: h.version, JupyterHubVersion: jupyterHubVersion, Log: h.log,
 		Database:   filepath.Join(h.cfg.State.Directory, "hub.sqlite"),
 		Servers:    func() []servers.Server { return h.servers.List() },
 		Users:      h.countUsers,

@@ -1,4 +1,4 @@
-package main
+package hub
 
 import (
 	"net/http"
@@ -104,7 +104,7 @@ func (h *instance) api(pages *web.Web) *api.API {
 		ends = h.culler.Notice
 	}
 	return api.New(api.Config{
-		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: version,
+		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: h.version,
 		Servers: h.servers, Services: h.services, Records: h.store.Reader, Actions: h.actions,
 		Authority: h.authority, Access: h.access,
 		Client: func(id string) (api.Client, bool) {
@@ -200,7 +200,7 @@ func (h *instance) operator() *operator.Operator {
 			all = append(all, control.Listener{Name: name, Address: l.Addr().String()})
 		}
 	}
-	return operator.New(operator.Config{Servers: h.servers, Version: version, PublicURL: h.cfg.HTTP.PublicURL,
+	return operator.New(operator.Config{Servers: h.servers, Version: h.version, PublicURL: h.cfg.HTTP.PublicURL,
 		Listeners: all,
 		Know:      h.know, Kept: h.launcher.Persistent, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens,
 		Disk:  h.disk,

@@ -1,4 +1,4 @@
-package main
+package hub
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (h *instance) grants(ctx context.Context) error {
 		return err
 	}
 	h.toServices = &serviceProxy{prefix: h.cfg.HTTP.BaseURL + "services/"}
-	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: declaredServices(h.cfg),
+	h.services, err = services.New(ctx, services.Config{BaseURL: h.cfg.HTTP.BaseURL, Declared: DeclaredServices(h.cfg),
 		Records: h.store, Removed: h.toServices.forget})
 	if err != nil {
 		return err
@@ -56,7 +56,8 @@ func declaredGroups(c *config.Config) (all []store.Group) {
 	return all
 }
 
-func declaredServices(c *config.Config) (all []services.Service) {
+// DeclaredServices returns the services of the settings, sorted by name.
+func DeclaredServices(c *config.Config) (all []services.Service) {
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
 		s := c.Services[name]
 		one := services.Service{Name: name, Admin: s.Admin, URL: s.URL, Display: s.Display, Info: s.Info,

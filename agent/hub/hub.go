@@ -1,4 +1,6 @@
-package main
+// Package hub is the daemon: it makes the parts below it and connects them, brings back what runs, listens, and hands
+// over to a newer process at a reload. It must never decide what a part decides, nor print for people.
+package hub
 
 import (
 	"context"
@@ -47,6 +49,7 @@ const (
 
 // instance is the parts of a running hub, wired.
 type instance struct {
+	version   string
 	cfg       *config.Config
 	log       *slog.Logger
 	listeners map[string][]net.Listener
@@ -77,15 +80,15 @@ type instance struct {
 	reloading  sync.Mutex         // one reload at a time
 }
 
-// serve runs the hub until ctx ends or a newer process has taken over and everything
-// open here has ended.
-func serve(ctx context.Context, cfg *config.Config) error {
+// Run runs the hub on the sockets that systemd passes, until ctx ends or a newer process has taken over and everything
+// open here has ended. version is the program's own.
+func Run(ctx context.Context, cfg *config.Config, version string) error {
 	begun := time.Now()
 	log, err := journal.New(journal.Config{Level: cfg.Log.Level, Stderr: os.Stderr})
 	if err != nil {
 		return err
 	}
-	h := &instance{cfg: cfg, log: log, handedOver: make(chan struct{}), long: newLongWork()}
+	h := &instance{cfg: cfg, version: version, log: log, handedOver: make(chan struct{}), long: newLongWork()}
 	ctx, cancel := context.WithCancel(ctx)
 	h.end = cancel
 	var background sync.WaitGroup
