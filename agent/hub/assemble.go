@@ -200,9 +200,10 @@ func (h *instance) operator() *operator.Operator {
 			all = append(all, control.Listener{Name: name, Address: l.Addr().String()})
 		}
 	}
-	return operator.New(operator.Config{Servers: h.servers, Version: h.version, PublicURL: h.cfg.HTTP.PublicURL,
+	return operator.New(operator.Config{Servers: h.servers, Actions: h.actions, Subject: h.access.Operator,
+		Version: h.version, PublicURL: h.cfg.HTTP.PublicURL,
 		Listeners: all,
-		Know:      h.know, Kept: h.launcher.Persistent, Reload: h.reload, Backup: h.store.BackupTo, Tokens: h.tokens,
+		Know:      h.know, Persistent: h.launcher.Persistent, Reload: h.reload, Backup: h.store.BackupTo,
 		Disk:  h.disk,
 		Usage: h.store.Usage, GPUs: h.gpus, Draining: olderProcesses, Older: h.older, Log: h.log})
 }

@@ -144,7 +144,7 @@ func testPersistentServer(t *testing.T) {
 		t.Errorf("reset printed %q", out)
 	}
 	if out := h.fails(t, "gifford-hub", "servers", "reset", "alice"); !strings.Contains(out,
-		"nothing is kept of server alice") {
+		"server alice has no persistent container") {
 		t.Errorf("a second reset: %s", out)
 	}
 	v.start("alice", "kept")

@@ -78,7 +78,8 @@ type Actions struct {
 func New(c Config) (*Actions, error) {
 	if c.Records == nil || c.Authority == nil || c.Servers == nil || c.Services == nil || c.HasPersistent == nil ||
 		c.EndSessions == nil || c.Background == nil || c.Log == nil {
-		return nil, errors.New("cannot make the actions: records, authority, servers, services, persistent containers, " +
+		return nil, errors.New("cannot make the actions: records, authority, servers, services, persistent " +
+			"containers, " +
 			"sessions, background and log are required")
 	}
 	if c.Now == nil {

@@ -57,7 +57,8 @@ func (a *Actions) touch(ctx context.Context, k ident.Key, t time.Time) error {
 		return err
 	}
 	v := a.cfg.Servers.Get(k)
-	return a.cfg.Records.UpsertServer(ctx, store.Server{Key: k, LastActivity: t, Profile: v.Profile, Started: v.Started})
+	return a.cfg.Records.UpsertServer(ctx, store.Server{Key: k, LastActivity: t, Profile: v.Profile,
+		Started: v.Started})
 }
 
 // PullImage begins to fetch an image that all servers share. begin reports whether a pull began; it does not where one

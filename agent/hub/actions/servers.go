@@ -209,7 +209,8 @@ func (a *Actions) Reset(ctx context.Context, s access.Subject, k ident.Key, stop
 	err := a.cfg.Servers.Reset(ctx, k)
 	switch {
 	case errors.Is(err, servers.ErrNothingKept):
-		return refuse(NotFound, NothingToReset, k.String(), "no persistent container exists of server %s", k).because(err)
+		return refuse(NotFound, NothingToReset, k.String(), "no persistent container exists of server %s",
+			k).because(err)
 	case errors.Is(err, servers.ErrActive):
 		return active(k, a.cfg.Servers.Get(k).State).because(err)
 	}
@@ -243,7 +244,8 @@ func (a *Actions) Postpone(ctx context.Context, s access.Subject, k ident.Key) e
 	}
 	err := a.cfg.Postpone(k)
 	if errors.Is(err, cull.ErrKeptBefore) {
-		return refuse(Conflict, Postponed, k.String(), "the end of server %s was postponed once already", k).because(err)
+		return refuse(Conflict, Postponed, k.String(), "the end of server %s was postponed once already",
+			k).because(err)
 	}
 	return a.record(ctx, ServerEndPostponed, s, k, err)
 }

@@ -50,7 +50,8 @@ func (a *Actions) mayAdd(s access.Subject, v services.Service, token string) err
 		return refuse(Conflict, ServiceExists, v.Name, "service %s exists already", v.Name)
 	}
 	if token != "" && len(token) < minServiceToken {
-		return invalid("api_token", BadService, v.Name, "api_token must be at least %d characters long", minServiceToken).
+		return invalid("api_token", BadService, v.Name, "api_token must be at least %d characters long",
+			minServiceToken).
 			bounded(minServiceToken)
 	}
 	if v.Admin && !s.Admin() {

@@ -79,7 +79,8 @@ func (a *Actions) shareScopes(k ident.Key, wanted []string) ([]string, error) {
 	for _, text := range wanted {
 		name, own, filtered := strings.Cut(text, "!")
 		if filtered && own != filter {
-			return nil, invalid("scopes", WrongFilter, text, "!%s filter not allowed on sharing %s, only !%s", own, name,
+			return nil, invalid("scopes", WrongFilter, text, "!%s filter not allowed on sharing %s, only !%s", own,
+				name,
 				filter)
 		}
 		if _, err := a.cfg.Authority.Table().Parse(name + "!" + filter); err != nil {

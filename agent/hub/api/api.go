@@ -223,7 +223,8 @@ func (a *API) Handler() http.Handler {
 	for _, rt := range routes() {
 		mux.Handle(rt.method+" "+prefix+rt.path, a.serve(rt))
 	}
-	mux.Handle(prefix+"/", a.serve(route{audience: anyone, handler: func(_ *API, _ access.Subject, w http.ResponseWriter,
+	mux.Handle(prefix+"/", a.serve(route{audience: anyone, handler: func(_ *API, _ access.Subject,
+		w http.ResponseWriter,
 		r *http.Request) error {
 		return noRoute(mux, w, r)
 	}}))

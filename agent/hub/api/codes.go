@@ -70,7 +70,8 @@ func (a *API) createCode(c access.Subject, w http.ResponseWriter, r *http.Reques
 	}
 	if low, high := seconds(actions.MinCodeLife), seconds(actions.MaxCodeLife); body.ExpiresIn < low ||
 		body.ExpiresIn > high {
-		return httpx.Fail(http.StatusBadRequest, "expires_in must be %d to %d seconds, not %d", low, high, body.ExpiresIn)
+		return httpx.Fail(http.StatusBadRequest, "expires_in must be %d to %d seconds, not %d", low, high,
+			body.ExpiresIn)
 	}
 	k, err := a.sharedKey(r)
 	if err != nil {

@@ -126,7 +126,8 @@ func list[T any](l []T) []T {
 
 // serversOf returns the models of the user's servers that the caller may read: the active
 // ones, and all that are remembered when withStopped.
-func (a *API) serversOf(ctx context.Context, c access.Subject, u ident.User, withStopped bool) (map[string]model, error) {
+func (a *API) serversOf(ctx context.Context, c access.Subject, u ident.User, withStopped bool) (map[string]model,
+	error) {
 	models := map[string]model{}
 	for _, s := range a.cfg.Servers.Of(u) {
 		if !s.State.Active() && !withStopped || !c.MayServer(s.Key, "read:servers") {

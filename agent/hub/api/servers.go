@@ -246,7 +246,8 @@ func (a *API) stop(c access.Subject, w http.ResponseWriter, r *http.Request) err
 	}
 	switch {
 	case err != nil:
-		return instead(err, httpx.Fail(http.StatusBadRequest, "Cannot delete the default server"), actions.DefaultServer)
+		return instead(err, httpx.Fail(http.StatusBadRequest, "Cannot delete the default server"),
+			actions.DefaultServer)
 	case done == actions.Continues:
 		return a.written(w, http.StatusAccepted)
 	}
