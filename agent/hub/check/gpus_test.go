@@ -151,7 +151,7 @@ func TestGPUs(t *testing.T) {
 		"ill": {func(r *rig) { r.state.Devices[0].Health = "fell off the bus" }, Warn,
 			"/dev/nvidia0 is not lent to anybody: fell off the bus", "journalctl -k"},
 		"stranger": {func(r *rig) {
-			r.bus.gpus.Devices[1].Strangers = []launcherbus.GPUProcess{{PID: 77, UID: 5001, Command: "python"}}
+			r.bus.gpus.Devices[1].Strangers = []gpu.Process{{PID: 77, UID: 5001, Command: "python"}}
 		}, Warn, "process 77 (python, user 5001) is on nvidia.com/gpu=0", "kill 77"},
 		"launcher cannot tell": {func(r *rig) { r.bus.gpusErr = errors.New("no method\nhint: x") }, Unknown,
 			"no method", "journalctl"},

@@ -2,11 +2,9 @@ package launcher
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
-	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/lease"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -23,7 +21,7 @@ func (l *Launcher) readDevices() (gpu.Inventory, gpu.State) {
 	return gpu.Read(l.cfg.CDI...), state
 }
 
-// GPUs reports which devices the host has, who holds them and what they do.
+// GPUs returns which devices the host has, who holds them and what they do.
 func (l *Launcher) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 	rules, err := l.policy()
 	if err != nil {
@@ -36,32 +34,42 @@ func (l *Launcher) GPUs(ctx context.Context) (launcherbus.GPUs, error) {
 		return launcherbus.GPUs{}, err
 	}
 	inv, state := l.readDevices()
-	g := launcherbus.GPUs{Measured: state.Measured}
+	g := launcherbus.GPUs{Devices: []launcherbus.GPU{}, ToolError: toolErrors(state.Tools)}
+	g.MeasuredAt(state.Measured)
 	for _, b := range inv.Broken {
 		g.Broken = append(g.Broken, launcherbus.BrokenSpec{File: b.File, Error: b.Reason})
 	}
 	for _, d := range lease.Devices(inv, state, rules.GPUs) {
-		g.Devices = append(g.Devices, row(d, held, rules))
+		g.Devices = append(g.Devices, report(d, held, rules))
 	}
+	return g, nil
+}
+
+func toolErrors(tools []gpu.Tool) string {
 	var bad []string
-	for _, t := range state.Tools {
+	for _, t := range tools {
 		if t.Error != "" {
 			bad = append(bad, t.Name+": "+t.Error)
 		}
 	}
-	g.ToolError = strings.Join(bad, "; ")
-	return g, nil
+	return strings.Join(bad, "; ")
 }
 
-func row(d lease.Device, held []lease.Lease, rules *policy.Policy) launcherbus.GPU {
+// report describes one device.
+func report(d lease.Device, held []lease.Lease, rules *policy.Policy) launcherbus.GPU {
 	f := d.Facts
 	g := launcherbus.GPU{Name: d.Name, Model: f.Model, Memory: f.Memory, Health: f.Health,
-		Sharing: launcherbus.Sharing(d.Rule.Sharing), Places: d.Rule.Capacity(),
-		Now: launcherbus.Load(f.Now), Hour: launcherbus.Load(f.Hour), Busiest: launcherbus.Load(f.Busiest)}
+		Sharing: launcherbus.Sharing(d.Rule.Sharing), Places: d.Rule.Capacity(), Now: f.Now, Hour: f.Hour,
+		Busiest: f.Busiest}
+	processes := map[string]uint32{} // by unit
+	for _, p := range f.Processes {
+		processes[p.Unit]++
+	}
+	holders := map[string]bool{}
 	for _, l := range held {
 		if l.Holds(d.Device) {
-			g.Holders = append(g.Holders, launcherbus.Holder{Key: l.Key, Profile: l.Profile, Since: l.Since,
-				Processes: processesOf(l.Key, f.Processes)})
+			holders[l.Key.Unit()] = true
+			g.Holders = append(g.Holders, launcherbus.NewHolder(l.Key, l.Profile, l.Since, processes[l.Key.Unit()]))
 		}
 	}
 	for _, p := range rules.Profiles {
@@ -70,28 +78,15 @@ func row(d lease.Device, held []lease.Lease, rules *policy.Policy) launcherbus.G
 		}
 	}
 	for _, p := range f.Processes {
-		if stranger(p, g.Holders, rules.Host.MinUID) {
-			g.Strangers = append(g.Strangers, launcherbus.GPUProcess(p))
+		if !holders[p.Unit] && stranger(p, rules.Host.MinUID) {
+			g.Strangers = append(g.Strangers, p)
 		}
 	}
 	return g
 }
 
-// processesOf counts those of a server's unit.
-func processesOf(key ident.Key, all []gpu.Process) (n uint32) {
-	for _, p := range all {
-		if p.Unit == key.Unit() {
-			n++
-		}
-	}
-	return n
-}
-
-// stranger reports whether a process on a device is one of a server that does not hold it, or
-// a member's from elsewhere. The system's own, such as a display server, are none.
-func stranger(p gpu.Process, holders []launcherbus.Holder, minUID uint32) bool {
-	if slices.ContainsFunc(holders, func(h launcherbus.Holder) bool { return h.Key.Unit() == p.Unit }) {
-		return false
-	}
+// stranger reports whether a process that belongs to no holder of its device is a server's or a member's. The system's
+// own, such as a display server, are none.
+func stranger(p gpu.Process, minUID uint32) bool {
 	return p.UID >= minUID || strings.HasPrefix(p.Unit, UnitPrefix)
 }

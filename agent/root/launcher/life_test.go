@@ -85,8 +85,8 @@ func newLife(t *testing.T, seed uint64) *lifetime {
 	l.write("0-")
 	l.told = func(e launcherbus.Event) {
 		if e.State == launcherbus.Stopped || e.State == launcherbus.Failed {
-			if got, err := l.l.GPUs(context.Background()); err != nil || got.Held(e.Key) != nil {
-				t.Errorf("%s is told to be %s and holds %v, %v", e.Key, e.State, got.Held(e.Key), err)
+			if got, err := l.l.GPUs(context.Background()); err != nil || heldBy(got, e.Key) != nil {
+				t.Errorf("%s is told to be %s and holds %v, %v", e.Key, e.State, heldBy(got, e.Key), err)
 			}
 		}
 	}

@@ -36,7 +36,7 @@ func operations() map[string]operation {
 		"Persistent": {hubAndRoot, "", "containers", aboutAll((*Launcher).Persistent)},
 		"Profiles":   {hubAndRoot, "", "profiles", aboutAll((*Launcher).Profiles)},
 		"Images":     {hubAndRoot, "", "images", aboutAll((*Launcher).Images)},
-		"GPUs":       {hubAndRoot, "", "gpus", aboutAll(asRow((*Launcher).GPUs))},
+		"GPUs":       {hubAndRoot, "", "gpus", aboutAll((*Launcher).GPUs)},
 		"DiskUse":    {hubAndRoot, "user measure", "disk_use", diskUseOperation},
 	}
 }
@@ -88,15 +88,6 @@ func aboutAll[T any](get func(*Launcher, context.Context) (T, error)) func(*Laun
 	}
 }
 
-// asRow makes a method return the form that crosses the bus.
-func asRow[T interface{ Row() R }, R any](
-	get func(*Launcher, context.Context) (T, error)) func(*Launcher, context.Context) (R, error) {
-	return func(l *Launcher, ctx context.Context) (R, error) {
-		answer, err := get(l, ctx)
-		return answer.Row(), err
-	}
-}
-
 func startOperation(l *Launcher, through gate) any {
 	return func(from dbus.Sender, user, server, profile string, withoutGPUs bool, env map[string]string) *dbus.Error {
 		return through(from, func(ctx context.Context) error {
@@ -104,7 +95,8 @@ func startOperation(l *Launcher, through gate) any {
 			if err != nil {
 				return err
 			}
-			return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, WithoutGPUs: withoutGPUs, Env: env})
+			return l.Start(ctx, launcherbus.StartRequest{Key: key, Profile: profile, WithoutGPUs: withoutGPUs,
+				Env: env})
 		})
 	}
 }

@@ -110,54 +110,28 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestGPUs checks that the devices come back from the bus, with the documented signature.
+// TestGPUs checks that the devices have the documented signature, and that a holder comes back from the bus.
 func TestGPUs(t *testing.T) {
-	load := Load{true, 0.5, 1 << 30}
-	full := GPUs{Measured: time.UnixMicro(1700000000000001), ToolError: "no answer",
-		Broken: []BrokenSpec{{"/etc/cdi/x.yaml", "bad"}},
-		Devices: []GPU{{Name: "nvidia.com/gpu=0", Model: "H100", Memory: 80 << 30, Health: "lost", Sharing: Shared,
-			Places:  2,
-			Holders: []Holder{{key(t, "alice", "x"), "lab", time.UnixMicro(1700000000000002), 3}}, Now: load,
-			Hour: load, Busiest: load,
-			Profiles: []string{"lab"}, Strangers: []GPUProcess{{7, 5001, "python", "a.service", 9}}}}}
-	got, err := full.Row().gpus()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(full, got, cmpopts.EquateComparable(ident.Key{})); diff != "" {
-		t.Error(diff)
-	}
-	if sig := dbus.SignatureOf(GPUsRow{}).String(); sig != "(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" {
+	if sig := dbus.SignatureOf(GPUs{}).String(); sig != "(a(ssstsua(ssstu)(bdt)(bdt)(bdt)asa(uusst))a(ss)ts)" {
 		t.Errorf("GPUs has signature %s", sig)
 	}
-	if held := got.Held(key(t, "alice", "x")); len(held) != 1 || held[0] != "nvidia.com/gpu=0" {
-		t.Errorf("alice:x holds %v", held)
+	alice, since := key(t, "alice", "x"), time.UnixMicro(1700000000000002)
+	h := NewHolder(alice, "lab", since, 3)
+	if h.Key() != alice || !h.Time().Equal(since) || h.Profile != "lab" || h.Processes != 3 {
+		t.Errorf("the holder is %+v", h)
 	}
-	if got.Held(key(t, "alice", "")) != nil {
-		t.Error("alice holds what alice:x does")
+	good := GPUs{Devices: []GPU{{Holders: []Holder{h}}}}
+	good.MeasuredAt(since)
+	if got, err := good.check(); err != nil || len(got.Devices) != 1 || !got.Time().Equal(since) {
+		t.Errorf("%+v, %v", got, err)
 	}
-	bad := GPUsRow{Devices: []GPURow{{Holders: []HolderRow{{User: "../x"}}}}}
-	if _, err := bad.gpus(); err == nil {
-		t.Error("a hostile name of a holder is accepted")
+	if !(GPUs{}).Time().IsZero() {
+		t.Error("what was never measured has a time")
 	}
-}
-
-// TestFree checks when one more server may hold a device.
-func TestFree(t *testing.T) {
-	one := []Holder{{}}
-	tests := map[string]struct {
-		gpu  GPU
-		want bool
-	}{
-		"nobody":       {GPU{Places: 1}, true},
-		"taken":        {GPU{Places: 1, Holders: one}, false},
-		"a place left": {GPU{Places: 2, Holders: one}, true},
-		"open":         {GPU{Holders: one}, true},
-		"broken":       {GPU{Places: 1, Health: "it has fallen off the bus"}, false},
-	}
-	for name, tt := range tests {
-		if got := tt.gpu.Free(); got != tt.want {
-			t.Errorf("%s: %v", name, got)
+	for _, hostile := range []Holder{{User: "../x"}, {User: "alice", Server: "../x"}, {}} {
+		bad := GPUs{Devices: []GPU{{Holders: []Holder{h, hostile}}}}
+		if got, err := bad.check(); err == nil || len(got.Devices) > 0 || hostile.Key() != (ident.Key{}) {
+			t.Errorf("a hostile name of a holder is accepted: %+v, %+v", hostile, got)
 		}
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/unitlog"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -23,12 +25,13 @@ type launcher interface {
 	Start(ctx context.Context, r launcherbus.StartRequest) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
+	Get(ctx context.Context, key ident.Key) (launcherbus.Server, error)
 	List(ctx context.Context) ([]launcherbus.Server, error)
 	Profiles(ctx context.Context) ([]launcherbus.Profile, error)
 	Images(ctx context.Context) (launcherbus.Images, error)
 	GPUs(ctx context.Context) (launcherbus.GPUs, error)
-	Kept(ctx context.Context) ([]launcherbus.Kept, error)
-	Usage(ctx context.Context, user ident.User, measure bool) (launcherbus.Usage, error)
+	Persistent(ctx context.Context) ([]launcherbus.PersistentContainer, error)
+	DiskUse(ctx context.Context, user ident.User, measure bool) (launcherbus.DiskUse, error)
 	Watch(ctx context.Context, event func(launcherbus.Event), resync func())
 	Close()
 }
@@ -43,7 +46,6 @@ type journal interface {
 type Backend struct {
 	launcher launcher
 	journal  journal
-	observe  func(operation string, err error, took time.Duration)
 }
 
 // Config is what New needs. All fields are required.
@@ -61,12 +63,22 @@ func New(cfg Config) (*Backend, error) {
 	if cfg.Observe == nil {
 		return nil, errors.New("cannot make the backend of this host: Observe is required")
 	}
-	client, err := launcherbus.New(launcherbus.Config{Log: cfg.Log})
+	client, err := launcherbus.New(launcherbus.Config{Log: cfg.Log,
+		Observe: func(operation string, took time.Duration, err error) {
+			cfg.Observe(label(operation), neutral(err), took)
+		}})
 	if err != nil {
 		return nil, err
 	}
-	return &Backend{client, unitlog.Reader{Command: journalctl}, cfg.Observe}, nil
+	return &Backend{client, unitlog.Reader{Command: journalctl}}, nil
 }
+
+// label is an operation's D-Bus name in lower case with hyphens: "DiskUse" is "disk-use" and "GPUs" is "gpus".
+func label(operation string) string {
+	return strings.ToLower(wordsEnd.ReplaceAllString(operation, "$1-$2"))
+}
+
+var wordsEnd = regexp.MustCompile("([a-z])([A-Z])")
 
 // Close ends the connection to the launcher.
 func (b *Backend) Close() { b.launcher.Close() }
@@ -74,39 +86,33 @@ func (b *Backend) Close() { b.launcher.Close() }
 // Start starts a server and returns when its process runs or has failed. The launcher goes on with it when ctx ends
 // first.
 func (b *Backend) Start(ctx context.Context, r backend.StartRequest) error {
-	return b.done("start", time.Now(), b.launcher.Start(ctx, launcherbus.StartRequest(r)))
+	return neutral(b.launcher.Start(ctx, launcherbus.StartRequest(r)))
 }
 
 // Stop stops a server and returns when it has ended. One that does not run is an Error with code NotFound.
 func (b *Backend) Stop(ctx context.Context, key ident.Key) error {
-	return b.done("stop", time.Now(), b.launcher.Stop(ctx, key))
+	return neutral(b.launcher.Stop(ctx, key))
 }
 
 // Reset removes the persistent containers of a stopped server. Where there is none it is an Error with code NotFound,
 // where the server runs one with AlreadyExists.
 func (b *Backend) Reset(ctx context.Context, key ident.Key) error {
-	return b.done("reset", time.Now(), b.launcher.Reset(ctx, key))
+	return neutral(b.launcher.Reset(ctx, key))
 }
 
 // List returns the servers that exist and have not ended.
 func (b *Backend) List(ctx context.Context) ([]backend.Server, error) {
-	begun := time.Now()
 	list, err := b.launcher.List(ctx)
-	return each(list, server), b.done("list", begun, err)
+	return each(list, server), neutral(err)
 }
 
 // Get returns one server. One that does not exist, or has ended, is an Error with code NotFound.
 func (b *Backend) Get(ctx context.Context, key ident.Key) (backend.Server, error) {
-	list, err := b.List(ctx)
+	s, err := b.launcher.Get(ctx, key)
 	if err != nil {
-		return backend.Server{}, err
+		return backend.Server{}, neutral(err)
 	}
-	for _, s := range list {
-		if s.Key == key {
-			return s, nil
-		}
-	}
-	return backend.Server{}, &backend.Error{Code: backend.NotFound, Message: key.Unit() + " does not run"}
+	return server(s), nil
 }
 
 // Name returns what this host calls a server: its unit's name.
@@ -120,48 +126,38 @@ func (b *Backend) Watch(ctx context.Context, event func(backend.Event), resync f
 
 // Profiles returns the policy's profiles, the default one first.
 func (b *Backend) Profiles(ctx context.Context) ([]backend.Profile, error) {
-	begun := time.Now()
 	profiles, err := b.launcher.Profiles(ctx)
 	return each(profiles, func(p launcherbus.Profile) backend.Profile { return backend.Profile(p) }),
-		b.done("profiles", begun, err)
+		neutral(err)
 }
 
 // Images returns the images that servers run on and profiles would start with.
 func (b *Backend) Images(ctx context.Context) (backend.Images, error) {
-	begun := time.Now()
 	images, err := b.launcher.Images(ctx)
-	return backend.Images(images), b.done("images", begun, err)
+	return backend.Images(images), neutral(err)
 }
 
 // GPUs returns the devices of the host that can be lent, and who holds them.
 func (b *Backend) GPUs(ctx context.Context) (backend.GPUs, error) {
-	begun := time.Now()
 	g, err := b.launcher.GPUs(ctx)
-	return gpus(g), b.done("gpus", begun, err)
+	return gpus(g), neutral(err)
 }
 
 // Persistent returns the persistent containers of all members.
 func (b *Backend) Persistent(ctx context.Context) ([]backend.PersistentContainer, error) {
-	begun := time.Now()
-	all, err := b.launcher.Kept(ctx)
-	return each(all, func(k launcherbus.Kept) backend.PersistentContainer { return backend.PersistentContainer(k) }),
-		b.done("persistent", begun, err)
+	all, err := b.launcher.Persistent(ctx)
+	return each(all, func(p launcherbus.PersistentContainer) backend.PersistentContainer {
+			return backend.PersistentContainer(p)
+		}),
+		neutral(err)
 }
 
 // DiskUse returns what a member's files took when they were last measured. With measure another measurement begins,
 // unless one is under way; nothing waits for it.
 func (b *Backend) DiskUse(ctx context.Context, user ident.User, measure bool) (backend.DiskUse, error) {
-	begun := time.Now()
-	u, err := b.launcher.Usage(ctx, user, measure)
+	u, err := b.launcher.DiskUse(ctx, user, measure)
 	return backend.DiskUse{Measuring: u.Measuring, Measured: u.Measured, Storage: backend.Tree(u.Storage),
-		Home: backend.Tree(u.Home), HomePath: u.HomePath}, b.done("disk-use", begun, err)
-}
-
-// done observes a call of the launcher and returns its error as the backend's.
-func (b *Backend) done(operation string, begun time.Time, err error) error {
-	err = neutral(err)
-	b.observe(operation, err, time.Since(begun))
-	return err
+		Home: backend.Tree(u.Home), HomePath: u.HomePath}, neutral(err)
 }
 
 // neutral turns the launcher's refusals into the backend's.
@@ -196,16 +192,18 @@ func gpus(g launcherbus.GPUs) backend.GPUs {
 		Broken: each(g.Broken, func(b launcherbus.BrokenSpec) backend.BrokenSpec {
 			return backend.BrokenSpec(b)
 		}),
-		Measured: g.Measured, ToolError: g.ToolError,
+		Measured: g.Time(), ToolError: g.ToolError,
 	}
 }
 
 func device(d launcherbus.GPU) backend.Device {
 	return backend.Device{Name: d.Name, Model: d.Model, Memory: d.Memory, Health: d.Health,
 		Sharing: backend.Sharing(d.Sharing), Places: d.Places,
-		Holders: each(d.Holders, func(h launcherbus.Holder) backend.Holder { return backend.Holder(h) }),
-		Now:     backend.Load(d.Now), Hour: backend.Load(d.Hour), Busiest: backend.Load(d.Busiest), Profiles: d.Profiles,
-		Strangers: each(d.Strangers, func(p launcherbus.GPUProcess) backend.Process { return backend.Process(p) })}
+		Holders: each(d.Holders, func(h launcherbus.Holder) backend.Holder {
+			return backend.Holder{Key: h.Key(), Profile: h.Profile, Since: h.Time(), Processes: h.Processes}
+		}),
+		Now: backend.Load(d.Now), Hour: backend.Load(d.Hour), Busiest: backend.Load(d.Busiest), Profiles: d.Profiles,
+		Strangers: each(d.Strangers, func(p gpu.Process) backend.Process { return backend.Process(p) })}
 }
 
 // change translates a signal. What a unit's end was is in systemd's words, which why puts into people's.

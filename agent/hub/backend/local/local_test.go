@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -17,31 +18,41 @@ import (
 
 // host is a launcher and a journal whose answers a test sets.
 type host struct {
-	err     error
-	list    []launcherbus.Server
-	gpus    launcherbus.GPUs
-	kept    []launcherbus.Kept
-	usage   launcherbus.Usage
-	events  []launcherbus.Event
-	request launcherbus.StartRequest
-	since   time.Time
-	lines   []string
+	err        error
+	list       []launcherbus.Server
+	gpus       launcherbus.GPUs
+	persistent []launcherbus.PersistentContainer
+	diskUse    launcherbus.DiskUse
+	events     []launcherbus.Event
+	request    launcherbus.StartRequest
+	since      time.Time
+	lines      []string
 }
 
 func (h *host) Start(_ context.Context, r launcherbus.StartRequest) error {
 	h.request = r
 	return h.err
 }
-func (h *host) Stop(context.Context, ident.Key) error                    { return h.err }
-func (h *host) Reset(context.Context, ident.Key) error                   { return h.err }
-func (h *host) List(context.Context) ([]launcherbus.Server, error)       { return h.list, h.err }
-func (h *host) GPUs(context.Context) (launcherbus.GPUs, error)           { return h.gpus, h.err }
-func (h *host) Kept(context.Context) ([]launcherbus.Kept, error)         { return h.kept, h.err }
+func (h *host) Stop(context.Context, ident.Key) error              { return h.err }
+func (h *host) Reset(context.Context, ident.Key) error             { return h.err }
+func (h *host) List(context.Context) ([]launcherbus.Server, error) { return h.list, h.err }
+func (h *host) GPUs(context.Context) (launcherbus.GPUs, error)     { return h.gpus, h.err }
+func (h *host) Persistent(context.Context) ([]launcherbus.PersistentContainer, error) {
+	return h.persistent, h.err
+}
 func (h *host) Images(context.Context) (i launcherbus.Images, err error) { return i, h.err }
 func (h *host) Profiles(context.Context) ([]launcherbus.Profile, error)  { return nil, h.err }
 func (h *host) Close()                                                   {}
-func (h *host) Usage(context.Context, ident.User, bool) (launcherbus.Usage, error) {
-	return h.usage, h.err
+func (h *host) DiskUse(context.Context, ident.User, bool) (launcherbus.DiskUse, error) {
+	return h.diskUse, h.err
+}
+func (h *host) Get(_ context.Context, key ident.Key) (launcherbus.Server, error) {
+	for _, s := range h.list {
+		if s.Key == key {
+			return s, h.err
+		}
+	}
+	return launcherbus.Server{}, h.err
 }
 func (h *host) Watch(_ context.Context, event func(launcherbus.Event), resync func()) {
 	resync()
@@ -58,15 +69,7 @@ func (h *host) Tail(_ context.Context, _ string, since time.Time, _ int) ([]stri
 	return h.lines, h.err
 }
 
-func newBackend(h *host) (*Backend, *[]string) {
-	var observed []string
-	return &Backend{h, h, func(op string, err error, took time.Duration) {
-		if took < 0 {
-			op = "before it began: " + op
-		}
-		observed = append(observed, op)
-	}}, &observed
-}
+func newBackend(h *host) *Backend { return &Backend{h, h} }
 
 func alice(t *testing.T) ident.Key {
 	t.Helper()
@@ -83,12 +86,13 @@ var equal = cmp.Options{cmp.Comparer(func(a, b ident.Key) bool { return a == b }
 // TestErrors sends every code and an answer that is no refusal through every call.
 func TestErrors(t *testing.T) {
 	h := &host{}
-	b, observed := newBackend(h)
+	b := newBackend(h)
 	ctx, key := t.Context(), alice(t)
 	calls := map[string]func() error{
 		"start":      func() error { return b.Start(ctx, backend.StartRequest{Key: key}) },
 		"stop":       func() error { return b.Stop(ctx, key) },
 		"reset":      func() error { return b.Reset(ctx, key) },
+		"get":        func() error { _, err := b.Get(ctx, key); return err },
 		"list":       func() error { _, err := b.List(ctx); return err },
 		"profiles":   func() error { _, err := b.Profiles(ctx); return err },
 		"images":     func() error { _, err := b.Images(ctx); return err },
@@ -106,15 +110,12 @@ func TestErrors(t *testing.T) {
 	}
 	for name, call := range calls {
 		for from, to := range codes {
-			h.err, *observed = &launcherbus.Error{Code: from, Message: "no\nhint: ask"}, nil
+			h.err = &launcherbus.Error{Code: from, Message: "no\nhint: ask"}
 			err := call()
 			var e *backend.Error
 			if !errors.As(err, &e) || e.Code != to || e.Message != "no" || e.Hint != "ask" || !backend.Is(err, to) ||
 				err.Error() != "no\nhint: ask" {
 				t.Errorf("%s: %s became %#v", name, from, err)
-			}
-			if diff := cmp.Diff([]string{name}, *observed); diff != "" {
-				t.Errorf("observed (-want +got):\n%s", diff)
 			}
 		}
 		h.err = io.EOF
@@ -126,16 +127,13 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := b.Get(ctx, key); !backend.Is(err, backend.NotFound) {
-		t.Errorf("a server that does not run: %v", err)
-	}
 }
 
 func TestServers(t *testing.T) {
 	begun := time.Now()
 	h := &host{list: []launcherbus.Server{{Key: alice(t), Profile: "lab", State: launcherbus.Running, UID: 5001,
 		Socket: "/run/s", Started: begun, TokenHash: "ff", Devices: []string{"x/y=0"}}}}
-	b, _ := newBackend(h)
+	b := newBackend(h)
 	want := backend.Server{Key: alice(t), Profile: "lab", State: backend.Running,
 		Address: backend.UnixSocket("/run/s", 5001), Started: begun, TokenHash: "ff", Devices: []string{"x/y=0"}}
 	got, err := b.Get(t.Context(), alice(t))
@@ -157,12 +155,13 @@ func TestEvents(t *testing.T) {
 	row := launcherbus.Server{Key: alice(t), UID: 5001, Socket: "/run/s", TokenHash: "ff"}
 	results := map[string]string{
 		"": "ended by itself before it answered", "success": "ended by itself before it answered",
-		"exit-code": "ended with exit status 3", "signal": "was ended by signal 3", "core-dump": "was ended by signal 3",
-		"oom-kill": "was ended because it used more memory than it may", "timeout": "took longer than its time-out",
+		"exit-code": "ended with exit status 3", "signal": "was ended by signal 3",
+		"core-dump": "was ended by signal 3",
+		"oom-kill":  "was ended because it used more memory than it may", "timeout": "took longer than its time-out",
 		"watchdog": "ended: watchdog",
 	}
 	h := &host{}
-	b, _ := newBackend(h)
+	b := newBackend(h)
 	for result, want := range results {
 		row.State = launcherbus.Failed
 		h.events = []launcherbus.Event{{Server: row, Result: result, Exit: 3}}
@@ -187,19 +186,22 @@ func TestEvents(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
-	since := time.Now()
-	load := func(f float64) launcherbus.Load { return launcherbus.Load{Known: true, Busy: f, Memory: 3} }
+	since := time.Now().Truncate(time.Microsecond)
+	load := func(f float64) gpu.Load { return gpu.Load{Known: true, Busy: f, Memory: 3} }
 	h := &host{
 		gpus: launcherbus.GPUs{Devices: []launcherbus.GPU{{Name: "x/y=0", Model: "M", Memory: 9, Health: "ill",
-			Sharing: launcherbus.Shared, Places: 2, Profiles: []string{"p"}, Now: load(.1), Hour: load(.2), Busiest: load(.3),
-			Holders:   []launcherbus.Holder{{Key: alice(t), Profile: "p", Since: since, Processes: 4}},
-			Strangers: []launcherbus.GPUProcess{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}}},
-			Broken: []launcherbus.BrokenSpec{{File: "f", Error: "e"}}, Measured: since, ToolError: "none"},
-		kept: []launcherbus.Kept{{Key: alice(t), Profile: "p", Outdated: true}},
-		usage: launcherbus.Usage{Measuring: true, Measured: since, Storage: launcherbus.Tree{Bytes: 1, Files: 2, Unread: 3},
-			Home: launcherbus.Tree{Bytes: 4}, HomePath: "/h"},
+			Sharing: launcherbus.Shared, Places: 2, Profiles: []string{"p"}, Now: load(.1), Hour: load(.2),
+			Busiest:   load(.3),
+			Holders:   []launcherbus.Holder{launcherbus.NewHolder(alice(t), "p", since, 4)},
+			Strangers: []gpu.Process{{PID: 7, UID: 5, Command: "c", Unit: "u", Memory: 2}}}},
+			Broken: []launcherbus.BrokenSpec{{File: "f", Error: "e"}}, ToolError: "none"},
+		persistent: []launcherbus.PersistentContainer{{Key: alice(t), Profile: "p", Outdated: true}},
+		diskUse: launcherbus.DiskUse{Measuring: true, Measured: since,
+			Storage: launcherbus.Tree{Bytes: 1, Files: 2, Unread: 3},
+			Home:    launcherbus.Tree{Bytes: 4}, HomePath: "/h"},
 	}
-	b, _ := newBackend(h)
+	h.gpus.MeasuredAt(since)
+	b := newBackend(h)
 	to := func(f float64) backend.Load { return backend.Load{Known: true, Busy: f, Memory: 3} }
 	want := backend.GPUs{Devices: []backend.Device{{Name: "x/y=0", Model: "M", Memory: 9, Health: "ill",
 		Sharing: backend.Shared, Places: 2, Profiles: []string{"p"}, Now: to(.1), Hour: to(.2), Busiest: to(.3),
@@ -211,7 +213,8 @@ func TestDevices(t *testing.T) {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	all, err := b.Persistent(t.Context())
-	if err != nil || len(all) != 1 || all[0] != (backend.PersistentContainer{Key: alice(t), Profile: "p", Outdated: true}) {
+	if err != nil || len(all) != 1 || all[0] != (backend.PersistentContainer{Key: alice(t), Profile: "p",
+		Outdated: true}) {
 		t.Errorf("persistent: %+v, %v", all, err)
 	}
 	u, err := b.DiskUse(t.Context(), alice(t).User, false)
@@ -223,7 +226,7 @@ func TestDevices(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	h := &host{lines: []string{"a", "jupyter-alice.service: Failed with result 'exit-code'."}}
-	b, _ := newBackend(h)
+	b := newBackend(h)
 	since := time.Unix(1700000000, 5)
 	lines, whole, err := b.Tail(t.Context(), alice(t), since, 20)
 	if err != nil || !whole || len(lines) != 2 || !h.since.Equal(since.Add(-time.Second)) {
@@ -248,6 +251,11 @@ func TestNew(t *testing.T) {
 	for name, cfg := range map[string]Config{"no log": {Observe: observe}, "no observer": {Log: log}} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: New took it", name)
+		}
+	}
+	for operation, want := range map[string]string{"DiskUse": "disk-use", "GPUs": "gpus", "Start": "start"} {
+		if got := label(operation); got != want {
+			t.Errorf("%s is observed as %s", operation, got)
 		}
 	}
 	b, err := New(Config{log, observe})
