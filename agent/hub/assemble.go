@@ -60,7 +60,7 @@ func (h *instance) assemble() (err error) {
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
 		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
-		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Kept: h.launcher.Persistent, Store: h.store,
+		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Persistent: h.launcher.Persistent, Store: h.store,
 		Authority: h.authority, Access: h.access, Tokens: h.tokens,
 		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Audit: h.audit, Log: h.log,
 		Images: h.launcher.Images, Keeper: imagekeeper.New(imagekeeper.DefaultSocket), Background: h.long.run,

@@ -148,7 +148,7 @@ func (v *visitor) waits(user string, place int) page {
 	return p
 }
 
-var placeWords = regexp.MustCompile(`(\d+)(?:st|nd|rd|th) of \d+ in line`)
+var placeWords = regexp.MustCompile(`(\d+)(?:st|nd|rd|th) of \d+ in the queue`)
 
 // placeOnPage reads the place in the line from a page, 0 when it tells none.
 func placeOnPage(p page) int {

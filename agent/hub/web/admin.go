@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -73,7 +74,7 @@ type userView struct {
 	LastActivity time.Time
 	Groups       []string
 	Servers      []serverView
-	Usage        *usageView
+	DiskUse      *diskUseView
 	MayMark      bool   // make and unmake an administrator
 	Delete       string // URL path of the page that asks; "" where it is not allowed
 }
@@ -108,14 +109,14 @@ func (s *Web) renderAdmin(m access.Subject, w http.ResponseWriter, r *http.Reque
 	}
 	profiles, _ := s.profiles(r.Context())
 	images := s.runningImages(r.Context())
-	kept := s.kept(r.Context())
+	persistent := s.persistentOf(r.Context(), s.cfg.Servers.List())
 	for _, u := range found {
 		v, err := s.userView(r.Context(), m, u, profiles, images, body.Here)
 		if err != nil {
 			return err
 		}
 		for i := range v.Servers {
-			v.Servers[i] = s.withKept(v.Servers[i], kept)
+			v.Servers[i] = s.withPersistent(v.Servers[i], persistent)
 		}
 		body.Users = append(body.Users, v)
 	}
@@ -192,7 +193,7 @@ func (s *Web) findUsers(ctx context.Context, m access.Subject, q adminQuery) ([]
 func (s *Web) userView(ctx context.Context, m access.Subject, u store.User, profiles []backend.Profile,
 	images backend.Images, back string) (userView, error) {
 	v := userView{Name: u.Name.String(), DisplayName: u.DisplayName, Admin: u.Admin, MayMark: s.mayMark(m, u.Name),
-		Usage: s.usageOf(m, u.Name)}
+		DiskUse: s.diskUseOf(m, u.Name)}
 	if m.MayUser(u.Name, scopes.ReadUsersActivity) {
 		v.LastActivity = u.LastActivity
 	}
@@ -212,7 +213,7 @@ func (s *Web) userView(ctx context.Context, m access.Subject, u store.User, prof
 	for _, srv := range append([]servers.Server{s.cfg.Servers.Get(ident.Key{User: u.Name})}, named...) {
 		if m.MayServer(srv.Key, scopes.ReadServers) {
 			sv := s.view(m, srv, profiles)
-			sv.Title, sv.Back, sv.Older = orElse(titles[srv.Key], sv.Name), back, older(srv, images, profiles)
+			sv.Title, sv.Back, sv.Older = cmp.Or(titles[srv.Key], sv.Name), back, older(srv, images, profiles)
 			v.Servers = append(v.Servers, sv)
 		}
 	}
@@ -233,5 +234,5 @@ func mayDelete(m access.Subject, u store.User) bool {
 
 // back is where an administrator's form leads, the page that it stood on.
 func (s *Web) back(r *http.Request) string {
-	return orElse(safeNext(r.PostFormValue("next")), s.hub+"admin")
+	return cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"admin")
 }

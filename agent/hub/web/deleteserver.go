@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -35,6 +36,7 @@ func (s *Web) deleteServer(m access.Subject, w http.ResponseWriter, r *http.Requ
 	}
 	if err == nil {
 		err = s.forget(r.Context(), key)
+		s.persistent.forget()
 	}
 	s.audit(r, m, DeleteServer, key, err)
 	if err != nil {
@@ -42,7 +44,7 @@ func (s *Web) deleteServer(m access.Subject, w http.ResponseWriter, r *http.Requ
 	}
 	s.cfg.Log.Info("server deleted", "event", "server-deleted", "user", key.User.String(), "server",
 		key.Server.String(), "by", m.User.String())
-	redirect(w, http.StatusSeeOther, orElse(safeNext(r.PostFormValue("next")), s.hub+"home"))
+	redirect(w, http.StatusSeeOther, cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"home"))
 	return nil
 }
 

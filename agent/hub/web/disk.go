@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
@@ -10,26 +11,29 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// disks knows what users' files take and which file systems are nearly full.
+// disks knows how much space users' files take and which file systems are nearly full.
 type disks interface {
 	Of(user ident.User) (backend.DiskUse, bool)
 	Places() []disk.Place
 	LowFor(user ident.User) []disk.Place
 }
 
-// usageView is what a user's files took when they were last measured.
-type usageView struct {
+// diskUseView is the space that a user's files took when they were last measured.
+type diskUseView struct {
 	Home       string // for people
 	Containers string
-	Unread     bool // there is more that could not be looked at
+	Unread     bool // some files could not be read and are not counted
 	Measured   time.Time
 }
 
 // lowView is a file system on which little space is left.
 type lowView struct{ Path, Free, Total string }
 
-// usage returns nil where nothing was measured.
-func (s *Web) usage(user ident.User) *usageView {
+// size is disk.Size with a space at which no line breaks, for narrow columns.
+func size(bytes int64) string { return strings.ReplaceAll(disk.Size(bytes), " ", "\u00a0") }
+
+// diskUse returns nil where nothing was measured.
+func (s *Web) diskUse(user ident.User) *diskUseView {
 	if s.cfg.Disk == nil {
 		return nil
 	}
@@ -37,18 +41,19 @@ func (s *Web) usage(user ident.User) *usageView {
 	if !ok {
 		return nil
 	}
-	return &usageView{size(u.Home.Bytes), size(u.Storage.Bytes), u.Home.Unread+u.Storage.Unread > 0, u.Measured}
+	return &diskUseView{Home: size(u.Home.Bytes), Containers: size(u.Storage.Bytes),
+		Unread: u.Home.Unread+u.Storage.Unread > 0, Measured: u.Measured}
 }
 
-// usageOf returns a user's usage to who may see what that user does.
-func (s *Web) usageOf(m access.Subject, user ident.User) *usageView {
+// diskUseOf is diskUse for m, who must have the right to see the user's activity.
+func (s *Web) diskUseOf(m access.Subject, user ident.User) *diskUseView {
 	if !m.MayUser(user, scopes.ReadUsersActivity) {
 		return nil
 	}
-	return s.usage(user)
+	return s.diskUse(user)
 }
 
-// lowFor returns what a user is warned of on the home page.
+// lowFor returns the file systems of which a user is warned on the home page.
 func (s *Web) lowFor(user ident.User) []lowView {
 	if s.cfg.Disk == nil {
 		return nil
@@ -56,7 +61,7 @@ func (s *Web) lowFor(user ident.User) []lowView {
 	return lowViews(s.cfg.Disk.LowFor(user))
 }
 
-// low returns what administrators are warned of.
+// low returns the file systems of which administrators are warned.
 func (s *Web) low(m access.Subject) []lowView {
 	if s.cfg.Disk == nil || !m.Admin() {
 		return nil

@@ -13,7 +13,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// devices knows the host's GPUs.
+// devices knows the host's GPUs. Any reports whether there were any at the last answer of GPUs, User returns the name of
+// an account, or its number.
 type devices interface {
 	GPUs(ctx context.Context) (backend.GPUs, error)
 	Any() bool
@@ -26,14 +27,14 @@ type gpusView struct {
 	Rows    []gpuRow
 }
 
-// gpuRow is a device.
+// gpuRow is a device on a page.
 type gpuRow struct {
 	Name, Model, Memory, Health string
-	Lent                        string
+	Lent                        string // to how many servers at a time, for people
 	Free                        bool
 	Holders                     []gpuHolder
 	Profiles                    []string
-	Now, Hour, Busiest          *gpuLoad // nil where that is not known
+	Now, Hour, Busiest          *gpuLoad // nil where unknown
 }
 
 // gpuHolder is a server that holds a device.
@@ -48,10 +49,10 @@ type gpuHolder struct {
 type gpuLoad struct {
 	Busy   int // per cent
 	Memory string
-	Filled int // per cent of the device's memory; 0 where that is not known
+	Filled int // per cent of the device's memory; 0 where unknown
 }
 
-// strangerRow is a process on a device outside the servers that hold it.
+// strangerRow is a process that uses a device but belongs to no server that holds it.
 type strangerRow struct {
 	Device, User, Command, Unit, Memory string
 	PID                                 uint32
@@ -66,8 +67,7 @@ type gpusBody struct {
 	Strangers []strangerRow
 }
 
-// gpusPage is hub/admin/gpus. It is for administrators alone, and only where there is
-// something to show.
+// gpusPage is hub/admin/gpus, for administrators of hosts with GPUs.
 func (s *Web) gpusPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.Admin() || !s.anyGPUs(r.Context()) {
 		return errNotFound()
@@ -75,58 +75,63 @@ func (s *Web) gpusPage(m access.Subject, w http.ResponseWriter, r *http.Request)
 	known, err := s.cfg.GPUs.GPUs(r.Context())
 	if err != nil {
 		return &httpx.Error{Status: http.StatusServiceUnavailable,
-			Public: "the launcher does not tell of the GPUs at the moment", Hint: "systemctl status gifford-launcher",
-			Cause: err}
+			Public: "the launcher cannot list the GPUs at the moment", Hint: "systemctl status gifford-launcher", Cause: err}
 	}
 	profiles, _ := s.profiles(r.Context())
-	body := gpusBody{gpusView: gpusView{Rows: s.gpuRows(m, known, profiles)}, Measured: known.Measured,
-		ToolError: known.ToolError, Broken: known.Broken}
-	for _, d := range known.Devices {
-		for _, p := range d.Strangers {
-			body.Strangers = append(body.Strangers, strangerRow{d.Name, s.cfg.GPUs.User(r.Context(), p.UID), p.Command,
-				p.Unit, gpuSize(p.Memory), p.PID})
-		}
-	}
+	body := gpusBody{gpusView: gpusView{Rows: gpuRows(m, known.Devices, profiles)}, Measured: known.Measured,
+		ToolError: known.ToolError, Broken: known.Broken, Strangers: s.strangerRows(r.Context(), known.Devices)}
 	s.render(w, r, http.StatusOK, page{Name: "gpus", Title: "GPUs", Member: m, Wide: true, Body: body})
 	return nil
 }
 
-// anyGPUs reports whether the host has GPUs, or specifications of some that are broken.
+func (s *Web) strangerRows(ctx context.Context, all []backend.Device) []strangerRow {
+	var rows []strangerRow
+	for _, d := range all {
+		for _, p := range d.Strangers {
+			rows = append(rows, strangerRow{Device: d.Name, User: s.cfg.GPUs.User(ctx, p.UID), Command: p.Command,
+				Unit: p.Unit, Memory: gpuSize(p.Memory), PID: p.PID})
+		}
+	}
+	return rows
+}
+
+// anyGPUs reports whether the host has GPUs, or broken specifications of some.
 func (s *Web) anyGPUs(ctx context.Context) bool {
 	if s.cfg.GPUs == nil {
 		return false
 	}
-	_, _ = s.cfg.GPUs.GPUs(ctx) // so that Any knows; when nothing is told, what was there before counts
+	_, _ = s.cfg.GPUs.GPUs(ctx) // refreshes what Any reports; after a failure the answer before it counts
 	return s.cfg.GPUs.Any()
 }
 
-// gpusFor returns what the home page says of the host's GPUs, nil where there is none, and
-// which of them a server holds.
-func (s *Web) gpusFor(ctx context.Context, m access.Subject, profiles []backend.Profile) (*gpusView,
-	func(ident.Key) []string) {
+// askGPUs returns the host's GPUs; none where the hub does not watch them.
+func (s *Web) askGPUs(ctx context.Context) (backend.GPUs, error) {
 	if s.cfg.GPUs == nil {
-		return nil, backend.GPUs{}.Held
+		return backend.GPUs{}, nil
 	}
-	known, err := s.cfg.GPUs.GPUs(ctx)
-	switch {
-	case err != nil && s.cfg.GPUs.Any():
-		return &gpusView{Problem: "Who holds which GPU cannot be read at the moment."}, known.Held
-	case len(known.Devices) == 0:
-		return nil, known.Held
-	}
-	return &gpusView{Rows: s.gpuRows(m, known, profiles)}, known.Held
+	return s.cfg.GPUs.GPUs(ctx)
 }
 
-func (s *Web) gpuRows(m access.Subject, known backend.GPUs, profiles []backend.Profile) []gpuRow {
+// homeGPUs shows the host's GPUs on the home page; nil where there are none.
+func (s *Web) homeGPUs(m access.Subject, f homeFacts) *gpusView {
+	switch {
+	case f.gpusErr != nil && s.cfg.GPUs.Any():
+		return &gpusView{Problem: "Who holds which GPU cannot be read at the moment."}
+	case len(f.gpus.Devices) == 0:
+		return nil
+	}
+	return &gpusView{Rows: gpuRows(m, f.gpus.Devices, f.profiles)}
+}
+
+func gpuRows(m access.Subject, all []backend.Device, profiles []backend.Profile) []gpuRow {
 	var rows []gpuRow
-	for _, d := range known.Devices {
+	for _, d := range all {
 		row := gpuRow{Name: d.Name, Model: d.Model, Memory: gpuSize(d.Memory), Health: d.Health, Lent: gpus.Lent(d),
-			Free: d.Free(),
-			Now:  gpuLoadOf(d.Now, d.Memory), Hour: gpuLoadOf(d.Hour, d.Memory),
+			Free: d.Free(), Now: gpuLoadOf(d.Now, d.Memory), Hour: gpuLoadOf(d.Hour, d.Memory),
 			Busiest: gpuLoadOf(d.Busiest, d.Memory)}
 		for _, h := range d.Holders {
-			row.Holders = append(row.Holders, gpuHolder{holderName(m, h.Key), h.Key.User == m.User,
-				profileName(h.Profile, profiles), h.Since})
+			row.Holders = append(row.Holders, gpuHolder{Who: holderName(m, h.Key), Own: h.Key.User == m.User,
+				Profile: profileName(h.Profile, profiles), Since: h.Since})
 		}
 		for _, p := range d.Profiles {
 			row.Profiles = append(row.Profiles, profileName(p, profiles))
@@ -136,7 +141,7 @@ func (s *Web) gpuRows(m access.Subject, known backend.GPUs, profiles []backend.P
 	return rows
 }
 
-// holderName says whose server it is.
+// holderName names the owner of a server, and the server.
 func holderName(m access.Subject, key ident.Key) string {
 	switch {
 	case key.User != m.User:
@@ -158,7 +163,7 @@ func gpuLoadOf(l backend.Load, memory uint64) *gpuLoad {
 	return v
 }
 
-// gpuSize is "" for a size that is not known.
+// gpuSize is a size of device memory for people, "" for an unknown one.
 func gpuSize(bytes uint64) string {
 	if bytes == 0 {
 		return ""

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
@@ -17,95 +19,135 @@ import (
 type homeBody struct {
 	Own      serverView
 	Start    startForm
-	Named    []serverView // one's own servers with names
-	Add      *addForm     // nil where there are none
+	Named    []serverView // one's own named servers
+	Add      *addForm     // nil where none can be added
 	Shared   []serverView // others' that one may open by a share
 	Services []serviceLink
-	Usage    *usageView // nil when nothing was measured
+	DiskUse  *diskUseView // nil when nothing was measured
 	Low      []lowView
-	GPUs     *gpusView // nil where there is none
+	GPUs     *gpusView // nil where there are none
 }
 
 // serviceLink is a service with pages.
 type serviceLink struct{ Name, URL string }
 
-// root sends people to where they go who asked for nothing else.
+// homeFacts is all that the home page shows and that takes a question to somebody.
+type homeFacts struct {
+	own        servers.Server // the default one
+	named      []servers.Server
+	titles     map[ident.Key]string
+	shared     []servers.Server
+	left       int // how many more named servers there may be; below 0: any number
+	profiles   []backend.Profile
+	warning    string // why there are no profiles; "" when there are
+	images     backend.Images
+	persistent persistentContainers
+	gpus       backend.GPUs
+	gpusErr    error
+}
+
+// root redirects from hub/ to where a person begins.
 func (s *Web) root(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	target := s.hub + "home"
 	if s.cfg.RedirectToServer {
-		target = s.hub + "spawn" // goes on to the server at once if it runs
+		target = s.hub + "spawn" // which redirects to a server that runs
 	}
 	redirect(w, http.StatusFound, target)
 	return nil
 }
 
-// home shows one's own servers, what was shared with one, and the services.
+// home shows one's own servers, those that others have shared, and the services.
 func (s *Web) home(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.renderHome(m, w, r, http.StatusOK, addForm{})
 }
 
 func (s *Web) renderHome(m access.Subject, w http.ResponseWriter, r *http.Request, status int, add addForm) error {
-	profiles, warning := s.profiles(r.Context())
-	images := s.runningImages(r.Context())
-	srv := s.cfg.Servers.Get(ident.Key{User: m.User})
-	kept := s.kept(r.Context())
-	body := homeBody{Own: s.withKept(s.view(m, srv, profiles), kept),
-		Start: s.startForm(s.hub+"spawn", "", srv, srv.Profile, profiles, warning), Services: s.links(m),
-		Usage: s.usage(m.User), Low: s.lowFor(m.User)}
-	body.Own.Older = older(srv, images, profiles)
-	var holds func(ident.Key) []string
-	body.GPUs, holds = s.gpusFor(r.Context(), m, profiles)
-	body.Own.GPUs = holds(srv.Key)
-	named, titles, err := s.named(r.Context(), m.User)
+	f, err := s.gatherHome(r.Context(), m)
 	if err != nil {
 		return err
 	}
-	for _, srv := range named {
-		v := s.withKept(s.view(m, srv, profiles), kept)
-		v.Title, v.Older, v.GPUs = orElse(titles[srv.Key], v.Name), older(srv, images, profiles), holds(srv.Key)
-		body.Named = append(body.Named, v)
-	}
-	if s.cfg.NamedServers != 0 && body.Own.MayStart {
-		if add.Left, err = s.left(r.Context(), m.User); err != nil {
-			return err
-		}
-		body.Add = &add
-	}
-	if body.Shared, err = s.shared(r.Context(), m, profiles); err != nil {
-		return err
-	}
+	body := s.homeBody(m, f, add)
 	p := page{Name: "home", Title: "Home", Member: m, Wide: len(body.Named)+len(body.Shared) > 0, Body: body}
 	// A page that loads itself again would take away what is being written into its form.
-	if body.Add == nil && slices.ContainsFunc(append(named, srv), onItsWay) {
+	if body.Add == nil && (changing(f.own) || slices.ContainsFunc(f.named, changing)) {
 		p.Refresh = refreshHome
 	}
 	s.render(w, r, status, p)
 	return nil
 }
 
-func onItsWay(srv servers.Server) bool { return srv.State.Pending() || srv.State == servers.Stopping }
+// changing reports whether a server leaves its state by itself soon.
+func changing(srv servers.Server) bool { return srv.State.Pending() || srv.State == servers.Stopping }
 
-// shared gives others' servers that the person may open because they were shared.
-func (s *Web) shared(ctx context.Context, m access.Subject, profiles []backend.Profile) ([]serverView, error) {
+// gatherHome asks for everything on the home page: the database, then other processes, all at once.
+func (s *Web) gatherHome(ctx context.Context, m access.Subject) (f homeFacts, err error) {
+	f.own = s.cfg.Servers.Get(ident.Key{User: m.User})
+	if f.named, f.titles, err = s.named(ctx, m.User); err != nil {
+		return f, err
+	}
+	if f.shared, err = s.shared(ctx, m); err != nil {
+		return f, err
+	}
+	if f.left, err = s.left(ctx, m.User); err != nil {
+		return f, err
+	}
+	var asking sync.WaitGroup
+	asking.Go(func() { f.profiles, f.warning = s.profiles(ctx) })
+	asking.Go(func() { f.images = s.runningImages(ctx) })
+	asking.Go(func() { f.persistent = s.persistentOf(ctx, append(f.named, f.own)) })
+	asking.Go(func() { f.gpus, f.gpusErr = s.askGPUs(ctx) })
+	asking.Wait()
+	return f, nil
+}
+
+// homeBody shows to m what was gathered.
+func (s *Web) homeBody(m access.Subject, f homeFacts, add addForm) homeBody {
+	body := homeBody{Own: s.homeView(m, f.own, f), Services: s.links(m), DiskUse: s.diskUse(m.User),
+		Low: s.lowFor(m.User), GPUs: s.homeGPUs(m, f),
+		Start: s.startForm(s.hub+"spawn", "", f.own, f.own.Profile, f.profiles, f.warning)}
+	for _, srv := range f.named {
+		v := s.homeView(m, srv, f)
+		v.Title = cmp.Or(f.titles[srv.Key], v.Name)
+		body.Named = append(body.Named, v)
+	}
+	for _, srv := range f.shared {
+		body.Shared = append(body.Shared, s.view(m, srv, f.profiles))
+	}
+	if s.cfg.NamedServers != 0 && body.Own.MayStart {
+		add.Left = f.left
+		body.Add = &add
+	}
+	return body
+}
+
+// homeView is view with all that is known of one's own server.
+func (s *Web) homeView(m access.Subject, srv servers.Server, f homeFacts) serverView {
+	v := s.withPersistent(s.view(m, srv, f.profiles), f.persistent)
+	v.Older, v.GPUs = older(srv, f.images, f.profiles), f.gpus.Held(srv.Key)
+	return v
+}
+
+// shared returns others' servers that m may open because they were shared, by name.
+func (s *Web) shared(ctx context.Context, m access.Subject) ([]servers.Server, error) {
 	shares, err := s.cfg.Store.SharesFor(ctx, m.User, m.Groups)
 	if err != nil {
 		return nil, err
 	}
-	var all []serverView
+	var all []servers.Server
 	seen := map[ident.Key]bool{}
 	for _, v := range shares {
 		if seen[v.Key] || v.Key.User == m.User || !m.MayServer(v.Key, scopes.AccessServers) {
 			continue
 		}
 		seen[v.Key] = true
-		all = append(all, s.view(m, s.cfg.Servers.Get(v.Key), profiles))
+		all = append(all, s.cfg.Servers.Get(v.Key))
 	}
-	slices.SortFunc(all, func(x, y serverView) int { return strings.Compare(x.Key.String(), y.Key.String()) })
+	slices.SortFunc(all, func(x, y servers.Server) int { return strings.Compare(x.Key.String(), y.Key.String()) })
 	return all, nil
 }
 
-// links returns the services that are shown to the person: those with pages, and of those
-// that ask who comes the ones that let them in.
+// links returns the services that m is shown: those with pages, and of those that ask who comes only the ones that let
+// m in.
 func (s *Web) links(m access.Subject) []serviceLink {
 	var all []serviceLink
 	for _, v := range s.cfg.Services() {

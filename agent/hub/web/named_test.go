@@ -1,6 +1,7 @@
 package web
 
 import (
+	stdcmp "cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -54,7 +55,7 @@ func TestAddServer(t *testing.T) {
 			}
 			rec, err := h.db.ServerByKey(t.Context(), k)
 			if made := err == nil; made != (resp.StatusCode == http.StatusSeeOther) || made &&
-				rec.DisplayName != orElse(tt.display, tt.name) {
+				rec.DisplayName != stdcmp.Or(tt.display, tt.name) {
 				t.Errorf("kept %+v, %v", rec, err)
 			}
 		})

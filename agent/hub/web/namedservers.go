@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,7 @@ func (s *Web) named(ctx context.Context, u ident.User) ([]servers.Server, map[id
 	var all []servers.Server
 	for _, v := range known {
 		srv := s.cfg.Servers.Get(v.Key)
-		srv.Profile = orElse(srv.Profile, v.Profile)
+		srv.Profile = cmp.Or(srv.Profile, v.Profile)
 		titles[v.Key] = v.DisplayName
 		all = append(all, srv)
 	}
@@ -149,7 +150,7 @@ func (s *Web) remember(ctx context.Context, key ident.Key, displayName, profile 
 	if err != nil {
 		return err
 	}
-	if rec.DisplayName = orElse(displayName, rec.DisplayName); rec.DisplayName == "" {
+	if rec.DisplayName = cmp.Or(displayName, rec.DisplayName); rec.DisplayName == "" {
 		rec.DisplayName = key.Server.String()
 	}
 	if profile != "" {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 
@@ -43,7 +44,7 @@ func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) 
 		return s.notRunning(m, w, r, srv, next)
 	}
 	profiles, warning := s.profiles(r.Context())
-	body := serverBody{Server: s.view(m, srv, profiles), Next: orElse(next, s.prefix(key)),
+	body := serverBody{Server: s.view(m, srv, profiles), Next: cmp.Or(next, s.prefix(key)),
 		Start: s.startForm(s.spawnURL(key), next, srv, srv.Profile, profiles, warning)}
 	if m.MayServer(key, scopes.ReadServers) {
 		body.Progress = s.progressURL(key)
@@ -52,7 +53,7 @@ func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) 
 		NoJS: body.Progress != "", Body: body}, http.StatusOK
 	switch srv.State {
 	case servers.Queued:
-		p.Name, p.Title, p.Refresh, p.NoJS, p.Wide = "queued", capital(whose(m, key))+" waits for a GPU", refreshLine,
+		p.Name, p.Title, p.Refresh, p.NoJS, p.Wide = "queued", capital(whose(m, key))+" waits for a GPU", refreshQueue,
 			false, true
 	case servers.Stopping:
 		p.Name, p.Title, p.NoJS = "stopping", "Stopping "+whose(m, key), false

@@ -2,32 +2,53 @@ package web
 
 import (
 	"context"
+	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// kept returns what persistent profiles keep, by server. Without an answer the pages show
-// no way to reset a server, and the log says why.
-func (s *Web) kept(ctx context.Context) map[ident.Key][]backend.PersistentContainer {
-	if s.cfg.Kept == nil {
-		return nil
+// persistentWait is how long a page waits for the launcher's list of persistent containers.
+const persistentWait = 5 * time.Second
+
+// persistentContainers are the persistent containers of each server.
+type persistentContainers map[ident.Key][]backend.PersistentContainer
+
+// newPersistent remembers the launcher's list for the pages, which ask for it often. Without an answer they show no way
+// to reset a server, and the log says why.
+func newPersistent(c Config) *recent[persistentContainers] {
+	failed := func(err error) {
+		c.Log.Error("cannot list persistent containers", "event", "persistent-unreadable", "error", err.Error())
 	}
-	all, err := s.cfg.Kept(ctx)
-	if err != nil {
-		s.cfg.Log.Error("cannot read what is kept of servers", "event", "kept-unreadable", "error", err.Error())
+	if c.Persistent == nil {
+		return newRecent[persistentContainers](nil, 0, c.Now, failed)
 	}
-	by := map[ident.Key][]backend.PersistentContainer{}
-	for _, k := range all {
-		by[k.Key] = append(by[k.Key], k)
-	}
-	return by
+	return newRecent(func(ctx context.Context) (persistentContainers, error) {
+		all, err := c.Persistent(ctx)
+		byServer := persistentContainers{}
+		for _, p := range all {
+			byServer[p.Key] = append(byServer[p.Key], p)
+		}
+		return byServer, err
+	}, persistentWait, c.Now, failed)
 }
 
-// withKept adds to a view what is kept of the server and where it is reset.
-func (s *Web) withKept(v serverView, kept map[ident.Key][]backend.PersistentContainer) serverView {
-	for _, k := range kept[v.Key] {
-		v.Outdated = v.Outdated || k.Outdated
+// persistentOf returns the persistent containers as they are since the last change of one of the servers, or fresher.
+func (s *Web) persistentOf(ctx context.Context, shown []servers.Server) persistentContainers {
+	var since time.Time
+	for _, srv := range shown {
+		if srv.Since.After(since) {
+			since = srv.Since
+		}
+	}
+	return s.persistent.get(ctx, since)
+}
+
+// withPersistent adds to a view the server's persistent containers and where it is reset.
+func (s *Web) withPersistent(v serverView, all persistentContainers) serverView {
+	for _, p := range all[v.Key] {
+		v.Outdated = v.Outdated || p.Outdated
 		if v.MayStop && !v.State.Active() {
 			v.Reset = s.act("reset", v.Key)
 		}

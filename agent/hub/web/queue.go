@@ -10,26 +10,26 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// refreshLine is how often the page of a start in the line is loaded again, in seconds.
-const refreshLine = 5
+// refreshQueue is the time in seconds after which the page of a queued start loads itself again.
+const refreshQueue = 5
 
-// lineView is how a start stands in the line for devices.
-type lineView struct {
-	Place    string // "2nd of 3 in line"; "" when that is not known yet
+// queueView is the position of a start in the queue for devices.
+type queueView struct {
+	Position string // "2nd of 3 in the queue"; "" while it is not known
 	Asked    time.Time
-	Estimate string // for people; "" when nobody can tell
+	Estimate string // of the time until its turn, for people; "" when there is none
 	Rows     []gpuRow
 }
 
-// line reports how a server's start stands in the line; nil for one that is not in it.
-func (s *Web) line(m access.Subject, key ident.Key, profiles []backend.Profile) *lineView {
+// queued returns the position of a server's start in the queue; nil for one that is not queued.
+func (s *Web) queued(m access.Subject, key ident.Key, profiles []backend.Profile) *queueView {
 	w, ok := s.cfg.Servers.Waits(key)
 	if !ok {
 		return nil
 	}
-	v := &lineView{Asked: w.Asked, Rows: s.gpuRows(m, backend.GPUs{Devices: w.Devices}, profiles)}
+	v := &queueView{Asked: w.Asked, Rows: gpuRows(m, w.Devices, profiles)}
 	if w.Place > 0 {
-		v.Place = fmt.Sprintf("%s of %d in line", servers.Ordinal(w.Place), w.Of)
+		v.Position = fmt.Sprintf("%s of %d in the queue", servers.Ordinal(w.Place), w.Of)
 	}
 	if w.Estimate > 0 {
 		v.Estimate = about(w.Estimate)

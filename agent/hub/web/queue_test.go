@@ -30,12 +30,12 @@ func TestLinePage(t *testing.T) {
 		want, not    []string
 	}{
 		"own": {"/hub/spawn-pending/gail?next=/user/gail/tree", "gail",
-			[]string{"Your server waits for a GPU", "2nd of 3 in line", "40 minutes", "about 2 hours", "NVIDIA H100",
+			[]string{"Your server waits for a GPU", "2nd of 3 in the queue", "40 minutes", "about 2 hours", "NVIDIA H100",
 				"alice", "3 hours",
 				`name="without_gpus" value="1"`, `name="profile" value="gpu"`, `value="/user/gail/tree"`,
 				`action="/hub/spawn/gail"`, "Leave the line", `action="/hub/stop/gail"`, `http-equiv="refresh"`},
 			[]string{"progress"}},
-		"home": {"/hub/home", "gail", []string{"2nd of 3 in line", "Waiting for a GPU", "Leave the line",
+		"home": {"/hub/home", "gail", []string{"2nd of 3 in the queue", "Waiting for a GPU", "Leave the line",
 			`href="/hub/spawn-pending/gail"`}, []string{"Watch it start"}},
 		"administrator": {"/hub/spawn-pending/gail", "dora",
 			[]string{"gail&#39;s server waits for a GPU", "not to you"}, nil},

@@ -17,7 +17,7 @@ func (s *Web) resetPage(m access.Subject, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return err
 	}
-	kept := s.kept(r.Context())[key]
+	kept := s.persistent.get(r.Context(), s.cfg.Now())[key]
 	if len(kept) == 0 {
 		return errNothingKept()
 	}
@@ -62,6 +62,7 @@ func (s *Web) reset(m access.Subject, w http.ResponseWriter, r *http.Request) er
 		return err
 	}
 	err = s.cfg.Servers.Reset(r.Context(), key)
+	s.persistent.forget()
 	s.audit(r, m, ResetServer, key, err)
 	switch {
 	case errors.Is(err, servers.ErrNothingKept):

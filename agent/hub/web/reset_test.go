@@ -13,7 +13,7 @@ import (
 
 // keeps is a hub in which something is kept of two servers: gail's is stopped, alice's runs.
 func keeps(c *Config) {
-	c.Kept = func(context.Context) ([]backend.PersistentContainer, error) {
+	c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) {
 		return []backend.PersistentContainer{{Key: key("gail"), Profile: "gpu"},
 			{Key: key("alice"), Profile: "gpu", Outdated: true}}, nil
 	}
@@ -60,7 +60,7 @@ func TestResetPage(t *testing.T) {
 // TestHomeWithoutKept checks that a launcher without an answer takes nothing but the link.
 func TestHomeWithoutKept(t *testing.T) {
 	h := newHub(t, func(c *Config) {
-		c.Kept = func(context.Context) ([]backend.PersistentContainer, error) { return nil, errors.New("no answer") }
+		c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) { return nil, errors.New("no answer") }
 	})
 	if p := show(t, h.do("GET", "/hub/home", "gail")); strings.Contains(p.text, "/hub/reset/") ||
 		!strings.Contains(p.text, `action="/hub/spawn"`) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	stdcmp "cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -101,7 +102,7 @@ func TestRights(t *testing.T) {
 					got = append(got, "-") // net/http has cleaned the path
 					continue
 				}
-				got = append(got, orElse(codes[resp.StatusCode], resp.Status))
+				got = append(got, stdcmp.Or(codes[resp.StatusCode], resp.Status))
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("%v: want(-) got(+):\n%s", people, diff)

@@ -12,12 +12,12 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// serverView is a server as the pages show it to somebody, with what they may do to it.
+// serverView is a server as a page shows it to somebody, with what they may do to it.
 type serverView struct {
 	servers.Server
 	User     string
 	Name     string // "" for the default server
-	Title    string // the name that its owner gave it, or Name
+	Title    string // the name for people, or Name
 	Own      bool
 	Profile  string // for people
 	MayStart bool
@@ -28,15 +28,15 @@ type serverView struct {
 	Watch    string // URL path of the starting page
 	Delete   string // URL path that takes a POST; "" where it cannot be deleted now
 	Share    string // URL path; "" where it may not be shared
-	Reset    string // URL path of the page that asks; "" where nothing is kept or it may not be reset
-	Outdated bool   // what is kept was made from other settings than the profile's present ones
-	Keep     string // URL path that takes a POST; "" where nothing is to be put off
+	Reset    string // URL path of the page that asks; "" where there is nothing to reset or it may not be reset
+	Outdated bool   // its persistent container was made from other settings than the profile's present ones
+	Postpone string // URL path that takes a POST; "" where no end can be postponed
 	Back     string // URL path to go to after a stop; "" is the home page
 	End      *endView
 	Failure  *failureView
-	Line     *lineView // nil for one that does not wait in it
-	Older    bool      // it runs on an older image than its next start would
-	GPUs     []string  // qualified CDI names of the devices that it holds
+	Queue    *queueView // nil for one that is not queued
+	Older    bool       // it runs on an older image than its next start would
+	GPUs     []string   // qualified CDI names of the devices that it holds
 }
 
 // endView is the announced end of a server.
@@ -44,21 +44,21 @@ type endView struct {
 	At   time.Time
 	In   time.Duration // until then
 	Idle bool          // because nobody uses it
-	GPU  bool          // because it holds a GPU that it does not use; otherwise, and not Idle, it has run for too long
+	GPU  bool          // because it holds a GPU that it does not use; if neither, it has run for too long
 	// Of GPU alone:
-	Restart bool          // it is started again without its GPU
-	Unused  time.Duration // for how long it has not used it
-	Kept    bool          // that was put off once, and cannot be again
+	Restart   bool          // it is started again without its GPU
+	Unused    time.Duration // for how long it has not used the GPU
+	Postponed bool          // once, which is as often as it can be
 }
 
-// Left says how long there is still, for people.
+// Left is the time until the end, for people.
 func (e endView) Left() string { return age(e.In) }
 
-// NotUsed says for how long a GPU was not used, for people.
+// NotUsed is the time for which the GPU was not used, for people.
 func (e endView) NotUsed() string { return span(e.Unused) }
 
-// failureView is why a server failed. Nothing in it is trusted: it comes from the
-// member's own programs.
+// failureView is why a server failed. It holds output of the member's own programs, so templates clean every text in
+// it.
 type failureView struct {
 	Message string
 	Hint    string
@@ -67,16 +67,14 @@ type failureView struct {
 	At      time.Time
 }
 
-// view shows a server to m. Others' servers are opened through hub/user/, where that
-// is written down.
+// view shows a server to m. Others' servers are opened through hub/user/, where the opening is audited.
 func (s *Web) view(m access.Subject, srv servers.Server, profiles []backend.Profile) serverView {
 	key := srv.Key
 	v := serverView{Server: srv, User: key.User.String(), Name: key.Server.String(), Title: key.Server.String(),
-		Own:      key.User == m.User,
-		Profile:  profileName(srv.Profile, profiles),
+		Own: key.User == m.User, Profile: profileName(srv.Profile, profiles),
 		MayStart: m.MayServer(key, scopes.StartServers), MayStop: m.MayServer(key, scopes.DeleteServers),
 		Open: s.prefix(key), Spawn: s.spawnURL(key), Stop: s.act("stop", key), Watch: s.pendingURL(key, ""),
-		Failure: failure(srv)}
+		Failure: failure(srv), Queue: s.queued(m, key, profiles)}
 	if !v.Own {
 		v.Open = s.hub + strings.TrimPrefix(key.Path(), "/")
 	}
@@ -86,33 +84,31 @@ func (s *Web) view(m access.Subject, srv servers.Server, profiles []backend.Prof
 	if v.Own && m.MayServer(key, scopes.Shares) {
 		v.Share = s.act("share", key)
 	}
-	v.Line = s.line(m, key, profiles)
-	v.End, v.Keep = s.end(key, srv.State, v.MayStart)
+	v.End, v.Postpone = s.end(srv, v.MayStart)
 	return v
 }
 
-// end reports when a server will be stopped though it runs, and where that is put off. An end
-// for its age cannot be.
-func (s *Web) end(key ident.Key, state servers.State, mayKeep bool) (end *endView, keep string) {
-	if s.cfg.Cull == nil || state != servers.Ready {
+// end returns the announced end of a server that runs, and where it can be postponed.
+func (s *Web) end(srv servers.Server, mayPostpone bool) (end *endView, postpone string) {
+	if s.cfg.Cull == nil || srv.State != servers.Ready {
 		return nil, ""
 	}
-	n, ok := s.cfg.Cull(key)
+	n, ok := s.cfg.Cull(srv.Key)
 	if !ok {
 		return nil, ""
 	}
-	if s.cfg.Keep != nil && mayKeep && n.MayKeep() {
-		keep = s.act("keep", key)
+	if s.cfg.Keep != nil && mayPostpone && n.MayKeep() {
+		postpone = s.act("keep", srv.Key)
 	}
 	end = &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: n.Reason == cull.ReasonIdle,
 		GPU: n.Reason == cull.ReasonGPU}
 	if end.GPU {
-		end.Restart, end.Unused, end.Kept = n.Restart, s.cfg.Now().Sub(n.Unused), n.Kept
+		end.Restart, end.Unused, end.Postponed = n.Restart, s.cfg.Now().Sub(n.Unused), n.Kept
 	}
-	return end, keep
+	return end, postpone
 }
 
-// act is the URL path of something to do with a server: hub/VERB/USER[/NAME].
+// act is the URL path of an act on a server: hub/VERB/USER[/NAME].
 func (s *Web) act(verb string, key ident.Key) string {
 	path := s.hub + verb + "/" + key.User.String()
 	if !key.Server.IsDefault() {
@@ -121,7 +117,7 @@ func (s *Web) act(verb string, key ident.Key) string {
 	return path
 }
 
-// failure puts the hint of a message ("hint: " on a line of its own) apart.
+// failure returns why a server failed; nil for one that has not.
 func failure(srv servers.Server) *failureView {
 	if srv.State != servers.Failed || srv.Failure == nil {
 		return nil
@@ -131,6 +127,7 @@ func failure(srv servers.Server) *failureView {
 		At: srv.Failure.At}
 }
 
+// splitHint splits the hint off a message, which has it on a line of its own after "hint: ".
 func splitHint(text string) (message, hint string) {
 	message, hint, _ = strings.Cut(text, "\nhint: ")
 	return message, hint
@@ -168,5 +165,5 @@ func whose(m access.Subject, key ident.Key) string {
 	return name + " " + key.Server.String()
 }
 
-// capital begins a heading.
+// capital writes the first letter of a heading as a capital.
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -33,7 +34,7 @@ func (s *Web) loginPage(_ access.Subject, w http.ResponseWriter, r *http.Request
 	var denied *login.Denied
 	switch {
 	case err == nil:
-		redirect(w, http.StatusFound, orElse(next, s.hub))
+		redirect(w, http.StatusFound, cmp.Or(next, s.hub))
 		return nil
 	case errors.As(err, &denied), !errors.Is(err, login.ErrNoSession):
 		return err

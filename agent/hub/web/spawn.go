@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -87,6 +88,6 @@ func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, ke
 // open sends the browser to a server that is ready.
 func (s *Web) open(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
 	s.audit(r, m, OpenServer, key, nil)
-	redirect(w, http.StatusFound, orElse(next, s.prefix(key)))
+	redirect(w, http.StatusFound, cmp.Or(next, s.prefix(key)))
 	return nil
 }

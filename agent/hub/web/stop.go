@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -34,6 +35,6 @@ func (s *Web) stop(m access.Subject, w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return launcherError(err)
 	}
-	redirect(w, http.StatusSeeOther, orElse(safeNext(r.PostFormValue("next")), s.hub+"home"))
+	redirect(w, http.StatusSeeOther, cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"home"))
 	return nil
 }

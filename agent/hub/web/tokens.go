@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -88,7 +89,7 @@ func (s *Web) issue(ctx context.Context, m access.Subject, form tokenForm) (secr
 	if err := checkText("the note", form.Note); err != nil {
 		return "", err
 	}
-	req := tokens.Request{Owner: m.User, Note: orElse(form.Note, "Requested via token page")}
+	req := tokens.Request{Owner: m.User, Note: cmp.Or(form.Note, "Requested via token page")}
 	if list := strings.Fields(form.Scopes); len(list) > 0 {
 		req.Scopes = list
 	}

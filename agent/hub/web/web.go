@@ -156,8 +156,8 @@ type Config struct {
 	// Background runs what outlasts a request, in a goroutine of its own; the context ends
 	// with the hub, which waits. Required with a Keeper.
 	Background func(work func(ctx context.Context))
-	// Kept returns what persistent profiles keep of stopped and running servers. Optional.
-	Kept func(ctx context.Context) ([]backend.PersistentContainer, error)
+	// Persistent returns the persistent containers of all members. Optional: no page then offers a reset.
+	Persistent func(ctx context.Context) ([]backend.PersistentContainer, error)
 	// Audit is called for each Deed before it is answered.
 	Audit func(r *http.Request, d Deed)
 	// Log gets failed requests and, at debug level, reports of browsers.
@@ -173,8 +173,10 @@ type Web struct {
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	handler http.Handler
-	images  knownImages
 	pulls   pulls
+
+	images     *recent[backend.Images]
+	persistent *recent[persistentContainers]
 }
 
 // New checks cfg and makes the pages.
@@ -188,7 +190,7 @@ func New(cfg Config) (*Web, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Web{cfg: cfg, hub: cfg.BaseURL + "hub/"}
+	s := &Web{cfg: cfg, hub: cfg.BaseURL + "hub/", images: newRunningImages(cfg), persistent: newPersistent(cfg)}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
