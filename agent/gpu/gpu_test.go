@@ -1,10 +1,12 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -230,6 +232,77 @@ func TestReadState(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := ReadState(file); err == nil || !strings.Contains(err.Error(), "cannot read what the GPUs do") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestHostileState puts what the account of gifford-gpus could in the file's place. Root reads it at every start with
+// GPUs and must not wait, follow a link or believe another's file.
+func TestHostileState(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "target.json")
+	if err := os.WriteFile(target, []byte(`{"tools":[{"name":"x"}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]func(file string) error{
+		"FIFO":         func(file string) error { return syscall.Mkfifo(file, 0o644) },
+		"link":         func(file string) error { return os.Symlink(target, file) },
+		"broken link":  func(file string) error { return os.Symlink("/no/such/file", file) },
+		"directory":    func(file string) error { return os.Mkdir(file, 0o755) },
+		"device":       func(file string) error { return os.Symlink("/dev/zero", file) },
+		"not readable": func(file string) error { return os.Symlink(file, file) },
+		"another's": func(file string) error {
+			if os.Getuid() != 0 {
+				return os.Symlink(target, file) // only root can give a file away
+			}
+			return errors.Join(os.WriteFile(file, []byte("{}"), 0o644), os.Chown(file, 4242, -1))
+		},
+	}
+	for name, put := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "state.json")
+			if err := put(file); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				s, err := ReadState(file)
+				if len(s.Tools)+len(s.Devices) > 0 {
+					err = nil
+				}
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if err == nil || !strings.Contains(err.Error(), "cannot read what the GPUs do") {
+					t.Errorf("it is believed: %v", err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("it blocks")
+			}
+		})
+	}
+}
+
+// TestStateOwners checks whose files count: root's and the directory's owner's.
+func TestStateOwners(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	for name, tt := range map[string]struct {
+		directory, file int
+		ok              bool
+	}{
+		"the watcher's": {4242, 4242, true}, "root's": {4242, 0, true}, "another's": {4242, 4243, false},
+		"in root's": {0, 4242, false},
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "state.json")
+		if err := errors.Join(os.WriteFile(file, []byte("{}"), 0o644), os.Chown(file, tt.file, -1),
+			os.Chown(dir, tt.directory, -1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadState(file); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

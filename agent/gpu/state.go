@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -20,23 +22,18 @@ const (
 	stale    = time.Minute
 )
 
-// ReadState reads the file of gifford-gpus. No file is an empty State: there is no
-// gifford-gpus. What an older file says of loads and processes is not told, since nobody
-// knows whether it is still so.
+// ReadState reads the file of gifford-gpus. No file is an empty State: there is no gifford-gpus. It drops what an older
+// file says of loads and processes, since nobody knows whether that is still so.
+//
+// Root calls it, and the account gifford-gpus can put anything in the file's place. So the file must be a regular one
+// that belongs to root or to the owner of its directory, which systemd makes for that account; nothing is followed and
+// nothing is waited for.
 func ReadState(file string) (State, error) {
-	f, err := os.Open(file)
+	data, err := readState(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return State{}, nil
 	} else if err != nil {
 		return State{}, fmt.Errorf("cannot read what the GPUs do: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err != nil {
-		return State{}, fmt.Errorf("cannot read what the GPUs do: %w", err)
-	}
-	if len(data) > maxState {
-		return State{}, fmt.Errorf("cannot read what the GPUs do: %s has more than %d bytes", file, maxState)
 	}
 	var s State
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -49,7 +46,39 @@ func ReadState(file string) (State, error) {
 	return s, nil
 }
 
-// forget keeps what does not change.
+func readState(file string) ([]byte, error) {
+	directory, err := os.Lstat(filepath.Dir(file))
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if owner := ownerOf(info); !info.Mode().IsRegular() || owner != 0 && owner != ownerOf(directory) {
+		return nil, fmt.Errorf("%s is not a regular file of gifford-gpus\nhint: systemctl restart gifford-gpus", file)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxState+1))
+	if err == nil && len(data) > maxState {
+		err = fmt.Errorf("%s has more than %d bytes", file, maxState)
+	}
+	return data, err
+}
+
+// ownerOf returns the uid of a file; the invalid uid if it is not known.
+func ownerOf(info fs.FileInfo) uint32 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Uid
+	}
+	return 1<<32 - 1
+}
+
+// forget drops what changes while a server runs.
 func (s *State) forget() {
 	s.Measured = time.Time{}
 	for i := range s.Devices {
@@ -58,8 +87,8 @@ func (s *State) forget() {
 	}
 }
 
-// Of returns what is known of a device: by the UUID where the specification has it as a
-// name, then by the number of an instance, then by the device node.
+// Of returns what is known of a device: by the UUID where the specification has it as a name, then by the number of an
+// instance, then by the device node.
 func (s State) Of(d Device) (Facts, bool) {
 	names := []string{}
 	for _, name := range append([]string{d.Name}, d.Aliases...) {

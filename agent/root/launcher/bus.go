@@ -80,7 +80,8 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	var podman Podman
 	return New(Config{
 		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub, ImagesGID: keeper,
-		RunDir: contract.RunDir, StateDir: contract.StateDir, EtcDir: "/etc", Store: imagestore.Dir, CDI: gpu.DefaultDirs(),
+		RunDir: contract.RunDir, StateDir: contract.StateDir, EtcDir: "/etc", Store: imagestore.Dir,
+		CDI:      gpu.DefaultDirs(),
 		GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
 			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal,

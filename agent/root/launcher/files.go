@@ -105,7 +105,8 @@ func (f files) prepareUser(a accounts.Account) error {
 		return err
 	}
 	own := contract.Storage{Graph: contract.UserStorage(a.User), Run: contract.RunRoot(a.UID)}
-	return replace(f.run, path.Join("users", name, contract.StorageConfName), string(own.Conf("gifford-launcher")), 0o644)
+	return replace(f.run, path.Join("users", name, contract.StorageConfName), string(own.Conf("gifford-launcher")),
+		0o644)
 }
 
 // memberDirectory makes a directory that belongs to a member in a directory of root's. One that

@@ -41,7 +41,8 @@ func (o operation) arguments() []introspect.Arg {
 func arguments(names, direction string, values ...any) []introspect.Arg {
 	var args []introspect.Arg
 	for i, name := range strings.Fields(names) {
-		args = append(args, introspect.Arg{Name: name, Type: dbus.SignatureOf(values[i]).String(), Direction: direction})
+		args = append(args, introspect.Arg{Name: name, Type: dbus.SignatureOf(values[i]).String(),
+			Direction: direction})
 	}
 	return args
 }

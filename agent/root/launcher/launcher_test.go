@@ -298,7 +298,8 @@ func TestNoView(t *testing.T) {
 	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := contract.ViewRequest{UID: h.uid, GID: uint32(os.Getgid()), Mapping: contract.MapImage, Image: "a", Share: true}
+	want := contract.ViewRequest{UID: h.uid, GID: uint32(os.Getgid()), Mapping: contract.MapImage, Image: "a",
+		Share: true}
 	if got != want {
 		t.Errorf("the request says %+v, want %+v", got, want)
 	}

@@ -59,9 +59,10 @@ func (l *Launcher) lend(ctx context.Context, in *unit.Input, names *names) (rele
 
 // leaseRequest says what a server shall get: what its profile asks for, or what its persistent container has.
 func (l *Launcher) leaseRequest(ctx context.Context, in unit.Input, names *names) (lease.Request, error) {
-	r := lease.Request{Key: in.Key, Profile: in.Profile.Name, InGroup: func(user ident.User, group string) (bool, error) {
-		return names.inGroup(ctx, user, group)
-	}}
+	r := lease.Request{Key: in.Key, Profile: in.Profile.Name,
+		InGroup: func(user ident.User, group string) (bool, error) {
+			return names.inGroup(ctx, user, group)
+		}}
 	if !in.WithoutGPUs {
 		r.Wish = in.Profile.GPUs
 	}
@@ -78,7 +79,8 @@ func (l *Launcher) leaseRequest(ctx context.Context, in unit.Input, names *names
 	}
 	if in.WithoutGPUs && len(all[i].devices) > 0 {
 		return r, fail(launcherbus.Refused, "the persistent container of server %s has devices in it and cannot start "+
-			"without them\nhint: start it with another profile, or reset it, which removes what was installed in it", in.Key)
+			"without them\nhint: start it with another profile, or reset it, which removes what was installed in it",
+			in.Key)
 	}
 	r.Persistent, r.Devices, r.Wish.Count = true, all[i].devices, 0
 	return r, nil

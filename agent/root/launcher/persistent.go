@@ -60,7 +60,8 @@ func (n comparison) differs(ctx context.Context, key ident.Key, c container) boo
 	if err != nil {
 		return false // a start would be refused
 	}
-	in := unit.Input{Key: key, UID: uid, Profile: n.rules.Profiles[i], Policy: n.rules, Mounts: mounts, Podman: n.podman}
+	in := unit.Input{Key: key, UID: uid, Profile: n.rules.Profiles[i], Policy: n.rules, Mounts: mounts,
+		Podman: n.podman}
 	return in.Settings() != c.settings
 }
 

@@ -26,7 +26,8 @@ func madeFrom(in unit.Input) made {
 
 // row is what List and Changed say of the unit.
 func (m made) row(state launcherbus.State) launcherbus.Server {
-	return launcherbus.Server{Key: m.Key, Profile: m.Profile, State: state, UID: m.UID, Socket: contract.SocketPath(m.Key),
+	return launcherbus.Server{Key: m.Key, Profile: m.Profile, State: state, UID: m.UID,
+		Socket:  contract.SocketPath(m.Key),
 		Started: m.since, TokenHash: m.TokenHash, Devices: deviceNames(m.Devices)}
 }
 

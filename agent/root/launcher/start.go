@@ -122,7 +122,8 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 func (l *Launcher) forgotten(ctx context.Context, key ident.Key) (systemd.Unit, error) {
 	for end := time.Now().Add(endingTime); ; {
 		u, err := l.cfg.Units.Get(ctx, key.Unit())
-		if _, ours := contract.ReadMetadata(u.Name, u.Environment); err != nil || !ours || u.State != systemd.Inactive ||
+		if _, ours := contract.ReadMetadata(u.Name, u.Environment); err != nil || !ours ||
+			u.State != systemd.Inactive ||
 			u.Queued || time.Now().After(end) {
 			return u, err
 		}

@@ -86,7 +86,8 @@ func TestEvent(t *testing.T) {
 	for name, body := range map[string][]any{
 		"empty": {}, "types": {1, 2, 3}, "name": {ServerRow{User: "a/b"}, "", int32(0)},
 		"server": {ServerRow{User: "a", Server: "../b"}, "", int32(0)}, "short": {ServerRow{User: "a"}, ""},
-		"short row": {row[:3], "", int32(0)}, "long": {row, "", int32(0), "x"}, "old": {"a", "", "failed", "", int32(0)},
+		"short row": {row[:3], "", int32(0)}, "long": {row, "", int32(0), "x"},
+		"old": {"a", "", "failed", "", int32(0)},
 	} {
 		if _, err := readEvent(body); err == nil {
 			t.Errorf("%s: a strange signal is accepted", name)
