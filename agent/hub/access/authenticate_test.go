@@ -67,7 +67,7 @@ func (b board) Get(name string) (services.Service, bool) {
 // failing is a database of which one method fails.
 type failing struct {
 	*store.Store
-	user, token, touch, groups error
+	user, token, touch, groups, shares error
 }
 
 func (f *failing) UserByName(ctx context.Context, u ident.User) (store.User, error) {
@@ -93,6 +93,13 @@ func (f *failing) GroupsOf(ctx context.Context, u ident.User) ([]string, error) 
 		return nil, f.groups
 	}
 	return f.Store.GroupsOf(ctx, u)
+}
+
+func (f *failing) SharesFor(ctx context.Context, u ident.User, groups []string) ([]store.Share, error) {
+	if f.shares != nil {
+		return nil, f.shares
+	}
+	return f.Store.SharesFor(ctx, u, groups)
 }
 
 // rig is an Authenticator with a real database: alice has a server and, in the browser, a
@@ -284,6 +291,7 @@ func TestDatabaseDown(t *testing.T) {
 		"groups, for a session":  {func(r *rig) { r.db.groups = errDown }, ""},
 		"groups, for a token":    {func(r *rig) { r.db.groups = errDown }, "token of-bob"},
 		"groups, for a server":   {func(r *rig) { r.db.groups = errDown }, "token server-of-alice"},
+		"shares, for a session":  {func(r *rig) { r.db.shares = errDown }, ""},
 		"the session":            {func(r *rig) { r.browser.err = errDown }, ""},
 		"the user of a token":    {func(r *rig) { r.db.user = errDown }, "token of-bob"},
 		"the user of a server":   {func(r *rig) { r.db.user = errDown }, "token server-of-alice"},
