@@ -44,7 +44,7 @@ const (
 
 func newFakeProvider(t *testing.T, now func() time.Time) *fakeProvider {
 	t.Helper()
-	p := &fakeProvider{now: now, codes: map[string]url.Values{}, key: newKey(t), otherKey: newKey(t),
+	p := &fakeProvider{now: now, codes: map[string]url.Values{}, key: keys()[0], otherKey: keys()[1],
 		claims: map[string]any{"sub": "sub-alice", "preferred_username": "alice", "name": "Alice A",
 			"groups": []string{"cgs"}}}
 	mux := http.NewServeMux()
@@ -81,14 +81,16 @@ func newFakeProvider(t *testing.T, now func() time.Time) *fakeProvider {
 	return p
 }
 
-func newKey(t *testing.T) *rsa.PrivateKey {
-	t.Helper()
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
+// keys makes the provider's key and another, once for all tests: it takes longer than most of them.
+var keys = sync.OnceValue(func() (keys [2]*rsa.PrivateKey) {
+	for i := range keys {
+		var err error
+		if keys[i], err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			panic(err)
+		}
 	}
-	return k
-}
+	return keys
+})
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
