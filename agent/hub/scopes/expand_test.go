@@ -49,7 +49,7 @@ func TestUnusable(t *testing.T) {
 
 func TestEffective(t *testing.T) {
 	alice := Owner{User: user(t, "alice")}
-	member, admin := ForUser(alice.User, false), ForUser(alice.User, true)
+	member, admin := forUser(alice.User, false), forUser(alice.User, true)
 	groupAdmin := expand(t, alice, "admin:servers!group=cgs", "groups!group=cgs")
 	tests := map[string]struct {
 		token []string
@@ -157,7 +157,7 @@ func BenchmarkExpandUser(b *testing.B) {
 
 func BenchmarkEffectiveUserToken(b *testing.B) {
 	tab, o := table(b), Owner{User: user(b, "alice")}
-	token, owner := append(Identify(o.User), "access:servers!server=alice/"), ForUser(o.User, false)
+	token, owner := append(Identify(o.User), "access:servers!server=alice/"), forUser(o.User, false)
 	b.ReportAllocs()
 	for b.Loop() {
 		tab.Effective(token, o, owner, groupsOf)
@@ -165,7 +165,7 @@ func BenchmarkEffectiveUserToken(b *testing.B) {
 }
 
 func BenchmarkAllowsServer(b *testing.B) {
-	s, k := ForUser(user(b, "alice"), false), key(b, "alice", "gpu")
+	s, k := forUser(user(b, "alice"), false), key(b, "alice", "gpu")
 	b.ReportAllocs()
 	for b.Loop() {
 		s.AllowsServer(AccessServers, k, nil)

@@ -28,6 +28,7 @@ func TestParse(t *testing.T) {
 		"unknown bare filter": {"servers!me", "no such filter"},
 		"bare group":          {"users!group", "!group=NAME"},
 		"empty group":         {"users!group=", "name of the group is missing"},
+		"longest group":       {"users!group=" + strings.Repeat("g", 255), ""},
 		"long group":          {"users!group=" + strings.Repeat("g", 256), "longer than 255"},
 		"newline in group":    {"users!group=a\nb", "cannot be shown"},
 		"not UTF-8":           {"users!group=\xff", "cannot be shown"},

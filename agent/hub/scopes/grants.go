@@ -2,22 +2,6 @@ package scopes
 
 import "github.com/gifford-lab/gifford-hub/agent/ident"
 
-// ForUser returns what a user may do by the default roles.
-func ForUser(u ident.User, isAdmin bool) Set {
-	list := defaultRole(UserRole)
-	if isAdmin {
-		list = append(list, defaultRole(AdminRole)...)
-	}
-	s, _ := Default().Expand(list, Owner{User: u})
-	return s
-}
-
-// ForServer returns what a server's own token may do by the default roles.
-func ForServer(k ident.Key) Set {
-	s, _ := Default().Expand(defaultRole(ServerRole), Owner{User: k.User, Server: &k})
-	return s
-}
-
 // Identify returns what every token of u may do: say whose it is (jupyterhub/scopes.py:
 // identify_scopes).
 func Identify(u ident.User) []string {

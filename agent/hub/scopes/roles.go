@@ -2,7 +2,6 @@ package scopes
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -76,10 +75,4 @@ func (t *Table) CheckRole(r Role) error {
 		return fmt.Errorf("cannot define role %q: %s", r.Name, strings.Join(wrong, "; "))
 	}
 	return nil
-}
-
-// defaultRole returns the scopes of a role that is always there.
-func defaultRole(name string) []string {
-	roles := DefaultRoles()
-	return roles[slices.IndexFunc(roles, func(r Role) bool { return r.Name == name })].Scopes
 }

@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -14,6 +15,12 @@ func TestParseRoleName(t *testing.T) {
 		"shortest":     {"abc", true},
 		"longest":      {strings.Repeat("a", 255), true},
 		"all signs":    {"a-_~.9", true},
+		"a to z":       {"aaz", true},
+		"z to a":       {"zaa", true},
+		"0 last":       {"aa0", true},
+		"sign first":   {"~ab", false},
+		"after z":      {"{ab", false},
+		"before a":     {"`ab", false},
 		"empty":        {"", false},
 		"too short":    {"ab", false},
 		"too long":     {strings.Repeat("a", 256), false},
@@ -46,6 +53,9 @@ func TestCheckRole(t *testing.T) {
 		"token":     {Role{TokenRole, "", []string{"access:servers!user"}}, nil},
 		"admin":     {Role{AdminRole, "", []string{"self"}}, []string{`"admin"`, "always everything"}},
 		"name":      {Role{"x", "", nil}, []string{"cannot use role name"}},
+		"only by service": {Role{"teacher", "", []string{"access:services!user"}},
+			[]string{"only be filtered by service"}},
+		"a former name": {Role{"teacher", "", []string{"all"}}, []string{`it is called "inherit" now`}},
 		"unknown scopes": {Role{"teacher", "", []string{"fly", "self", "swim!user"}},
 			[]string{`"teacher"`, `"fly"`, `"swim!user"`}},
 		"useless filter": {Role{"teacher", "", []string{"groups:shares!user=alice"}},
@@ -64,6 +74,9 @@ func TestCheckRole(t *testing.T) {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("CheckRole: %v; want %q in it", err, part)
 				}
+			}
+			if former := strings.Contains(fmt.Sprint(err), "is called"); former != (name == "a former name") {
+				t.Errorf("CheckRole: %v", err)
 			}
 			if err != nil && strings.Contains(err.Error(), `"self"`) {
 				t.Errorf("CheckRole blames a good scope: %v", err)

@@ -79,7 +79,7 @@ func TestSharedFilters(t *testing.T) {
 
 func TestGrants(t *testing.T) {
 	alice, gpu := key(t, "alice", ""), key(t, "alice", "gpu")
-	member, admin, server := ForUser(alice.User, false), ForUser(alice.User, true), ForServer(alice)
+	member, admin, server := forUser(alice.User, false), forUser(alice.User, true), forServer(alice)
 	bob := key(t, "bob", "")
 	tests := map[string]struct{ got, want bool }{
 		"own server":                  {member.AllowsServer(AccessServers, alice, nil), true},
@@ -93,7 +93,7 @@ func TestGrants(t *testing.T) {
 		"server may not start":        {server.Has(Servers) || server.Has(StartServers), false},
 		"server reports activity":     {server.AllowsUser(UsersActivity, alice.User, nil), true},
 		"only of its owner":           {server.AllowsUser(UsersActivity, bob.User, nil), false},
-		"a prefix is not the user":    {ForUser(user(t, "al"), false).AllowsServer(AccessServers, alice, nil), false},
+		"a prefix is not the user":    {forUser(user(t, "al"), false).AllowsServer(AccessServers, alice, nil), false},
 		"identify opens no door":      {expand(t, Owner{}, Identify(alice.User)...).Has(AccessServers), false},
 		"identify tells the name": {expand(t, Owner{}, Identify(alice.User)...).AllowsUser(ReadUsersName,
 			alice.User, nil), true},

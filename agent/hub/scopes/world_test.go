@@ -101,3 +101,25 @@ func expand(t testing.TB, o Owner, list ...string) Set {
 	}
 	return s
 }
+
+// forUser returns what a user may do by the default roles.
+func forUser(u ident.User, isAdmin bool) Set {
+	list := defaultRole(UserRole)
+	if isAdmin {
+		list = append(list, defaultRole(AdminRole)...)
+	}
+	s, _ := Default().Expand(list, Owner{User: u})
+	return s
+}
+
+// forServer returns what a server's own token may do by the default roles.
+func forServer(k ident.Key) Set {
+	s, _ := Default().Expand(defaultRole(ServerRole), Owner{User: k.User, Server: &k})
+	return s
+}
+
+// defaultRole returns the scopes of a role that is always there.
+func defaultRole(name string) []string {
+	roles := DefaultRoles()
+	return roles[slices.IndexFunc(roles, func(r Role) bool { return r.Name == name })].Scopes
+}
