@@ -32,7 +32,7 @@ build: ## the programs for this machine, in bin/
 	mkdir -p bin
 	for c in $(COMMANDS); do go build -trimpath -ldflags '$(LDFLAGS)' -o bin/$$c ./cmd/$$c; done
 
-docs: ## docs/settings.md and packaging/hub.toml, from the table of settings
+docs: ## docs/settings.md, hub.toml, launcher.toml and its man page, from the tables of keys
 	go test -count=1 -run TestGenerated ./cmd/gifford-hub -update
 
 deb: programs package-docs ## the .deb packages, amd64 and arm64, in dist/

@@ -12,7 +12,7 @@ import (
 // lineMemory keeps in the database who waits for devices.
 type lineMemory struct{ *store.Store }
 
-func (m lineMemory) SaveQueue(ctx context.Context, line []servers.QueueEntry) error {
+func (m lineMemory) SaveLine(ctx context.Context, line []servers.LinePlace) error {
 	rows := make([]store.LinePlace, len(line))
 	for i, p := range line {
 		rows[i] = store.LinePlace(p)
@@ -28,9 +28,9 @@ func (h *instance) restoreLine(ctx context.Context) {
 			err.Error())
 		return
 	}
-	line := make([]servers.QueueEntry, len(rows))
+	line := make([]servers.LinePlace, len(rows))
 	for i, r := range rows {
-		line[i] = servers.QueueEntry(r)
+		line[i] = servers.LinePlace(r)
 	}
 	h.servers.Restore(line)
 }

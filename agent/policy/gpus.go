@@ -1,10 +1,11 @@
 package policy
 
 import (
-	"maps"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // AllGPUs is GPUWish.Count of a profile that gets every device that is open to all.
@@ -96,61 +97,41 @@ func matches(pattern, name string) bool {
 	return ok && err == nil // the file's patterns have been checked
 }
 
-func (g gpus) gpus() GPUs {
-	all := GPUs{MaxPerUser: g.MaxPerUser.uint64}
-	for _, d := range g.Device {
-		r := GPURule{Sharing: Sharing(d.Sharing.string), Places: d.Places, UnixGroups: groups(d.UnixGroups)}
-		if r.Sharing == "" {
-			r.Sharing = Exclusive
-		}
-		for _, p := range d.Match {
-			r.Match = append(r.Match, p.string)
-		}
-		all.Devices = append(all.Devices, r)
-	}
-	for _, name := range slices.Sorted(maps.Keys(g.Group)) {
-		all.Groups = append(all.Groups, GPUGroup{name, g.Group[name].MaxPerUser.uint64, g.Group[name].Max.uint64})
-	}
-	return all
-}
-
-// checkGPUs finds what no single value shows.
-func (p *Policy) checkGPUs(add func(key, format string, args ...any), addRule func(n int, format string, args ...any)) {
-	for i, r := range p.GPUs.Devices {
-		switch {
-		case len(r.Match) == 0:
-			addRule(i, "each [[gpus.device]] needs match, %s", expected["match"])
-		case r.Sharing == Shared && r.Places == 0:
-			addRule(i, "sharing = \"shared\" needs places, %s", expected["places"])
-		case r.Sharing != Shared && r.Places != 0:
-			addRule(i, "places counts with sharing = \"shared\" alone")
-		}
-	}
-	for _, g := range p.GPUs.Groups {
-		if key := "gpus.group." + g.Name; !validGroup(g.Name) {
-			add(key, "expected the name of a Unix group, found %.60q", g.Name)
-		} else if g.MaxPerUser == 0 && g.Max == 0 {
-			add(key, "it limits nothing; it needs max_per_user or max")
-		}
-	}
-	for _, q := range p.Profiles {
-		if q.GPUs.Memory == Infinity {
-			add("profile."+q.Name+".gpu_memory", "expected %s", expected["gpu_memory"])
-		}
+func gpuKeys() []settings.Key[draft] {
+	return []settings.Key[draft]{
+		settings.Define("gpus.max_per_user", number(), func(d *draft,
+			_ settings.Entry) *uint64 {
+			return &d.GPUs.MaxPerUser
+		},
+			settings.Words{Default: `"infinity"`, Doc: "How many devices one member may hold at a time, over all " +
+				"servers. Open devices do not count."}),
+		inDevice("match", cdiPatterns(), func(r *GPURule) *[]string { return &r.Match },
+			settings.Words{Example: `["nvidia.com/gpu=0"]`, Doc: "Patterns of qualified names, such as " +
+				"`nvidia.com/gpu=*`, in which * stands for anything but /. Any name of a device counts. Required."}),
+		inDevice("sharing", settings.OneOf(Exclusive, Shared, Open), func(r *GPURule) *Sharing { return &r.Sharing },
+			settings.Words{Default: `"exclusive"`, Example: `"shared"`,
+				Doc: "`\"exclusive\"` lends a device to one server at a time, `\"shared\"` to as many as it has " +
+					"places, `\"open\"` to every one."}),
+		inDevice("places", places(), func(r *GPURule) *uint32 { return &r.Places },
+			settings.Words{Example: `4`, Doc: "How many servers may hold a shared device at a time. Servers that " +
+				"share a device share its memory, too."}),
+		inDevice("unix_groups", unixGroups(), func(r *GPURule) *[]string { return &r.UnixGroups },
+			settings.Words{Default: `[]`, Example: `["gpu"]`,
+				Doc: "Unix groups one of which is needed to get the device; empty: everyone may."}),
+		inGroup("max_per_user", number(), func(g *GPUGroup) *uint64 { return &g.MaxPerUser },
+			settings.Words{Example: `1`, Doc: "How many devices each of them may hold at a time, instead of that of " +
+				"[gpus]. Of several groups of a member the most generous counts."}),
+		inGroup("max", number(), func(g *GPUGroup) *uint64 { return &g.Max },
+			settings.Words{Example: `2`, Doc: "How many devices all of them together may hold at a time."}),
 	}
 }
 
-// checkWishes finds profiles that say which devices but not how many. What all profiles
-// take from [defaults] is no mistake of one of them.
-func (f file) checkWishes(p *Policy, name string, data []byte) (ps Problems) {
-	defaults := f.Defaults.profile("").GPUs
-	for _, q := range p.Profiles {
-		if q.GPUs.Count == 0 && (q.GPUs.Kind != defaults.Kind || q.GPUs.Memory != defaults.Memory ||
-			q.GPUs.Model != defaults.Model) {
-			key := "profile." + q.Name
-			ps = append(ps, Problem{name, lineOf(data, key), key,
-				"gpu_kind, gpu_memory and gpu_model say which devices; how many is missing: gpus, " + expected["gpus"]})
-		}
-	}
-	return ps
+func inDevice[T any](name string, k settings.Kind[T], field func(*GPURule) *T, w settings.Words) settings.Key[draft] {
+	return settings.Define("gpus.device[]."+name, k,
+		func(d *draft, at settings.Entry) *T { return field(&d.GPUs.Devices[at.Index]) }, w)
+}
+
+func inGroup[T any](name string, k settings.Kind[T], field func(*GPUGroup) *T, w settings.Words) settings.Key[draft] {
+	return settings.Define("gpus.group.*."+name, k,
+		func(d *draft, at settings.Entry) *T { return field(d.groups[at.Name]) }, w)
 }

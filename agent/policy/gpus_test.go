@@ -107,7 +107,7 @@ func TestGPUErrors(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
 		"unknown key": {"[gpus]\nmax = 1\n" + smallest, "launcher.toml:2: gpus.max: unknown key"},
 		"limit 0": {"[gpus]\nmax_per_user = 0\n" + smallest,
-			"launcher.toml:2: max_per_user: expected a whole number from 1"},
+			"launcher.toml:2: gpus.max_per_user: expected a whole number from 1"},
 		"no match": {smallest + "[[gpus.device]]\nmatch = [\"a.b/c=*\"]\n[[gpus.device]]\nsharing = \"open\"\n",
 			"launcher.toml:5: gpus.device: each [[gpus.device]] needs match"},
 		"match all": {smallest + "[[gpus.device]]\nmatch = [\"*\"]\n",
@@ -126,8 +126,8 @@ func TestGPUErrors(t *testing.T) {
 		"no limit":    {smallest + "[gpus.group.a]\n", "launcher.toml:3: gpus.group.a: it limits nothing"},
 		"gpus as text": {smallest + "gpus = \"some\"\n", "launcher.toml:3: profile.a.gpus: expected a whole " +
 			"number up to 64, or \"all\""},
-		"gpus negative": {smallest + "gpus = -1\n", "launcher.toml:3: gpus: expected a whole number up to 64"},
-		"many gpus":     {smallest + "gpus = 65\n", "launcher.toml:3: gpus: expected a whole number up to 64"},
+		"gpus negative": {smallest + "gpus = -1\n", "launcher.toml:3: profile.a.gpus: expected a whole number up to 64"},
+		"many gpus":     {smallest + "gpus = 65\n", "launcher.toml:3: profile.a.gpus: expected a whole number up to 64"},
 		"kind": {smallest + "gpus = 1\ngpu_kind = \"gpu\"\n",
 			"launcher.toml:4: profile.a.gpu_kind: expected a kind"},
 		"memory": {smallest + "gpus = 1\ngpu_memory = \"40 GB\"\n",

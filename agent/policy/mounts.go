@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -57,6 +58,9 @@ func (m Mount) of(u ident.User) Mount {
 	return m
 }
 
+// ofMembers reports whether the source is a directory of the member's own.
+func (m Mount) ofMembers() bool { return path.Base(m.Source) == userPart }
+
 // userPart is where the member's name stands in a path.
 const userPart = "{user}"
 
@@ -92,27 +96,6 @@ func wholeParts(s string) bool {
 		return part != userPart &&
 			strings.Contains(part, userPart)
 	})
-}
-
-// checkMounts finds what no single value of a list of mounts shows. section is how the list
-// is called, others are the targets that are taken.
-func (p *Policy) checkMounts(section string, list []Mount, others map[string]bool,
-	add func(n int, format string, args ...any)) {
-	targets := map[string]bool{}
-	for i, m := range list {
-		switch {
-		case m.Source == "" || m.Target == "":
-			add(i, "each [[%s]] needs a source and a target", section)
-		case m.Create && !m.User:
-			add(i, "create = true makes directories of members alone: the last part of the source must be {user}")
-		case p.covers(m.Target):
-			add(i, "the target %s would cover the home directories or the shared directory of [host]; mount it "+
-				"elsewhere", m.Target)
-		case targets[m.Target] || others[m.Target]:
-			add(i, "the target %s is that of another mount", m.Target)
-		}
-		targets[m.Target] = true
-	}
 }
 
 // covers reports whether a mount there would hide the shared directory, or all homes.

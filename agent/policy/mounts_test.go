@@ -42,7 +42,7 @@ func TestMountErrors(t *testing.T) {
 		"create without a member": {mountAt("/scratch", "/d", "create = true\n"),
 			"launcher.toml:3: mount: create = true makes directories of members alone"},
 		"group": {mountAt("/d", "/d", "unix_groups = [\"-x\"]\n"),
-			"launcher.toml:6: mount.unix_groups: expected the name of a Unix group"},
+			"launcher.toml:6: mount.unix_groups: expected a list of Unix groups"},
 		"target root":       {mountAt("/d", "/", ""), "launcher.toml:5: mount.target: expected"},
 		"target proc":       {mountAt("/d", "/proc", ""), "launcher.toml:5: mount.target: expected"},
 		"target in proc":    {mountAt("/d", "/proc/sys/kernel", ""), "launcher.toml:5: mount.target: expected"},

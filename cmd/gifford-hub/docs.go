@@ -10,11 +10,11 @@ import (
 )
 
 // docsCommand writes what the package holds besides the programs. All of it is made from
-// the commands and the table of settings, so that it cannot differ from them.
+// the commands and the tables of settings and of the policy, so that it cannot differ from them.
 func (a *app) docsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "docs DIRECTORY",
-		Short:  "Write man pages, shell completion, docs/settings.md and the commented hub.toml",
+		Short:  "Write man pages, shell completion, docs/settings.md and the commented hub.toml and launcher.toml",
 		Hidden: true,
 		Args:   arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -33,8 +33,10 @@ func documents(root *cobra.Command) []document {
 	return []document{
 		{"man/gifford-hub.1", func(w io.Writer) error { return manCommands(w, root) }},
 		{"man/gifford-hub.toml.5", manSettings},
+		{"man/launcher.toml.5", manPolicy},
 		{"settings.md", settingsMarkdown},
 		{"hub.toml", settingsFile},
+		{"launcher.toml", policyFile},
 		{"completion/gifford-hub.bash", func(w io.Writer) error { return root.GenBashCompletionV2(w, true) }},
 		{"completion/_gifford-hub", root.GenZshCompletion},
 		{"completion/gifford-hub.fish", func(w io.Writer) error { return root.GenFishCompletion(w, true) }},

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // page builds a manual page (man(7)). It has no date, so that the same source always
@@ -132,6 +133,21 @@ func (p *page) flag(f *pflag.Flag) {
 	p.item(name, f.Usage)
 }
 
+// chapters writes what a table of keys says.
+func (p *page) chapters(all []settings.Chapter) {
+	for _, c := range all {
+		p.section(c.Title)
+		p.text(c.Doc)
+		for _, k := range c.Keys {
+			text := k.Doc + " Expected: " + k.Type + "."
+			if k.Default != "" {
+				text += " Default: " + code(k.Default) + "."
+			}
+			p.item(k.Name, text+exampleOf(k))
+		}
+	}
+}
+
 // manSettings writes gifford-hub.toml(5) from the table of settings.
 func manSettings(w io.Writer) error {
 	p := newPage("gifford-hub.toml", "5", "Settings of the hub")
@@ -143,16 +159,7 @@ func manSettings(w io.Writer) error {
 	p.text(config.DefaultDropIns + "/*.toml")
 	p.section("DESCRIPTION")
 	p.text(settingsIntro)
-	eachSection(func(key, doc string) {
-		p.section("[" + title(key) + "]")
-		p.text(doc)
-	}, func(s config.Setting) {
-		text := s.Doc + " Expected: " + s.Type + "."
-		if s.Default != "" {
-			text += " Default: " + code(s.Default) + "."
-		}
-		p.item(s.Name(), text+exampleOf(s))
-	})
+	p.chapters(config.Chapters())
 	p.section("THE OLD ENV FILE")
 	p.text("The Docker env file of the old set-up works unchanged as `/etc/gifford-hub/secrets/oauth.env`: it fills " +
 		"in what [login] leaves out of client_id, callback_url and the secret. A line is NAME=value, where the " +

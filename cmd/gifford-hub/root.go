@@ -11,6 +11,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
@@ -91,7 +92,7 @@ func hintOf(err error) string {
 		refused    *control.Error
 		keeper     *imagekeeper.Error
 		unreadable *config.Unreadable
-		problems   config.Problems
+		problems   settings.Problems
 	)
 	switch {
 	case errors.As(err, &usage):

@@ -109,13 +109,14 @@ func start(w http.ResponseWriter, r *http.Request) {
 		Hint: "getent passwd " + req.User.String()})
 }
 
-var update = flag.Bool("update", false, "write docs/settings.md and packaging/hub.toml again")
+var update = flag.Bool("update", false, "write the generated files of the repository again")
 
-// TestGenerated checks that the generated files of the repository are those of the table
-// of settings. "make docs" writes them.
+// TestGenerated checks that the generated files of the repository are those of the tables
+// of settings and of the policy. "make docs" writes them.
 func TestGenerated(t *testing.T) {
 	root := (&app{}).root()
-	repository := map[string]string{"settings.md": "../../docs/settings.md", "hub.toml": "../../packaging/hub.toml"}
+	repository := map[string]string{"settings.md": "../../docs/settings.md", "hub.toml": "../../packaging/hub.toml",
+		"launcher.toml": "../../packaging/launcher.toml", "man/launcher.toml.5": "../../packaging/man/launcher.toml.5"}
 	for _, d := range documents(root) {
 		var b bytes.Buffer
 		if err := d.write(&b); err != nil {
@@ -134,7 +135,7 @@ func TestGenerated(t *testing.T) {
 			}
 		}
 		if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, b.Bytes()) {
-			t.Errorf("%s is not what the table of settings says (hint: make docs): %v", filepath.Base(path), err)
+			t.Errorf("%s is not what the table of keys says (hint: make docs): %v", filepath.Base(path), err)
 		}
 	}
 }

@@ -131,7 +131,7 @@ func table() []check {
 		{"tun", "pasta makes its network device through /dev/net/tun", tun},
 		{"linger", "a member's user manager must stay while nobody is logged in", linger},
 		{"clock", "login tokens are refused when clocks differ", clock},
-		{"settings", "the hub does not start with settings that are wrong", settings},
+		{"settings", "the hub does not start with settings that are wrong", settingsFiles},
 		{"policy", "the launcher refuses every start without a policy that it can read", policyFile},
 		{"launcher", "the hub starts nothing itself: it asks the launcher over the system bus", launcherAnswers},
 		{"gpus", "a profile lends the devices of CDI specifications, which its member must be able to open", gpus},

@@ -10,6 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
@@ -102,7 +103,7 @@ func TestFindings(t *testing.T) {
 		"bad policy": {func(_ *testing.T, _ *fake, c *Config) {
 			c.LoadPolicy = func() (*policy.Policy, error) {
 				return nil,
-					policy.Problems{{File: "launcher.toml", Line: 3}}
+					settings.Problems{{File: "launcher.toml", Line: 3}}
 			}
 		}, "policy", Fail, "launcher.toml:3", "sudoedit launcher.toml"},
 		"no bus": {func(_ *testing.T, _ *fake, c *Config) {

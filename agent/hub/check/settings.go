@@ -11,6 +11,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // noSettings is the finding of a check that needs settings that cannot be used.
@@ -18,9 +19,9 @@ func noSettings() []finding {
 	return unknown("gifford-hub config validate", "needs settings that can be used")
 }
 
-// settings returns a finding for each problem of the files.
-func settings(_ context.Context, r *run) []finding {
-	var problems config.Problems
+// settingsFiles returns a finding for each problem of the files.
+func settingsFiles(_ context.Context, r *run) []finding {
+	var problems settings.Problems
 	switch {
 	case r.settingsErr == nil:
 		return ok("hub.toml and hub.d can be used")
@@ -43,7 +44,7 @@ func policyFile(_ context.Context, r *run) []finding {
 	case errors.Is(r.policyErr, fs.ErrPermission):
 		return unknown(asRoot, "%v", r.policyErr)
 	}
-	var problems policy.Problems
+	var problems settings.Problems
 	if !errors.As(r.policyErr, &problems) {
 		return fail("sudoedit "+policy.File, "%v", r.policyErr)
 	}

@@ -8,23 +8,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
-
-// belowError is what is wrong with a key inside a setting that is a table.
-type belowError struct {
-	key string // below the setting's
-	err error
-}
-
-func (e *belowError) Error() string { return e.key + ": " + e.err.Error() }
-func (e *belowError) Unwrap() error { return e.err }
 
 // readCullGroups reads the sections [cull.group.NAME]. It is as strict as the table of
 // settings is.
 func readCullGroups(v any) (map[string]CullGroup, error) {
 	table, ok := v.(map[string]any)
 	if !ok {
-		return nil, errType
+		return nil, settings.ErrType
 	}
 	groups := make(map[string]CullGroup, len(table))
 	for _, name := range slices.Sorted(maps.Keys(table)) {
@@ -38,16 +32,17 @@ func readCullGroups(v any) (map[string]CullGroup, error) {
 }
 
 func readCullGroup(name string, v any) (g CullGroup, err error) {
-	if _, err := parseGroup(name); err != nil {
-		return g, &belowError{quoteKey(name), err}
+	if _, err := ident.ParseGroup(name); err != nil {
+		return g, &settings.Below{Key: settings.QuoteKey(name), Err: err}
 	}
 	table, ok := v.(map[string]any)
 	if !ok {
-		return g, &belowError{quoteKey(name), fmt.Errorf("expected a section, found %s", typeName(v))}
+		return g, &settings.Below{Key: settings.QuoteKey(name),
+			Err: fmt.Errorf("expected a section, found %s", settings.TypeName(v))}
 	}
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		if err := g.set(key, table[key]); err != nil {
-			return g, &belowError{quoteKey(name) + "." + quoteKey(key), err}
+			return g, &settings.Below{Key: settings.QuoteKey(name) + "." + settings.QuoteKey(key), Err: err}
 		}
 	}
 	return g, nil
@@ -55,7 +50,7 @@ func readCullGroup(name string, v any) (g CullGroup, err error) {
 
 // set reads one key of a group.
 func (g *CullGroup) set(key string, v any) (err error) {
-	switch expected := durationOrZero.name; key {
+	switch expected := durationOrZero.Name; key {
 	case "idle":
 		g.Idle, err = readOptional(durationOrZero, v)
 		return inGroup(expected, v, err)
@@ -66,14 +61,14 @@ func (g *CullGroup) set(key string, v any) (err error) {
 		g.GPUIdle, err = readOptional(durationOrZero, v)
 		return inGroup(expected, v, err)
 	case "exempt":
-		g.Exempt, err = readBool(v)
-		return inGroup(boolean.name, v, err)
+		g.Exempt, err = boolean.Read(v)
+		return inGroup(boolean.Name, v, err)
 	}
 	return errors.New("unknown key; a group has idle, max_age, gpu_idle and exempt")
 }
 
-func readOptional[T any](k kind[T], v any) (*T, error) {
-	t, err := k.read(v)
+func readOptional[T any](k settings.Kind[T], v any) (*T, error) {
+	t, err := k.Read(v)
 	return &t, err
 }
 
@@ -82,13 +77,13 @@ func inGroup(name string, v any, err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(expected(Setting{Type: name}, v, err))
+	return errors.New(settings.Expected(name, v, err))
 }
 
 func showCullGroups(groups map[string]CullGroup) string {
 	var shown []string
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		shown = append(shown, quoteKey(name)+" = "+groups[name].show())
+		shown = append(shown, settings.QuoteKey(name)+" = "+groups[name].show())
 	}
 	if shown == nil {
 		return "{}"

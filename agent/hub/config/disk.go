@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // Disk is the section [disk].
@@ -28,14 +30,14 @@ func diskSettings() []Setting {
 				"disk --refresh` asks."),
 		def("disk.warn_free", freeSpace, func(c *Config) *FreeSpace { return &c.Disk.WarnFree }, `"5%"`, `"20G"`,
 			"People are warned when less is free: a part of the file system or a size. \"0%\" never warns."),
-		def("disk.paths", listOf(`a list of absolute paths, such as ["/cluster"]`, path),
+		def("disk.paths", settings.ListOf(`a list of absolute paths, such as ["/cluster"]`, path),
 			func(c *Config) *[]string { return &c.Disk.Paths }, `["/var/lib/gifford-launcher", "/cluster"]`, "",
 			"Directories whose file systems are watched, beside those of the homes. One that is not there is left "+
 				"out."),
 	}
 }
 
-var freeSpace = ofText(`a part such as "5%" or a size such as "20G"`, parseFreeSpace, showFreeSpace)
+var freeSpace = settings.OfText(`a part such as "5%" or a size such as "20G"`, parseFreeSpace, showFreeSpace)
 
 // sizeUnits are those of systemd's sizes, as in launcher.toml.
 const sizeUnits = "KMGT"

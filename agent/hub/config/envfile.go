@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // Variables of the old set-up's env file.
@@ -19,15 +21,15 @@ const (
 // spaces included; NAME alone takes the value from lookup when it is set there; empty lines
 // and those that begin with # are passed over, blanks before them too; a later line wins.
 // file names the source in problems, which hold no value.
-func ParseEnvFile(file string, data []byte, lookup func(string) (string, bool)) (map[string]string, Problems) {
-	var problems Problems
+func ParseEnvFile(file string, data []byte, lookup func(string) (string, bool)) (map[string]string, settings.Problems) {
+	var problems settings.Problems
 	variables := map[string]string{}
 	n := 0
 	for raw := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		n++
 		line := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
 		if err := parseEnvLine(line, lookup, variables); err != nil {
-			problems = append(problems, Problem{File: file, Line: n, Text: err.Error()})
+			problems = append(problems, settings.Problem{File: file, Line: n, Text: err.Error()})
 		}
 	}
 	return variables, problems

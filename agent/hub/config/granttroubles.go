@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // minToken is the shortest token of a service: JupyterHub takes 8 characters; a token that
@@ -29,10 +30,10 @@ func (c *Config) grantTroubles() map[string]string {
 		return g.bad
 	}
 	for name, r := range c.Roles {
-		g.role("roles."+quoteKey(name)+".", name, r)
+		g.role("roles."+settings.QuoteKey(name)+".", name, r)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
-		g.service("services."+quoteKey(name)+".", name, c.Services[name])
+		g.service("services."+settings.QuoteKey(name)+".", name, c.Services[name])
 	}
 	return g.bad
 }
@@ -49,14 +50,14 @@ type grants struct {
 // customScopes looks for what agent/hub/scopes would refuse without saying on which line.
 func (g *grants) customScopes() {
 	for name, s := range g.cfg.CustomScopes {
-		key := "custom_scopes." + quoteKey(name) + "."
+		key := "custom_scopes." + settings.QuoteKey(name) + "."
 		if s.Description == "" {
 			g.bad[key+"description"] = "not set; say what the scope allows, for people who are asked for it"
 		}
 		for _, sub := range s.Subscopes {
 			if g.cfg.CustomScopes[sub] == nil {
 				g.bad[key+"subscopes"] = fmt.Sprintf("%q is no custom scope; add a section [custom_scopes.%s], or "+
-					"make a role to grant other scopes together", sub, quoteKey(sub))
+					"make a role to grant other scopes together", sub, settings.QuoteKey(sub))
 			}
 		}
 	}

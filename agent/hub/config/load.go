@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // maxFile bounds a settings file, so that a wrong path does not fill the memory.
@@ -42,7 +44,7 @@ func Host(file string, lookup func(string) (string, bool)) Source {
 	return s
 }
 
-// Load reads and checks all settings. An error is Problems, unless a file or directory could
+// Load reads and checks all settings. An error is settings.Problems, unless a file or directory could
 // not be read at all.
 func Load(src Source) (*Config, error) {
 	c, err := defaults()
@@ -53,7 +55,7 @@ func Load(src Source) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	var problems Problems
+	var problems settings.Problems
 	for _, file := range files {
 		data, err := readFile(file)
 		if err != nil {
@@ -138,7 +140,7 @@ func unreadable(file string, err error) error { return &Unreadable{file, err} }
 
 // fillIn adds what does not stand in the TOML files: secrets, the old env file and what
 // systemd and the callback tell.
-func (c *Config) fillIn(src Source) (Problems, error) {
+func (c *Config) fillIn(src Source) (settings.Problems, error) {
 	variables, origin, problems, err := src.oldVariables()
 	if err != nil {
 		return nil, err
@@ -148,7 +150,7 @@ func (c *Config) fillIn(src Source) (Problems, error) {
 			problems = append(problems, p)
 		}
 	}
-	slices.SortFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
+	slices.SortFunc(problems, func(a, b settings.Problem) int { return a.Line - b.Line })
 	if err := c.secret(src, variables, origin); err != nil {
 		return nil, err
 	}
@@ -168,16 +170,17 @@ func (c *Config) fillIn(src Source) (Problems, error) {
 }
 
 // fromVariable fills a setting in that no TOML file sets.
-func (c *Config) fromVariable(key, name string, variables map[string]string, origin map[string]string) (Problem, bool) {
+func (c *Config) fromVariable(key, name string, variables map[string]string,
+	origin map[string]string) (settings.Problem, bool) {
 	value, ok := variables[name]
 	if _, set := c.origins[key]; set || !ok {
-		return Problem{}, false
+		return settings.Problem{}, false
 	}
-	i := slices.IndexFunc(Settings(), func(s Setting) bool { return s.Key == key })
-	s := Settings()[i]
-	if err := s.read(c, value); err != nil {
-		return Problem{File: origin[name], Key: name, Text: expected(s, value, err)}, true
+	all := Settings()
+	s := all[slices.IndexFunc(all, func(s Setting) bool { return s.Key == key })]
+	if err := s.Read(c, settings.Entry{}, value); err != nil {
+		return settings.Problem{File: origin[name], Key: name, Text: settings.Expected(s.Type, value, err)}, true
 	}
 	c.origins[key] = Origin{File: origin[name]}
-	return Problem{}, false
+	return settings.Problem{}, false
 }

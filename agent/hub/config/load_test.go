@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // good is the least that a hub needs.
@@ -125,7 +127,7 @@ func TestProblems(t *testing.T) {
 			"hub.d/1.toml": "[cull.group.\"domain users\"]\nexempt = \"yes\"\n"},
 			[]string{`hub.d/1.toml:2: cull.group."domain users".exempt: expected true or false, found text`}},
 		"cull group's name": {map[string]string{"hub.toml": good, "hub.d/1.toml": "[cull.group.\"a,b\"]\n"},
-			[]string{`hub.d/1.toml:1: cull.group."a,b": "a,b" cannot be a group's name`}},
+			[]string{`hub.d/1.toml:1: cull.group."a,b": cannot use group name "a,b": a colon`}},
 		"cull notice": {map[string]string{"hub.toml": good,
 			"hub.d/1.toml": "[cull]\nenabled = true\nnotice = \"1h\"\n"},
 			[]string{"hub.d/1.toml:3: cull.notice: not shorter than idle, so"}},
@@ -159,7 +161,7 @@ func TestProblems(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			src := write(t, tt.files)
 			_, err := Load(src)
-			var problems Problems
+			var problems settings.Problems
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatal(err)
 			}
@@ -264,10 +266,7 @@ func entry(s Setting) string {
 
 // shown returns what a setting shows, for the entry where there may be many.
 func shown(s Setting, c *Config) string {
-	if s.showNamed != nil {
-		return s.showNamed(c, entry(s))
-	}
-	return s.show(c)
+	return s.Show(c, settings.Entry{Name: entry(s)})
 }
 
 // TestTableFields sets each setting alone to its example and checks that it changes what
@@ -290,7 +289,7 @@ func TestTableFields(t *testing.T) {
 		}
 		t.Run(s.Key, func(t *testing.T) {
 			c := fresh()
-			if problems := apply(c, "f", []byte(strings.Replace(s.Key, "*", quoteKey(entry(s)), 1)+" = "+
+			if problems := apply(c, "f", []byte(strings.Replace(s.Key, "*", settings.QuoteKey(entry(s)), 1)+" = "+
 				s.Example)); len(problems) > 0 {
 				t.Fatal(problems)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // Role is a section [roles.NAME].
@@ -58,37 +59,35 @@ type TokenSettings struct {
 	MaxLife     time.Duration // 0: no bound
 }
 
-// named is a kind of section of which there may be many, each with a name of its own. The
-// name of a service, role or group is part of its key: "services.*.url".
-type named struct {
-	section string // "services.*"
-	check   func(name string) error
-	add     func(c *Config, name string) // makes the entry that a file names first
-	names   func(c *Config) []string     // of all entries, in order
-	example string                       // of a name, for the documentation
-}
-
-func namedSections() []named {
-	return []named{
-		{"roles.*", checkRoleName, func(c *Config, n string) { put(&c.Roles, n, Role{}) },
-			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Roles)) }, "NAME"},
-		{"groups.*", checkGroupName, func(c *Config, n string) { put(&c.Groups, n, Group{}) },
-			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Groups)) }, "NAME"},
-		{"services.*", checkServiceName, func(c *Config, n string) { put(&c.Services, n, Service{Display: true}) },
-			func(c *Config) []string { return slices.Sorted(maps.Keys(c.Services)) }, "NAME"},
-		{"custom_scopes.*", checkCustomScope, func(c *Config, n string) { put(&c.CustomScopes, n, CustomScope{}) },
-			func(c *Config) []string { return slices.Sorted(maps.Keys(c.CustomScopes)) }, `"custom:NAME"`},
+// add makes an entry of sections with names, unless there is one.
+func add[T any](entries func(*Config) *map[string]*T, fresh T) func(*Config, settings.Entry) bool {
+	return func(c *Config, at settings.Entry) bool {
+		m := entries(c)
+		if *m == nil {
+			*m = map[string]*T{}
+		}
+		if (*m)[at.Name] != nil {
+			return false
+		}
+		entry := fresh
+		(*m)[at.Name] = &entry
+		return true
 	}
 }
 
-// put adds an entry unless there is one.
-func put[T any](m *map[string]*T, name string, v T) {
-	if *m == nil {
-		*m = map[string]*T{}
+// names returns the entries of sections with names, by the section's key.
+func (c *Config) names(section string) []string {
+	switch section {
+	case "roles.*":
+		return slices.Sorted(maps.Keys(c.Roles))
+	case "groups.*":
+		return slices.Sorted(maps.Keys(c.Groups))
+	case "services.*":
+		return slices.Sorted(maps.Keys(c.Services))
+	case "custom_scopes.*":
+		return slices.Sorted(maps.Keys(c.CustomScopes))
 	}
-	if (*m)[name] == nil {
-		(*m)[name] = &v
-	}
+	return nil
 }
 
 func checkRoleName(name string) error {
@@ -124,19 +123,11 @@ func checkCustomScope(name string) error {
 	return err
 }
 
-// defNamed is def for a key of named sections; field gives the entry's field.
-func defNamed[T any](key string, k kind[T], field func(c *Config, name string) *T, example, doc string) Setting {
-	return Setting{
-		Key: key, Type: k.name, Example: example, Doc: doc,
-		readNamed: func(c *Config, name string, v any) error {
-			value, err := k.read(v)
-			if err == nil {
-				*field(c, name) = value
-			}
-			return err
-		},
-		showNamed: func(c *Config, name string) string { return k.show(*field(c, name)) },
-	}
+// defNamed is def for a key of sections with names.
+func defNamed[T any](key string, k settings.Kind[T], field func(c *Config, name string) *T, example,
+	doc string) Setting {
+	return settings.Define(key, k, func(c *Config, at settings.Entry) *T { return field(c, at.Name) },
+		settings.Words{Example: example, Doc: doc})
 }
 
 func grantSettings() []Setting {
@@ -222,7 +213,7 @@ const serviceToken = "service-"
 const APIToken = "JUPYTERHUB_API_TOKEN="
 
 // tokenKey names where a service's token comes from among the origins.
-func tokenKey(name string) string { return "services." + quoteKey(name) + ".token" }
+func tokenKey(name string) string { return "services." + settings.QuoteKey(name) + ".token" }
 
 // TokenFile returns the file that a service's token was read from; "" without a token.
 // asEnv tells that it can be a unit's EnvironmentFile=.

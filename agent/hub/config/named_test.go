@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
@@ -96,7 +97,7 @@ func TestNamedProblems(t *testing.T) {
 				"secrets/service-t1":    token, "secrets/service-t2": APIToken + token + "\n",
 				"secrets/service-t3": "x" + token})
 			_, err := Load(src)
-			var problems Problems
+			var problems settings.Problems
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatal(err)
 			}

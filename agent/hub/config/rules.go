@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // rule is something that must hold between settings. broken gives "" or what is wrong,
@@ -147,8 +149,8 @@ func publicURLTrouble(c *Config) string {
 
 // contradictions returns every rule that does not hold. main is the file to blame for what
 // no file sets.
-func (c *Config) contradictions(main string) Problems {
-	var problems Problems
+func (c *Config) contradictions(main string) settings.Problems {
+	var problems settings.Problems
 	for _, r := range rules() {
 		text := r.broken(c)
 		if text == "" {
@@ -158,7 +160,7 @@ func (c *Config) contradictions(main string) Problems {
 		if !ok {
 			o = Origin{File: main}
 		}
-		problems = append(problems, Problem{o.File, o.Line, r.key, text})
+		problems = append(problems, settings.Problem{File: o.File, Line: o.Line, Key: r.key, Text: text})
 	}
 	troubles := c.grantTroubles()
 	for _, key := range slices.Sorted(maps.Keys(troubles)) {
@@ -169,7 +171,7 @@ func (c *Config) contradictions(main string) Problems {
 		if !ok {
 			o = Origin{File: main}
 		}
-		problems = append(problems, Problem{o.File, o.Line, key, troubles[key]})
+		problems = append(problems, settings.Problem{File: o.File, Line: o.Line, Key: key, Text: troubles[key]})
 	}
 	return problems
 }

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // Names in the directory of secrets. In the hub's unit, where the whole directory is one
@@ -35,7 +37,7 @@ func (src Source) secretFile(name string) (data []byte, file string, found bool,
 
 // oldVariables returns the variables of the old env file, and those of the environment that
 // the file does not set, each with where it comes from.
-func (src Source) oldVariables() (values, origin map[string]string, problems Problems, err error) {
+func (src Source) oldVariables() (values, origin map[string]string, problems settings.Problems, err error) {
 	values, origin = map[string]string{}, map[string]string{}
 	data, file, found, err := src.secretFile(oldEnvFile)
 	if err != nil {

@@ -11,18 +11,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // Kinds of the sections that have names.
 var (
-	scopeList    = listOf(`a list of scopes, such as ["list:users", "read:servers!group=lab"]`, text)
-	serviceNames = listOf(`a list of services, such as ["idle-culler"]`, ofText("a service", parseServiceName, quote))
-	serviceURL   = ofText(`"http://HOST:PORT", "https://HOST:PORT" or "unix:/PATH"`, parseServiceURL, quote)
-	redirectURI  = ofText(`a path such as "/services/x/oauth_callback", or an absolute URL`, parseRedirectURI, quote)
-	clientID     = ofText(`text that begins with "service-"`, parseClientID, quote)
-	unitName     = ofText(`a unit, such as "x.service"`, parseUnit, quote)
-	freeTable    = kind[map[string]any]{`a table of texts, numbers, true and false, such as { a = "b", n = 1 }`,
-		readFreeTable, showFreeTable}
+	scopeList    = settings.ListOf(`a list of scopes, such as ["list:users", "read:servers!group=lab"]`, text)
+	serviceNames = settings.ListOf(`a list of services, such as ["idle-culler"]`,
+		settings.OfText("a service", parseServiceName, quote))
+	serviceURL  = settings.OfText(`"http://HOST:PORT", "https://HOST:PORT" or "unix:/PATH"`, parseServiceURL, quote)
+	redirectURI = settings.OfText(`a path such as "/services/x/oauth_callback", or an absolute URL`, parseRedirectURI,
+		quote)
+	clientID  = settings.OfText(`text that begins with "service-"`, parseClientID, quote)
+	unitName  = settings.OfText(`a unit, such as "x.service"`, parseUnit, quote)
+	freeTable = settings.Kind[map[string]any]{Name: `a table of texts, numbers, true and false, such as { a = "b", n = 1 }`,
+		Read: readFreeTable, Show: showFreeTable}
 )
 
 func parseServiceName(s string) (string, error) { return s, checkServiceName(s) }
@@ -34,7 +38,7 @@ func parseServiceURL(s string) (string, error) {
 		if !filepath.IsAbs(file) || filepath.Clean(file) != file || len(file) > maxSocket {
 			return "", fmt.Errorf("%q is no absolute, clean path of up to %d bytes", file, maxSocket)
 		}
-		return plain(s)
+		return settings.Plain(s)
 	}
 	s = strings.TrimSuffix(s, "/")
 	u, err := url.Parse(s)
@@ -44,7 +48,7 @@ func parseServiceURL(s string) (string, error) {
 	if port, err := strconv.Atoi(cmp.Or(u.Port(), "80")); err != nil || port < 1 || port > 65535 {
 		return "", fmt.Errorf("%q has no such port", s)
 	}
-	return plain(s)
+	return settings.Plain(s)
 }
 
 // maxSocket is the longest path of a UNIX socket (unix(7): 108 bytes with the end).
@@ -58,7 +62,7 @@ func parseRedirectURI(s string) (string, error) {
 	if err != nil || u.Host != "" || u.RawQuery != "" || u.Fragment != "" || filepath.Clean(u.Path) != u.Path {
 		return "", fmt.Errorf("%q is no clean path", s)
 	}
-	return plain(s)
+	return settings.Plain(s)
 }
 
 // clientForm keeps a client's id fit for a cookie's name, which HubOAuth makes of it.
@@ -84,13 +88,13 @@ func parseUnit(s string) (string, error) {
 func readFreeTable(v any) (map[string]any, error) {
 	table, ok := v.(map[string]any)
 	if !ok {
-		return nil, errType
+		return nil, settings.ErrType
 	}
 	for key, v := range table {
 		switch v.(type) {
 		case string, bool, int64, float64:
 		default:
-			return nil, fmt.Errorf("%s is %s", quoteKey(key), typeName(v))
+			return nil, fmt.Errorf("%s is %s", settings.QuoteKey(key), settings.TypeName(v))
 		}
 		if key == "" {
 			return nil, errors.New("a key is empty")
@@ -106,7 +110,7 @@ func showFreeTable(table map[string]any) string {
 		if s, ok := table[key].(string); ok {
 			value = quote(s)
 		}
-		shown = append(shown, quoteKey(key)+" = "+value)
+		shown = append(shown, settings.QuoteKey(key)+" = "+value)
 	}
 	if shown == nil {
 		return "{}"

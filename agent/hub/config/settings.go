@@ -1,80 +1,62 @@
 package config
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
-	"github.com/pelletier/go-toml/v2"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
-// Setting describes one key: how it is read, and what the documentation says of it.
-type Setting struct {
-	Key     string // "login.issuer"
-	Type    string // what is expected, for people
-	Default string // as TOML; "" when there is none
-	Example string // as TOML; "" when the default is example enough
-	Doc     string // sentences in Markdown without links
+// Chapters is what the documentation says of the settings.
+func Chapters() []settings.Chapter { return table().Chapters() }
 
-	read func(*Config, any) error
-	show func(*Config) string
-
-	// For keys with a "*", which stands for the name of an entry.
-	readNamed func(c *Config, name string, v any) error
-	showNamed func(c *Config, name string) string
-}
-
-// Section returns the part of the key before the last dot.
-func (s Setting) Section() string { return s.Key[:strings.LastIndexByte(s.Key, '.')] }
-
-// Name returns the part of the key after the last dot.
-func (s Setting) Name() string { return s.Key[strings.LastIndexByte(s.Key, '.')+1:] }
+// Setting is one key.
+type Setting = settings.Key[Config]
 
 // def binds a key to its field.
-func def[T any](key string, k kind[T], field func(*Config) *T, defaultValue, example, doc string) Setting {
-	return Setting{
-		Key: key, Type: k.name, Default: defaultValue, Example: example, Doc: doc,
-		read: func(c *Config, v any) error {
-			value, err := k.read(v)
-			if err == nil {
-				*field(c) = value
-			}
-			return err
-		},
-		show: func(c *Config) string { return k.show(*field(c)) },
-	}
+func def[T any](key string, k settings.Kind[T], field func(*Config) *T, defaultValue, example, doc string) Setting {
+	return settings.Define(key, k, func(c *Config, _ settings.Entry) *T { return field(c) },
+		settings.Words{Default: defaultValue, Example: example, Doc: doc})
 }
 
-// Sections returns each section's key and what it is for, in the order of Settings.
-func Sections() [][2]string {
-	return [][2]string{
-		{"http", "How the hub is reached."},
-		{"tls", "The certificate. The file is read as the user `gifford-hub`, and again when it changes."},
-		{"login", "The OpenID provider and what it says of people. What is left out is filled in from the " +
+// table returns all settings, in the order in which they are documented.
+func table() settings.Table[Config] {
+	return settings.Table[Config]{Manual: "gifford-hub.toml(5)", Sections: sections(), Keys: Settings()}
+}
+
+func sections() []settings.Section[Config] {
+	return []settings.Section[Config]{
+		{Key: "http", Doc: "How the hub is reached."},
+		{Key: "tls", Doc: "The certificate. The file is read as the user `gifford-hub`, and again when it changes."},
+		{Key: "login", Doc: "The OpenID provider and what it says of people. What is left out is filled in from the " +
 			"credential `oauth.env`, the Docker env file of the old set-up."},
-		{"login.endpoints", "URLs of a provider without discovery. With the first, `token` and `jwks` set there is " +
-			"no discovery; otherwise each replaces what discovery says."},
-		{"access", "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. Without a " +
-			"rule nobody may enter."},
-		{"session", "How long a login lasts."},
-		{"servers", "How long a server may take, and how many a user may have."},
-		{"cull", "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off where " +
-			"jupyterhub-idle-culler does this."},
-		{"disk", "What members' files take, and when people are warned that a disk is nearly full."},
-		{"metrics", "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
-		{"tokens", "API tokens."},
-		{"roles.*", "A role: scopes, and who has them. As JupyterHub's `load_roles`."},
-		{"groups.*", "A group of users. As JupyterHub's `load_groups`."},
-		{"services.*", "A service: a program of the lab's own that speaks to the hub. As JupyterHub's `services`; " +
-			"the hub starts none."},
-		{"custom_scopes.*", "A scope that means something to a service. As JupyterHub's `custom_scopes`."},
-		{"web", "The pages."},
-		{"log", "What the journal gets."},
-		{"state", "Where the database and the keys are."},
+		{Key: "login.endpoints", Doc: "URLs of a provider without discovery. With the first, `token` and `jwks` set " +
+			"there is no discovery; otherwise each replaces what discovery says."},
+		{Key: "access", Doc: "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. " +
+			"Without a rule nobody may enter."},
+		{Key: "session", Doc: "How long a login lasts."},
+		{Key: "servers", Doc: "How long a server may take, and how many a user may have."},
+		{Key: "cull", Doc: "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off " +
+			"where jupyterhub-idle-culler does this."},
+		{Key: "disk", Doc: "What members' files take, and when people are warned that a disk is nearly full."},
+		{Key: "metrics", Doc: "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
+		{Key: "tokens", Doc: "API tokens."},
+		{Key: "roles.*", Doc: "A role: scopes, and who has them. As JupyterHub's `load_roles`.", Check: checkRoleName,
+			Add: add(func(c *Config) *map[string]*Role { return &c.Roles }, Role{})},
+		{Key: "groups.*", Doc: "A group of users. As JupyterHub's `load_groups`.", Check: checkGroupName,
+			Add: add(func(c *Config) *map[string]*Group { return &c.Groups }, Group{})},
+		{Key: "services.*", Doc: "A service: a program of the lab's own that speaks to the hub. As JupyterHub's " +
+			"`services`; the hub starts none.", Check: checkServiceName,
+			Add: add(func(c *Config) *map[string]*Service { return &c.Services }, Service{Display: true})},
+		{Key: "custom_scopes.*", Doc: "A scope that means something to a service. As JupyterHub's `custom_scopes`.",
+			Check: checkCustomScope, Example: `"custom:NAME"`,
+			Add: add(func(c *Config) *map[string]*CustomScope { return &c.CustomScopes }, CustomScope{})},
+		{Key: "web", Doc: "The pages."},
+		{Key: "log", Doc: "What the journal gets."},
+		{Key: "state", Doc: "Where the database and the keys are."},
 	}
 }
 
@@ -123,7 +105,7 @@ func loginSettings() []Setting {
 			"A file with the hub's password at the provider, readable by `gifford-hub`. Without it: the credential "+
 				"`client-secret` (the file `/etc/gifford-hub/secrets/client-secret`), then `OAUTH_CLIENT_SECRET`, "+
 				"then none (a public client)."),
-		def("login.client_auth", oneOf("", "client_secret_basic", "client_secret_post"),
+		def("login.client_auth", settings.OneOf("", "client_secret_basic", "client_secret_post"),
 			func(c *Config) *string { return &c.Login.ClientAuth }, "", `"client_secret_post"`,
 			"How that password is sent; left out, as discovery says."),
 		def("login.callback_url", webURL, func(c *Config) *string { return &c.Login.CallbackURL }, "",
@@ -247,7 +229,8 @@ func cullSettings() []Setting {
 		def("cull.gpu_idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.GPUIdle }, `"0s"`, `"2h"`,
 			"A server that holds a GPU and has not used it for so long gives it back. Its owner is told as of other "+
 				"ends and can keep it once. One with a kernel that works is left alone; `0s` means never."),
-		def("cull.gpu_action", oneOf(GPURestart, GPUStop), func(c *Config) *string { return &c.Cull.GPUAction },
+		def("cull.gpu_action", settings.OneOf(GPURestart, GPUStop),
+			func(c *Config) *string { return &c.Cull.GPUAction },
 			`"restart"`, "", "What becomes of it then: `restart` starts it again with the same profile and without "+
 				"GPU, `stop` stops it."),
 		def("cull.gpu_busy", percent, func(c *Config) *int { return &c.Cull.BusyGPU }, `5`, "",
@@ -283,17 +266,5 @@ func otherSettings() []Setting {
 // defaults returns a Config in which every setting has its default.
 func defaults() (*Config, error) {
 	c := &Config{origins: map[string]Origin{}}
-	for _, s := range Settings() {
-		if s.Default == "" {
-			continue
-		}
-		var doc struct{ V any }
-		if err := toml.Unmarshal([]byte("V = "+s.Default), &doc); err != nil {
-			return nil, fmt.Errorf("default of %s: %w", s.Key, err)
-		}
-		if err := s.read(c, doc.V); err != nil {
-			return nil, fmt.Errorf("default of %s: %w", s.Key, err)
-		}
-	}
-	return c, nil
+	return c, table().Defaults(c)
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
 // Show writes the settings in force as TOML, each with where its value comes from as a
@@ -14,7 +16,7 @@ func (c *Config) Show(w io.Writer) error {
 	tw := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 	section := ""
 	for _, s := range Settings() {
-		if s.showNamed != nil {
+		if strings.Contains(s.Key, "*") {
 			continue
 		}
 		if s.Section() != section {
@@ -26,8 +28,10 @@ func (c *Config) Show(w io.Writer) error {
 			fmt.Fprintf(tw, "# client_secret = %q\t# %s\n", c.Login.ClientSecret, c.origins["login.client_secret"].File)
 		}
 	}
-	for _, n := range namedSections() {
-		c.showNamed(tw, n)
+	for _, s := range sections() {
+		if s.Many() {
+			c.showNamed(tw, s)
+		}
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -37,23 +41,24 @@ func (c *Config) Show(w io.Writer) error {
 }
 
 // showNamed writes all sections of a kind, each with what is set in it.
-func (c *Config) showNamed(w io.Writer, n named) {
-	kind := strings.TrimSuffix(n.section, "*")
-	for _, name := range n.names(c) {
-		_, _ = fmt.Fprintf(w, "[%s%s]\n", kind, quoteKey(name))
+func (c *Config) showNamed(w io.Writer, kind settings.Section[Config]) {
+	section := strings.TrimSuffix(kind.Key, "*")
+	for _, name := range c.names(kind.Key) {
+		_, _ = fmt.Fprintf(w, "[%s%s]\n", section, settings.QuoteKey(name))
 		for _, s := range Settings() {
-			if s.Section() != n.section {
+			if s.Section() != kind.Key {
 				continue
 			}
-			if o, set := c.Origin(kind + quoteKey(name) + "." + s.Name()); set {
-				_, _ = fmt.Fprintf(w, "%s = %s\t# %s:%d\n", s.Name(), s.showNamed(c, name), o.File, o.Line)
+			if o, set := c.Origin(section + settings.QuoteKey(name) + "." + s.Name()); set {
+				_, _ = fmt.Fprintf(w, "%s = %s\t# %s:%d\n", s.Name(), s.Show(c, settings.Entry{Name: name}), o.File,
+					o.Line)
 			}
 		}
 	}
 }
 
 func (c *Config) showLine(w io.Writer, s Setting) {
-	value := s.show(c)
+	value := s.Show(c, settings.Entry{})
 	o, set := c.Origin(s.Key)
 	where := "default"
 	switch {

@@ -14,15 +14,8 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
-
-// parseGroup refuses what would mean something else to getent(1) or /etc/group.
-func parseGroup(s string) (string, error) {
-	if strings.HasPrefix(s, "-") || strings.ContainsAny(s, ":,/\t\n") {
-		return "", fmt.Errorf("%q cannot be a group's name", s)
-	}
-	return filled(s)
-}
 
 func parsePrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
@@ -66,14 +59,14 @@ func parseURL(s string) (string, error) {
 	case u.Fragment != "" || u.User != nil:
 		return "", fmt.Errorf("%q must not hold a fragment or a password", u.Redacted())
 	}
-	return plain(s)
+	return settings.Plain(s)
 }
 
 func parsePath(s string) (string, error) {
 	if !filepath.IsAbs(s) {
 		return "", fmt.Errorf("%q does not begin with a slash", s)
 	}
-	return plain(filepath.Clean(s))
+	return settings.Plain(filepath.Clean(s))
 }
 
 func parsePattern(s string) (string, error) {
@@ -125,16 +118,8 @@ func parseLevel(s string) (slog.Level, error) {
 	return l, nil
 }
 
-func readBool(v any) (bool, error) {
-	b, ok := v.(bool)
-	if !ok {
-		return false, errType
-	}
-	return b, nil
-}
-
 func readOptionalBool(v any) (*bool, error) {
-	b, err := readBool(v)
+	b, err := boolean.Read(v)
 	return &b, err
 }
 
@@ -145,39 +130,17 @@ func showOptionalBool(b *bool) string {
 	return strconv.FormatBool(*b)
 }
 
-func readPort(v any) (int, error) {
-	n, ok := v.(int64)
-	if !ok {
-		return 0, errType
-	}
-	if n < 0 || n > 65535 {
-		return 0, fmt.Errorf("%d is out of range", n)
-	}
-	return int(n), nil
-}
-
 // maxPercent is more than the processor time of any host's cores.
 const maxPercent = 1_000_000
-
-func readPercent(v any) (int, error) {
-	n, ok := v.(int64)
-	if !ok {
-		return 0, errType
-	}
-	if n < 0 || n > maxPercent {
-		return 0, fmt.Errorf("%d is out of range", n)
-	}
-	return int(n), nil
-}
 
 func readUserMap(v any) (map[string]ident.User, error) {
 	table, ok := v.(map[string]any)
 	if !ok {
-		return nil, errType
+		return nil, settings.ErrType
 	}
 	names := make(map[string]ident.User, len(table))
 	for from, to := range table {
-		u, err := user.read(to)
+		u, err := user.Read(to)
 		if err != nil {
 			return nil, fmt.Errorf("name %q: %w", from, err)
 		}
@@ -189,7 +152,7 @@ func readUserMap(v any) (map[string]ident.User, error) {
 func showUserMap(names map[string]ident.User) string {
 	var shown []string
 	for _, from := range slices.Sorted(maps.Keys(names)) {
-		shown = append(shown, quoteKey(from)+" = "+quote(names[from].String()))
+		shown = append(shown, settings.QuoteKey(from)+" = "+quote(names[from].String()))
 	}
 	if shown == nil {
 		return "{}"
@@ -211,7 +174,7 @@ func readCount(v any) (int, error) {
 		}
 		return int(n), nil
 	}
-	return 0, errType
+	return 0, settings.ErrType
 }
 
 func showCount(n int) string {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
-	"github.com/godbus/dbus/v5/introspect"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
@@ -45,9 +44,9 @@ func zeros(method any) []any {
 }
 
 // signature is an operation as docs/security.md writes it.
-func signature(name string, args []introspect.Arg) string {
+func signature(name string, op operation) string {
 	var in, out []string
-	for _, a := range args {
+	for _, a := range op.arguments() {
 		if a.Direction == "in" {
 			in = append(in, a.Type+" "+a.Name)
 		} else {
@@ -72,7 +71,7 @@ func TestOperations(t *testing.T) {
 		if op.callers == nil {
 			t.Fatalf("%s does not say who may call it", name)
 		}
-		if line := "| `" + signature(name, op.arguments()) + " |"; !strings.Contains(string(doc), line) {
+		if line := "| `" + signature(name, op) + " |"; !strings.Contains(string(doc), line) {
 			t.Errorf("docs/security.md has no line that begins with %s", line)
 		}
 		callers := map[string]struct {

@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with the settings.
+// Problem is one thing that is wrong with a file.
 type Problem struct {
 	File string // path, or the name of a credential or variable; never empty
 	Line int    // 0 when the problem has no line, such as a key that is missing
@@ -25,8 +25,7 @@ func (p Problem) Error() string {
 	return where + ": " + p.Key + ": " + p.Text
 }
 
-// Problems is every problem of the settings, in the order of files and lines. It is the
-// error that Load returns for settings that cannot be used.
+// Problems is every problem of some files, in the order of files and lines.
 type Problems []Problem
 
 func (ps Problems) Error() string {
@@ -37,15 +36,39 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// expected says what is wrong with a value of a setting.
-func expected(s Setting, v any, err error) string {
-	if errors.Is(err, errType) {
-		return "expected " + s.Type + ", found " + typeName(v)
-	}
-	return "expected " + s.Type + "; " + err.Error()
+// Below is what is wrong with a key inside a value that is a table.
+type Below struct {
+	Key string // below the value's, as QuoteKey writes it
+	Err error
 }
 
-func typeName(v any) string {
+func (e *Below) Error() string { return e.Key + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *Below) Unwrap() error { return e.Err }
+
+// element is what is wrong with one value of a list.
+type element struct {
+	index int
+	err   error
+}
+
+func (e *element) Error() string { return e.err.Error() }
+func (e *element) Unwrap() error { return e.err }
+
+// ErrType says that a value is of another TOML type than its kind.
+var ErrType = errors.New("wrong type")
+
+// Expected says what is wrong with a value, from the name of its kind, the value and the kind's error.
+func Expected(name string, v any, err error) string {
+	if errors.Is(err, ErrType) {
+		return "expected " + name + ", found " + TypeName(v)
+	}
+	return "expected " + name + "; " + err.Error()
+}
+
+// TypeName is the TOML type of a decoded value, for people.
+func TypeName(v any) string {
 	switch v.(type) {
 	case string:
 		return "text"
