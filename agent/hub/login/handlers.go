@@ -24,11 +24,7 @@ func (s *Service) Start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a := newAttempt(next, s.c.Now())
-	sealed, err := s.seal.seal(a)
-	if err != nil {
-		return err
-	}
-	http.SetCookie(w, s.cookie(attemptCookie(a.state), sealed, s.callback, int(attemptTime.Seconds())))
+	http.SetCookie(w, s.cookie(attemptCookie(a.state), s.seal.seal(a), s.callback, int(attemptTime.Seconds())))
 	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
 	if r.FormValue("switch") == "1" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))

@@ -45,6 +45,7 @@ type fakeAccounts struct {
 	mu     sync.Mutex
 	groups map[string][]string // user -> groups; absent: no account
 	err    error
+	broken map[string]error // group -> why it cannot be looked up
 }
 
 func (f *fakeAccounts) Exists(_ context.Context, u ident.User) (bool, error) {
@@ -57,6 +58,9 @@ func (f *fakeAccounts) Exists(_ context.Context, u ident.User) (bool, error) {
 func (f *fakeAccounts) MemberOf(_ context.Context, u ident.User, g string) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.broken[g]; err != nil {
+		return false, err
+	}
 	return slices.Contains(f.groups[u.String()], g), f.err
 }
 
@@ -97,6 +101,7 @@ type site struct {
 	store    *store.Store
 	provider *fakeProvider
 	accounts *fakeAccounts
+	file     string // of the database
 	clock    *clock
 	log      *syncBuffer
 	*httptest.Server
@@ -123,9 +128,9 @@ func newSite(t *testing.T, change func(*Config)) *site {
 		accounts: &fakeAccounts{groups: map[string][]string{"alice": {"cgs"}, "bob": {"cgs"}, "carol": {"others"}}}}
 	s.provider = newFakeProvider(t, s.clock.now)
 	log := slog.New(slog.NewJSONHandler(s.log, nil))
+	s.file = filepath.Join(t.TempDir(), "hub.sqlite")
 	var err error
-	s.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log,
-		Now: s.clock.now})
+	s.store, err = store.Open(t.Context(), store.Config{Path: s.file, Log: log, Now: s.clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}

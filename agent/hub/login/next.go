@@ -29,8 +29,14 @@ func SafeNext(next, fallback string) string {
 		}
 	}
 	u, err := url.Parse(b.String())
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" {
+	if err != nil || leavesHost(u) {
 		return fallback
 	}
 	return b.String()
+}
+
+// leavesHost reports whether a URL holds anything that can name another host. The text of next was
+// checked already; this holds if net/url ever reads a text otherwise than those checks do.
+func leavesHost(u *url.URL) bool {
+	return u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != ""
 }

@@ -35,6 +35,10 @@ type fakeProvider struct {
 	seen     []url.Values                          // token requests
 	answer   func(authorize url.Values) url.Values // nil: code and state
 	asked    int                                   // userinfo requests
+	meta     func(map[string]any)                  // changes the metadata
+	found    int                                   // requests for the metadata
+	lasting  bool                                  // access tokens without an end
+	info     http.HandlerFunc                      // answers userinfo instead
 }
 
 const (
@@ -49,19 +53,28 @@ func newFakeProvider(t *testing.T, now func() time.Time) *fakeProvider {
 			"groups": []string{"cgs"}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, 200, map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
+		p.found++
+		meta := map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
 			"token_endpoint": p.URL + "/token",
 			"jwks_uri":       p.URL + "/jwks", "userinfo_endpoint": p.URL + "/userinfo",
 			"end_session_endpoint":                  p.URL + "/end?x=1",
-			"id_token_signing_alg_values_supported": []string{"RS256", "none", "HS256"}})
+			"id_token_signing_alg_values_supported": []string{"RS256", "none", "HS256"}}
+		if p.meta != nil {
+			p.meta(meta)
+		}
+		writeJSON(w, 200, meta)
 	})
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "k1",
 			Algorithm: "RS256", Use: "sig"}}})
 	})
 	mux.HandleFunc("POST /token", p.token)
-	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, r *http.Request) {
 		p.asked++
+		if p.info != nil {
+			p.info(w, r)
+			return
+		}
 		if p.userinfo == nil {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -150,6 +163,9 @@ func (p *fakeProvider) token(w http.ResponseWriter, r *http.Request) {
 		"id_token": p.idToken(p.claims, q.Get("nonce"))}
 	if p.refresh != nil {
 		body["refresh_token"] = "rt1"
+	}
+	if p.lasting {
+		delete(body, "expires_in")
 	}
 	writeJSON(w, 200, body)
 }
