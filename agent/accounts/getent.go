@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/capped"
 )
 
 const (
@@ -32,22 +33,12 @@ func (d Directory) get(ctx context.Context, database, key string) (string, error
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = unprivileged()
-	var out bounded
-	cmd.Stdout = &out
-	return answer(command, &out, cmd.Run())
+	out := capped.New(maxAnswer)
+	cmd.Stdout = out
+	return answer(command, out, cmd.Run())
 }
 
-// bounded keeps an answer up to maxAnswer; beyond that the child's writing fails.
-type bounded struct{ buffer bytes.Buffer }
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.buffer.Len()+len(p) > maxAnswer {
-		return 0, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
-	}
-	return b.buffer.Write(p)
-}
-
-func answer(command string, out *bounded, err error) (string, error) {
+func answer(command string, out *capped.Buffer, err error) (string, error) {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == notFound:
@@ -55,7 +46,7 @@ func answer(command string, out *bounded, err error) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s: no answer from the name service: %w", command, err)
 	}
-	line, more, _ := strings.Cut(out.buffer.String(), "\n")
+	line, more, _ := strings.Cut(string(out.Bytes()), "\n")
 	if more != "" {
 		return "", fmt.Errorf("%s: more than one line in the answer", command)
 	}

@@ -120,7 +120,7 @@ func TestBroken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := directory(t, map[string]string{"good.yaml": good, tt.file: tt.text})
 			inv := Read(dir)
-			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, strings.ToValidUTF8(tt.file, "?")) ||
+			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, strings.ToValidUTF8(tt.file, "\uFFFD")) ||
 				!fit(inv.Broken[0].Reason) {
 				t.Errorf("broken: %.2000q", inv.Broken)
 			}
@@ -141,7 +141,7 @@ func numbered(n int) (devices []string) {
 
 // fit reports whether a text can be sent over D-Bus and stands in a line.
 func fit(text string) bool {
-	return text != "" && len(text) <= maxReason+len("…") && utf8.ValidString(text) &&
+	return text != "" && utf8.RuneCountInString(text) <= maxReason && utf8.ValidString(text) &&
 		!strings.ContainsAny(text, "\n\r\t")
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"tags.cncf.io/container-device-interface/pkg/cdi"
+
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // DefaultDirs are where CDI specifications are, those of the later directory counting before
@@ -125,17 +127,11 @@ func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 // newBroken makes both texts fit for a line of a page and for D-Bus, which takes UTF-8
 // only: one file of an odd name must not keep the others from being told. An error may
 // quote the whole file.
-func newBroken(file, reason string) Broken { return Broken{oneLine(file), oneLine(reason)} }
-
-const maxReason = 1000
-
-func oneLine(text string) string {
-	if len(text) > maxReason {
-		text = text[:maxReason] + "…"
-	}
-	words := strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(r rune) bool { return r < ' ' || r == 0x7f })
-	return strings.Join(words, " ")
+func newBroken(file, reason string) Broken {
+	return Broken{printable.Line(file, maxReason), printable.Line(reason, maxReason)}
 }
+
+const maxReason = 1000 // characters
 
 func newDevice(name string, d *cdi.Device) Device {
 	kind, _, _ := strings.Cut(name, "=")

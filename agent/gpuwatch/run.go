@@ -2,6 +2,7 @@ package gpuwatch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/capped"
 )
 
 const (
@@ -20,23 +23,6 @@ const (
 
 // ErrNoTool says that the host does not have a tool.
 var ErrNoTool = errors.New("there is no such tool")
-
-var errTooMuch = fmt.Errorf("it wrote more than %d bytes", maxOutput)
-
-// bounded keeps what is written to it, and refuses what is too much: the program that
-// writes it then ends. The buffer is not embedded: its ReadFrom would know no bound.
-type bounded struct {
-	kept bytes.Buffer
-	over bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.kept.Len()+len(p) > maxOutput {
-		b.over = true
-		return 0, errTooMuch
-	}
-	return b.kept.Write(p)
-}
 
 // runner runs tools. One that hangs in the driver cannot be killed (proc(5), state D), so
 // it is left alone, and not started again while it is there.
@@ -104,23 +90,23 @@ func hangs(path string) error {
 
 func output(ctx context.Context, path string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
-	var out, failure bounded
-	cmd.Stdout, cmd.Stderr = &out, &failure
+	out, failure := capped.New(maxOutput), capped.New(maxOutput)
+	cmd.Stdout, cmd.Stderr = out, failure
 	// With all that it has started.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for the output of what has left the group
-	err := cmd.Run()
+	err, over := cmd.Run(), cmp.Or(out.Err(), failure.Err())
 	switch {
 	case err == nil:
-		return out.kept.Bytes(), nil
+		return out.Bytes(), nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, hangs(path)
-	case out.over || failure.over:
-		return nil, fmt.Errorf("%s failed: %w", path, errTooMuch)
+	case over != nil:
+		return nil, fmt.Errorf("%s failed: %w", path, over)
 	}
-	return out.kept.Bytes(), fmt.Errorf("%s failed (%w): %s", path, err,
-		oneLine(head(failure.kept.Bytes())+" "+head(out.kept.Bytes())))
+	return out.Bytes(), fmt.Errorf("%s failed (%w): %s", path, err,
+		oneLine(head(failure.Bytes())+" "+head(out.Bytes())))
 }
 
 // head is what a tool says before its document.

@@ -40,7 +40,7 @@ func TestRunTool(t *testing.T) {
 		t.Errorf("a tool that hangs: %v", err)
 	}
 	began := time.Now()
-	if _, err := new(runner).run(t.Context(), "endless"); !errors.Is(err, errTooMuch) ||
+	if _, err := new(runner).run(t.Context(), "endless"); err == nil || !strings.Contains(err.Error(), "more than") ||
 		time.Since(began) > toolTime/2 {
 		t.Errorf("endless output, after %s: %v", time.Since(began), err)
 	}

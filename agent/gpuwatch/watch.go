@@ -12,10 +12,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // Every is how often the tools are asked.
@@ -187,9 +187,5 @@ func write(file string, s gpu.State) error {
 	return nil
 }
 
-// oneLine is a tool's words for a line of a page or the journal.
-func oneLine(text string) string {
-	words := strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(r rune) bool { return r <= ' ' || r == 0x7f })
-	line := []rune(strings.Join(words, " "))
-	return string(line[:min(len(line), 300)])
-}
+// oneLine returns a tool's text as one line of a page or the journal.
+func oneLine(text string) string { return printable.Line(text, 300) }

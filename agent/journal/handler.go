@@ -9,9 +9,11 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
-// maxShown is the most bytes of one value repeated in MESSAGE; the field
+// maxShown is the most characters of one value repeated in MESSAGE; the field
 // itself keeps the whole value.
 const maxShown = 512
 
@@ -127,13 +129,7 @@ func message(text string, pairs []pair) string {
 // shown returns s fit for one line of text, quoted when it has anything that
 // could be taken for another field or another line.
 func shown(s string) string {
-	if len(s) > maxShown {
-		cut := maxShown
-		for cut > 0 && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = s[:cut] + "…"
-	}
+	s = printable.Cut(s, maxShown)
 	if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, needsQuotes) {
 		return strconv.Quote(s)
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -101,12 +102,12 @@ func TestSiblingLoggersDoNotShareFields(t *testing.T) {
 
 func TestLongValueIsCutOnlyInMessage(t *testing.T) {
 	journal := &fake{}
-	long := strings.Repeat("ä", maxShown)
+	long := strings.Repeat("ä", maxShown+1)
 	slog.New(newHandler(journal, slog.DiscardHandler)).Info("m", "output", long)
 	if journal.fields["OUTPUT"] != long {
 		t.Error("the field was cut")
 	}
-	if len(journal.message) > maxShown+20 || strings.ContainsRune(journal.message, '\uFFFD') {
+	if utf8.RuneCountInString(journal.message) > maxShown+20 || strings.ContainsRune(journal.message, '\uFFFD') {
 		t.Errorf("message = %q", journal.message)
 	}
 }

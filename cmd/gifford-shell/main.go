@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 	"github.com/gifford-lab/gifford-hub/agent/root/memberpodman"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 )
@@ -24,6 +24,9 @@ People use it as: gifford-hub servers shell`
 
 // exitOurs is the status when the command could not be run, as podman exec has it.
 const exitOurs = 125
+
+// maxWho bounds the administrator's name in a unit's description, in characters.
+const maxWho = 200
 
 // version is set by the linker.
 var version = "development"
@@ -76,7 +79,7 @@ func shell(ctx context.Context, key ident.Key, who string, e memberpodman.Exec) 
 		return 0, err
 	}
 	defer sd.Close()
-	api, err := memberpodman.Open(ctx, sd, key, printable(who))
+	api, err := memberpodman.Open(ctx, sd, key, printable.Line(who, maxWho))
 	if errors.Is(err, memberpodman.ErrNotRunning) {
 		return 0, fmt.Errorf("server %s does not run\nhint: gifford-hub servers start %s", key, key)
 	} else if err != nil {
@@ -89,14 +92,4 @@ func shell(ctx context.Context, key ident.Key, who string, e memberpodman.Exec) 
 		e.Env = append(e.Env, "TERM="+term)
 	}
 	return api.Run(ctx, e)
-}
-
-// printable makes a name safe for a unit's description.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -160,15 +160,15 @@ func TestHarmless(t *testing.T) {
 	long := strings.Repeat("ü", 5000)
 	given := backend.GPUs{ToolError: "two\nlines\x1b[2J",
 		Broken: []backend.BrokenSpec{{File: "/etc/cdi/a\u202egnp", Error: long}},
-		Devices: []backend.Device{{Name: "x/y=0", Model: "\xffH\x00100\u200b <b>", Health: " \t ",
+		Devices: []backend.Device{{Name: "x/y=0", Model: "\xffH\x00100 <b>", Health: " \t ",
 			Now:  backend.Load{Known: true, Busy: math.NaN()},
 			Hour: backend.Load{Busy: -1}, Busiest: backend.Load{Busy: 7},
 			Strangers: []backend.Process{{PID: 1, Command: "\x1b]0;x\apython\r\n", Unit: long}}}}}
-	want := backend.GPUs{ToolError: "two lines[2J", Broken: []backend.BrokenSpec{{File: "/etc/cdi/agnp",
+	want := backend.GPUs{ToolError: "two lines", Broken: []backend.BrokenSpec{{File: "/etc/cdi/agnp",
 		Error: strings.Repeat("ü", maxText-1) + "…"}},
-		Devices: []backend.Device{{Name: "x/y=0", Model: "H100 <b>", Now: backend.Load{Known: true},
+		Devices: []backend.Device{{Name: "x/y=0", Model: "\uFFFDH100 <b>", Now: backend.Load{Known: true},
 			Busiest: backend.Load{Busy: 1},
-			Strangers: []backend.Process{{PID: 1, Command: "]0;xpython",
+			Strangers: []backend.Process{{PID: 1, Command: "python",
 				Unit: strings.Repeat("ü", maxWord-1) + "…"}}}}}
 	if diff := cmp.Diff(want, harmless(given)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

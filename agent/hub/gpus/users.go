@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 const (
@@ -36,7 +38,7 @@ func (d *Desk) User(ctx context.Context, uid uint32) string {
 	ctx, cancel := context.WithTimeout(ctx, userWait)
 	defer cancel()
 	name, err := d.cfg.UserName(ctx, uid)
-	if name = plain(name, maxWord); err != nil || name == "" {
+	if name = printable.Line(name, maxWord); err != nil || name == "" {
 		name = fmt.Sprintf("uid %d", uid)
 	}
 	u.mu.Lock()

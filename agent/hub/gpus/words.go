@@ -6,6 +6,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // Lent says to how many servers a device is lent, for people.
@@ -16,7 +17,7 @@ func Lent(g backend.Device) string {
 	case g.Sharing == backend.Exclusive:
 		return "one server"
 	case g.Places == 0:
-		return plain(string(g.Sharing), maxWord) // a launcher newer than this hub
+		return printable.Line(string(g.Sharing), maxWord) // a launcher newer than this hub
 	default:
 		return fmt.Sprintf("%d of %d places taken", len(g.Holders), g.Places)
 	}

@@ -13,9 +13,11 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
-// maxLine bounds one line that is passed on; the journal keeps the whole.
+// maxLine bounds one line that is passed on, in characters; the journal has the whole.
 const maxLine = 2000
 
 // Reader runs journalctl.
@@ -87,22 +89,7 @@ func eachLine(r io.Reader, line func(string)) error {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(make([]byte, 0, 4096), 1<<20)
 	for scanner.Scan() {
-		line(clean(scanner.Text()))
+		line(printable.Cut(printable.Text(scanner.Text()), maxLine))
 	}
 	return scanner.Err()
-}
-
-// clean takes control characters, such as a progress bar's escapes, out of a line
-// that people are shown on a page or terminal.
-func clean(s string) string {
-	s = strings.Map(func(c rune) rune {
-		if c < ' ' && c != '\t' || c == 0x7f || c >= 0x80 && c < 0xa0 {
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > maxLine {
-		s = strings.ToValidUTF8(s[:maxLine], "") + " …"
-	}
-	return s
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // groupsBody is the page of groups.
@@ -113,7 +114,7 @@ func (s *Web) changeMembers(m access.Subject, w http.ResponseWriter, r *http.Req
 		u, err := s.userOf(r, name)
 		if err != nil && httpx.Public(err).Status == http.StatusNotFound {
 			return s.renderGroups(m, w, r, http.StatusBadRequest,
-				groupsBody{Problem: "there is no user " + cleanLine(name) + " in this hub: add the user first"})
+				groupsBody{Problem: "there is no user " + printable.Text(name) + " in this hub: add the user first"})
 		}
 		if err != nil {
 			return err
@@ -143,7 +144,7 @@ func (s *Web) deleteGroupPage(m access.Subject, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
-	s.render(w, r, http.StatusOK, page{Name: "sure", Title: "Delete group " + cleanLine(g.Name) + "?", Member: m,
+	s.render(w, r, http.StatusOK, page{Name: "sure", Title: "Delete group " + printable.Text(g.Name) + "?", Member: m,
 		Body: sureBody{
 			Action: s.hub + "admin/delete-group", Field: "group", Value: g.Name, What: "group " + g.Name,
 			Back: s.hub + "admin/groups",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // headers returns every answer the headers that JupyterHub's have, and ours.
@@ -68,7 +69,7 @@ func (s *Web) cspReport(_ access.Subject, w http.ResponseWriter, r *http.Request
 		return &httpx.Error{Status: http.StatusRequestEntityTooLarge, Public: "the report is too long", Cause: err}
 	}
 	s.cfg.Log.Debug("a browser reports a stopped resource", "event", "csp-report", "request", httpx.RequestID(r),
-		"report", cleanLine(string(report)))
+		"report", printable.Text(string(report)))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

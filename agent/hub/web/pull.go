@@ -12,6 +12,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
@@ -52,10 +53,10 @@ type layerView struct {
 func (p *pull) step(s imagekeeper.Progress) {
 	p.change(func(v *pullView) {
 		if s.Layer == "" {
-			v.Message = cleanLine(s.Message)
+			v.Message = printable.Text(s.Message)
 			return
 		}
-		l := layerView{ID: shortID(s.Layer), Message: cleanLine(s.Message), Known: s.Total > 0,
+		l := layerView{ID: shortID(s.Layer), Message: printable.Text(s.Message), Known: s.Total > 0,
 			Size: size(max(s.Total, s.Current))}
 		if l.Known {
 			l.Percent = int(min(100, max(0, s.Current)*100/s.Total))
@@ -79,7 +80,7 @@ func (p *pull) end(err error) {
 	p.change(func(v *pullView) {
 		v.Over = true
 		if err != nil {
-			v.Failed, v.Message, v.Hint = true, cleanLine(err.Error()), cleanLine(keeperHint(err))
+			v.Failed, v.Message, v.Hint = true, printable.Text(err.Error()), printable.Text(keeperHint(err))
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 //go:embed templates/*.html static
@@ -43,7 +44,7 @@ func (s *Web) parsePages() (map[string]*template.Template, error) {
 		"hub":     func(parts ...string) string { return s.hub + strings.Join(parts, "") },
 		"static":  s.staticURL,
 		"contact": contactLink,
-		"clean":   cleanLine,
+		"clean":   printable.Text,
 		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"clock":   func(t time.Time) string { return clock(t, s.cfg.Now()) },
 		"date":    func(t time.Time) string { return t.Local().Format("2 January 2006, 15:04") },

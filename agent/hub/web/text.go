@@ -6,13 +6,11 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
-	"regexp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // count writes a number with its noun.
@@ -31,25 +29,10 @@ func checkText(what, text string) error {
 	switch {
 	case len(text) > maxText:
 		return httpx.Fail(http.StatusBadRequest, "%s is longer than %d bytes", what, maxText)
-	case !utf8.ValidString(text), strings.ContainsFunc(text,
-		func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }):
+	case !printable.Valid(text):
 		return httpx.Fail(http.StatusBadRequest, "%s holds a character that cannot be shown", what)
 	}
 	return nil
-}
-
-// escapes are control sequences of terminals (ECMA-48), such as those for colours.
-var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
-
-// cleanLine removes control sequences and control characters from a text, and the characters that change the direction
-// of writing, with which a line could pass for another.
-func cleanLine(line string) string {
-	return strings.Map(func(c rune) rune {
-		if c != '\t' && c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)) {
-			return -1
-		}
-		return c
-	}, escapes.ReplaceAllString(line, ""))
 }
 
 // contactLink makes a link of an e-mail or web address. Other text stays as it is.

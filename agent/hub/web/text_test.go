@@ -1,10 +1,8 @@
 package web
 
 import (
-	"strings"
 	"testing"
 	"time"
-	"unicode"
 )
 
 func TestAge(t *testing.T) {
@@ -28,35 +26,6 @@ func TestContactLink(t *testing.T) {
 	} {
 		if got := string(contactLink(contact)); got != want {
 			t.Errorf("%q: %q, want %q", contact, got, want)
-		}
-	}
-}
-
-func FuzzCleanLine(f *testing.F) {
-	f.Add(hostile)
-	f.Add("\x1b]8;;http://x\x07link\x1b]8;;\x07 \x9b31m\r\n")
-	f.Fuzz(func(t *testing.T, line string) {
-		got := cleanLine(line)
-		if i := strings.IndexFunc(got, func(c rune) bool {
-			return unicode.IsControl(c) && c != '\t' && c != '\n' || unicode.Is(unicode.Bidi_Control, c)
-		}); i >= 0 {
-			t.Errorf("%q leaves %q", line, got)
-		}
-	})
-}
-
-func TestCleanLine(t *testing.T) {
-	for line, want := range map[string]string{
-		"plain":                          "plain",
-		"\x1b[1;32mgreen\x1b[0m":         "green",
-		"\x1b]0;title\x07text":           "text",
-		"50%\r100%":                      "50%100%",
-		"a\tb":                           "a\tb",
-		"grüße":                          "grüße",
-		"\x1b]8;;http://x\x1b\\link\x1b": "link",
-	} {
-		if got := cleanLine(line); got != want {
-			t.Errorf("%q: %q, want %q", line, got, want)
 		}
 	}
 }
