@@ -219,8 +219,9 @@ func (h *instance) work(ctx context.Context, background *sync.WaitGroup) {
 	}
 }
 
-// changed reports who counts of a server's change of state.
+// changed passes a server's change of state on to the parts that count it or show it.
 func (h *instance) changed(s servers.Server, from servers.State) {
+	h.notify.changed()
 	h.metrics.Changed(s, from)
 	h.usage.Changed(s, from)
 }
@@ -258,7 +259,7 @@ func (h *instance) manage() error {
 		Devices: h.launcher, Memory: lineMemory{h.store}, Ends: h.announcedEnd,
 		StartTimeout: h.cfg.Servers.StartTimeout, HTTPTimeout: h.cfg.Servers.HTTPTimeout,
 		StopTimeout: h.cfg.Servers.StopTimeout,
-		Log:         h.log, OnChange: func(int) { h.notify.changed() }, OnTransition: h.changed,
+		Log:         h.log, OnTransition: h.changed,
 	})
 	return err
 }

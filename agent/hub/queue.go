@@ -12,7 +12,7 @@ import (
 // lineMemory keeps in the database who waits for devices.
 type lineMemory struct{ *store.Store }
 
-func (m lineMemory) SaveLine(ctx context.Context, line []servers.LinePlace) error {
+func (m lineMemory) SaveQueue(ctx context.Context, line []servers.QueueEntry) error {
 	rows := make([]store.LinePlace, len(line))
 	for i, p := range line {
 		rows[i] = store.LinePlace(p)
@@ -28,9 +28,9 @@ func (h *instance) restoreLine(ctx context.Context) {
 			err.Error())
 		return
 	}
-	line := make([]servers.LinePlace, len(rows))
+	line := make([]servers.QueueEntry, len(rows))
 	for i, r := range rows {
-		line[i] = servers.LinePlace(r)
+		line[i] = servers.QueueEntry(r)
 	}
 	h.servers.Restore(line)
 }

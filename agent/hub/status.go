@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
 // notifier keeps the service's status line up to date while this process is the main
@@ -38,15 +39,8 @@ func (n *notifier) changed() {
 // status is the line that systemctl status shows: how many servers run, and where the hub
 // is reached.
 func (h *instance) status() string {
-	running, pending := 0, 0
-	for _, s := range h.servers.List() {
-		switch {
-		case s.State.Pending():
-			pending++
-		case s.State.Active():
-			running++
-		}
-	}
+	running := h.servers.Count(servers.Ready, servers.Stopping)
+	pending := h.servers.Count(servers.Queued, servers.Starting, servers.Waiting)
 	text := fmt.Sprintf("%d servers run", running)
 	if running == 1 {
 		text = "1 server runs"

@@ -17,7 +17,7 @@ import (
 
 // accounting makes what accounts for the servers.
 func (h *instance) accounting() (err error) {
-	h.usage, err = accounting.New(accounting.Config{Launcher: h.launcher, Records: h.store,
+	h.usage, err = accounting.New(accounting.Config{Backend: h.launcher, Records: h.store,
 		Counters: counters(os.DirFS("/sys/fs/cgroup")), Log: h.log})
 	return err
 }

@@ -1,7 +1,6 @@
-// Package accounting accounts for what servers use: time of GPUs and processors, memory and
-// running time, by user and calendar month. It asks the launcher what runs and who holds
-// which device, reads the counters that it is given, and leaves sums in the database. It
-// must never count the same time twice, whoever else counts, and never decide anything:
+// Package accounting counts the hours that servers use: time of GPUs and processors, memory and running time, by user
+// and calendar month. It asks the backend what runs and who holds which device, reads the counters that it is given,
+// and adds up in the database. It must never count the same time twice, whoever else counts, and never decide anything:
 // no server starts or ends because of what it finds.
 package accounting
 
@@ -18,13 +17,13 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// launcher knows what runs and who holds which device.
-type launcher interface {
+// runner is the backend: it knows what runs and who holds which device.
+type runner interface {
 	List(ctx context.Context) ([]backend.Server, error)
 	GPUs(ctx context.Context) (backend.GPUs, error)
 }
 
-// records keeps the sums.
+// records is the database with the sums.
 type records interface {
 	Account(ctx context.Context, key ident.Key, next func(last store.Reading, ok bool) (*store.Reading,
 		[]store.Spent)) error
@@ -32,11 +31,11 @@ type records interface {
 	DropReading(ctx context.Context, key ident.Key, started time.Time) error
 }
 
-// Config is what an Accountant needs. All fields are required but where said.
+// Config is what an Accountant needs. All fields are required except where noted.
 type Config struct {
-	Launcher launcher
-	Records  records
-	// Counters reads a server's control group; ok is false when it is gone.
+	Backend runner
+	Records records
+	// Counters reads the counters of a server's processes; ok is false when they are gone.
 	Counters func(ctx context.Context, key ident.Key) (c Counters, ok bool)
 	// Every is how often servers that run are accounted for. Optional: 30 seconds.
 	Every time.Duration
@@ -49,29 +48,35 @@ const (
 	defaultEvery = 30 * time.Second
 	// maxNews is how many changes of servers may wait; more are left to the next turn.
 	maxNews = 256
-	// lost is the age of a reading whose server runs no more and whose end nobody saw.
+	// lost is the age of a reading whose server no longer runs and whose end nobody saw.
 	lost = 5 * time.Minute
 )
 
 // news is a change of a server that must be accounted for at once.
 type news struct {
-	key      ident.Key
-	at       time.Time
-	ended    bool
-	counters *Counters // as they were at that moment; nil: not known
+	run
+	at    time.Time
+	ended bool
+}
+
+// run is one run of a server.
+type run struct {
+	key     ident.Key
+	started time.Time
+	devices bool // it holds some
 }
 
 // Accountant accounts for servers. Make it with New.
 type Accountant struct {
 	cfg  Config
 	news chan news
-	mute bool // Run's: it was said already that nothing can be accounted for
+	mute bool // Run's: it was logged already that nothing can be accounted for
 }
 
 // New makes an Accountant.
 func New(cfg Config) (*Accountant, error) {
-	if cfg.Launcher == nil || cfg.Records == nil || cfg.Counters == nil || cfg.Log == nil {
-		return nil, errors.New("cannot make the accountant: launcher, records, counters and log are required")
+	if cfg.Backend == nil || cfg.Records == nil || cfg.Counters == nil || cfg.Log == nil {
+		return nil, errors.New("cannot make the accountant: backend, records, counters and log are required")
 	}
 	if cfg.Every <= 0 {
 		cfg.Every = defaultEvery
@@ -85,7 +90,7 @@ func New(cfg Config) (*Accountant, error) {
 // Changed takes a server's change of state. It returns at once and calls nobody, as
 // servers.Config.OnTransition must: what it notes is read by Run.
 func (a *Accountant) Changed(s servers.Server, from servers.State) {
-	n := news{key: s.Key, at: s.Since}
+	n := news{run: run{s.Key, s.Started, len(s.Devices) > 0}, at: s.Since}
 	switch {
 	case s.State == servers.Waiting, s.State == servers.Ready && from != servers.Waiting, s.State == servers.Stopping:
 	case !s.State.Active() && from.Active():
@@ -116,94 +121,85 @@ func (a *Accountant) Run(ctx context.Context) {
 	}
 }
 
-// take accounts for a server that has just begun, begins to end, or has ended.
+// take accounts for a server that has just begun, begins to end, or has ended. It asks for nothing that grows with the
+// servers.
 func (a *Accountant) take(ctx context.Context, n news) {
 	if n.ended {
 		a.trouble(ctx, a.close(ctx, n))
 		return
 	}
-	if c, ok := a.cfg.Counters(ctx, n.key); ok { // first of all: a server that ends is gone soon
-		n.counters = &c
-	}
-	list, gpus, err := a.ask(ctx)
-	if err != nil {
-		a.trouble(ctx, err)
-		return
-	}
-	for _, s := range list {
-		if s.Key == n.key {
-			a.trouble(ctx, a.account(ctx, s, gpus, a.cfg.Now(), n.counters))
-		}
-	}
+	counters := a.counters(ctx, n.key) // first of all: a server that ends is gone soon
+	a.trouble(ctx, a.account(ctx, n.run, a.holders(ctx, n.devices), counters))
 }
 
 // close accounts for a server until its end.
 func (a *Accountant) close(ctx context.Context, n news) error {
-	all, err := a.cfg.Records.Readings(ctx)
-	if err != nil {
+	var started time.Time
+	err := a.cfg.Records.Account(ctx, n.key, func(last store.Reading, ok bool) (*store.Reading, []store.Spent) {
+		if !ok || last.Started.After(n.at) {
+			return nil, nil // none, or the reading of a run that began since
+		}
+		started = last.Started
+		return next(last, ok, observation{key: n.key, started: started, at: n.at, gpus: -1})
+	})
+	if err != nil || started.IsZero() {
 		return err
 	}
-	for _, r := range all {
-		if r.Key != n.key || r.Started.After(n.at) {
-			continue // the reading of a run that began since
-		}
-		o := observation{key: n.key, started: r.Started, at: n.at, gpus: -1}
-		if err := a.save(ctx, o); err != nil {
-			return err
-		}
-		return a.cfg.Records.DropReading(ctx, n.key, r.Started)
-	}
-	return nil
+	return a.cfg.Records.DropReading(ctx, n.key, started)
 }
 
 // turn accounts for all servers that run.
 func (a *Accountant) turn(ctx context.Context) {
-	list, gpus, err := a.ask(ctx)
-	if err == nil {
-		now := a.cfg.Now()
-		for _, s := range list {
-			var counters *Counters
-			if c, ok := a.cfg.Counters(ctx, s.Key); ok {
-				counters = &c
-			}
-			err = errors.Join(err, a.account(ctx, s, gpus, now, counters))
-		}
-		err = errors.Join(err, a.forget(ctx, list, now))
+	list, err := a.cfg.Backend.List(ctx)
+	if err != nil {
+		a.trouble(ctx, err)
+		return
 	}
-	a.trouble(ctx, err)
+	list = slices.DeleteFunc(list, func(s backend.Server) bool { return s.State == backend.Queued })
+	gpus := a.holders(ctx, slices.ContainsFunc(list, func(s backend.Server) bool { return len(s.Devices) > 0 }))
+	for _, s := range list {
+		err = errors.Join(err, a.account(ctx, run{s.Key, s.Started, len(s.Devices) > 0}, gpus, a.counters(ctx, s.Key)))
+	}
+	a.trouble(ctx, errors.Join(err, a.forget(ctx, list)))
 }
 
-// ask returns what runs, and who holds which device: nil where nobody knows or none is held.
-// Servers are then accounted for with the devices that they held before.
-func (a *Accountant) ask(ctx context.Context) ([]backend.Server, *backend.GPUs, error) {
-	list, err := a.cfg.Launcher.List(ctx)
-	if err != nil || !slices.ContainsFunc(list, func(s backend.Server) bool { return len(s.Devices) > 0 }) {
-		return list, nil, err
-	}
-	if gpus, err := a.cfg.Launcher.GPUs(ctx); err == nil {
-		return list, &gpus, nil
-	}
-	return list, nil, nil
-}
-
-func (a *Accountant) account(ctx context.Context, s backend.Server, gpus *backend.GPUs, now time.Time,
-	c *Counters) error {
-	if s.Started.IsZero() {
+// holders returns who holds which device: nil where nobody knows, or none is held. Servers are then accounted for with
+// the devices that they held before.
+func (a *Accountant) holders(ctx context.Context, any bool) *backend.GPUs {
+	if !any {
 		return nil
 	}
-	o := observation{key: s.Key, started: s.Started, at: now, gpus: -1, counters: c}
+	gpus, err := a.cfg.Backend.GPUs(ctx)
+	if err != nil {
+		return nil
+	}
+	return &gpus
+}
+
+// counters returns a server's counters; nil where they are gone.
+func (a *Accountant) counters(ctx context.Context, key ident.Key) *Counters {
+	if c, ok := a.cfg.Counters(ctx, key); ok {
+		return &c
+	}
+	return nil
+}
+
+func (a *Accountant) account(ctx context.Context, r run, gpus *backend.GPUs, c *Counters) error {
+	if r.started.IsZero() {
+		return nil
+	}
+	o := observation{key: r.key, started: r.started, at: a.cfg.Now(), gpus: -1, counters: c}
 	switch {
-	case len(s.Devices) == 0:
+	case !r.devices:
 		o.gpus = 0
 	case gpus != nil:
-		o.gpus = leased(*gpus, s.Key)
+		o.gpus = leased(*gpus, r.key)
 	}
 	return a.save(ctx, o)
 }
 
 func (a *Accountant) save(ctx context.Context, o observation) error {
-	return a.cfg.Records.Account(ctx, o.key, func(last store.Reading, ok bool) (*store.Reading,
-		[]store.Spent) {
+	return a.cfg.Records.Account(ctx, o.key, func(last store.Reading, ok bool) (*store.Reading, []store.Spent) {
 		return next(last, ok, o)
 	})
 }
@@ -226,9 +222,9 @@ func leased(g backend.GPUs, key ident.Key) float64 {
 	return n
 }
 
-// forget drops the readings of servers that ended while nobody looked. What they used after
-// their last reading is not known.
-func (a *Accountant) forget(ctx context.Context, list []backend.Server, now time.Time) error {
+// forget drops the readings of servers whose end nobody saw. What they used after their last reading is not known.
+func (a *Accountant) forget(ctx context.Context, list []backend.Server) error {
+	now := a.cfg.Now()
 	runs := map[ident.Key]bool{}
 	for _, s := range list {
 		runs[s.Key] = true
@@ -242,8 +238,8 @@ func (a *Accountant) forget(ctx context.Context, list []backend.Server, now time
 	return err
 }
 
-// trouble says once that servers cannot be accounted for. Nothing is lost by a turn that
-// fails: the next one counts from the last that did not.
+// trouble logs once that servers cannot be accounted for. Nothing is lost by a turn that fails: the next one counts from
+// the last that did not.
 func (a *Accountant) trouble(ctx context.Context, err error) {
 	said := a.mute
 	a.mute = err != nil

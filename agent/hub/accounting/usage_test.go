@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type lab struct {
 	list     []backend.Server
 	devices  []backend.Device
 	cores    float64
+	lists    int // calls of List
 	listErr  error
 	gpusErr  error
 	hidden   bool // no control group can be read
@@ -34,7 +36,10 @@ type lab struct {
 	accounts *Accountant
 }
 
-func (l *lab) List(context.Context) ([]backend.Server, error) { return l.list, l.listErr }
+func (l *lab) List(context.Context) ([]backend.Server, error) {
+	l.lists++
+	return slices.Clone(l.list), l.listErr
+}
 
 func (l *lab) GPUs(context.Context) (backend.GPUs, error) {
 	return backend.GPUs{Devices: l.devices}, l.gpusErr
@@ -53,7 +58,7 @@ func (l *lab) counters(_ context.Context, k ident.Key) (Counters, bool) {
 func (l *lab) hub(t *testing.T) {
 	t.Helper()
 	var err error
-	l.accounts, err = New(Config{Launcher: l, Records: l.db, Counters: l.counters,
+	l.accounts, err = New(Config{Backend: l, Records: l.db, Counters: l.counters,
 		Now: func() time.Time { return l.now }, Log: slog.New(slog.NewTextHandler(&l.log, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +77,19 @@ func (l *lab) turns(t *testing.T, d time.Duration) {
 // change tells of a server's change as the manager does.
 func (l *lab) change(t *testing.T, k ident.Key, from, to servers.State) {
 	t.Helper()
-	l.accounts.Changed(servers.Server{Key: k, State: to, Since: l.now}, from)
+	s := servers.Server{Key: k, State: to, Since: l.now}
+	for _, u := range l.list {
+		if u.Key == k && to.Active() {
+			s.Started, s.Devices = u.Started, u.Devices
+		}
+	}
+	l.lists = 0
+	defer func() {
+		if l.lists > 0 {
+			t.Error("all servers were listed after an event of one")
+		}
+	}()
+	l.accounts.Changed(s, from)
 	for {
 		select {
 		case n := <-l.accounts.news:
@@ -181,7 +198,7 @@ func TestAccounts(t *testing.T) {
 				l.turns(t, 10*time.Minute)
 			}, want: hours{Oct: Hours{GPU: (20*60 + 20 + 605) / 3600., CPU: 2 * (20*60 + 605) / 3600., Memory: -1,
 				Server: (20*60 + 20 + 605) / 3600.}}},
-		"launcher down": {sharing: backend.Exclusive, places: 1, open: 1,
+		"backend down": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) {
 				l.turns(t, 10*time.Minute)
 				l.listErr = errors.New("no answer")

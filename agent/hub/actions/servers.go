@@ -208,7 +208,7 @@ func (a *Actions) Reset(ctx context.Context, s access.Subject, k ident.Key, stop
 	}
 	err := a.cfg.Servers.Reset(ctx, k)
 	switch {
-	case errors.Is(err, servers.ErrNothingKept):
+	case errors.Is(err, servers.ErrNoContainer):
 		return refuse(NotFound, NothingToReset, k.String(), "no persistent container exists of server %s",
 			k).because(err)
 	case errors.Is(err, servers.ErrActive):

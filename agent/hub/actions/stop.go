@@ -120,7 +120,7 @@ func (a *Actions) removeStopping(ctx context.Context, k ident.Key) error {
 // forget removes all of a stopped server. The persistent containers go first: where they cannot be removed the server
 // stays, or the next one of its name would get them.
 func (a *Actions) forget(ctx context.Context, k ident.Key) error {
-	if err := a.cfg.Servers.Reset(ctx, k); err != nil && !errors.Is(err, servers.ErrNothingKept) {
+	if err := a.cfg.Servers.Reset(ctx, k); err != nil && !errors.Is(err, servers.ErrNoContainer) {
 		return err
 	}
 	return a.cfg.Records.DeleteServer(ctx, k)

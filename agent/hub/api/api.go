@@ -33,7 +33,7 @@ type manager interface {
 	Of(user ident.User) []servers.Server
 	List() []servers.Server
 	Follow(ctx context.Context, key ident.Key, step func(servers.Progress) error) (bool, error)
-	Waits(key ident.Key) (servers.Wait, bool)
+	Queue(key ident.Key) (servers.Queue, bool)
 }
 
 // registry is the services of the settings and those that were added through the API.

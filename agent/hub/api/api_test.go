@@ -34,7 +34,7 @@ type fleet struct {
 	started []string
 	resets  []string
 	steps   []servers.Progress
-	wait    servers.Wait
+	wait    servers.Queue
 	queues  bool // a start waits in the line
 	options []servers.Options
 
@@ -72,7 +72,7 @@ func (f *fleet) List() []servers.Server {
 	return all
 }
 
-func (f *fleet) Waits(ident.Key) (servers.Wait, bool) { return f.wait, f.wait.Place > 0 }
+func (f *fleet) Queue(ident.Key) (servers.Queue, bool) { return f.wait, f.wait.Position > 0 }
 
 func (f *fleet) Start(key ident.Key, profile string, o servers.Options) error {
 	f.options = append(f.options, o)
@@ -86,7 +86,7 @@ func (f *fleet) Start(key ident.Key, profile string, o servers.Options) error {
 
 func (f *fleet) Reset(_ context.Context, key ident.Key) error {
 	f.resets = append(f.resets, key.String())
-	return servers.ErrNothingKept
+	return servers.ErrNoContainer
 }
 
 func (f *fleet) Stop(_ context.Context, key ident.Key) error {
@@ -480,7 +480,7 @@ func TestWithoutGPUs(t *testing.T) {
 		}
 	}
 	f.states, f.wait = map[string]servers.State{"alice": servers.Queued},
-		servers.Wait{Asked: time.Unix(1700000000, 0), Place: 2, Of: 3, Estimate: time.Minute}
+		servers.Queue{Since: time.Unix(1700000000, 0), Position: 2, Of: 3, Estimate: time.Minute}
 	_, text, _ := ask(t, srv, "GET", "/hub/api/users/alice", "", "X-Test-User", "alice")
 	for _, want := range []string{`"pending":"spawn"`, `"ready":false`,
 		`"line":{"estimate_seconds":60,"of":3,"place":2,"since":"2023-11-14T22:13:20.000000Z"}`} {

@@ -201,8 +201,8 @@ func (a *API) serverModel(ctx context.Context, c access.Subject, s servers.Serve
 		}
 		m["state"] = state
 	}
-	if wait, ok := a.cfg.Servers.Waits(s.Key); ok {
-		line := map[string]any{"place": wait.Place, "of": wait.Of, "since": stamp(wait.Asked), "estimate_seconds": nil}
+	if wait, ok := a.cfg.Servers.Queue(s.Key); ok {
+		line := map[string]any{"place": wait.Position, "of": wait.Of, "since": stamp(wait.Since), "estimate_seconds": nil}
 		if wait.Estimate > 0 {
 			line["estimate_seconds"] = int(wait.Estimate.Seconds())
 		}

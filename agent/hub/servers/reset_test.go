@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/fake"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// TestReset checks what becomes of the launcher's answers, and that a server that is not
+// TestReset checks what becomes of the backend's answers, and that a server that is not
 // stopped is left alone.
 func TestReset(t *testing.T) {
 	k, err := ident.ParseKey("alice", "gpu")
@@ -22,18 +23,18 @@ func TestReset(t *testing.T) {
 		want  error
 		asked int
 	}{
-		"stopped":      {Stopped, nil, nil, 1},
-		"failed":       {Failed, nil, nil, 1},
-		"ready":        {Ready, nil, ErrActive, 0},
-		"starting":     {Starting, nil, ErrActive, 0},
-		"stopping":     {Stopping, nil, ErrActive, 0},
-		"nothing kept": {Stopped, &backend.Error{Code: backend.NotFound}, ErrNothingKept, 1},
-		"unit exists":  {Stopped, &backend.Error{Code: backend.AlreadyExists}, ErrActive, 1},
-		"other":        {Stopped, other, other, 1},
+		"stopped":       {Stopped, nil, nil, 1},
+		"failed":        {Failed, nil, nil, 1},
+		"ready":         {Ready, nil, ErrActive, 0},
+		"starting":      {Starting, nil, ErrActive, 0},
+		"stopping":      {Stopping, nil, ErrActive, 0},
+		"no container":  {Stopped, &backend.Error{Code: backend.NotFound}, ErrNoContainer, 1},
+		"server exists": {Stopped, &backend.Error{Code: backend.AlreadyExists}, ErrActive, 1},
+		"other":         {Stopped, other, other, 1},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			w, m := newWorld(t)
+			w, m := newWorld(t, fake.Config{})
 			w.resetErr = tt.err
 			m.mu.Lock()
 			m.entry(k).State = tt.state
@@ -42,7 +43,7 @@ func TestReset(t *testing.T) {
 				t.Errorf("error is %v, want %v", err, tt.want)
 			}
 			if len(w.resets) != tt.asked {
-				t.Errorf("the launcher was asked for %v", w.resets)
+				t.Errorf("the backend was asked for %v", w.resets)
 			}
 		})
 	}

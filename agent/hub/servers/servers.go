@@ -1,14 +1,12 @@
-// Package servers keeps the life of every member's Jupyter server: it starts and
-// stops them through a launcher, follows what becomes of their units, and gives the
-// proxy its routes. The launcher's word is the truth: the package holds nothing that
-// it could not read back after a restart, but for the reason of a failed start.
-// It must never know how a launcher does its work, on which host, or with which tools.
+// Package servers manages the life of every member's Jupyter server: it starts and stops them through a backend,
+// follows what becomes of them, and sets the proxy's routes. What the backend reports is the truth: the package holds
+// nothing that it could not read back after a restart, except the reason of a failed start. It must never know how a
+// backend does its work, on which host, or with which tools.
 package servers
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
+	"errors"
 	"log/slog"
 	"sort"
 	"sync"
@@ -21,8 +19,8 @@ import (
 // runner is the backend: it runs servers somewhere. Errors for people are *backend.Error; after another error nobody
 // knows what became of the request.
 type runner interface {
-	// Start returns when the server is accepted or its process runs, whichever the backend waits for. A start that
-	// the backend has begun goes on when ctx ends.
+	// Start returns when the server is queued or its process runs, whichever the backend waits for. A start that the
+	// backend has begun goes on when ctx ends.
 	Start(ctx context.Context, req backend.StartRequest) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
@@ -36,7 +34,7 @@ type reader interface {
 	Name(key ident.Key) string // what the backend calls a server, for people and logs
 }
 
-// images brings the image of a profile to where the launcher starts servers.
+// images brings the image of a profile to where the backend starts servers.
 type images interface {
 	// Ensure returns when the image is there. It calls step for what takes time.
 	Ensure(ctx context.Context, profile string, step func(message string)) error
@@ -63,28 +61,26 @@ type output interface {
 	Tail(ctx context.Context, key ident.Key, since time.Time, n int) (lines []string, whole bool, err error)
 }
 
-// Config is what a Manager needs. All fields are required but where said.
+// Config is what a Manager needs. All fields are required except where noted.
 type Config struct {
 	Backend runner
 	Images  images // optional; without it the backend does what is needed
-	// Devices knows the devices that profiles need. Without it a start whose devices others
-	// hold waits for ever; optional where no profile needs any.
+	// Devices knows the devices that profiles need. Without it nobody is queued for devices: a start whose devices others
+	// hold fails. Optional.
 	Devices devices
-	Memory  memory // optional; without it a restart of the hub forgets who waits
+	Memory  memory // optional; without it a restart of the hub forgets the queue for devices
 	// Ends returns the end of a server that was announced; optional.
 	Ends         func(ident.Key) (time.Time, bool)
 	Router       router
 	Prober       prober
 	Output       output
 	Env          EnvConfig
-	StartTimeout time.Duration // from the request to an active unit, a pull of the image included
-	HTTPTimeout  time.Duration // from the active unit to the first HTTP answer
+	StartTimeout time.Duration // from the request until the backend has accepted it, a pull of the image included
+	HTTPTimeout  time.Duration // from the running process to the first HTTP answer
 	StopTimeout  time.Duration // for one stop
 	Log          *slog.Logger
-	// OnChange is called after each change with the number of active servers; optional.
-	OnChange func(active int)
-	// OnTransition is called after each change with the server as it is now and the state
-	// that it was in; optional. It must return at once and not call the manager.
+	// OnTransition is called after each change of a state with the server as it is now and the state that it was in. It
+	// must return at once and not call the manager. Optional.
 	OnTransition func(s Server, from State)
 }
 
@@ -95,8 +91,10 @@ type Server struct {
 	Profile      string    // the profile asked for; "" is the policy's default
 	WithoutGPUs  bool      // it was asked for without the devices of its profile
 	Devices      []string  // qualified CDI names of the devices that it holds
+	Where        string    // the host and job in which it runs, for people; "" on the hub's own host
+	Ends         time.Time // when the backend will end it; zero for never
 	Since        time.Time // when State was entered
-	Started      time.Time // when the unit was asked for; zero when stopped
+	Started      time.Time // when the server was asked for; zero when stopped
 	LastActivity time.Time // zero when nothing was reported yet
 	Failure      *Failure  // why State is Failed; nil otherwise
 }
@@ -104,7 +102,7 @@ type Server struct {
 // Failure is the reason of a server's end in words, with the log that shows it.
 type Failure struct {
 	Message string   // what failed and why, for people
-	Lines   []string // the last lines of the unit's journal; may be empty
+	Lines   []string // the last lines of the server's log; may be empty
 	At      time.Time
 }
 
@@ -114,7 +112,7 @@ type Progress struct {
 	Message string
 	Ready   bool
 	Failed  bool
-	Queued  bool // it waits in the line for devices
+	Queued  bool // it waits in a queue
 }
 
 // Manager owns the servers. Make it with New, call Sync before the first request is
@@ -125,43 +123,53 @@ type Manager struct {
 	ctx    context.Context // ends with Close; the life of starts and stops, which outlast requests
 	cancel context.CancelFunc
 
-	wake chan struct{} // the line is to be looked at
+	woken chan struct{} // holds one thing when the queue for devices is to be polled at once
 
 	mu      sync.Mutex // guards all below
 	servers map[ident.Key]*server
-	leases  []lease // that have ended and are not written down yet
+	count   map[State]int // of servers
+	// queue is the servers that wait for devices, and those whose turn has come and that do not run yet.
+	queue  map[ident.Key]*server
+	leases []lease // that have ended and are not saved yet
 }
 
 // server is one entry of the table. Manager.mu guards it.
 type server struct {
 	Server
+	run                          // the latest, which may have ended
+	launching bool               // our own call of Backend.Start is under way; its answer ends the state Starting
+	end       *backend.Event     // the server's end, when its news came before that answer
+	launched  <-chan struct{}    // closed when the latest attempt to start it is over; nil when there was none
+	cancel    context.CancelFunc // ends the start under way; nil when there is none
+	reason    string             // why the hub gave the server up, while it ends
+	progress  *broadcast
+	unfollow  context.CancelFunc // ends the reading of the server's log for progress
+	asked     time.Time          // when it joined the queue for devices; zero when it has not, or runs
+	tried     string             // fingerprint of the devices when its turn came last
+	wait      Queue              // how it stands, while it is Queued
+}
+
+// run is one run of a server at the backend.
+type run struct {
 	address   backend.Address
 	tokenHash string
-	launching bool               // our own call of Launcher.Start is under way; its answer ends the state Starting
-	end       *backend.Event     // the unit's end, when its news came before that answer
-	cancel    context.CancelFunc // ends the start under way; nil when there is none
-	reason    string             // why the hub gave the unit up, while it ends
-	progress  *broadcast
-	unfollow  context.CancelFunc // ends the reading of the unit's journal for progress
-	asked     time.Time          // when it joined the line; zero when it has not, or runs
-	tried     string             // what was seen of the devices when its turn came last
-	wait      Wait               // how it stands, while it is Queued
+	over      bool // the backend has said that it ended; what it said before and comes later is old
 }
 
 // New makes a Manager that knows no servers yet.
 func New(cfg Config) (*Manager, error) {
 	if cfg.Backend == nil || cfg.Router == nil || cfg.Prober == nil || cfg.Output == nil || cfg.Log == nil {
-		return nil, fmt.Errorf("cannot make the server manager: backend, router, prober, output and log are required")
+		return nil, errors.New("cannot make the server manager: backend, router, prober, output and log are required")
 	}
 	if cfg.StartTimeout <= 0 || cfg.HTTPTimeout <= 0 || cfg.StopTimeout <= 0 {
-		return nil, fmt.Errorf("cannot make the server manager: every time-out must be above zero")
+		return nil, errors.New("cannot make the server manager: every time-out must be above zero")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Manager{cfg: cfg, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), servers: map[ident.Key]*server{}},
-		nil
+	return &Manager{cfg: cfg, ctx: ctx, cancel: cancel, woken: make(chan struct{}, 1), servers: map[ident.Key]*server{},
+		count: map[State]int{}, queue: map[ident.Key]*server{}}, nil
 }
 
-// Close ends what the manager does and waits for it. Units are left alone.
+// Close ends what the manager does and waits for it. Servers are left alone.
 func (m *Manager) Close() {
 	m.cancel()
 	m.wg.Wait()
@@ -179,11 +187,20 @@ func (m *Manager) Get(key ident.Key) Server {
 
 // List returns all servers that are active or failed, ordered by key.
 func (m *Manager) List() []Server {
+	return m.list(func(ident.Key) bool { return true })
+}
+
+// Of returns the servers of one user that are active or failed, ordered by key.
+func (m *Manager) Of(user ident.User) []Server {
+	return m.list(func(key ident.Key) bool { return key.User == user })
+}
+
+func (m *Manager) list(match func(ident.Key) bool) []Server {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []Server
-	for _, s := range m.servers {
-		if s.State != Stopped {
+	for key, s := range m.servers {
+		if s.State != Stopped && match(key) {
 			all = append(all, s.Server)
 		}
 	}
@@ -191,15 +208,14 @@ func (m *Manager) List() []Server {
 	return all
 }
 
-// Of returns the servers of one user that are active or failed.
-func (m *Manager) Of(user ident.User) []Server {
-	var own []Server
-	for _, s := range m.List() {
-		if s.Key.User == user {
-			own = append(own, s)
-		}
+// Count returns how many servers are in one of some states, which must not be Stopped.
+func (m *Manager) Count(states ...State) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range states {
+		n += m.count[s]
 	}
-	return own
+	return n
 }
 
 // TokenOwner reports which active server a JUPYTERHUB_API_TOKEN belongs to.
@@ -209,7 +225,7 @@ func (m *Manager) TokenOwner(token string) (ident.Key, bool) {
 	defer m.mu.Unlock()
 	for key, s := range m.servers {
 		// Comparing hashes of secrets leaks nothing of the secrets by its timing.
-		if s.tokenHash != "" && s.tokenHash == hash && s.State.Active() {
+		if s.State.Active() && s.tokenHash == hash {
 			return key, true
 		}
 	}
@@ -235,57 +251,12 @@ func (m *Manager) entry(key ident.Key) *server {
 	return s
 }
 
-// transition is the only place where a state changes. m.mu is held.
-func (m *Manager) transition(s *server, e event) error {
-	to, err := next(s.State, e)
-	if err != nil {
-		return fmt.Errorf("server %s: %w", s.Key, err)
-	}
-	if to == s.State {
-		return nil
-	}
-	from := s.State
-	s.State, s.Since = to, time.Now()
-	if to == Ready {
-		m.cfg.Router.SetRoute(s.Key, s.address)
-	} else {
-		m.cfg.Router.DeleteRoute(s.Key)
-	}
-	if !to.Active() {
-		m.noteLeases(s)
-		s.tokenHash, s.Started, s.WithoutGPUs = "", time.Time{}, false
-	}
-	if to != Starting && to != Queued {
-		s.asked, s.tried = time.Time{}, ""
-	}
-	m.look() // a device may be free, or somebody have left the line
-	if to != Failed {
-		s.Failure = nil
-	}
-	if to == Stopped { // nobody may wait for a start that is over
-		s.progress.add(Progress{Percent: 100, Failed: true, Message: "Server stopped"})
-	}
-	m.cfg.Log.Info("server is "+string(to), "event", "server-"+string(to), "user", s.Key.User.String(),
-		"server", s.Key.Server.String(), "unit", m.cfg.Backend.Name(s.Key), "from", string(from))
-	if m.cfg.OnTransition != nil {
-		m.cfg.OnTransition(s.Server, from)
-	}
-	if m.cfg.OnChange != nil {
-		m.cfg.OnChange(m.active())
-	}
-	return nil
+// about returns the fields that name a server in the log.
+func (m *Manager) about(key ident.Key) []any {
+	return []any{"user", key.User.String(), "server", key.Server.String(), "unit", m.cfg.Backend.Name(key)}
 }
 
-// active counts servers whose unit exists or is being made. m.mu is held.
-func (m *Manager) active() int {
-	n := 0
-	for _, s := range m.servers {
-		if s.State.Active() && s.State != Queued {
-			n++
-		}
-	}
-	return n
+// log writes a message about a server.
+func (m *Manager) log(level slog.Level, key ident.Key, message, event string, more ...any) {
+	m.cfg.Log.Log(m.ctx, level, message, append(append([]any{"event", event}, m.about(key)...), more...)...)
 }
-
-// newToken makes a server's token: 128 random bits in base 32 (crypto/rand.Text).
-func newToken() string { return rand.Text() }

@@ -3,7 +3,6 @@ package servers
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,46 +13,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/fake"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// world is a launcher, a proxy, a journal and Jupyter servers that a test can make
-// fail in ways the real ones cannot be made to.
+// world is a backend, a proxy, logs and Jupyter servers that a test can make fail in ways the real ones cannot be made
+// to.
 type world struct {
+	*fake.Backend
 	mu       sync.Mutex
-	units    map[ident.Key]backend.Server
-	routes   map[ident.Key]string
-	requests []backend.StartRequest
-	startErr error
+	routes   map[ident.Key]backend.Address
 	imageErr error
-	startFor time.Duration // how long Start takes
-	answers  bool          // whether servers answer HTTP
+	answers  bool // whether servers answer HTTP
 	lines    []string
-	lag      int // how often the journal is read before the lines are there
-	onStop   func(backend.Event)
+	lag      int // how often a log is read before the lines are there
 	resets   []string
 	resetErr error
-	onStart  func(backend.StartRequest) // before Start is answered
-}
-
-func (w *world) Start(ctx context.Context, req backend.StartRequest) error {
-	select {
-	case <-time.After(w.startFor):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.requests = append(w.requests, req)
-	if w.onStart != nil {
-		w.onStart(req)
-	}
-	if w.startErr != nil {
-		return w.startErr
-	}
-	w.units[req.Key] = backend.Server{Key: req.Key, State: backend.Running,
-		Address: backend.UnixSocket("/sock/"+req.Key.String(), 5001), TokenHash: ident.HashToken(req.Env["JUPYTERHUB_API_TOKEN"]), Started: time.Now()}
-	return nil
 }
 
 func (w *world) Ensure(_ context.Context, profile string, step func(string)) error {
@@ -70,46 +45,10 @@ func (w *world) Reset(_ context.Context, key ident.Key) error {
 	return w.resetErr
 }
 
-func (w *world) Stop(_ context.Context, key ident.Key) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if _, ok := w.units[key]; !ok {
-		return &backend.Error{Code: backend.NotFound, Message: "no such unit"}
-	}
-	delete(w.units, key)
-	if w.onStop != nil {
-		// the echo of the stop
-		go w.onStop(backend.Event{Server: backend.Server{Key: key, State: backend.Stopped}})
-	}
-	return nil
-}
-
-func (w *world) List(context.Context) ([]backend.Server, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var all []backend.Server
-	for _, u := range w.units {
-		all = append(all, u)
-	}
-	return all, nil
-}
-
-func (w *world) Get(_ context.Context, key ident.Key) (backend.Server, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	u, ok := w.units[key]
-	if !ok {
-		return u, &backend.Error{Code: backend.NotFound, Message: "no such unit"}
-	}
-	return u, nil
-}
-
-func (w *world) Name(key ident.Key) string { return key.Unit() }
-
 func (w *world) SetRoute(key ident.Key, to backend.Address) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.routes[key] = to.String()
+	w.routes[key] = to
 }
 
 func (w *world) DeleteRoute(key ident.Key) {
@@ -135,7 +74,7 @@ func (w *world) Follow(ctx context.Context, _ ident.Key, _ time.Time, line func(
 	return nil
 }
 
-const lastWords = "jupyter-alice.service: Failed with result 'exit-code'."
+const lastWords = "the last words of the server"
 
 func (w *world) Tail(context.Context, ident.Key, time.Time, int) ([]string, bool, error) {
 	w.mu.Lock()
@@ -150,38 +89,49 @@ func (w *world) Tail(context.Context, ident.Key, time.Time, int) ([]string, bool
 func (w *world) route(key ident.Key) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.routes[key]
+	return w.routes[key].String()
 }
 
-// end lets a unit end by itself, as seen by the manager.
-func (w *world) end(m *Manager, key ident.Key, e backend.Event) {
-	w.mu.Lock()
-	delete(w.units, key)
-	w.mu.Unlock()
-	e.Key = key
-	m.Handle(e)
+// refuse lets every start from now on be refused, or not for nil.
+func (w *world) refuse(err error) {
+	w.Change(func(c *fake.Config) {
+		c.Refuse = func(backend.StartRequest, *backend.Server) error { return err }
+	})
 }
 
-// deactivate lets a unit be seen on its way to its end.
-func (w *world) deactivate(m *Manager, key ident.Key) {
-	w.mu.Lock()
-	w.units[key] = backend.Server{Key: key, State: backend.Stopping}
-	w.mu.Unlock()
-	m.Handle(backend.Event{Server: backend.Server{Key: key, State: backend.Stopping}})
-}
-
-func newWorld(t *testing.T) (*world, *Manager) {
+// inWorld runs a test with a manager that hears the events of a backend.
+func inWorld(t *testing.T, cfg fake.Config, test func(t *testing.T, w *world, m *Manager)) {
 	t.Helper()
-	w := &world{units: map[ident.Key]backend.Server{}, routes: map[ident.Key]string{}, answers: true,
-		startFor: 200 * time.Millisecond, lines: []string{lastWords}}
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t, cfg)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { w.Watch(ctx, m.Handle, func() {}) })
+		defer wg.Wait()
+		defer cancel()
+		defer w.Close()
+		defer m.Close()
+		test(t, w, m)
+	})
+}
+
+// boot is how long the world's servers take to run.
+const boot = 200 * time.Millisecond
+
+func newWorld(t *testing.T, cfg fake.Config) (*world, *Manager) {
+	t.Helper()
+	if cfg.Boot == 0 {
+		cfg.Boot = boot
+	}
+	w := &world{Backend: fake.New(cfg), routes: map[ident.Key]backend.Address{}, answers: true,
+		lines: []string{lastWords}}
 	m, err := New(Config{Backend: w, Images: w, Router: w, Prober: w, Output: w,
 		Env:          EnvConfig{BaseURL: "/", APIURL: "http://127.0.0.1:8081/hub/api"},
 		StartTimeout: time.Minute, HTTPTimeout: 30 * time.Second, StopTimeout: 10 * time.Second,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.onStop = m.Handle
 	return w, m
 }
 
@@ -206,9 +156,7 @@ func follow(t *testing.T, m *Manager, k ident.Key) Progress {
 }
 
 func TestStartBecomesReady(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, m := newWorld(t)
-		defer m.Close()
+	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
 		alice := key(t, "alice")
 		if err := m.Start(alice, "big", Options{}); err != nil {
 			t.Fatal(err)
@@ -219,13 +167,13 @@ func TestStartBecomesReady(t *testing.T) {
 		if p := follow(t, m, alice); !p.Ready || p.Percent != 100 {
 			t.Errorf("last step is %+v, want ready", p)
 		}
-		if got := m.Get(alice); got.State != Ready {
+		if got := m.Get(alice); got.State != Ready || m.Count(Ready) != 1 || m.Count(Starting, Waiting) != 0 {
 			t.Errorf("state is %s, want ready", got.State)
 		}
 		if w.route(alice) != "/sock/alice" {
 			t.Errorf("route is %q", w.route(alice))
 		}
-		token := w.requests[0].Env["JUPYTERHUB_API_TOKEN"]
+		token := w.Requests()[0].Env["JUPYTERHUB_API_TOKEN"]
 		if owner, ok := m.TokenOwner(token); !ok || owner != alice {
 			t.Errorf("the server's token belongs to %v, %v", owner, ok)
 		}
@@ -246,24 +194,32 @@ func TestStartBecomesReady(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	tests := map[string]struct {
+		cfg     fake.Config
 		prepare func(*world)
 		during  func(*testing.T, *world, *Manager, ident.Key)
 		want    string
 	}{
 		"refused": {
 			prepare: func(w *world) {
-				w.startErr = &backend.Error{Code: backend.NoAccount,
-					Message: "user \"alice\" has no Unix account"}
+				w.refuse(&backend.Error{Code: backend.NoAccount, Message: "user \"alice\" has no Unix account"})
 			},
 			want: "has no Unix account",
+		},
+		"no answer": {
+			prepare: func(w *world) { w.refuse(errors.New("the backend does not answer")) },
+			want:    "the backend does not answer",
 		},
 		"no image": {
 			prepare: func(w *world) { w.imageErr = errors.New("the registry does not know lab/notebook:2026") },
 			want:    "the registry does not know lab/notebook:2026",
 		},
 		"too slow": {
-			prepare: func(w *world) { w.startFor = time.Hour },
-			want:    "was not active within 1m0s",
+			cfg:  fake.Config{Boot: time.Hour},
+			want: "job-alice was not active within 1m0s",
+		},
+		"too slow before it is accepted": {
+			cfg:  fake.Config{Prepare: 65 * time.Second},
+			want: "job-alice was not active within 1m0s",
 		},
 		"never answers": {
 			prepare: func(w *world) { w.answers = false },
@@ -271,44 +227,32 @@ func TestFailures(t *testing.T) {
 		},
 		"exits at once": {
 			prepare: func(w *world) { w.answers = false },
-			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
+			during: func(_ *testing.T, w *world, _ *Manager, k ident.Key) {
 				time.Sleep(time.Second)
-				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
-					Why: backend.Why{Message: "jupyter-alice.service ended with exit status 3"}})
+				w.End(k, backend.Failed, backend.Why{Message: "it ended with exit status 3"})
 			},
 			want: "ended with exit status 3",
 		},
 		"exits while it stops being active": {
 			prepare: func(w *world) { w.answers = false },
-			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
+			during: func(_ *testing.T, w *world, _ *Manager, k ident.Key) {
 				time.Sleep(time.Second)
-				w.deactivate(m, k)
+				w.Update(k, func(s *backend.Server) { s.State = backend.Stopping })
 				synctest.Wait()
-				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
-					Why: backend.Why{Message: "jupyter-alice.service ended with exit status 3"}})
+				w.End(k, backend.Failed, backend.Why{Message: "it ended with exit status 3"})
 			},
 			want: "ended with exit status 3",
 		},
-		"deactivating while it starts": {
-			prepare: func(w *world) {
-				w.startErr = &backend.Error{Code: backend.StartFailed, Message: "no such image"}
-			},
-			during: func(_ *testing.T, w *world, m *Manager, k ident.Key) {
-				w.deactivate(m, k)
-				synctest.Wait()
-				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
-					Why: backend.Why{Message: "it ended"}})
-			},
+		"fails while it starts": {
+			cfg:  fake.Config{BootError: &backend.Error{Code: backend.StartFailed, Message: "no such image"}},
 			want: "no such image",
 		},
 		"dies when ready": {
-			prepare: func(*world) {},
 			during: func(t *testing.T, w *world, m *Manager, k ident.Key) {
 				follow(t, m, k)
-				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Failed},
-					Why: backend.Why{Message: "it used more memory than it may"}})
-				// the launcher lets systemd forget it
-				w.end(m, k, backend.Event{Server: backend.Server{State: backend.Stopped}})
+				w.End(k, backend.Failed, backend.Why{Message: "it used more memory than it may"})
+				synctest.Wait()
+				m.Handle(backend.Event{Server: backend.Server{Key: k, State: backend.Stopped}}) // forgotten
 				synctest.Wait()
 			},
 			want: "more memory than it may",
@@ -316,10 +260,10 @@ func TestFailures(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, m := newWorld(t)
-				defer m.Close()
-				tt.prepare(w)
+			inWorld(t, tt.cfg, func(t *testing.T, w *world, m *Manager) {
+				if tt.prepare != nil {
+					tt.prepare(w)
+				}
 				alice := key(t, "alice")
 				if err := m.Start(alice, "", Options{}); err != nil {
 					t.Fatal(err)
@@ -336,10 +280,11 @@ func TestFailures(t *testing.T) {
 				if diff := cmp.Diff([]string{lastWords}, got.Failure.Lines); diff != "" {
 					t.Errorf("lines (-want +got):\n%s", diff)
 				}
-				if units, _ := w.List(t.Context()); len(units) != 0 || w.route(alice) != "" {
-					t.Errorf("left behind: units %v, route %q", units, w.route(alice))
+				if left, _ := w.List(t.Context()); len(left) != 0 || w.route(alice) != "" {
+					t.Errorf("left behind: servers %v, route %q", left, w.route(alice))
 				}
-				w.startErr, w.imageErr, w.startFor, w.answers = nil, nil, 0, true
+				w.Change(func(c *fake.Config) { *c = fake.Config{} })
+				w.imageErr, w.answers = nil, true
 				if err := m.Start(alice, "", Options{}); err != nil {
 					t.Fatalf("start after a failure: %v", err)
 				}
@@ -351,42 +296,42 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestEndBesideTheAnswer lets the news of a unit's end come at any time about the
-// launcher's answer to Start, over which it has no order on the bus.
+// TestEndBesideTheAnswer lets the news of a server's end come at any time about the backend's answer to Start: nothing
+// orders the two.
 func TestEndBesideTheAnswer(t *testing.T) {
 	for range 300 {
-		synctest.Test(t, func(t *testing.T) {
-			w, m := newWorld(t)
-			defer m.Close()
+		inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
 			alice := key(t, "alice")
-			w.startErr = &backend.Error{Code: backend.StartFailed, Message: "no such image"}
-			w.onStart = func(req backend.StartRequest) {
-				go func() {
-					for range 100 {
-						m.Handle(backend.Event{Server: backend.Server{Key: req.Key, State: backend.Failed},
-							Why: backend.Why{Message: "it ended"}})
-					}
-				}()
-			}
+			w.Change(func(c *fake.Config) {
+				c.Refuse = func(r backend.StartRequest, _ *backend.Server) error {
+					go func() {
+						for range 100 {
+							m.Handle(backend.Event{Server: backend.Server{Key: r.Key, State: backend.Failed},
+								Why: backend.Why{Message: "it ended"}})
+						}
+					}()
+					return &backend.Error{Code: backend.StartFailed, Message: "no such image"}
+				}
+			})
 			if err := m.Start(alice, "", Options{}); err != nil {
 				t.Fatal(err)
 			}
 			follow(t, m, alice)
 			if got := m.Get(alice); got.State != Failed || !strings.Contains(got.Failure.Message, "no such image") {
-				t.Fatalf("server is %s with failure %+v, want the launcher's reason", got.State, got.Failure)
+				t.Fatalf("server is %s with failure %+v, want the backend's reason", got.State, got.Failure)
 			}
+			synctest.Wait()
 		})
 	}
 }
 
-// TestJournalLags checks that what systemd says at last of a failed unit is waited for.
-func TestJournalLags(t *testing.T) {
+// TestLogLags checks that the last words of a failed server are waited for.
+func TestLogLags(t *testing.T) {
 	for lag, want := range map[int][]string{5: {lastWords}, 1000: nil} {
-		synctest.Test(t, func(t *testing.T) {
-			w, m := newWorld(t)
-			defer m.Close()
+		inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
 			alice := key(t, "alice")
-			w.lag, w.startErr = lag, &backend.Error{Code: backend.StartFailed, Message: "exit status 125"}
+			w.lag = lag
+			w.refuse(&backend.Error{Code: backend.StartFailed, Message: "exit status 125"})
 			if err := m.Start(alice, "", Options{}); err != nil {
 				t.Fatal(err)
 			}
@@ -399,53 +344,91 @@ func TestJournalLags(t *testing.T) {
 }
 
 func TestEndBeforeTheAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, m := newWorld(t)
-		defer m.Close()
+	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
 		alice := key(t, "alice")
-		w.onStart = func(req backend.StartRequest) {
-			m.Handle(backend.Event{Server: backend.Server{Key: req.Key, State: backend.Failed},
-				Why: backend.Why{Message: "jupyter-alice.service ended with exit status 3"}})
-		}
+		w.Change(func(c *fake.Config) {
+			c.Refuse = func(r backend.StartRequest, _ *backend.Server) error {
+				m.Handle(backend.Event{Server: backend.Server{Key: r.Key, State: backend.Failed},
+					Why: backend.Why{Message: "it ended with exit status 3"}})
+				return nil
+			}
+		})
 		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		follow(t, m, alice)
 		if got := m.Get(alice); got.State != Failed || !strings.Contains(got.Failure.Message, "exit status 3") {
-			t.Errorf("server is %s with failure %+v, want the unit's end", got.State, got.Failure)
+			t.Errorf("server is %s with failure %+v, want the server's end", got.State, got.Failure)
 		}
 	})
 }
 
-func TestStopCancelsStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, m := newWorld(t)
-		defer m.Close()
-		w.startFor = 30 * time.Second
-		alice := key(t, "alice")
-		if err := m.Start(alice, "", Options{}); err != nil {
-			t.Fatal(err)
+// TestStopDuringStart stops a server in each part of its start, which goes on at the backend when the hub's call ends.
+func TestStopDuringStart(t *testing.T) {
+	for name, cfg := range map[string]fake.Config{
+		"prepared": {Prepare: 5 * time.Second}, "booting": {Boot: 30 * time.Second},
+		"both": {Prepare: 2 * time.Second, Boot: 2 * time.Second, Halt: time.Second},
+		"late": {Prepare: time.Second, Boot: time.Second, Lag: 5 * time.Second},
+	} {
+		for _, after := range []time.Duration{0, time.Second, 1500 * time.Millisecond, 3 * time.Second} {
+			t.Run(name+" "+after.String(), func(t *testing.T) {
+				inWorld(t, cfg, func(t *testing.T, w *world, m *Manager) {
+					alice := key(t, "alice")
+					if err := m.Start(alice, "", Options{}); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(after)
+					if err := m.Stop(t.Context(), alice); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Minute)
+					if got := m.Get(alice); got.State != Stopped || got.Failure != nil {
+						t.Errorf("state is %s with failure %v, want stopped", got.State, got.Failure)
+					}
+					if left, _ := w.List(t.Context()); len(left) > 0 {
+						t.Errorf("the backend has %v", left)
+					}
+				})
+			})
 		}
-		if err := m.Stop(t.Context(), alice); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if got := m.Get(alice); got.State != Stopped || got.Failure != nil {
-			t.Errorf("state is %s with failure %v, want stopped", got.State, got.Failure)
-		}
-	})
+	}
+}
+
+// TestOldNews stops a server and starts it again while the events of its first run are behind.
+func TestOldNews(t *testing.T) {
+	for _, boot := range []time.Duration{time.Millisecond, 3 * time.Second, 10 * time.Second} {
+		inWorld(t, fake.Config{Lag: 5 * time.Second, Boot: time.Millisecond}, func(t *testing.T, w *world, m *Manager) {
+			alice := key(t, "alice")
+			if err := m.Start(alice, "", Options{}); err != nil {
+				t.Fatal(err)
+			}
+			follow(t, m, alice)
+			if err := m.Stop(t.Context(), alice); err != nil {
+				t.Fatal(err)
+			}
+			w.Change(func(c *fake.Config) { c.Boot = boot })
+			time.Sleep(time.Second)
+			if err := m.Start(alice, "", Options{}); err != nil {
+				t.Fatal(err)
+			}
+			follow(t, m, alice)
+			time.Sleep(time.Minute)
+			if got := m.Get(alice); got.State != Ready {
+				t.Errorf("with a boot of %s the server is %s with failure %+v, want ready", boot, got.State, got.Failure)
+			}
+		})
+	}
 }
 
 func TestShutDownFromWithinIsNoFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, m := newWorld(t)
-		defer m.Close()
+	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
 		alice := key(t, "alice")
 		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		follow(t, m, alice)
-		w.end(m, alice, backend.Event{Server: backend.Server{State: backend.Stopped}})
+		w.End(alice, backend.Stopped, backend.Why{})
+		synctest.Wait()
 		if got := m.Get(alice); got.State != Stopped {
 			t.Errorf("state is %s, want stopped", got.State)
 		}
@@ -453,13 +436,11 @@ func TestShutDownFromWithinIsNoFailure(t *testing.T) {
 }
 
 func TestSyncAfterRestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, m := newWorld(t)
-		defer m.Close()
+	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
 		alice, bob, dora := key(t, "alice"), key(t, "bob"), key(t, "dora")
-		w.units[alice] = backend.Server{Key: alice, State: backend.Running, Address: backend.UnixSocket("/sock/alice", 5001),
-			TokenHash: ident.HashToken("secret")}
-		w.units[bob] = backend.Server{Key: bob, State: backend.Starting, Address: backend.UnixSocket("/sock/bob", 5001)}
+		w.Put(backend.Server{Key: alice, State: backend.Running, Address: backend.UnixSocket("/sock/alice", 5001),
+			TokenHash: ident.HashToken("secret")})
+		w.Put(backend.Server{Key: bob, State: backend.Starting, Address: backend.UnixSocket("/sock/bob", 5001)})
 		if err := m.Sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -472,15 +453,23 @@ func TestSyncAfterRestart(t *testing.T) {
 		if got := m.Get(bob).State; got != Starting {
 			t.Errorf("bob's server is %s, want starting", got)
 		}
-		w.end(m, bob, backend.Event{Server: backend.Server{State: backend.Failed}, Why: backend.Why{Message: "it ended"}})
+		w.End(bob, backend.Failed, backend.Why{Message: "exit status 125"})
 		synctest.Wait()
 		if got := m.Get(bob).State; got != Failed {
-			t.Errorf("bob's server is %s after its unit failed, want failed", got)
+			t.Errorf("bob's server is %s after it failed, want failed", got)
 		}
 		if got := m.Get(dora).State; got != Stopped {
 			t.Errorf("dora's server is %s, want stopped", got)
 		}
-		delete(w.units, alice) // it ended while nobody listened
+		w.Silence(errors.New("no answer")) // nobody knows what runs, so nothing has ended
+		w.Lose(alice)
+		if err := m.Sync(t.Context()); err == nil {
+			t.Error("Sync knows what runs")
+		}
+		if got := m.Get(alice).State; got != Ready {
+			t.Errorf("alice's server is %s while the backend is silent", got)
+		}
+		w.Silence(nil) // it ended while nobody listened
 		if err := m.Sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}

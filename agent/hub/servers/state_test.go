@@ -9,13 +9,16 @@ func TestNext(t *testing.T) {
 		startAsked: {Stopped: Starting, Failed: Starting},
 		noDevice:   {Starting: Queued},
 		turnCame:   {Queued: Starting},
-		stopAsked:  {Queued: Stopped, Starting: Stopping, Waiting: Stopping, Ready: Stopping},
-		unitActive: {Stopped: Waiting, Queued: Waiting, Failed: Waiting, Starting: Waiting, Waiting: Waiting,
+		leftQueue:  {Queued: Stopped},
+		stopAsked:  {Queued: Stopping, Starting: Stopping, Waiting: Stopping, Ready: Stopping},
+		accepted:   {Stopped: Queued, Failed: Queued, Queued: Queued, Starting: Queued, Stopping: Stopping},
+		running: {Stopped: Waiting, Queued: Waiting, Failed: Waiting, Starting: Waiting, Waiting: Waiting,
 			Ready: Ready, Stopping: Stopping},
 		answered: {Waiting: Ready},
-		unitEnded: {Starting: Failed, Waiting: Failed, Ready: Failed, Stopping: Stopped, Stopped: Stopped,
+		ended: {Queued: Failed, Starting: Failed, Waiting: Failed, Ready: Failed, Stopping: Stopped, Stopped: Stopped,
 			Failed: Failed},
-		startFailed: {Starting: Failed, Waiting: Failed, Stopping: Stopped, Stopped: Stopped, Failed: Failed},
+		startFailed: {Queued: Failed, Starting: Failed, Waiting: Failed, Stopping: Stopped, Stopped: Stopped,
+			Failed: Failed},
 	}
 	for e, row := range want {
 		for _, s := range states {

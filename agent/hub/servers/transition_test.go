@@ -3,17 +3,16 @@ package servers
 import (
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/fake"
 )
 
 // TestOnTransition listens to a server's life.
 func TestOnTransition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, m := newWorld(t)
-		defer m.Close()
+	inWorld(t, fake.Config{}, func(t *testing.T, _ *world, m *Manager) {
 		var mu sync.Mutex
 		var heard []string
 		m.cfg.OnTransition = func(s Server, from State) {

@@ -57,7 +57,7 @@ func (s *Web) forget(ctx context.Context, key ident.Key) error {
 	if err := s.cfg.Store.DeleteShareCodes(ctx, key); err != nil {
 		return err
 	}
-	if err := s.cfg.Servers.Reset(ctx, key); err != nil && !errors.Is(err, servers.ErrNothingKept) {
+	if err := s.cfg.Servers.Reset(ctx, key); err != nil && !errors.Is(err, servers.ErrNoContainer) {
 		return err
 	}
 	return s.cfg.Store.DeleteServer(ctx, key)

@@ -23,13 +23,13 @@ type queueView struct {
 
 // queued returns the position of a server's start in the queue; nil for one that is not queued.
 func (s *Web) queued(m access.Subject, key ident.Key, profiles []backend.Profile) *queueView {
-	w, ok := s.cfg.Servers.Waits(key)
+	w, ok := s.cfg.Servers.Queue(key)
 	if !ok {
 		return nil
 	}
-	v := &queueView{Asked: w.Asked, Rows: gpuRows(m, w.Devices, profiles)}
-	if w.Place > 0 {
-		v.Position = fmt.Sprintf("%s of %d in the queue", servers.Ordinal(w.Place), w.Of)
+	v := &queueView{Asked: w.Since, Rows: gpuRows(m, w.Devices, profiles)}
+	if w.Position > 0 {
+		v.Position = fmt.Sprintf("%s of %d in the queue", servers.Ordinal(w.Position), w.Of)
 	}
 	if w.Estimate > 0 {
 		v.Estimate = about(w.Estimate)

@@ -18,7 +18,7 @@ func inLine(t *testing.T) *hub {
 	t.Helper()
 	h := newHub(t, withGPUs(t, &fakeLauncher{known: fourGPUs()}))
 	h.servers.table[key("gail")] = servers.Server{Key: key("gail"), State: servers.Queued, Profile: "gpu", Since: now}
-	h.servers.waits = map[ident.Key]servers.Wait{key("gail"): {Asked: now.Add(-40 * time.Minute), Place: 2, Of: 3,
+	h.servers.waits = map[ident.Key]servers.Queue{key("gail"): {Since: now.Add(-40 * time.Minute), Position: 2, Of: 3,
 		Estimate: 130 * time.Minute, Devices: fourGPUs().Devices[:2]}}
 	return h
 }

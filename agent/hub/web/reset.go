@@ -65,7 +65,7 @@ func (s *Web) reset(m access.Subject, w http.ResponseWriter, r *http.Request) er
 	s.persistent.forget()
 	s.audit(r, m, ResetServer, key, err)
 	switch {
-	case errors.Is(err, servers.ErrNothingKept):
+	case errors.Is(err, servers.ErrNoContainer):
 		return errNothingKept()
 	case errors.Is(err, servers.ErrActive):
 		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be reset",

@@ -79,7 +79,7 @@ func TestReset(t *testing.T) {
 		"own":          {"gail", nil, "See Other /hub/home", 0},
 		"another's":    {"dora", nil, "See Other /hub/home", 1},
 		"runs":         {"gail", fmt.Errorf("server gail: %w", servers.ErrActive), "Conflict", 0},
-		"nothing kept": {"gail", fmt.Errorf("server gail: %w", servers.ErrNothingKept), "Not Found", 0},
+		"nothing kept": {"gail", fmt.Errorf("server gail: %w", servers.ErrNoContainer), "Not Found", 0},
 		"fails": {"gail", &backend.Error{Code: backend.StartFailed, Message: "cannot"},
 			"Internal Server Error", 0},
 		"not theirs": {"bob", nil, "Not Found", 0},

@@ -62,7 +62,7 @@ type manager interface {
 	Start(key ident.Key, profile string, o servers.Options) error
 	Stop(ctx context.Context, key ident.Key) error
 	Reset(ctx context.Context, key ident.Key) error
-	Waits(key ident.Key) (servers.Wait, bool)
+	Queue(key ident.Key) (servers.Queue, bool)
 }
 
 // Action is what somebody does with what is not their own.

@@ -111,7 +111,7 @@ type fakeServers struct {
 	table    map[ident.Key]servers.Server
 	started  []string
 	options  []servers.Options
-	waits    map[ident.Key]servers.Wait
+	waits    map[ident.Key]servers.Queue
 	stopped  []string
 	stopErr  error
 	resets   []string
@@ -140,7 +140,7 @@ func (f *fakeServers) Of(u ident.User) []servers.Server {
 	return slices.DeleteFunc(f.List(), func(s servers.Server) bool { return s.Key.User != u })
 }
 
-func (f *fakeServers) Waits(k ident.Key) (servers.Wait, bool) {
+func (f *fakeServers) Queue(k ident.Key) (servers.Queue, bool) {
 	w, ok := f.waits[k]
 	return w, ok
 }

@@ -2,62 +2,44 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/fake"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// gpuHost is a world whose launcher lends devices of the profile "gpu".
+// gpuHost is a world whose backend lends devices of the profile "gpu".
 type gpuHost struct {
 	*world
 	n int // devices
 
 	gm     sync.Mutex // guards all below
 	holder map[ident.Key]bool
-	asked  int // calls of Start
-	limit  int // how many the launcher lends though more are free; 0 for all
-	saved  []LinePlace
+	asked  int // starts that were prepared
+	limit  int // how many the backend lends though more are free; 0 for all
+	saved  []QueueEntry
 	leases []time.Duration
 	failed error // of GPUs
 }
 
-func newGPUHost(t *testing.T, n int) (*gpuHost, *Manager) {
-	t.Helper()
-	w, m := newWorld(t)
-	g := &gpuHost{world: w, n: n, holder: map[ident.Key]bool{}}
-	m.cfg.Backend, m.cfg.Devices, m.cfg.Memory = g, g, g
-	return g, m
-}
-
-func (g *gpuHost) Start(ctx context.Context, r backend.StartRequest) error {
-	g.gm.Lock()
-	g.asked++
-	taken := !r.WithoutGPUs && r.Profile == "gpu" && (len(g.holder) >= g.n || g.limit > 0 && len(g.holder) >= g.limit)
-	if !taken && !r.WithoutGPUs && r.Profile == "gpu" {
-		g.holder[r.Key] = true
-	}
-	g.gm.Unlock()
-	if taken {
-		return &backend.Error{Code: backend.DevicesTaken, Message: "all GPUs are held"}
-	}
-	if err := g.world.Start(ctx, r); err != nil {
-		return err
-	}
+// lend is the backend's rule for a start.
+func (g *gpuHost) lend(r backend.StartRequest, s *backend.Server) error {
 	g.gm.Lock()
 	defer g.gm.Unlock()
-	if g.holder[r.Key] {
-		g.mu.Lock()
-		u := g.units[r.Key]
-		u.Profile, u.Devices = r.Profile, []string{"nvidia.com/gpu=0"}
-		g.units[r.Key] = u
-		g.mu.Unlock()
+	g.asked++
+	if r.WithoutGPUs || r.Profile != "gpu" {
+		return nil
 	}
+	if len(g.holder) >= g.n || g.limit > 0 && len(g.holder) >= g.limit {
+		return &backend.Error{Code: backend.DevicesTaken, Message: "all GPUs are held"}
+	}
+	g.holder[r.Key], s.Devices = true, []string{"nvidia.com/gpu=0"}
 	return nil
 }
 
@@ -91,10 +73,10 @@ func (g *gpuHost) Profiles(context.Context) ([]backend.Profile, error) {
 	return []backend.Profile{{Name: "lab", Default: true}, {Name: "gpu", GPUs: 1}}, nil
 }
 
-func (g *gpuHost) SaveLine(_ context.Context, line []LinePlace) error {
+func (g *gpuHost) SaveQueue(_ context.Context, queue []QueueEntry) error {
 	g.gm.Lock()
 	defer g.gm.Unlock()
-	g.saved = line
+	g.saved = queue
 	return nil
 }
 
@@ -109,8 +91,8 @@ func (g *gpuHost) TypicalLease(context.Context, string) (time.Duration, error) {
 	return 3 * time.Hour, nil
 }
 
-// line returns who is written down.
-func (g *gpuHost) line() string {
+// queue returns who is saved.
+func (g *gpuHost) queue() string {
 	g.gm.Lock()
 	defer g.gm.Unlock()
 	var all []string
@@ -120,17 +102,18 @@ func (g *gpuHost) line() string {
 	return strings.Join(all, " ")
 }
 
-// play runs a test with a line that moves on.
+// play runs a test with a queue that moves on.
 func play(t *testing.T, n int, test func(t *testing.T, g *gpuHost, m *Manager, start func(user string))) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		g, m := newGPUHost(t, n)
+	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
+		g := &gpuHost{world: w, n: n, holder: map[ident.Key]bool{}}
+		m.cfg.Backend, m.cfg.Devices, m.cfg.Memory = g, g, g
+		w.Change(func(c *fake.Config) { c.Refuse = g.lend })
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { m.Advance(ctx) })
 		defer wg.Wait()
 		defer cancel()
-		defer m.Close()
 		test(t, g, m, func(user string) {
 			t.Helper()
 			if err := m.Start(key(t, user), "gpu", Options{}); err != nil {
@@ -148,7 +131,7 @@ func state(t *testing.T, m *Manager, user string, want State) {
 	}
 }
 
-func TestLineMovesOn(t *testing.T) {
+func TestQueueMovesOn(t *testing.T) {
 	play(t, 1, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
 		start("alice")
 		start("bob")
@@ -156,15 +139,15 @@ func TestLineMovesOn(t *testing.T) {
 		state(t, m, "alice", Ready)
 		state(t, m, "bob", Queued)
 		state(t, m, "carol", Queued)
-		if w, ok := m.Waits(key(t, "carol")); !ok || w.Place != 2 || w.Of != 2 || w.Estimate != 5*time.Hour ||
+		if w, ok := m.Queue(key(t, "carol")); !ok || w.Position != 2 || w.Of != 2 || w.Estimate != 5*time.Hour ||
 			len(w.Devices) != 1 || w.Devices[0].Holders[0].Key != key(t, "alice") {
 			t.Errorf("carol waits as %+v, %v", w, ok)
 		}
-		if _, ok := m.Waits(key(t, "alice")); ok {
+		if _, ok := m.Queue(key(t, "alice")); ok {
 			t.Error("alice waits")
 		}
-		if g.line() != "bob/gpu carol/gpu" {
-			t.Errorf("written down is %q", g.line())
+		if g.queue() != "bob/gpu carol/gpu" {
+			t.Errorf("saved is %q", g.queue())
 		}
 		if err := m.Stop(t.Context(), key(t, "alice")); err != nil {
 			t.Fatal(err)
@@ -172,8 +155,8 @@ func TestLineMovesOn(t *testing.T) {
 		time.Sleep(time.Second)
 		state(t, m, "bob", Ready)
 		state(t, m, "carol", Queued)
-		if g.line() != "carol/gpu" || len(g.leases) != 1 {
-			t.Errorf("written down are %q and %d leases", g.line(), len(g.leases))
+		if g.queue() != "carol/gpu" || len(g.leases) != 1 {
+			t.Errorf("saved are %q and %d leases", g.queue(), len(g.leases))
 		}
 		// carol has enough of it.
 		if err := m.Stop(t.Context(), key(t, "carol")); err != nil {
@@ -181,8 +164,8 @@ func TestLineMovesOn(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		state(t, m, "carol", Stopped)
-		if g.line() != "" || m.Waiting() != 0 {
-			t.Errorf("written down is %q", g.line())
+		if g.queue() != "" || m.queueLength() != 0 {
+			t.Errorf("saved is %q", g.queue())
 		}
 	})
 }
@@ -206,30 +189,31 @@ func TestWithoutGPUs(t *testing.T) {
 		start("alice")
 		start("bob")
 		if err := m.Start(key(t, "bob"), "gpu", Options{}); err == nil {
-			t.Error("a server in the line is started again")
+			t.Error("a server in the queue is started again")
 		}
 		if err := m.Start(key(t, "bob"), "gpu", Options{WithoutGPUs: true}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		state(t, m, "bob", Ready)
-		last := g.requests[len(g.requests)-1]
-		if !last.WithoutGPUs || last.Profile != "gpu" || g.line() != "" {
-			t.Errorf("asked for %+v, line %q", last, g.line())
+		requests := g.Requests()
+		last := requests[len(requests)-1]
+		if !last.WithoutGPUs || last.Profile != "gpu" || g.queue() != "" {
+			t.Errorf("asked for %+v, queue %q", last, g.queue())
 		}
 	})
 }
 
-// TestRestore brings the line back after a restart of the hub.
+// TestRestore brings the queue back after a restart of the hub.
 func TestRestore(t *testing.T) {
 	play(t, 1, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
 		start("alice")
 		asked := time.Now().Add(-time.Hour)
-		m.Restore([]LinePlace{{key(t, "bob"), "gpu", asked.Add(time.Minute)}, {key(t, "carol"), "gpu", asked},
+		m.Restore([]QueueEntry{{key(t, "bob"), "gpu", asked.Add(time.Minute)}, {key(t, "carol"), "gpu", asked},
 			{key(t, "alice"), "gpu", asked}})
 		time.Sleep(time.Second)
 		state(t, m, "alice", Ready)
-		if w, _ := m.Waits(key(t, "carol")); w.Place != 1 || !w.Asked.Equal(asked) {
+		if w, _ := m.Queue(key(t, "carol")); w.Position != 1 || !w.Since.Equal(asked) {
 			t.Errorf("carol waits as %+v", w)
 		}
 		if err := m.Sync(t.Context()); err != nil {
@@ -245,7 +229,7 @@ func TestRestore(t *testing.T) {
 	})
 }
 
-// TestLimited has a launcher that lends less than there is: it is not asked again and
+// TestLimited has a backend that lends less than there is: it is not asked again and
 // again, and others go on.
 func TestLimited(t *testing.T) {
 	play(t, 2, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
@@ -255,8 +239,8 @@ func TestLimited(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		state(t, m, "bob", Queued)
 		g.gm.Lock()
-		if g.asked > 4 { // alice's and bob's, one try from the line, and one more where the view's time turns
-			t.Errorf("the launcher was asked %d times", g.asked)
+		if g.asked > 4 { // alice's and bob's, one try from the queue, and one more where the fingerprint's time turns
+			t.Errorf("the backend was asked %d times", g.asked)
 		}
 		g.limit = 0
 		g.gm.Unlock()
@@ -265,7 +249,7 @@ func TestLimited(t *testing.T) {
 	})
 }
 
-// TestStoppedWhileAsked stops a server whose start is about to be put into the line.
+// TestStoppedWhileAsked stops a server whose start is about to be put into the queue.
 func TestStoppedWhileAsked(t *testing.T) {
 	play(t, 0, func(t *testing.T, g *gpuHost, m *Manager, _ func(string)) {
 		if err := m.Start(key(t, "alice"), "gpu", Options{}); err != nil {
@@ -276,14 +260,14 @@ func TestStoppedWhileAsked(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		state(t, m, "alice", Stopped)
-		if m.Waiting() != 0 || g.line() != "" {
+		if m.queueLength() != 0 || g.queue() != "" {
 			t.Error("it waits")
 		}
 	})
 }
 
-// TestFollowTheLine listens to a start in the line.
-func TestFollowTheLine(t *testing.T) {
+// TestFollowTheQueue listens to a start in the queue.
+func TestFollowTheQueue(t *testing.T) {
 	play(t, 1, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
 		start("alice")
 		start("bob")
@@ -301,7 +285,7 @@ func TestFollowTheLine(t *testing.T) {
 		}
 		wg.Wait()
 		text := strings.Join(told, "\n")
-		for _, want := range []string{"Waiting for a GPU: all are in use", "Waiting for a GPU: 1st of 1 in line",
+		for _, want := range []string{"Waiting for a GPU: all are in use", "Waiting for a GPU: 1st of 1 in the queue",
 			"Server ready at"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("it was not told %q:\n%s", want, text)
@@ -312,31 +296,97 @@ func TestFollowTheLine(t *testing.T) {
 
 // TestStartedByAnother has another process of the hub start the server first.
 func TestStartedByAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, m := newWorld(t)
-		defer m.Close()
-		alice := key(t, "alice")
-		w.startErr = &backend.Error{Code: backend.AlreadyExists, Message: "it exists already"}
-		w.onStart = func(backend.StartRequest) {
-			w.units[alice] = backend.Server{Key: alice, State: backend.Starting, Address: backend.UnixSocket("/sock/alice", 5001)}
-		}
+	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
+		alice, bob := key(t, "alice"), key(t, "bob")
+		theirs := backend.Server{Key: alice, State: backend.Starting, TokenHash: "theirs",
+			Address: backend.UnixSocket("/sock/alice", 5001)}
+		w.Put(theirs)
 		if err := m.Start(alice, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		state(t, m, "alice", Starting)
-		m.Handle(backend.Event{Server: backend.Server{Key: alice, State: backend.Running, Address: backend.UnixSocket("/sock/alice", 5001)}})
+		if calls := w.Calls(); calls["list"] != 0 || calls["get"] != 1 {
+			t.Errorf("the backend was called %v, want one get", calls)
+		}
+		w.Update(alice, func(s *backend.Server) { s.State = backend.Running })
 		time.Sleep(time.Second)
 		state(t, m, "alice", Ready)
-		// A unit that is none of the hub's stays in the way.
-		bob := key(t, "bob")
-		w.mu.Lock()
-		w.onStart = nil
-		w.mu.Unlock()
+		// A server that is none of the hub's stays in the way.
+		w.refuse(&backend.Error{Code: backend.AlreadyExists, Message: "it exists already"})
 		if err := m.Start(bob, "", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)
 		state(t, m, "bob", Failed)
 	})
+}
+
+// TestMemoryFails checks that what cannot be saved is saved later, and that unknown leases and devices stop nobody.
+func TestMemoryFails(t *testing.T) {
+	play(t, 1, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
+		broken := &brokenMemory{gpuHost: g, err: errors.New("disk full")}
+		m.cfg.Memory = broken
+		start("alice")
+		start("bob")
+		state(t, m, "bob", Queued)
+		if q, _ := m.Queue(key(t, "bob")); q.Estimate != 0 || q.Position != 1 {
+			t.Errorf("bob waits as %+v without known leases", q)
+		}
+		broken.set(nil)
+		time.Sleep(queueEvery)
+		if g.queue() != "bob/gpu" {
+			t.Errorf("saved is %q", g.queue())
+		}
+		g.gm.Lock()
+		g.failed = errors.New("no answer")
+		g.gm.Unlock()
+		if err := m.Stop(t.Context(), key(t, "alice")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		state(t, m, "bob", Queued) // nobody knows which devices are free
+		g.gm.Lock()
+		g.failed = nil
+		g.gm.Unlock()
+		time.Sleep(queueEvery + time.Second)
+		state(t, m, "bob", Ready)
+	})
+}
+
+type brokenMemory struct {
+	*gpuHost
+	mu  sync.Mutex
+	err error
+}
+
+func (b *brokenMemory) set(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
+}
+
+func (b *brokenMemory) get() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+func (b *brokenMemory) SaveQueue(ctx context.Context, queue []QueueEntry) error {
+	return errors.Join(b.get(), b.saveIf(ctx, queue))
+}
+
+func (b *brokenMemory) saveIf(ctx context.Context, queue []QueueEntry) error {
+	if b.get() != nil {
+		return nil
+	}
+	return b.gpuHost.SaveQueue(ctx, queue)
+}
+
+func (b *brokenMemory) AddLease(context.Context, string, time.Duration, time.Time) error {
+	return b.get()
+}
+
+func (b *brokenMemory) TypicalLease(context.Context, string) (time.Duration, error) {
+	return 0, b.get()
 }

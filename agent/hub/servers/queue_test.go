@@ -55,7 +55,7 @@ func device(t testing.TB, text string) backend.Device {
 }
 
 // waiting reads "KEY PROFILE COUNT [limited]"; they asked one minute after the other.
-func waiting(t testing.TB, texts ...string) (line []entry) {
+func waiting(t testing.TB, texts ...string) (queue []entry) {
 	t.Helper()
 	for i, text := range texts {
 		f := strings.Fields(text)
@@ -64,9 +64,9 @@ func waiting(t testing.TB, texts ...string) (line []entry) {
 		if _, err := fmt.Sscan(f[2], &e.count); err != nil {
 			t.Fatal(err)
 		}
-		line = append(line, e)
+		queue = append(queue, e)
 	}
-	return line
+	return queue
 }
 
 func names(keys []ident.Key) string {
@@ -79,8 +79,8 @@ func names(keys []ident.Key) string {
 
 func TestPlan(t *testing.T) {
 	tests := map[string]struct {
-		devices, line, called []string
-		order, start          string
+		devices, queue, called []string
+		order, start           string
 	}{
 		"nobody": {devices: []string{"0 1 gpu"}},
 		"one free": {[]string{"0 1 gpu", "1 1 gpu carol"}, []string{"alice gpu 1", "bob gpu 1"}, nil,
@@ -114,15 +114,15 @@ func TestPlan(t *testing.T) {
 			for _, d := range tt.devices {
 				devices = append(devices, device(t, d))
 			}
-			line := inOrder(waiting(t, tt.line...), devices)
+			queue := inOrder(waiting(t, tt.queue...), devices)
 			var order []ident.Key
-			for _, e := range line {
+			for _, e := range queue {
 				order = append(order, e.key)
 			}
 			if names(order) != tt.order {
 				t.Errorf("the order is %q, want %q", names(order), tt.order)
 			}
-			if got := names(plan(line, waiting(t, tt.called...), devices)); got != tt.start {
+			if got := names(plan(queue, waiting(t, tt.called...), devices)); got != tt.start {
 				t.Errorf("it starts %q, want %q", got, tt.start)
 			}
 		})
@@ -137,24 +137,24 @@ func TestPlanProperties(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 5))
 		devices := []backend.Device{device(t, "0 1 gpu,small"), device(t, "1 1 gpu"), device(t, "2 2 small,shared")}
 		profiles := map[string]int{"gpu": 1 + random.IntN(2), "small": 1, "shared": 1}
-		var line []entry
+		var queue []entry
 		for i := range 12 {
 			profile := []string{"gpu", "small", "shared"}[random.IntN(3)]
 			key := named(t, fmt.Sprintf("u%d:s%d", random.IntN(4), i))
-			line = append(line, entry{key: key, profile: profile, count: profiles[profile],
+			queue = append(queue, entry{key: key, profile: profile, count: profiles[profile],
 				asked: noon.Add(time.Duration(random.IntN(5)) * time.Minute)})
 		}
-		for round := 0; len(line) > 0; round++ {
+		for round := 0; len(queue) > 0; round++ {
 			if round > 100 {
-				t.Fatalf("seed %d: %d wait for ever: %v", seed, len(line), line)
+				t.Fatalf("seed %d: %d wait for ever: %v", seed, len(queue), queue)
 			}
-			line = inOrder(line, devices)
-			started := plan(line, nil, devices)
-			checkOvertaking(t, seed, line, started, devices)
+			queue = inOrder(queue, devices)
+			started := plan(queue, nil, devices)
+			checkOvertaking(t, seed, queue, started, devices)
 			for _, key := range started {
-				at := slices.IndexFunc(line, func(e entry) bool { return e.key == key })
-				hold(t, seed, line[at], devices)
-				line = slices.Delete(line, at, at+1)
+				at := slices.IndexFunc(queue, func(e entry) bool { return e.key == key })
+				hold(t, seed, queue[at], devices)
+				queue = slices.Delete(queue, at, at+1)
 			}
 			release(random, devices)
 		}
@@ -163,13 +163,13 @@ func TestPlanProperties(t *testing.T) {
 
 // checkOvertaking wants that who starts leaves enough for everybody before them who waits
 // for want of devices that both can use.
-func checkOvertaking(t *testing.T, seed uint64, line []entry, started []ident.Key, devices []backend.Device) {
+func checkOvertaking(t *testing.T, seed uint64, queue []entry, started []ident.Key, devices []backend.Device) {
 	t.Helper()
-	for i, e := range line {
+	for i, e := range queue {
 		if slices.Contains(started, e.key) {
 			continue
 		}
-		for _, behind := range line[i+1:] {
+		for _, behind := range queue[i+1:] {
 			if !slices.Contains(started, behind.key) {
 				continue
 			}
@@ -220,12 +220,12 @@ func release(random *rand.Rand, devices []backend.Device) {
 	}
 }
 
-func TestPlace(t *testing.T) {
+func TestPosition(t *testing.T) {
 	devices := []backend.Device{device(t, "0 1 gpu carol"), device(t, "1 1 small,any dora"), device(t, "2 bad any")}
-	line := inOrder(waiting(t, "alice gpu 1", "bob small 1", "erin any 1", "frank gpu 1"), devices)
+	queue := inOrder(waiting(t, "alice gpu 1", "bob small 1", "erin any 1", "frank gpu 1"), devices)
 	var got []string
-	for i, e := range line {
-		n, of := place(line, i, devices)
+	for i, e := range queue {
+		n, of := position(queue, i, devices)
 		got = append(got, fmt.Sprintf("%s %s of %d", e.key, Ordinal(n), of))
 	}
 	want := []string{"alice 1st of 2", "bob 1st of 2", "erin 2nd of 2", "frank 2nd of 2"}
@@ -243,10 +243,10 @@ func TestPlace(t *testing.T) {
 func TestEstimate(t *testing.T) {
 	hours := func(n float64) time.Duration { return time.Duration(n * float64(time.Hour)) }
 	tests := map[string]struct {
-		devices, line []string
-		usual         time.Duration
-		ends          map[string]time.Time
-		want          time.Duration
+		devices, queue []string
+		usual          time.Duration
+		ends           map[string]time.Time
+		want           time.Duration
 	}{
 		"nobody knows":      {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, 0, nil, 0},
 		"usual":             {[]string{"0 1 gpu bob"}, []string{"alice gpu 1"}, hours(3), nil, hours(2)},
@@ -261,7 +261,7 @@ func TestEstimate(t *testing.T) {
 			hours(4), nil, hours(3)},
 		"needs two": {[]string{"0 1 gpu bob", "1 2 gpu carol,erin"}, []string{"alice gpu 2"}, hours(4), nil,
 			hours(3)},
-		"others' line": {[]string{"0 1 gpu bob", "1 1 small carol"}, []string{"dora small 1", "alice gpu 1"},
+		"others' queue": {[]string{"0 1 gpu bob", "1 1 small carol"}, []string{"dora small 1", "alice gpu 1"},
 			hours(3), nil, hours(2)},
 		"no device": {[]string{"0 bad gpu"}, []string{"alice gpu 1"}, hours(3), nil, 0},
 	}
@@ -275,13 +275,13 @@ func TestEstimate(t *testing.T) {
 			for k, at := range tt.ends {
 				ends[named(t, k)] = at
 			}
-			line := waiting(t, tt.line...)
-			got := estimate(line, len(line)-1, devices, func(kind string) time.Duration {
+			queue := waiting(t, tt.queue...)
+			got := estimate(queue, len(queue)-1, devices, past{typical: func(kind string) time.Duration {
 				if kind != "nvidia.com/gpu" {
 					t.Errorf("asked for kind %q", kind)
 				}
 				return tt.usual
-			}, ends, noon)
+			}, ends: ends, now: noon})
 			if got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}

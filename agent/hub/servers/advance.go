@@ -1,0 +1,125 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// devices knows the devices that servers can hold, and which profiles need some.
+type devices interface {
+	GPUs(ctx context.Context) (backend.GPUs, error)
+	Profiles(ctx context.Context) ([]backend.Profile, error)
+}
+
+const (
+	queueEvery = 15 * time.Second // between polls when nothing has happened: a device may have appeared, or be well again
+	limitedFor = 5 * time.Minute  // for which a refusal that no device explains is believed
+	pollTime   = 10 * time.Second // for one poll of the devices
+)
+
+// wake makes the next poll of the queue happen soon.
+func (m *Manager) wake() {
+	select {
+	case m.woken <- struct{}{}:
+	default: // it will happen anyway
+	}
+}
+
+// Advance moves the queue for devices on until ctx ends: at once when something has happened, and now and then.
+// Without it nobody who waits is ever started.
+func (m *Manager) Advance(ctx context.Context) {
+	tick := time.NewTicker(queueEvery)
+	defer tick.Stop()
+	saved := []QueueEntry{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.woken:
+		case <-tick.C:
+		}
+		saved = m.saveQueue(ctx, saved)
+		m.saveLeases(ctx)
+		if m.queueLength() > 0 {
+			m.advance(ctx)
+		}
+	}
+}
+
+// advance starts whom the plan lets start, and notes for the others how they stand.
+func (m *Manager) advance(ctx context.Context) {
+	if m.cfg.Devices == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollTime)
+	defer cancel()
+	gpus, err := m.cfg.Devices.GPUs(ctx)
+	profiles, profilesErr := m.cfg.Devices.Profiles(ctx)
+	if err := errors.Join(err, profilesErr); err != nil {
+		if ctx.Err() == nil {
+			m.cfg.Log.Warn("cannot read which devices are free", "event", "devices-unknown", "error", err.Error())
+		}
+		return
+	}
+	seen := fingerprint(gpus.Devices)
+	entries, called, gone := m.entries(profiles, seen)
+	for _, key := range gone {
+		// It needs no device any more, or its profile is gone, which the backend's refusal will say.
+		m.turn(key, seen)
+	}
+	queue := inOrder(entries, gpus.Devices)
+	m.setPositions(ctx, queue, gpus.Devices)
+	for _, key := range plan(queue, called, gpus.Devices) {
+		m.turn(key, seen)
+	}
+}
+
+// setPositions notes how each entry of the queue stands.
+func (m *Manager) setPositions(ctx context.Context, queue []entry, devices []backend.Device) {
+	p := past{typical: m.typical(ctx), ends: m.ends(devices), now: time.Now()}
+	for i, e := range queue {
+		q := Queue{Estimate: estimate(queue, i, devices, p)}
+		q.Position, q.Of = position(queue, i, devices)
+		for _, d := range devices {
+			if e.wants(d) {
+				q.Devices = append(q.Devices, d)
+			}
+		}
+		m.setQueue(e.key, q)
+	}
+}
+
+// typical asks for each kind once.
+func (m *Manager) typical(ctx context.Context) func(kind string) time.Duration {
+	known := map[string]time.Duration{}
+	return func(kind string) time.Duration {
+		d, ok := known[kind]
+		if !ok && m.cfg.Memory != nil {
+			var err error
+			if d, err = m.cfg.Memory.TypicalLease(ctx, kind); err != nil {
+				m.cfg.Log.Warn("cannot read how long devices were held", "event", "leases-unreadable", "error",
+					err.Error())
+			}
+			known[kind] = d
+		}
+		return d
+	}
+}
+
+// ends returns the announced ends of the servers that hold devices.
+func (m *Manager) ends(devices []backend.Device) map[ident.Key]time.Time {
+	ends := map[ident.Key]time.Time{}
+	if m.cfg.Ends == nil {
+		return ends
+	}
+	for key := range holders(devices) {
+		if at, ok := m.cfg.Ends(key); ok {
+			ends[key] = at
+		}
+	}
+	return ends
+}

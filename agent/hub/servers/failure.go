@@ -1,0 +1,96 @@
+package servers
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// tailLines is how much of a server's log is shown for a failed start.
+const tailLines = 20
+
+// failure is what is known of a failure when it is noticed.
+type failure struct {
+	reason   string
+	since    time.Time // from where on its log is read
+	byItself bool      // it ended by itself, so that the log gets its last words
+}
+
+// fail makes a server failed at once, so that no later event can take it for stopped, and returns the function that
+// reads the log and tells those who wait. There is nothing to do where a stop was asked for meanwhile, which takes care
+// of the server, and where the failure is known. m.mu is held.
+func (m *Manager) fail(key ident.Key, e event, f failure) (explain func()) {
+	s := m.entry(key)
+	if s.State == Stopping || s.State == Stopped || s.State == Failed {
+		return func() {}
+	}
+	if s.reason != "" {
+		f.reason, s.reason = s.reason, ""
+	}
+	m.must(s, e)
+	known, progress := &Failure{Message: f.reason, At: time.Now()}, s.progress
+	s.Failure = known
+	m.log(slog.LevelError, key, "server failed", "server-failure", "error", f.reason)
+	return func() {
+		lines := m.tail(key, f)
+		m.mu.Lock()
+		if s.Failure == known { // not started again meanwhile
+			s.Failure = &Failure{Message: known.Message, Lines: lines, At: known.At}
+		}
+		m.mu.Unlock()
+		progress.add(Progress{Percent: 100, Failed: true, Message: "Spawn failed: " + firstLine(f.reason)})
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// Bounds of reading the log of a server that has ended.
+const (
+	tailTime  = 2 * time.Second // for the last words, behind which the log may lag
+	tailEvery = 100 * time.Millisecond
+	tailAge   = time.Hour       // of a server that ran for days
+	tailLimit = 5 * time.Second // for all
+)
+
+// tail reads the end of the server's log. Of a server that has failed by itself it waits for the last words, which the
+// log may not have yet.
+func (m *Manager) tail(key ident.Key, f failure) []string {
+	ctx, cancel := context.WithTimeout(m.ctx, tailLimit)
+	defer cancel()
+	if oldest := time.Now().Add(-tailAge); f.since.Before(oldest) {
+		f.since = oldest
+	}
+	for end := time.Now().Add(tailTime); ; {
+		lines, whole, err := m.cfg.Output.Tail(ctx, key, f.since, tailLines)
+		if err != nil {
+			m.log(slog.LevelWarn, key, "cannot read the log of a failed server", "journal-unreadable", "error",
+				err.Error())
+		}
+		if err != nil || whole || !f.byItself || time.Now().After(end) {
+			return lines
+		}
+		select {
+		case <-ctx.Done():
+			return lines
+		case <-time.After(tailEvery):
+		}
+	}
+}
+
+// giveUp stops a server that runs but is of no use, and fails with that reason whatever its own end will say.
+func (m *Manager) giveUp(key ident.Key, reason string, since time.Time) {
+	m.mu.Lock()
+	m.entry(key).reason = reason
+	m.mu.Unlock()
+	m.stopGivenUp(key)
+	m.mu.Lock()
+	explain := m.fail(key, startFailed, failure{reason: reason, since: since})
+	m.mu.Unlock()
+	explain()
+}
