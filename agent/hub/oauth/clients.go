@@ -20,14 +20,14 @@ type declared interface {
 	ByToken(token string) (name string, ok bool)
 }
 
-// Client is who people are signed in to: a server or a service.
+// Client is the OAuth client that people sign in to: a server or a service.
 type Client struct {
 	ID        string
 	Server    *ident.Key // nil for a service
 	Service   string     // "" for a server
-	Redirect  string     // the only redirect_uri, matched as text; usually a path
-	Allowed   []string   // scopes that it may ask for beside the ones to identify and to enter
-	NoConfirm bool       // nobody is asked
+	Redirect  string     // the only redirect_uri, compared as text; usually a path
+	Allowed   []string   // scopes that it may ask for, beyond those to identify and to enter
+	NoConfirm bool       // the settings trust it: nobody is asked
 	Path      string     // where people find it
 }
 

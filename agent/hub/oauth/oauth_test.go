@@ -188,6 +188,12 @@ func TestToken(t *testing.T) {
 			error: "invalid_client"},
 		"another's secret": {q: query(), change: []string{"client_secret", "secret-bob"}, status: 401,
 			error: "invalid_client"},
+		"a service's secret": {q: query(), change: []string{"client_secret", "secret-board"}, status: 401,
+			error: "invalid_client"},
+		"another service's secret": {q: query(), change: []string{"client_id", "service-board", "client_secret",
+			"secret-trusted"}, status: 401, error: "invalid_client"},
+		"a service with a server's secret": {q: query(), change: []string{"client_id", "service-board"}, status: 401,
+			error: "invalid_client"},
 		"code of another's client": {q: query(), change: []string{"client_secret", "secret-bob", "client_id",
 			"jupyterhub-user-bob"}, status: 400, error: "invalid_grant"},
 		"other redirect": {q: query(), change: []string{"redirect_uri", "/user/bob/oauth_callback"},
@@ -314,6 +320,7 @@ func TestClientIsTold(t *testing.T) {
 		"plain PKCE": {query("code_challenge", "abc", "code_challenge_method", "plain"),
 			"invalid_request"},
 		"PKCE without method":     {query("code_challenge", "abc"), "invalid_request"},
+		"PKCE without challenge":  {query("code_challenge_method", "S256"), "invalid_request"},
 		"a scope that it has not": {service("board", "scope", "admin:users"), "invalid_scope"},
 	}
 	for name, tt := range tests {
