@@ -84,12 +84,15 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 		CDI:      gpu.DefaultDirs(),
 		GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
-			if err := bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal,
-				e.Body()...); err != nil {
+			if err := emit(bus, e); err != nil {
 				o.Log.Warn("cannot tell the hub", "event", "signal-lost", "unit", e.Key.Unit(), "error", err)
 			}
 		},
 	})
+}
+
+func emit(bus *dbus.Conn, e launcherbus.Event) error {
+	return bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...)
 }
 
 // imagesGID looks up the image keeper's group.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/godbus/dbus/v5/introspect"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
@@ -44,9 +45,9 @@ func zeros(method any) []any {
 }
 
 // signature is an operation as docs/security.md writes it.
-func signature(name string, op operation) string {
+func signature(name string, args []introspect.Arg) string {
 	var in, out []string
-	for _, a := range op.arguments() {
+	for _, a := range args {
 		if a.Direction == "in" {
 			in = append(in, a.Type+" "+a.Name)
 		} else {
@@ -71,7 +72,7 @@ func TestOperations(t *testing.T) {
 		if op.callers == nil {
 			t.Fatalf("%s does not say who may call it", name)
 		}
-		if line := "| `" + signature(name, op) + " |"; !strings.Contains(string(doc), line) {
+		if line := "| `" + signature(name, op.arguments()) + " |"; !strings.Contains(string(doc), line) {
 			t.Errorf("docs/security.md has no line that begins with %s", line)
 		}
 		callers := map[string]struct {

@@ -1,0 +1,247 @@
+package launcher
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/godbus/dbus/v5/introspect"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+)
+
+const busConfig = `<busconfig><type>session</type><listen>unix:path=SOCKET</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*"/><allow own="*"/><allow receive_sender="*"/></policy></busconfig>`
+
+// privateBus runs a message bus for one test and returns what connects to it.
+func privateBus(t *testing.T) func(context.Context) (*dbus.Conn, error) {
+	t.Helper()
+	daemon, err := exec.LookPath("dbus-daemon")
+	if err != nil {
+		t.Skip("there is no dbus-daemon")
+	}
+	dir := t.TempDir()
+	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(config, []byte(strings.Replace(busConfig, "SOCKET", socket, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(daemon, "--config-file="+config, "--nofork", "--nopidfile")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for range 500 {
+		if _, err := os.Stat(socket); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return func(ctx context.Context) (*dbus.Conn, error) {
+		return dbus.Connect("unix:path="+socket, dbus.WithContext(ctx))
+	}
+}
+
+// onBus puts a launcher on a private bus and returns its client, with what the client observes.
+func onBus(t *testing.T, h *host) (*launcherbus.Client, *dbus.Conn, func() []string) {
+	t.Helper()
+	dial := privateBus(t)
+	bus, err := dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	h.told = func(e launcherbus.Event) {
+		if err := emit(bus, e); err != nil {
+			t.Error(err)
+		}
+	}
+	hub := func(context.Context, string) (uint32, error) { return hubUID, nil }
+	if err := export(bus, h.l.Methods(t.Context(), hub)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if err := export(second, map[string]any{}); err == nil || !strings.Contains(err.Error(), "another launcher runs") {
+		t.Errorf("a second launcher: %v", err)
+	}
+	var mu sync.Mutex
+	var observed []string
+	client, err := launcherbus.New(launcherbus.Config{Dial: dial, Log: slog.New(slog.DiscardHandler),
+		Observe: func(operation string, took time.Duration, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if took <= 0 {
+				operation = "in no time: " + operation
+			}
+			if err != nil {
+				operation += " " + string(codeOf(err))
+			}
+			observed = append(observed, operation)
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client, bus, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(observed)
+	}
+}
+
+// TestOverTheBus calls every operation through the client and a real bus.
+func TestOverTheBus(t *testing.T) {
+	h := gpuHost(t)
+	c, _, observed := onBus(t, h)
+	events, synced := make(chan launcherbus.Event, 10), make(chan bool, 10)
+	watching, stop := context.WithCancel(t.Context())
+	watched := make(chan bool)
+	go func() {
+		c.Watch(watching, func(e launcherbus.Event) { events <- e }, func() { synced <- true })
+		close(watched)
+	}()
+	<-synced
+	ctx, k := t.Context(), h.key("alice", "x")
+	want := launcherbus.Server{Key: k, Profile: "keeps", State: launcherbus.Running, UID: h.uid,
+		Socket: "/run/gifford-launcher/servers/alice/x/nb.sock", TokenHash: ident.HashToken("tok"),
+		Devices: []string{"lab.example/gpu=0"}}
+	if err := c.Start(ctx, launcherbus.StartRequest{Key: k, Profile: "keeps",
+		Env: map[string]string{"JUPYTERHUB_API_TOKEN": "tok"}}); err != nil {
+		t.Fatal(err)
+	}
+	same := func(what string, want, got any, err error) {
+		t.Helper()
+		diff := cmp.Diff(want, got, cmp.AllowUnexported(ident.User{}, ident.Server{}))
+		if err != nil || diff != "" {
+			t.Errorf("%s: %v want(-) got(+):\n%s", what, err, diff)
+		}
+	}
+	same("the event", launcherbus.Event{Server: want}, <-events, nil)
+	one, err := c.Get(ctx, k)
+	same("Get", want, one, err)
+	list, err := c.List(ctx)
+	same("List", []launcherbus.Server{want}, list, err)
+	if _, err := c.Get(ctx, h.key("bob", "")); codeOf(err) != launcherbus.NotFound {
+		t.Errorf("Get of a server that does not run: %v", err)
+	}
+	persistent, err := c.Persistent(ctx)
+	same("Persistent", []launcherbus.PersistentContainer{{Key: k, Profile: "keeps"}}, persistent, err)
+	gpus, err := c.GPUs(ctx)
+	if err != nil || !slices.Equal(heldBy(gpus, k), want.Devices) {
+		t.Errorf("GPUs: %+v, %v", gpus, err)
+	}
+	profiles, err := c.Profiles(ctx)
+	if err != nil || len(profiles) != 3 || !profiles[0].Default {
+		t.Errorf("Profiles: %+v, %v", profiles, err)
+	}
+	images, err := c.Images(ctx)
+	same("Images", launcherbus.Images{Servers: map[ident.Key]string{}, Profiles: map[string]string{}}, images, err)
+	use, err := c.DiskUse(ctx, k.User, false)
+	same("DiskUse", launcherbus.DiskUse{HomePath: h.dir + "/cluster/alice"}, use, err)
+	if err := c.Stop(ctx, k); err != nil {
+		t.Error(err)
+	}
+	if e := <-events; e.State != launcherbus.Stopped || e.Key != k || e.Profile != "keeps" {
+		t.Errorf("the last event is %+v", e)
+	}
+	if err := c.Reset(ctx, k); err != nil {
+		t.Error(err)
+	}
+	if err := c.Start(ctx, launcherbus.StartRequest{Key: k, Profile: "none"}); codeOf(err) != launcherbus.NotFound ||
+		!strings.Contains(err.Error(), "there is no profile") {
+		t.Errorf("a start with a profile that is not there: %v", err)
+	}
+	stop()
+	<-watched
+	all := slices.Sorted(maps.Keys(operations()))
+	seen := observed()
+	for _, operation := range all {
+		if !slices.Contains(seen, operation) {
+			t.Errorf("%s was not called, or not observed: %v", operation, seen)
+		}
+	}
+	if !slices.Contains(seen, "Get NotFound") {
+		t.Errorf("no error was observed: %v", seen)
+	}
+}
+
+// TestIntrospection asks the bus for what busctl(1) shows, and compares it with docs/security.md.
+func TestIntrospection(t *testing.T) {
+	_, bus, _ := onBus(t, newHost(t))
+	var text string
+	if err := bus.Object(launcherbus.BusName, launcherbus.ObjectPath).Call(
+		"org.freedesktop.DBus.Introspectable.Introspect", 0).Store(&text); err != nil {
+		t.Fatal(err)
+	}
+	var node introspect.Node
+	if err := xml.Unmarshal([]byte(text), &node); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(node.Interfaces, func(i introspect.Interface) bool { return i.Name == launcherbus.Interface })
+	if i < 0 {
+		t.Fatalf("there is no %s in %s", launcherbus.Interface, text)
+	}
+	doc, err := os.ReadFile("../../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range node.Interfaces[i].Methods {
+		if line := signature(m.Name, m.Args); !strings.Contains(string(doc), "| `"+line+" |") {
+			t.Errorf("docs/security.md does not have %s", line)
+		}
+	}
+	if got, want := len(node.Interfaces[i].Methods), len(operations()); got != want {
+		t.Errorf("%d methods of %d", got, want)
+	}
+	signals := []introspect.Signal{{Name: "Changed", Args: []introspect.Arg{{Name: "server", Type: "(ssssustsas)"},
+		{Name: "result", Type: "s"}, {Name: "exit", Type: "i"}}}}
+	if diff := cmp.Diff(signals, node.Interfaces[i].Signals); diff != "" {
+		t.Errorf("signals: want(-) got(+):\n%s", diff)
+	}
+}
+
+// TestUIDOf asks the bus who is behind a name.
+func TestUIDOf(t *testing.T) {
+	bus, err := privateBus(t)(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if uid, err := uidOf(bus)(t.Context(), bus.Names()[0]); err != nil || uid != uint32(os.Getuid()) {
+		t.Errorf("the test is uid %d, %v", uid, err)
+	}
+	if uid, err := uidOf(bus)(t.Context(), ":1.99"); err == nil || uid != 1<<32-1 {
+		t.Errorf("nobody is uid %d, %v", uid, err)
+	}
+}
+
+// TestArguments checks that every argument and answer of an operation has a name.
+func TestArguments(t *testing.T) {
+	for name, op := range operations() {
+		h := newHost(t)
+		refuse := func(context.Context, string) (uint32, error) { return 0, errors.New("nobody") }
+		method := h.l.Methods(t.Context(), refuse)[name]
+		if want, got := len(zeros(method)), len(strings.Fields(op.args)); want != got {
+			t.Errorf("%s has %d arguments and %d names of them", name, want, got)
+		}
+	}
+}
