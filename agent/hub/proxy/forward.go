@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// claims are the headers in which proxies say where a request came from. Tornado
-// believes them (jupyterhub-singleuser sets trust_xheaders), so none may pass from a
-// client.
+// claims are the headers in which proxies say where a request came from. Tornado believes them (jupyterhub-singleuser
+// sets trust_xheaders), so none may pass from a client.
 var claims = [...]string{ // read only
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
 	"X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Real-Ip", "X-Scheme",
@@ -24,11 +23,11 @@ type origin struct {
 	port  string // the port that the client asked for
 }
 
-// rewrite makes the upstream request: same path and query to the byte, same Host,
-// forwarding headers from our own knowledge.
+// rewrite makes the request for the server: the same path and query to the byte, the same Host, and forwarding headers
+// from what the hub itself knows.
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
-	out.URL.Scheme, out.URL.Host = "http", "server" // the route's transport dials its socket, whatever stands here
+	out.URL.Scheme, out.URL.Host = "http", "server" // the route's transport dials its own address, whatever this says
 	out.URL.Opaque = rawPath(pr.In)
 	out.URL.RawQuery = pr.In.URL.RawQuery // ReverseProxy has dropped what Go cannot parse
 	out.URL.ForceQuery = pr.In.URL.ForceQuery
@@ -48,7 +47,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.Header.Set("X-Forwarded-Port", from.port)
 }
 
-// origin returns where r came from, and whether a trusted proxy brought it.
+// origin returns where r came from, and whether it came through a trusted proxy.
 func (p *Proxy) origin(r *http.Request) (origin, bool) {
 	o := origin{addr: peer(r), proto: "http", host: r.Host}
 	if r.TLS != nil {
@@ -64,8 +63,8 @@ func (p *Proxy) origin(r *http.Request) (origin, bool) {
 	return o, trusted
 }
 
-// believe takes over what a trusted proxy says. Where a header is a list, its last
-// word is the one that the proxy next to us wrote; the words before may be the client's.
+// believe takes what a trusted proxy says. Where a header is a list, its last word is the one that the proxy next to the
+// hub wrote; the words before may be the client's.
 func (p *Proxy) believe(o origin, h http.Header) origin {
 	hops := list(h, "X-Forwarded-For")
 	for i := len(hops) - 1; i >= 0 && p.trusts(o.addr); i-- {

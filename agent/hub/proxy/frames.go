@@ -6,13 +6,12 @@ import (
 	"strings"
 )
 
-// frames follows the frames that a client sends over a WebSocket (RFC 6455, 5.2) as far
-// as to tell messages from pings, pongs and closes. A browser answers pings by itself:
-// what only keeps a connection open is nobody's activity.
+// frames reads the headers of the frames that a client sends over a WebSocket (RFC 6455, 5.2), to distinguish messages
+// from pings, pongs and closes. A browser answers pings by itself, so what only keeps a connection open is no activity.
 type frames struct {
 	header [14]byte // the longest: 2, 8 for the length, 4 for the mask
-	have   int      // bytes of the header that are there
-	skip   uint64   // bytes of the payload to come
+	have   int      // bytes of the header that were read
+	skip   uint64   // bytes of the payload that follow
 }
 
 // message takes the next bytes and reports whether any belong to a message.
@@ -41,7 +40,7 @@ func (f *frames) message(b []byte) (found bool) {
 // control reports whether the frame is a close, ping or pong (5.5: opcodes from 8 on).
 func (f *frames) control() bool { return f.header[0]&0x08 != 0 }
 
-// need returns how long the header is, as far as its first bytes tell.
+// need returns how long the header is, as far as its first bytes say.
 func (f *frames) need() int {
 	if f.have < 2 {
 		return 2
@@ -71,15 +70,14 @@ func (f *frames) length() uint64 {
 	}
 }
 
-// isWebSocket reports whether an upgrade is to WebSockets. Of other protocols every byte
-// counts.
+// isWebSocket reports whether an upgrade is to WebSockets. Every byte of other protocols is activity.
 func isWebSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// poll reports whether a request is one that an open JupyterLab makes by itself: it asks
-// every few seconds for the lists of kernels, sessions and terminals, for the directory that
-// it shows, and for how much memory there is. All of them read a server's api/.
+// poll reports whether a request is one that an open JupyterLab makes by itself: every few seconds it asks for the lists
+// of kernels, sessions and terminals, for the directory that it shows, and for how much memory there is. All of these
+// read below a server's api/.
 func poll(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false

@@ -11,22 +11,21 @@ import (
 // Target is whom a path below /user/ names.
 type Target struct {
 	User ident.User
-	// Server is the named server that the path may mean: its second segment, if that is
-	// a server's name. The default server's own paths can look alike ("/user/alice/lab"),
-	// so only the routes, or the list of known servers, can tell. Zero if it cannot be one.
+	// Server is the named server that the path may mean: its second segment, if that is a server's name. The default
+	// server's own paths have the same form ("/user/alice/lab"): only the routes, or the list of known servers, decide.
+	// Zero if it cannot be a name.
 	Server ident.Server
-	// Bare tells that the path ends with its last name, without a slash.
+	// Bare says that the path ends with its last name, without a slash.
 	Bare bool
 }
 
 // Target reports whom the request's path names; false if it is not of the form
 // BASE/user/NAME with a name that an account can have.
 //
-// The path is decided on as it came, still escaped: it is cut at its literal slashes,
-// and only then is each segment decoded, once. So "%2F" never makes a segment, "%252F"
-// stays "%2F", and a name that decodes to a slash or dots is no account's name and
-// refused by package ident. Segments after the names are not looked at: "/user/alice/
-// ../bob/" is alice's, and her server gets it as it is.
+// The path is read as it came, still escaped: it is cut at its literal slashes, and only then is each segment decoded,
+// once. So "%2F" never makes a segment, "%252F" stays "%2F", and a name that decodes to a slash or dots is no account's
+// name: package ident refuses it. Segments after the names are not read: "/user/alice/../bob/" is alice's, and her
+// server gets it as it is.
 func (p *Proxy) Target(r *http.Request) (Target, bool) {
 	return parsePath(p.prefix, rawPath(r))
 }
@@ -74,8 +73,8 @@ func decodesTo(segment, want string) bool {
 	return err == nil && got == want
 }
 
-// rawPath returns the path byte for byte as the client sent it. What net/http parsed is
-// not enough: it writes characters that should have been escaped in its own way.
+// rawPath returns the path byte for byte as the client sent it. What net/http parsed is not enough: it writes characters
+// that should have been escaped in its own way.
 func rawPath(r *http.Request) string {
 	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {
 		return path

@@ -1,9 +1,7 @@
-// Package proxy passes requests below /user/ on to the servers' UNIX sockets: HTTP in
-// both directions as a stream, and WebSockets. It holds the routes, counts what is
-// open, and ends WebSockets by the hub's own rules. It must never decide who may open
-// a server (the single-user server asks the hub for that), never believe a client's
-// word on where it comes from, and never talk to a socket on which another account
-// than the route's listens.
+// Package proxy passes requests below /user/ on to the servers: HTTP in both directions as a stream, and WebSockets. It
+// holds the routes, counts what is open, and ends WebSockets by the hub's own rules. It must never decide who may open a
+// server (the single-user server asks the hub for that), never believe a client's word on where it comes from, and never
+// send a byte to an address before the address itself has checked who listens there.
 package proxy
 
 import (
@@ -24,19 +22,18 @@ type Config struct {
 	// BaseURL is the path below which the hub lives, with a slash at both ends, as
 	// JupyterHub's base_url; "" means "/".
 	BaseURL string
-	// TrustedProxies are the addresses whose X-Forwarded-* headers are believed. Empty
-	// when the hub is reached directly.
+	// TrustedProxies are the addresses whose X-Forwarded-* headers are believed. It is empty when clients reach the hub
+	// directly.
 	TrustedProxies []netip.Prefix
-	// Unrouted answers every request that no route is for: a path that is no server's,
-	// or a server that does not run. Required. Target tells it whom the path names.
+	// Unrouted answers every request that no route is for: a path that is no server's, or a server that does not run.
+	// Target returns whom the path names. Required.
 	Unrouted http.Handler
-	// Unavailable answers for a server whose route stands but which gave no answer: 503
-	// when nobody listens, 502 when a stranger listens or the answer is broken.
-	// Optional: plain text.
+	// Unavailable answers for a server that has a route but gave no answer: 503 when nobody listens, 502 when a stranger
+	// listens or the answer is broken. Optional: plain text.
 	Unavailable func(w http.ResponseWriter, r *http.Request, key ident.Key, status int)
 	// Log gets refusals and failures. Required.
 	Log *slog.Logger
-	// MaxIdle is how many unused connections are kept to each server; 0 means 8.
+	// MaxIdle is how many unused connections stay open to each server; 0 means 8.
 	MaxIdle int
 	// MaxOpen is how many connections one server may have, WebSockets included; further
 	// requests wait. 0 means 1024.
@@ -55,8 +52,8 @@ type Proxy struct {
 	mu     sync.Mutex // guards all below
 	routes map[ident.Key]*route
 	open   map[*session]struct{}
-	empty  chan struct{} // closed while no WebSocket is open
-	wsOpen int
+	// sockets counts the WebSockets in open.
+	sockets openCount
 }
 
 // New checks cfg and makes a Proxy without routes.
@@ -81,8 +78,6 @@ func New(cfg Config) (*Proxy, error) {
 		p.prefix = strings.Split(inner, "/")
 	}
 	p.prefix = append(p.prefix, "user")
-	p.empty = make(chan struct{})
-	close(p.empty)
 	return p, nil
 }
 
@@ -110,8 +105,8 @@ func (p *Proxy) SetRoute(key ident.Key, to backend.Address) {
 	p.retire(old)
 }
 
-// DeleteRoute takes the route of key away and ends its connections, open requests and
-// WebSockets included. A key without a route is no error.
+// DeleteRoute removes the route of key and ends its connections, open requests and WebSockets included. A key without a
+// route is no error.
 func (p *Proxy) DeleteRoute(key ident.Key) {
 	p.mu.Lock()
 	old := p.routes[key]
@@ -141,8 +136,8 @@ func (p *Proxy) retire(old *route) {
 	old.transport.CloseIdleConnections()
 }
 
-// find returns the route that a target's path leads to: the named server's if it has
-// one, else the default server's (whose own path may begin with any word).
+// find returns the route that a target's path leads to: the named server's if it has one, otherwise the default
+// server's, whose own paths may begin with any word.
 func (p *Proxy) find(t Target) *route {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -25,9 +25,9 @@ var (
 type route struct {
 	key     ident.Key       // zero for a service
 	service string          // its name; "" for a server
-	closed  bool            // the service is no more; Proxy.mu guards it
+	closed  bool            // the service is gone; Proxy.mu guards it
 	to      backend.Address // of a server
-	// unavailable answers for an upstream that gave no answer.
+	// unavailable answers for a server or service that gave no answer.
 	unavailable func(w http.ResponseWriter, r *http.Request, status int)
 	transport   *http.Transport
 	handler     *httputil.ReverseProxy
@@ -81,8 +81,8 @@ func (r *route) fields() []any {
 // touch notes traffic.
 func (r *route) touch() { r.traffic.Store(time.Now().UnixNano()) }
 
-// ServeHTTP passes r on to the server that its path names. It sets no limit on bodies
-// and no time-outs; the http.Server in front must not either.
+// ServeHTTP passes r on to the server that its path names. It sets no limit on bodies and no time-outs; the http.Server
+// in front must not either.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target, ok := p.Target(r)
 	if !ok {
@@ -90,19 +90,18 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	route := p.find(target)
-	if target.Bare && (target.Server.IsDefault() || route != nil && route.key.Server == target.Server) {
+	switch {
+	case target.Bare && (target.Server.IsDefault() || route != nil && route.key.Server == target.Server):
 		p.addSlash(w, r, ident.Key{User: target.User, Server: target.Server})
-		return
-	}
-	if route == nil {
+	case route == nil:
 		p.cfg.Unrouted.ServeHTTP(w, r)
-		return
+	default:
+		p.pass(w, r, route)
 	}
-	p.pass(w, r, route)
 }
 
-// addSlash redirects to the server's own path. It is made from the names alone, so
-// that nothing of the client's can lead elsewhere.
+// addSlash redirects to the server's own path, which is made from the names alone: nothing that the client sent can lead
+// elsewhere.
 func (p *Proxy) addSlash(w http.ResponseWriter, r *http.Request, key ident.Key) {
 	to := p.cfg.BaseURL + key.Path()[1:]
 	if r.URL.RawQuery != "" {
@@ -119,19 +118,17 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
 	defer p.leave(s)
 	p.enter(s)
 	r = r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &countedBody{r.Body, route}
-	}
-	// HTTP/1 would otherwise swallow the rest of an upload before the answer begins.
+	r.Body = &countedBody{r.Body, route}
+	// Otherwise HTTP/1 would read the rest of an upload before the answer begins.
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	answer := &answer{ResponseWriter: w, proxy: p, session: s, isWebSocket: isWebSocket(r)}
 	route.handler.ServeHTTP(answer, r)
 	if answer.status >= http.StatusOK && answer.status < http.StatusMultipleChoices && !poll(r) {
-		route.touch() // redirects and failures say nothing about use (configurable-http-proxy)
+		route.touch() // redirects and failures are no use of the server (configurable-http-proxy)
 	}
 }
 
-// failed answers for a server that gave none.
+// failed answers for a server that gave no answer.
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err error) {
 	status, cause := http.StatusBadGateway, context.Cause(r.Context())
 	var stranger *backend.StrangerError
@@ -144,7 +141,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err
 	case errors.Is(cause, errRouteGone), errors.Is(cause, errDrained):
 		status = http.StatusServiceUnavailable
 	case cause != nil:
-		w.WriteHeader(status) // the client has gone; nobody reads this
+		w.WriteHeader(status) // the client is gone and does not read it
 		return
 	case errors.As(err, &dial) && dial.Op == "dial":
 		status = http.StatusServiceUnavailable
@@ -155,18 +152,18 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err
 	route.unavailable(w, r, status)
 }
 
-// buffers lends the buffers through which answers pass (httputil.BufferPool).
+// buffers is the pool of buffers through which answers pass (httputil.BufferPool).
 type buffers struct{ pool sync.Pool }
 
-// bufferSize is io.Copy's own.
+// bufferSize is the one that io.Copy uses.
 const bufferSize = 32 << 10
 
 func newBuffers() *buffers {
 	return &buffers{sync.Pool{New: func() any { return new([bufferSize]byte) }}}
 }
 
-// Get lends a buffer.
+// Get returns a buffer.
 func (b *buffers) Get() []byte { return b.pool.Get().(*[bufferSize]byte)[:] }
 
-// Put takes it back.
+// Put takes a buffer back.
 func (b *buffers) Put(buf []byte) { b.pool.Put((*[bufferSize]byte)(buf)) }

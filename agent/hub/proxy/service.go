@@ -9,7 +9,7 @@ import (
 	"net/url"
 )
 
-// Upstream is a service, which somebody else runs.
+// Upstream is a service, which the hub does not run itself.
 type Upstream struct {
 	Name string
 	// URL is where it listens: http://HOST:PORT, https://HOST:PORT or unix:/PATH.
@@ -18,16 +18,15 @@ type Upstream struct {
 	Unavailable func(w http.ResponseWriter, r *http.Request, status int)
 }
 
-// Service is the way to one service. Make it with ForService.
+// Service passes requests on to one service. Make it with ForService.
 type Service struct {
 	proxy *Proxy
 	route *route
 }
 
-// ForService returns a handler that passes requests on to a service the way requests for
-// servers go: path, query and Host as they came, forwarding headers from our own
-// knowledge, both ways as a stream, WebSockets included. What is open over it counts and
-// ends with what is open to the servers.
+// ForService returns a handler that passes requests on to a service as the proxy does to servers: path, query and Host as
+// they came, forwarding headers from what the hub itself knows, both ways as a stream, WebSockets included. What is open
+// to the service counts and ends with what is open to the servers.
 func (p *Proxy) ForService(u Upstream) (*Service, error) {
 	to, err := url.Parse(u.URL)
 	if err != nil {
@@ -52,7 +51,7 @@ func (p *Proxy) ForService(u Upstream) (*Service, error) {
 // ServeHTTP passes a request on.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.proxy.pass(w, r, s.route) }
 
-// Close ends all that is open to the service, for one that is no more or has moved.
+// Close ends everything that is open to the service, for one that is gone or has moved.
 func (s *Service) Close() {
 	s.proxy.mu.Lock()
 	s.route.closed = true

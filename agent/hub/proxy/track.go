@@ -41,13 +41,11 @@ func (p *Proxy) Stats(key ident.Key) Stats {
 	return Stats{int(r.requests.Load()), int(r.sockets.Load()), time.Unix(0, r.traffic.Load())}
 }
 
-// Activity returns when the server of key was last used: when its route was made, data
-// came from a client (the body of a request, or a message over a WebSocket), or an answer
-// below 300 was complete. These are configurable-http-proxy's rules (lib/configproxy.js),
-// but that a browser's pings and JupyterLab's polls do not count, with which an open tab
-// would look active for ever. Some programs' own pings are messages that nobody can tell
-// from others: use it only for servers that do not report their activity. Zero without a
-// route.
+// Activity returns when the server of key was last used: when its route was made, data came from a client (the body of a
+// request, or a message over a WebSocket), or an answer below 300 was complete. These are configurable-http-proxy's rules
+// (lib/configproxy.js), except that a browser's pings and JupyterLab's polls do not count: they would make an open tab
+// look active for ever. The pings of some programs are messages like any other, so use it only for servers that do not
+// report their activity. Zero without a route.
 func (p *Proxy) Activity(key ident.Key) time.Time { return p.Stats(key).LastTraffic }
 
 // Open returns how many requests and WebSockets are being passed.
@@ -61,30 +59,54 @@ func (p *Proxy) Open() int {
 func (p *Proxy) WebSockets() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.wsOpen
+	return p.sockets.n
 }
 
-// Drain waits until no WebSocket is open. When ctx ends first, it closes those that
-// are left and says how many there were. http.Server.Shutdown does not know them (it
-// cares for plain requests), so call both.
+// Drain waits until no WebSocket is open. When ctx ends first, it closes those that are left and says how many there
+// were. http.Server.Shutdown does not know them (it waits for plain requests), so call both.
 func (p *Proxy) Drain(ctx context.Context) error {
-	for {
-		p.mu.Lock()
-		empty, n := p.empty, p.wsOpen
-		p.mu.Unlock()
-		if n == 0 {
-			return nil
+	p.mu.Lock()
+	none := p.sockets.untilNone()
+	p.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		left := p.sessions(func(s *session) bool { return s.websocket })
+		for _, s := range left {
+			s.end(errDrained)
 		}
-		select {
-		case <-empty:
-		case <-ctx.Done():
-			left := p.sessions(func(s *session) bool { return s.websocket })
-			for _, s := range left {
-				s.end(errDrained)
-			}
-			return fmt.Errorf("closed %d WebSockets that were still open: %w", len(left), ctx.Err())
-		}
+		return fmt.Errorf("closed %d WebSockets that were still open: %w", len(left), ctx.Err())
 	}
+}
+
+// openCount counts what is open. Proxy.mu guards it. Its zero value counts nothing.
+type openCount struct {
+	n    int
+	none chan struct{} // closed when n becomes 0; nil while it is
+}
+
+func (c *openCount) add() {
+	if c.n++; c.n == 1 {
+		c.none = make(chan struct{})
+	}
+}
+
+func (c *openCount) remove() {
+	if c.n--; c.n == 0 {
+		close(c.none)
+		c.none = nil
+	}
+}
+
+// untilNone returns a channel that is closed when nothing is open, at once when nothing is now.
+func (c *openCount) untilNone() <-chan struct{} {
+	if c.none != nil {
+		return c.none
+	}
+	now := make(chan struct{})
+	close(now)
+	return now
 }
 
 // sessions returns the open sessions that match. match runs under the lock.
@@ -100,7 +122,7 @@ func (p *Proxy) sessions(match func(*session) bool) []*session {
 	return found
 }
 
-// enter counts a request. One whose route went between look-up and now ends at once.
+// enter counts a request. One whose route was deleted since it was found ends at once.
 func (p *Proxy) enter(s *session) {
 	s.route.requests.Add(1)
 	p.mu.Lock()
@@ -117,10 +139,7 @@ func (p *Proxy) upgraded(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.websocket = true
-	if p.wsOpen == 0 {
-		p.empty = make(chan struct{})
-	}
-	p.wsOpen++
+	p.sockets.add()
 	s.route.requests.Add(-1)
 	s.route.sockets.Add(1)
 }
@@ -136,13 +155,10 @@ func (p *Proxy) leave(s *session) {
 		return
 	}
 	s.route.sockets.Add(-1)
-	if p.wsOpen--; p.wsOpen == 0 {
-		close(p.empty)
-	}
+	p.sockets.remove()
 }
 
-// answer is the ResponseWriter given to ReverseProxy: it notes the status, and gives
-// out a hijacked connection that is counted.
+// answer is the ResponseWriter for ReverseProxy: it notes the status, and counts the traffic of a hijacked connection.
 type answer struct {
 	http.ResponseWriter
 	proxy   *Proxy
@@ -176,8 +192,7 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return counted, brw, nil
 }
 
-// countedConn is the client's end of a WebSocket; the messages that come from it are
-// traffic.
+// countedConn is the client's end of a WebSocket; the messages that come from it are traffic.
 type countedConn struct {
 	net.Conn
 	frames  *frames       // nil where every byte counts; the one goroutine that reads uses it
@@ -186,7 +201,7 @@ type countedConn struct {
 	route   *route
 }
 
-// Read gives first what net/http had already read; ReverseProxy would lose it.
+// Read returns first what net/http had already read, which ReverseProxy would lose.
 func (c *countedConn) Read(b []byte) (int, error) {
 	n, err := c.read(b)
 	if n > 0 && (c.frames == nil || c.frames.message(b[:n])) {
@@ -205,7 +220,7 @@ func (c *countedConn) read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// CloseWrite passes the server's end of stream on, so that each side can finish.
+// CloseWrite passes the server's end of its stream on, so that each side can finish.
 func (c *countedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
