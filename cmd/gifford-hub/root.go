@@ -89,8 +89,7 @@ func hintOf(err error) string {
 	var (
 		usage      *usageError
 		own        *hinted
-		refused    *control.Error
-		keeper     *imagekeeper.Error
+		refused    *control.Error // the image keeper's are the same type
 		unreadable *config.Unreadable
 		problems   settings.Problems
 	)
@@ -101,8 +100,6 @@ func hintOf(err error) string {
 		return own.hint
 	case errors.As(err, &refused):
 		return refused.Hint
-	case errors.As(err, &keeper):
-		return keeper.Hint
 	case errors.As(err, &unreadable):
 		return unreadable.Hint()
 	case errors.As(err, &problems):

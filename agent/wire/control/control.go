@@ -106,12 +106,6 @@ type Listener struct {
 	Address string `json:"address"` // "0.0.0.0:443" or a path
 }
 
-// Failure is the answer to a request that was refused or has failed.
-type Failure struct {
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
-
 // TokenRequest asks for an API token of a user.
 type TokenRequest struct {
 	User    ident.User `json:"user"`

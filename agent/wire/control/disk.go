@@ -2,10 +2,10 @@ package control
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/unixhttp"
 )
 
 // Disk is what is known of the disks.
@@ -34,7 +34,7 @@ type DiskUser struct {
 type DiskTree struct {
 	Bytes  int64 `json:"bytes"`
 	Files  int64 `json:"files"`
-	Unread int64 `json:"unread"` // files and directories that could not be looked at
+	Unread int64 `json:"unread"` // files and directories that could not be read
 }
 
 // DiskRequest asks that a user's files be measured now.
@@ -42,14 +42,14 @@ type DiskRequest struct {
 	User ident.User `json:"user"`
 }
 
-// Disk reports what is known of the disks. An error is an *Error.
+// Disk reports what is known of the disks.
 func (c *Client) Disk(ctx context.Context) (Disk, error) {
 	var d Disk
-	return d, c.call(ctx, http.MethodGet, DiskPath, nil, &d)
+	return d, c.http.Get(ctx, DiskPath, &d)
 }
 
-// MeasureDisk has a user's files measured and waits for the result. An error is an *Error.
+// MeasureDisk has a user's files measured and waits for the result.
 func (c *Client) MeasureDisk(ctx context.Context, req DiskRequest) (DiskUser, error) {
 	var u DiskUser
-	return u, c.call(ctx, http.MethodPost, DiskPath, req, &u)
+	return u, c.http.Post(ctx, DiskPath, unixhttp.JSON(req), &u)
 }

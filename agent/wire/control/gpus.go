@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -13,7 +12,7 @@ type GPUs struct {
 	Devices   []GPU        `json:"devices"`
 	Broken    []BrokenSpec `json:"broken"`               // CDI specifications that cannot be used
 	Measured  time.Time    `json:"measured,omitzero"`    // when each Now was measured
-	ToolError string       `json:"tool_error,omitempty"` // why the vendor's tool tells nothing
+	ToolError string       `json:"tool_error,omitempty"` // why the vendor's tool reports nothing
 }
 
 // GPU is a device that servers can hold.
@@ -63,8 +62,8 @@ type BrokenSpec struct {
 	Error string `json:"error"`
 }
 
-// GPUs reports what the host has. An error is an *Error.
+// GPUs reports what the host has.
 func (c *Client) GPUs(ctx context.Context) (GPUs, error) {
 	var g GPUs
-	return g, c.call(ctx, http.MethodGet, GPUsPath, nil, &g)
+	return g, c.http.Get(ctx, GPUsPath, &g)
 }

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -19,7 +18,7 @@ type Usage struct {
 }
 
 // Usage returns what was used in a month, or in all of them for "", by one user or, for the
-// zero one, by everybody. An error is an *Error.
+// zero one, by everybody.
 func (c *Client) Usage(ctx context.Context, month string, user ident.User) ([]Usage, error) {
 	q := url.Values{}
 	if month != "" {
@@ -29,5 +28,5 @@ func (c *Client) Usage(ctx context.Context, month string, user ident.User) ([]Us
 		q.Set("user", user.String())
 	}
 	var all []Usage
-	return all, c.call(ctx, http.MethodGet, UsagePath+"?"+q.Encode(), nil, &all)
+	return all, c.http.Get(ctx, UsagePath+"?"+q.Encode(), &all)
 }

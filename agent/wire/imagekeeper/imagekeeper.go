@@ -121,9 +121,3 @@ type Disk struct {
 	Total int64  `json:"total"` // bytes of that file system
 	Low   bool   `json:"low"`   // fewer are free than the policy wants
 }
-
-// Failure is the answer to a request that was refused or has failed.
-type Failure struct {
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
