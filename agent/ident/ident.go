@@ -1,7 +1,6 @@
-// Package ident holds the names that cross a trust boundary: Unix users, server
-// names and the pair of both. Its types can only be made by constructors that
-// refuse what is not allowed, so a value of one of them is always safe to put
-// into a unit name, a path, a URL or a command line. It must never do I/O.
+// Package ident holds the names that cross a trust boundary: Unix users, names of servers and the
+// pair of both. Only constructors that check a name make its types, so a value of one of them is
+// always safe in a unit name, a path, a URL or a command line. It must never do I/O.
 package ident
 
 import (
@@ -49,10 +48,10 @@ func (u User) String() string { return u.name }
 // IsZero reports whether u names nobody.
 func (u User) IsZero() bool { return u.name == "" }
 
-// MarshalText lets a User stand in JSON and as a map key.
+// MarshalText encodes a User in JSON, also as the key of a map.
 func (u User) MarshalText() ([]byte, error) { return []byte(u.name), nil }
 
-// UnmarshalText is ParseUser for decoders.
+// UnmarshalText is ParseUser for decoders. It sets the zero value when it refuses the name.
 func (u *User) UnmarshalText(b []byte) (err error) {
 	*u, err = ParseUser(string(b))
 	return err
@@ -92,10 +91,10 @@ func (s Server) String() string { return s.name }
 // IsDefault reports whether s is the user's default server.
 func (s Server) IsDefault() bool { return s.name == "" }
 
-// MarshalText lets a Server stand in JSON and as a map key.
+// MarshalText encodes a Server in JSON, also as the key of a map.
 func (s Server) MarshalText() ([]byte, error) { return []byte(s.name), nil }
 
-// UnmarshalText is ParseServer for decoders.
+// UnmarshalText is ParseServer for decoders. It sets the zero value when it refuses the name.
 func (s *Server) UnmarshalText(b []byte) (err error) {
 	*s, err = ParseServer(string(b))
 	return err
@@ -120,8 +119,8 @@ func ParseKey(user, server string) (Key, error) {
 	return Key{u, s}, nil
 }
 
-// String gives "alice" or "alice:name", as in the unit's name. A colon can stand
-// in neither half, so no two keys give the same text.
+// String returns "alice" or "alice:name", as in the unit's name. Neither half can contain a colon,
+// so no two keys have the same text.
 func (k Key) String() string {
 	if k.Server.IsDefault() {
 		return k.User.name
@@ -151,9 +150,8 @@ func ParseUnit(unit string) (Key, error) {
 	return ParseKey(user, server)
 }
 
-// Path returns the server's URL path below the hub's base URL, with a slash at
-// both ends: "/user/alice/" or "/user/alice/name/". Neither half holds a
-// character that needs escaping.
+// Path returns the server's URL path below the hub's base URL, with a slash at both ends:
+// "/user/alice/" or "/user/alice/name/". Neither half contains a character that needs escaping.
 func (k Key) Path() string {
 	if k.Server.IsDefault() {
 		return "/user/" + k.User.name + "/"

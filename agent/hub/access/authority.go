@@ -1,6 +1,7 @@
-// Package access tells what a user, a service or a token may do at this moment: it
-// puts roles, groups, shares and tokens together and leaves the language to package
-// scopes. It must never grant a token more than its owner has when the token is used.
+// Package access finds out who asks and what they may do now: Authenticator makes a Subject of
+// credentials or of a browser's session, and Authority combines roles, groups, shares and tokens.
+// The language of permissions is package scopes'. It must never grant a token more than its owner
+// has when the token is used, and no other package may make a Subject that has rights.
 package access
 
 import (
@@ -14,13 +15,13 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// records is what the database knows of groups and shares.
+// records reads groups and shares from the database.
 type records interface {
 	GroupsOf(ctx context.Context, u ident.User) ([]string, error)
 	SharesFor(ctx context.Context, u ident.User, groups []string) ([]store.Share, error)
 }
 
-// Role is a role of the settings with those who have it.
+// Role is a role of the settings and who has it.
 type Role struct {
 	scopes.Role
 	Users    []ident.User
@@ -31,21 +32,21 @@ type Role struct {
 // Config is what an Authority needs.
 type Config struct {
 	Table   *scopes.Table // required
-	Roles   []Role        // of the settings: new ones, and other scopes for "user", "server" and "token"
+	Roles   []Role        // of the settings: new roles, and changed ones of "user", "server" and "token"
 	Records records       // required
 	Log     *slog.Logger  // required
 }
 
-// Authority answers what somebody may do. It is safe for concurrent use.
+// Authority computes what users, services and tokens may do. It is safe for concurrent use.
 type Authority struct {
 	table   *scopes.Table
 	records records
 	log     *slog.Logger
 	roles   map[string]Role
-	order   []string // names of roles as the settings have them, the default ones first
+	order   []string // names of the roles: the default ones, then those of the settings in their order
 }
 
-// New makes an Authority. Its error names every role that cannot be.
+// New makes an Authority. Its error names the first role that is not valid.
 func New(c Config) (*Authority, error) {
 	a := &Authority{table: c.Table, records: c.Records, log: c.Log, roles: map[string]Role{}}
 	for _, r := range scopes.DefaultRoles() {
@@ -56,7 +57,7 @@ func New(c Config) (*Authority, error) {
 			return nil, fmt.Errorf("role %q: %w", r.Name, err)
 		}
 		if known, ok := a.roles[r.Name]; ok && len(r.Scopes) == 0 {
-			r.Role = known.Role // only returns a default role to somebody
+			r.Role = known.Role // assigns a default role and leaves its scopes
 		}
 		a.add(r)
 	}
@@ -70,7 +71,7 @@ func (a *Authority) add(r Role) {
 	a.roles[r.Name] = r
 }
 
-// Table returns the scopes that there are.
+// Table returns the table of all scopes.
 func (a *Authority) Table() *scopes.Table { return a.table }
 
 // Groups returns the groups that a user is in.
@@ -78,8 +79,8 @@ func (a *Authority) Groups(ctx context.Context, u ident.User) ([]string, error) 
 	return a.records.GroupsOf(ctx, u)
 }
 
-// Membership returns the function that looks groups up, each user once. A database that does
-// not answer puts nobody into a group.
+// Membership returns a function that looks up a user's groups, once for each user. It logs an
+// error of the database and returns no groups then. It must not be used by several goroutines.
 func (a *Authority) Membership(ctx context.Context) scopes.Membership {
 	known := map[ident.User][]string{}
 	return func(u ident.User) []string {
@@ -132,8 +133,8 @@ func (a *Authority) Role(name string) (Role, bool) {
 	return r, ok
 }
 
-// User returns what a user may do who is in the given groups: the user's roles, those of
-// the groups, and what was shared with either.
+// User returns the scopes of a user who is in the given groups: those of the user's roles, of
+// the groups' roles, and of shares with the user or a group.
 func (a *Authority) User(ctx context.Context, u ident.User, admin bool, groups []string) (scopes.Set, error) {
 	owner := scopes.Owner{User: u}
 	set := a.expand(a.UserRoles(u, admin), owner)
@@ -151,8 +152,8 @@ func (a *Authority) User(ctx context.Context, u ident.User, admin bool, groups [
 	return set, nil
 }
 
-// Service returns what a service may do: its roles, and the scopes that the settings give
-// it directly.
+// Service returns the scopes of a service: those of its roles, and those that the settings grant
+// it directly (own).
 func (a *Authority) Service(name string, admin bool, own []string) scopes.Set {
 	owner := scopes.Owner{Service: name}
 	set := a.expand(a.ServiceRoles(name, admin), owner)
@@ -160,14 +161,14 @@ func (a *Authority) Service(name string, admin bool, own []string) scopes.Set {
 	return set.Union(extra)
 }
 
-// Server returns what a server's own token may do: the role "server" as far as its owner
-// may do it.
+// Server returns the scopes of a server's own token: those of the role "server", limited to the
+// owner's scopes.
 func (a *Authority) Server(k ident.Key, ownerSet scopes.Set) scopes.Set {
 	return a.Token(a.roles[scopes.ServerRole].Scopes, scopes.Owner{User: k.User, Server: &k}, ownerSet, nil)
 }
 
-// Token returns what a token of a user may do now. Every token may say whose it is, as in
-// JupyterHub.
+// Token returns the scopes that a user's token has now: those of its list, limited to the owner's.
+// Every token may read its owner's name, as in JupyterHub.
 func (a *Authority) Token(list []string, owner scopes.Owner, ownerSet scopes.Set, m scopes.Membership) scopes.Set {
 	return a.table.Effective(append(scopes.Identify(owner.User), list...), owner, ownerSet, m)
 }

@@ -17,9 +17,9 @@ const orphanWait = 10 * time.Second
 
 // Announce says that this process is ready to serve, and shows status in
 // `systemctl status`. On a normal start it tells systemd READY=1. After a
-// handover it also makes this process the service's main process and then
-// releases the older hub from its duty. The error says who could not be told;
-// the older hub then goes on serving and this process should end.
+// handover it also makes this process the service's main process and then lets the older hub
+// drain. The error names whom it could not notify; the older hub then continues to serve and this
+// process should end.
 func Announce(status string) error {
 	ready, inherited, err := takeFD(envReady)
 	if err != nil {
@@ -46,9 +46,9 @@ func Announce(status string) error {
 	return unix.Close(ready)
 }
 
-// awaitAdoption waits until the intermediate is gone and we are a child of
-// PID 1. Told earlier, systemd would take us for another's child and not
-// notice our death.
+// awaitAdoption waits until the intermediate has ended and this process is a child of PID 1.
+// Notified earlier, systemd would not supervise a process that is not its own child, and would
+// miss its end.
 func awaitAdoption() error {
 	parent, err := strconv.Atoi(os.Getenv(envParent))
 	clean(envParent)

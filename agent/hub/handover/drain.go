@@ -12,7 +12,7 @@ import (
 
 const (
 	// settle covers the moments between a connection's acceptance, its first
-	// change of state, and the server's look at whether it is shutting down.
+	// change of state, and the server's check whether it is shutting down.
 	settle = 100 * time.Millisecond
 	// silent is how long a connection may be open without a request before it
 	// counts as idle, the same as in http.Server.Shutdown.
@@ -87,8 +87,8 @@ func (d *Drainer) Drain(ctx context.Context, listeners map[string][]net.Listener
 	return failed
 }
 
-// quiet reports whether every connection has got to its first request, for
-// long enough that the server has begun it.
+// quiet reports whether the first request of every connection was read long enough ago that the
+// server has begun to handle it.
 func (d *Drainer) quiet(closed, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,14 +1,13 @@
-// Package handover is the hub's side of its service manager: it takes the
-// listening sockets that systemd opened, tells systemd how the hub does, and
-// hands sockets and service over to a newer binary without refusing or
-// cutting a single connection.
+// Package handover connects the hub to its service manager: it takes the listening sockets that
+// systemd opened, notifies systemd of the hub's state, and hands sockets and service over to a
+// newer binary without refusing or interrupting a connection.
 //
-// A reload goes so: the old process calls Successor, which starts the new
+// The steps of a reload: the old process calls Successor, which starts the new
 // binary with the listeners at fd 3 and up, by way of a short-lived
 // intermediate process (Intermediate) so that the new process becomes a child
 // of PID 1. The new process takes the sockets with Listeners and calls
 // Announce once it can serve: systemd learns the new main process, the old
-// process learns that it may close its listeners and drain. systemd takes
+// process then closes its listeners and drains. systemd takes
 // READY=1 and MAINPID= from the new process only under NotifyAccess=all.
 //
 // The package must never accept a connection, never decide when to reload,
@@ -87,8 +86,8 @@ func Listeners() (map[string][]net.Listener, error) {
 	return listeners, nil
 }
 
-// adopt makes variables that systemd or the older hub wrote for another pid
-// speak of this process: the older hub could not know our pid beforehand.
+// adopt sets our pid in variables that systemd or the older hub wrote for another one: the older
+// hub could not know our pid.
 func adopt() error {
 	pid := strconv.Itoa(os.Getpid())
 	if err := os.Setenv(envListenPID, pid); err != nil {
@@ -127,7 +126,7 @@ func clean(names ...string) {
 	}
 }
 
-// without returns environ less the variables named.
+// without returns environ without the named variables.
 func without(environ []string, names ...string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")

@@ -16,11 +16,10 @@ const (
 	readyLine = "ready\n"
 )
 
-// Intermediate must be called first thing in main. It returns unless this
-// process was started to start the new hub: then it starts this same program
-// again with the same arguments and descriptors and exits, 0 when it could,
-// so that the new hub becomes a child of PID 1. In the new hub it keeps the
-// descriptors of the handover away from child processes.
+// Intermediate must be the first call in main. In the intermediate process it starts this program
+// once more, with the same arguments and descriptors, and exits: with 0 if that succeeded. The new
+// hub thereby becomes a child of PID 1. In all other processes it returns; in the new hub it first
+// hides the descriptors of the handover from child processes.
 func Intermediate() {
 	switch os.Getenv(envStage) {
 	case stageNew:
@@ -34,7 +33,7 @@ func Intermediate() {
 	}
 }
 
-// guard sets close-on-exec on what Announce takes later.
+// guard sets close-on-exec on the descriptors that Announce takes later.
 func guard() {
 	for _, name := range []string{envReady, envStderr} {
 		if fd, err := strconv.Atoi(os.Getenv(name)); err == nil && fd >= firstFD {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Notify tells systemd about this process (sd_notify(3)). The zero value is
-// ready to use. Without a NOTIFY_SOCKET every method does nothing and returns
-// nil; errors mean that systemd could not be told.
+// Notify sends notifications about this process to systemd (sd_notify(3)). The zero value is ready
+// to use. Without a NOTIFY_SOCKET every method does nothing and returns nil; an error means that
+// the notification could not be sent.
 type Notify struct{}
 
 // Ready says that the hub serves, for the first time or again after a reload,
@@ -44,10 +44,9 @@ func (Notify) Reloading() error {
 }
 
 // Watchdog pings systemd's watchdog at half of WatchdogSec= while healthy
-// returns nil, until ctx ends; systemd restarts the hub once the pings stay
-// away. While unhealthy it shows the reason in `systemctl status`. It returns
-// at once when no watchdog is set. Call it after Listeners. The error says
-// that the watchdog's variables are wrong or that systemd cannot be told.
+// returns nil, until ctx ends; without pings, systemd restarts the hub. While unhealthy it shows the
+// reason in `systemctl status`. It returns at once when no watchdog is set. Call it after Listeners.
+// The error says that the watchdog's variables are wrong or that systemd cannot be notified.
 func (n Notify) Watchdog(ctx context.Context, healthy func(context.Context) error) error {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
@@ -90,8 +89,7 @@ func send(lines ...string) error {
 	return nil
 }
 
-// statusLine keeps text from posing as further assignments: each line of a
-// notification is one.
+// statusLine puts text on one line: each further line would be an assignment of its own.
 func statusLine(text string) string {
 	return "STATUS=" + strings.NewReplacer("\n", " ", "\x00", " ").Replace(text)
 }

@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	keptOutput = 8 << 10         // bytes of a new process's output kept for an error
-	keptLines  = 20              // and lines shown of it
+	tailBytes  = 8 << 10         // of a new process's output, recorded for an error
+	tailLines  = 20              // of it, shown in the error
 	outputWait = 2 * time.Second // for the rest of the output of a process that ended
 )
 
-// output copies a new process's standard error on and keeps its end.
+// output forwards a new process's standard error and records its end.
 type output struct {
 	done chan struct{}
 
@@ -28,26 +28,26 @@ func record(from, onto *os.File) *output {
 	go func() {
 		defer close(o.done)
 		defer func() { _ = from.Close() }()
-		// Nobody is left to hear of an error on standard error. A failed write
-		// must not stop the reading, or the new process would block or die.
+		// An error on standard error cannot be reported anywhere. A failed write must not stop
+		// the reading, or the new process would block or die.
 		_, _ = io.Copy(io.MultiWriter(o, ignoring{onto}), from)
 	}()
 	return o
 }
 
-// Write keeps the end of what passes.
+// Write records the end of the output.
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tail = append(o.tail, p...)
-	if extra := len(o.tail) - keptOutput; extra > 0 {
+	if extra := len(o.tail) - tailBytes; extra > 0 {
 		o.tail = append(o.tail[:0], o.tail[extra:]...)
 	}
 	return len(p), nil
 }
 
-// wait waits a little for the output to end: a process's children may hold
-// it open longer than that.
+// wait waits for the end of the output, but at most outputWait: a process's children may hold it
+// open.
 func (o *output) wait() {
 	select {
 	case <-o.done:
@@ -61,13 +61,13 @@ func (o *output) last() string {
 	o.wait()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if text := lastLines(string(o.tail), keptLines); text != "" {
+	if text := lastLines(string(o.tail), tailLines); text != "" {
 		return "; it wrote last:\n" + text
 	}
 	return ""
 }
 
-// ignoring is a writer that takes everything.
+// ignoring is a writer that ignores errors.
 type ignoring struct{ w io.Writer }
 
 func (i ignoring) Write(p []byte) (int, error) {

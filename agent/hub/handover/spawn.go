@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// child is a successor being started: the intermediate and our ends of the
-// two pipes.
+// child is a successor that is being started: the intermediate and our ends of the two pipes.
 type child struct {
 	intermediate *os.Process
 	ready        *os.File // lines of the ready protocol
@@ -81,8 +80,8 @@ func environ(own []string, names []string, stderrEnd int) []string {
 	if !logged || unix.Fstat(stderrEnd, &stat) != nil {
 		return env
 	}
-	// The new hub's standard error is our pipe until Announce, and still it is
-	// to log to the journal directly: name the pipe where its logger looks.
+	// The new hub's standard error is our pipe until Announce, but it must log to the journal
+	// directly: JOURNAL_STREAM names the pipe, so that its logger accepts it as the journal's.
 	return append(env, envStream+"="+stream,
 		fmt.Sprintf("%s=%d:%d", envJournal, stat.Dev, stat.Ino))
 }
@@ -137,6 +136,6 @@ func pipe() (read *os.File, write int, err error) {
 
 func closeFDs(fds []int) {
 	for _, fd := range fds {
-		_ = unix.Close(fd) // copies that hold nothing back
+		_ = unix.Close(fd) // copies: the originals report errors
 	}
 }

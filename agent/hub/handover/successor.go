@@ -58,12 +58,11 @@ func (cfg *Config) check() error {
 }
 
 // Successor starts a new hub and returns nil once it has announced itself to
-// systemd and serves the same sockets; the caller then closes its listeners
-// and drains (Drainer), and exits without sending Stopping, which would now
-// speak for the new process. On an error no new process is left and the caller
-// goes on as before; the error has the last lines that the new process wrote
-// to standard error, which reach cfg.Stderr too. A ctx that ends, like
-// Timeout, ends the new process.
+// systemd and serves the same sockets. The caller then closes its listeners, drains (Drainer) and
+// exits without sending Stopping, which systemd would apply to the new process. On an error no new
+// process is left and the caller continues to serve; the error has the last lines that the new
+// process wrote to standard error, which cfg.Stderr gets too. The end of ctx, like Timeout, ends
+// the new process.
 func Successor(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
@@ -78,9 +77,9 @@ func Successor(ctx context.Context, cfg Config) error {
 	defer func() { _ = started.ready.Close() }()
 	output := record(started.stderr, cfg.Stderr)
 	if err := started.await(ctx); err != nil {
-		return fmt.Errorf("new hub %s: %w; the old one goes on%s", cfg.Path, err, output.last())
+		return fmt.Errorf("new hub %s: %w; the old one continues to serve%s", cfg.Path, err, output.last())
 	}
-	// The caller may exit soon: what the new process wrote must be through.
+	// The caller may exit soon: forward all output of the new process first.
 	output.wait()
 	return nil
 }
@@ -97,14 +96,14 @@ func (c *child) await(ctx context.Context) error {
 	if ready {
 		return nil // Announce waited for the intermediate's end
 	}
-	if err == nil { // the end of the pipe: whoever held it is gone
+	if err == nil { // the end of the pipe: the process that held it has ended
 		if err := <-exited; err != nil {
 			return fmt.Errorf("it was not started: %w", err)
 		}
 		return errors.New("it ended before it was ready")
 	}
-	// The pipe is still open, so the processes live and their pids are theirs.
-	_ = c.intermediate.Kill() // mostly long gone
+	// The pipe is still open, so the processes run and their pids have not been reused.
+	_ = c.intermediate.Kill() // it has mostly ended before
 	if pid > 0 {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -126,8 +125,8 @@ func reap(process *os.Process) error {
 	return nil
 }
 
-// follow reads the ready pipe until the new process is ready, or all who
-// hold its other end are gone (ready false, no error).
+// follow reads the ready pipe until the new process is ready, or until all processes that hold its
+// other end have ended (ready false, no error).
 func follow(pipe *os.File) (pid int, ready bool, err error) {
 	lines := bufio.NewScanner(pipe)
 	for lines.Scan() {

@@ -1,6 +1,6 @@
-// Package httpx holds what the hub's HTTP surfaces share: handlers that return
-// errors, errors with a half for people and a half for the log, and the middleware
-// that every request passes. It must never know a route or a page.
+// Package httpx holds what the hub's HTTP surfaces share: handlers that return errors, errors with
+// a public and a private half, and the middleware for all requests. It must never know a route or
+// a page.
 package httpx
 
 import (
@@ -13,8 +13,8 @@ import (
 	"runtime/debug"
 )
 
-// Handler answers a request or returns an error, which its surface renders (as a
-// page, or as JupyterHub's JSON). A handler that has begun its answer returns nil.
+// Handler answers a request or returns an error, which its surface renders as a page or as
+// JupyterHub's JSON. A handler that has begun its answer returns nil.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
 // Error is an error whose public half may be shown to the person who asked.
@@ -39,8 +39,8 @@ func Fail(status int, format string, args ...any) *Error {
 	return &Error{Status: status, Public: fmt.Sprintf(format, args...)}
 }
 
-// Public returns the half of err that may be shown. An error that nobody marked is a
-// bare 500 whose cause stays in the log.
+// Public returns the public half of err. For an error that is no Error it is a bare 500; the cause
+// goes to the log only.
 func Public(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -51,7 +51,7 @@ func Public(err error) *Error {
 
 type noteKey struct{}
 
-// note is what the hub knows of a request beside what the client sent.
+// note is what the hub records of a request itself.
 type note struct {
 	id    string
 	route string // set by the handler's goroutine, read after it has returned
@@ -64,21 +64,21 @@ func noteOf(ctx context.Context) *note {
 	return &note{}
 }
 
-// RequestID returns the id under which the journal keeps r, "" outside WithRequestID.
+// RequestID returns the id that the journal has for r, "" outside WithRequestID.
 func RequestID(r *http.Request) string { return ContextRequestID(r.Context()) }
 
 // ContextRequestID is RequestID for whoever has the context of a request alone.
 func ContextRequestID(ctx context.Context) string { return noteOf(ctx).id }
 
-// SetRoute notes the pattern that took r. Surfaces call it where their table's handlers
-// begin: middleware in front holds an older copy of r, whose Pattern no mux has set.
+// SetRoute records the pattern that matched r. Surfaces call it at the start of their handlers: the
+// middleware in front of the mux has an older copy of r, without a Pattern.
 func SetRoute(r *http.Request, pattern string) { noteOf(r.Context()).route = pattern }
 
-// Route returns the pattern that took r once it has been answered, "" when none did.
+// Route returns the pattern that matched r, "" for none. It is known once r has been answered.
 func Route(r *http.Request) string { return noteOf(r.Context()).route }
 
-// WithRequestID returns each request an id of its own. It takes none from the client,
-// so that nobody can forge the journal's.
+// WithRequestID assigns each request an id. It accepts none from the client, so that nobody can
+// forge the ids of the journal.
 func WithRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), noteKey{}, &note{id: rand.Text()[:12]})
@@ -87,7 +87,7 @@ func WithRequestID(next http.Handler) http.Handler {
 }
 
 // WithRecover turns a panic in a handler into a 500 and a journal entry with the
-// stack. http.ErrAbortHandler passes, as net/http asks.
+// stack. It lets http.ErrAbortHandler pass, as net/http requires.
 func WithRecover(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -95,7 +95,7 @@ func WithRecover(log *slog.Logger, next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares this value itself
+			if p == http.ErrAbortHandler { // net/http compares this value itself
 				panic(p)
 			}
 			log.Error("handler panicked", "event", "panic", "request", RequestID(r),

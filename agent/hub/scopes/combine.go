@@ -7,11 +7,11 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// builder is a set in the making, with filters in any order and possibly repeated.
+// builder is an unfinished Set, whose filters are in any order and may be repeated.
 type builder map[string]cover
 
-// add grants scopes on what a filter names. The one filter's slice is shared by all of
-// them: it has no room behind it, so that growing one of them copies it.
+// add grants scopes on what a filter names. All of them share the slice of the one filter, whose
+// capacity is 1: appending to one of them copies it.
 func (b builder) add(names []string, f Filter) {
 	one := cover{all: f.kind == KindNone}
 	if !one.all {
@@ -24,7 +24,7 @@ func (b builder) add(names []string, f Filter) {
 	}
 }
 
-// plus joins two covers without putting the filters in order.
+// plus returns the union of two covers, with the filters unsorted.
 func (c cover) plus(d cover) cover {
 	switch {
 	case c.all || d.all:
@@ -35,7 +35,7 @@ func (c cover) plus(d cover) cover {
 	return cover{filters: append(c.filters, d.filters...)}
 }
 
-// set puts the filters in order. The builder must not be used afterwards.
+// set sorts the filters and returns the Set. The builder must not be used afterwards.
 func (b builder) set() Set {
 	for name, c := range b {
 		if len(c.filters) > 1 { // never a shared slice: those hold one
@@ -46,7 +46,7 @@ func (b builder) set() Set {
 	return Set{b}
 }
 
-// Union returns what any of the sets grants.
+// Union returns the set of what s or any of the others grants.
 func (s Set) Union(others ...Set) Set {
 	b := builder(maps.Clone(s.scopes))
 	if b == nil {
@@ -60,7 +60,7 @@ func (s Set) Union(others ...Set) Set {
 	return Set{b}
 }
 
-// join is plus for covers that are in order already and belong to other sets.
+// join is plus for covers whose filters are sorted and belong to other sets.
 func (c cover) join(d cover) cover {
 	switch {
 	case c.all || d.all:
@@ -78,7 +78,7 @@ func inOrder(filters []Filter) cover {
 	return cover{filters: slices.Compact(filters)}
 }
 
-// Intersect returns what both sets grant (jupyterhub/scopes.py:
+// Intersect returns the set of what both sets grant (jupyterhub/scopes.py:
 // _intersect_expanded_scopes): a filter by user covers the user's servers, and one by
 // group the members and their servers. As in JupyterHub, two different groups have
 // nothing in common, even where they share members.
@@ -97,7 +97,7 @@ func (s Set) Intersect(other Set, m Membership) Set {
 	return Set{both}
 }
 
-// meet returns what both covers hold on.
+// meet returns the intersection of two covers.
 func (c cover) meet(d cover, groups Membership) cover {
 	switch {
 	case c.all:
@@ -119,7 +119,7 @@ func (c cover) meet(d cover, groups Membership) cover {
 	return inOrder(common)
 }
 
-// covers reports whether everything that f names is covered.
+// covers reports whether c includes everything that f names.
 func (c cover) covers(f Filter, groups Membership) bool {
 	switch {
 	case c.has(f):
@@ -132,7 +132,7 @@ func (c cover) covers(f Filter, groups Membership) bool {
 	return false
 }
 
-// remember asks m only once for each user.
+// remember returns m with a cache, so that each user is looked up once.
 func remember(m Membership) Membership {
 	if m == nil {
 		return func(ident.User) []string { return nil }

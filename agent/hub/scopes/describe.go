@@ -1,15 +1,15 @@
 package scopes
 
-// Description is one scope in words for people.
+// Description describes one scope to people.
 type Description struct {
 	Scope  string // as it was written
 	Text   string
 	Filter string // on what: "only you", "users in group cgs"; "" for everything
 }
 
-// Describe tells people what a list of scopes means, in its order, without expanding it
-// (jupyterhub/scopes.py: describe_raw_scopes). Scopes that are not in the table are
-// left out: they grant nothing.
+// Describe returns descriptions of a list of scopes for people, in its order and without
+// expanding it (jupyterhub/scopes.py: describe_raw_scopes). It skips scopes that are not in the
+// table: they grant nothing.
 func (t *Table) Describe(list []string, o Owner) []Description {
 	described := make([]Description, 0, len(list))
 	for _, text := range list {

@@ -7,10 +7,10 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Owner is whom a list of scopes belongs to.
+// Owner is the user, service or server that a list of scopes belongs to.
 type Owner struct {
-	// User is who the scopes are for; "self" and "!user" are this user's. Zero for a
-	// service's own.
+	// User has the scopes; "self" and "!user" refer to this user. Zero for a service's own
+	// scopes.
 	User ident.User
 	// Service is the service itself, or the one whose OAuth client a user's token was
 	// made for; "!service" is that one.
@@ -20,15 +20,13 @@ type Owner struct {
 	Server *ident.Key
 }
 
-// Membership returns the groups that a user is in. It is asked only where a filter by
-// group meets one by user or server, once for each user. Nil means that nobody is in
-// any group.
+// Membership returns the groups that a user is in. It is called only where a filter by group is
+// compared with one by user or server, once for each user. Nil means that nobody is in any group.
 type Membership func(u ident.User) []string
 
-// Expand resolves a list of scopes to all that it grants: every subscope stands in the
-// set by itself, and "self" and bare filters name their owner. What grants nothing,
-// because there is no such scope or nothing to resolve it to, is left out and told as
-// errors for people. "inherit" is left to Effective.
+// Expand returns the set that a list of scopes grants: it contains every subscope, and "self" and
+// bare filters are replaced by their owner. It skips scopes that are unknown or cannot be resolved,
+// and returns a message for people for each of them. "inherit" is left to Effective.
 func (t *Table) Expand(list []string, o Owner) (Set, []string) {
 	b := make(builder, t.size(list))
 	var unusable []string
@@ -40,7 +38,7 @@ func (t *Table) Expand(list []string, o Owner) (Set, []string) {
 	return b.set(), unusable
 }
 
-// size guesses how many scopes a list expands to, so that the set is allocated once.
+// size estimates how many scopes a list expands to, so that the set is allocated once.
 func (t *Table) size(list []string) int {
 	n := 0
 	for _, text := range list {
@@ -81,7 +79,7 @@ func (t *Table) expand(b builder, text string, o Owner) error {
 	return nil
 }
 
-// resolve names whom a bare filter means, if there is such a one.
+// resolve replaces a bare filter by the owner that it refers to; false when there is none.
 func (f Filter) resolve(o Owner) (Filter, bool) {
 	if !f.bare {
 		return f, true
@@ -98,8 +96,8 @@ func (f Filter) resolve(o Owner) (Filter, bool) {
 	return Filter{}, false
 }
 
-// Effective returns what a token may do now: what its scopes expand to, as far as its
-// owner may still do that. "inherit" is all that the owner may do.
+// Effective returns what a token may do now: its expanded scopes, limited to what its owner may
+// do. "inherit" is all that the owner may do.
 func (t *Table) Effective(token []string, o Owner, ownerSet Set, m Membership) Set {
 	if slices.Contains(token, Inherit) {
 		return ownerSet
@@ -108,8 +106,8 @@ func (t *Table) Effective(token []string, o Owner, ownerSet Set, m Membership) S
 	return s.Intersect(ownerSet, m)
 }
 
-// Excess returns the expanded scopes that a list asks for and the owner has not, in
-// order; none means that a token may be made with this list. "inherit" never exceeds.
+// Excess returns, sorted, the expanded scopes of a list that the owner lacks. When there are none,
+// the owner may make a token with the list. "inherit" never exceeds.
 func (t *Table) Excess(list []string, o Owner, ownerSet Set, m Membership) []string {
 	s, _ := t.Expand(list, o)
 	held := s.Intersect(ownerSet, m).Sorted()

@@ -22,7 +22,7 @@ const (
 	KindService
 )
 
-// kindNames are the filters' keys as they stand before the "=".
+// kindNames are the names of the kinds in the text of a filter, before the "=".
 var kindNames = [...]string{KindUser: "user", KindGroup: "group", KindServer: "server", KindService: "service"}
 
 func (k Kind) String() string { return kindNames[k] }
@@ -44,7 +44,7 @@ func (ks Kinds) List() []string {
 	return list
 }
 
-// Filter says on what a scope holds. The zero value is no filter: on everything.
+// Filter limits a scope to some users, servers or services. The zero value limits nothing.
 // Filters can be compared with ==.
 type Filter struct {
 	kind Kind
@@ -65,11 +65,11 @@ func ByGroup(name string) (Filter, error) { return byName(KindGroup, name) }
 // ByService filters by a service.
 func ByService(name string) (Filter, error) { return byName(KindService, name) }
 
-// maxName is as much as JupyterHub's tables hold of a group's or service's name.
+// maxName is the longest name of a group or service that JupyterHub's database holds, in bytes.
 const maxName = 255
 
-// byName takes what JupyterHub takes for the name of a group or a service, which is
-// nearly anything. Control characters are refused, since scopes are shown and logged.
+// byName accepts what JupyterHub accepts as the name of a group or service, which is nearly
+// everything, except control characters: scopes are shown and logged.
 func byName(kind Kind, name string) (Filter, error) {
 	switch {
 	case name == "":
@@ -85,11 +85,11 @@ func byName(kind Kind, name string) (Filter, error) {
 // Kind reports what f names; KindNone when there is no filter.
 func (f Filter) Kind() Kind { return f.kind }
 
-// Bare reports whether f is "!user", "!server" or "!service", which stand for whoever or
-// whatever the token belongs to.
+// Bare reports whether f is "!user", "!server" or "!service", which refer to the owner of the
+// token.
 func (f Filter) Bare() bool { return f.bare }
 
-// String gives f as it stands behind the "!", "" for no filter.
+// String returns the text of f without the "!"; "" for no filter.
 func (f Filter) String() string {
 	switch {
 	case f.kind == KindNone:
@@ -100,7 +100,7 @@ func (f Filter) String() string {
 	return f.kind.String() + "=" + f.value()
 }
 
-// value returns what stands behind the "=".
+// value returns the text after the "=".
 func (f Filter) value() string {
 	switch f.kind {
 	case KindUser:
@@ -111,7 +111,7 @@ func (f Filter) value() string {
 	return f.name
 }
 
-// compare orders filters, for sets.
+// compare is the order of filters in a Set.
 func compare(a, b Filter) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name),
 		cmp.Compare(a.key.User.String(), b.key.User.String()),
@@ -121,7 +121,7 @@ func compare(a, b Filter) int {
 // ServerFilter returns a server as filters name it: "alice/" or "alice/name".
 func ServerFilter(k ident.Key) string { return k.User.String() + "/" + k.Server.String() }
 
-// parseFilter takes what stands behind the "!".
+// parseFilter parses the text after the "!".
 func parseFilter(s string) (Filter, error) {
 	key, value, valued := strings.Cut(s, "=")
 	switch {
@@ -162,7 +162,7 @@ func parseServer(value string) (Filter, error) {
 	return ByServer(k), err
 }
 
-// Scope is the name of a scope and on what it holds.
+// Scope is the name of a scope with its filter.
 type Scope struct {
 	Name   string
 	Filter Filter
@@ -176,8 +176,7 @@ func (s Scope) String() string {
 	return s.Name + "!" + s.Filter.String()
 }
 
-// Parse takes a scope as it is written. It does not know which scopes there are: that
-// is Table.Parse.
+// Parse parses the text of a scope. It does not check that the scope exists; Table.Parse does.
 func Parse(s string) (Scope, error) {
 	name, filter, filtered := strings.Cut(s, "!")
 	if name == "" {

@@ -2,8 +2,8 @@ package scopes
 
 import "github.com/gifford-lab/gifford-hub/agent/ident"
 
-// Identify returns what every token of u may do: say whose it is (jupyterhub/scopes.py:
-// identify_scopes).
+// Identify returns the scopes that every token of u has: to read its owner's name and groups
+// (jupyterhub/scopes.py: identify_scopes).
 func Identify(u ident.User) []string {
 	return []string{ReadUsersName + "!user=" + u.String(), ReadUsersGroups + "!user=" + u.String()}
 }

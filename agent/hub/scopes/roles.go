@@ -12,7 +12,7 @@ type Role struct {
 	Scopes      []string
 }
 
-// The roles that are always there.
+// The names of the default roles.
 const (
 	UserRole   = "user"
 	AdminRole  = "admin"
@@ -20,9 +20,9 @@ const (
 	TokenRole  = "token"
 )
 
-// DefaultRoles returns the roles that are always there: what every user has, what
-// administrators have besides, what a server's own token may do, and what a token may
-// do that was made without a list of scopes (jupyterhub/roles.py: get_default_roles).
+// DefaultRoles returns the roles that exist without any settings: that of every user, that of
+// administrators, that of a server's own token, and that of a token that was made without a list
+// of scopes (jupyterhub/roles.py: get_default_roles).
 func DefaultRoles() []Role {
 	return []Role{
 		{UserRole, "What every user may do", []string{Self}},
@@ -55,8 +55,8 @@ func ParseRoleName(s string) (string, error) {
 }
 
 // CheckRole checks a role of the settings. The default roles "user", "server" and
-// "token" may be given other scopes, "admin" may not. Everything that is wrong with its
-// scopes is told at once.
+// "token" may be given other scopes, "admin" may not. The error names every scope that is not
+// valid.
 func (t *Table) CheckRole(r Role) error {
 	if _, err := ParseRoleName(r.Name); err != nil {
 		return err

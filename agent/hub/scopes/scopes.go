@@ -1,16 +1,16 @@
-// Package scopes is JupyterHub's permission language: the table of scopes with what
-// each contains, scopes with filters such as "access:servers!server=alice/", roles, and
-// sets of expanded scopes that answer whether something may be done to somebody.
+// Package scopes is JupyterHub's permission language: the table of scopes with their subscopes,
+// scopes with filters such as "access:servers!server=alice/", roles, and sets of expanded scopes,
+// which decide whether an action on a user, server, group or service is allowed.
 //
-// It is pure: it must never look anything up. Who is in which group comes in as a
-// function or an argument. It must never grant what JupyterHub would not: what it does
-// not understand, or cannot resolve, grants nothing.
+// It is pure: it must never look anything up. Callers pass the groups of a user as a function or
+// an argument. It must never grant what JupyterHub would not: a scope that is unknown or cannot be
+// resolved grants nothing.
 //
 // The meaning of every scope and filter is JupyterHub's (jupyterhub/scopes.py, roles.py
 // and docs/source/rbac of version 5.5, with start:servers of version 6).
 package scopes
 
-// The names of all scopes, as they stand in tokens, roles and answers.
+// The names of all scopes, as tokens, roles and answers contain them.
 const (
 	NoScope           = "(no_scope)"
 	Self              = "self"

@@ -6,13 +6,12 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Set is expanded scopes: every subscope stands in it by itself, with what it covers.
-// The zero value grants nothing. A Set never changes, and can be used by several
-// goroutines.
+// Set is a set of expanded scopes: it has an entry for every subscope, with what it covers. The
+// zero value grants nothing. A Set never changes and is safe for concurrent use.
 type Set struct{ scopes map[string]cover }
 
-// cover is on what one scope of a set holds: on everything, or on what the filters
-// name. The filters are sorted and without repetitions, and none of them is bare.
+// cover is what one scope of a set applies to: everything, or what the filters name. The filters
+// are sorted, without repetitions, and none of them is bare.
 type cover struct {
 	all     bool
 	filters []Filter
@@ -71,7 +70,7 @@ func (s Set) Has(scope string) bool {
 	return ok
 }
 
-// Reach is what one scope of a set covers. When All is set, the lists are empty.
+// Reach is what one scope of a set applies to. When All is set, the lists are empty.
 type Reach struct {
 	All      bool
 	Users    []ident.User // and their servers
@@ -80,7 +79,7 @@ type Reach struct {
 	Services []string
 }
 
-// Filters returns what s grants the scope on, for handlers that answer lists.
+// Filters returns what s grants the scope on, for answers that are lists.
 func (s Set) Filters(scope string) Reach {
 	c := s.scopes[scope]
 	r := Reach{All: c.all}

@@ -7,38 +7,37 @@ import (
 	"sync"
 )
 
-// Def is one line of the table of scopes.
+// Def is one row of the table of scopes.
 type Def struct {
 	Name        string
 	Description string
-	Filters     Kinds    // the filters under which the scope means something
+	Filters     Kinds    // the kinds of filters that the scope accepts
 	Subscopes   []string // the direct ones
 }
 
-// Custom is a scope from the settings: it means something to a service or an
-// extension and nothing to the hub.
+// Custom is a scope from the settings. A service or an extension checks it; the hub itself gives it
+// no meaning.
 type Custom struct {
 	Name        string
 	Description string
 	Subscopes   []string // custom ones only
 }
 
-// Table is all scopes that there are. It never changes, and can be used by several
-// goroutines.
+// Table is the table of all scopes. It never changes and is safe for concurrent use.
 type Table struct {
 	defs   []Def
 	byName map[string]*line
 	self   []string // what "self" stands for, with all subscopes
 }
 
-// line is a Def with what follows from it.
+// line is a Def with what is computed from it.
 type line struct {
 	Def
 	all    []string // the scope and all its subscopes, without repetitions
 	server []string // the same without those that JupyterHub drops under a filter by server
-	// accepts is Filters and those of the scopes that contain this one: expanding
-	// "shares!user=alice" gives "groups:shares!user=alice", as in JupyterHub, so that
-	// must be understood when it comes back in a token, though it covers nothing.
+	// accepts is Filters and those of the scopes that contain this one. Expanding
+	// "shares!user=alice" yields "groups:shares!user=alice", as in JupyterHub, so a token may
+	// contain it, although it covers nothing.
 	accepts Kinds
 }
 
@@ -73,7 +72,7 @@ func NewTable(custom []Custom) (*Table, error) {
 	return t, t.compile()
 }
 
-// checkCustom is JupyterHub's rule for custom scopes (jupyterhub/scopes.py:
+// checkCustom applies JupyterHub's rule for custom scopes (jupyterhub/scopes.py:
 // define_custom_scopes).
 func (t *Table) checkCustom(c Custom) error {
 	if !validCustom(c.Name) {
@@ -109,7 +108,7 @@ func validCustom(name string) bool {
 	return true
 }
 
-// compile works out what each scope contains.
+// compile computes the subscopes of each scope.
 func (t *Table) compile() error {
 	for _, d := range t.defs {
 		l := t.byName[d.Name]
@@ -135,8 +134,8 @@ func (t *Table) compile() error {
 	return nil
 }
 
-// collect adds a scope and all below it to got. The path to it finds circles, which
-// only custom scopes can make.
+// collect adds a scope and all its subscopes to got. It finds cycles by the path to the scope; only
+// custom scopes can form one.
 func (t *Table) collect(got []string, name string, path []string) ([]string, error) {
 	if slices.Contains(path, name) {
 		return nil, fmt.Errorf("cannot define scope %q: it contains itself, by way of %s", name,
@@ -155,10 +154,10 @@ func (t *Table) collect(got []string, name string, path []string) ([]string, err
 	return got, nil
 }
 
-// All returns the whole table, in the order in which people should see it.
+// All returns the whole table in the order in which it is shown to people.
 func (t *Table) All() []Def { return slices.Clone(t.defs) }
 
-// Lookup returns a scope's line of the table.
+// Lookup returns a scope's row of the table.
 func (t *Table) Lookup(name string) (Def, bool) {
 	if l := t.byName[name]; l != nil {
 		return l.Def, true
@@ -166,8 +165,7 @@ func (t *Table) Lookup(name string) (Def, bool) {
 	return Def{}, false
 }
 
-// Parse takes a scope as it is written, that must be in the table and able to have its
-// filter.
+// Parse parses the text of a scope, which must be in the table and accept its filter.
 func (t *Table) Parse(text string) (Scope, error) {
 	s, l, err := t.parse(text)
 	if err != nil {
@@ -179,7 +177,7 @@ func (t *Table) Parse(text string) (Scope, error) {
 	return s, nil
 }
 
-// parse is Parse, but lets pass what an expansion may hold.
+// parse is Parse, but also accepts the filters that an expansion can yield.
 func (t *Table) parse(text string) (Scope, *line, error) {
 	s, err := Parse(text)
 	if err != nil {

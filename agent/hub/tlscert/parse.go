@@ -15,14 +15,14 @@ import (
 	"strings"
 )
 
-// blocks is what the PEM files hold, in the order of the files.
+// blocks is the parsed content of the PEM files, in their order.
 type blocks struct {
 	certificates []*x509.Certificate
 	keys         []crypto.Signer
 }
 
 // add parses the PEM blocks of one file, in any order. Blocks that are neither
-// certificate nor key, such as DH parameters, are passed over.
+// certificate nor key, such as DH parameters, are skipped.
 func (b *blocks) add(file string, data []byte) error {
 	for {
 		var block *pem.Block
@@ -104,8 +104,8 @@ func (b *blocks) pair() (*tls.Certificate, error) {
 	return pair, nil
 }
 
-// leaf returns the certificate of one of the keys, the one valid longest when
-// a renewed one stands beside the old.
+// leaf returns the certificate that belongs to one of the keys. Of several it is the one that
+// is valid longest, as when the files have a renewed one beside the old.
 func (b *blocks) leaf() (leaf *x509.Certificate, key crypto.Signer) {
 	for _, candidate := range b.keys {
 		public, ok := candidate.Public().(interface{ Equal(crypto.PublicKey) bool })
@@ -121,9 +121,8 @@ func (b *blocks) leaf() (leaf *x509.Certificate, key crypto.Signer) {
 	return leaf, key
 }
 
-// chain orders certificates from leaf up, each signed by the next. What is
-// not in the chain is left out, and so is a root at its end: clients trust
-// their own copy or none.
+// chain returns the certificates from the leaf up, each signed by the next, without others
+// and without a root at the end: clients trust their own copy of it or none.
 func chain(leaf *x509.Certificate, certificates []*x509.Certificate) []*x509.Certificate {
 	links := []*x509.Certificate{leaf}
 	for {

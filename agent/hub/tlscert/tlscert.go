@@ -1,9 +1,8 @@
-// Package tlscert serves the hub's TLS certificate from PEM files and takes up
-// a renewed one without a restart. The files may be as certbot, an
-// institution's certificate service or a hand-made bundle leave them: in one
-// file or two, in any order, with or without the root.
+// Package tlscert serves the hub's TLS certificate from PEM files and loads a renewed one without
+// a restart. Certificate, chain and key may be in one file or two, in any order, with or without
+// the root, as certbot, a certificate service or a bundle made by hand provide them.
 //
-// It must never serve a broken pair in place of a working one, never write a
+// It must never replace a working pair by a broken one, never write a
 // file, never change a file's permissions, and never log key material.
 package tlscert
 
@@ -35,8 +34,7 @@ type Config struct {
 	Certificate string
 	// Key is the PEM file with the private key; empty when Certificate has it.
 	Key string
-	// Log is told of certificates loaded, rejected and expiring; nil means
-	// nobody.
+	// Log records certificates that are loaded, rejected or about to expire; nil means no log.
 	Log *slog.Logger
 }
 
@@ -54,20 +52,21 @@ type Loader struct {
 	current atomic.Pointer[tls.Certificate]
 	timing  timing
 
-	seen [sha256.Size]byte // of the content tried last; Open's, then Watch's
-	said string            // the error said last; as above
+	// Open writes these before Watch starts; then Watch alone uses them.
+	seen [sha256.Size]byte // of the content loaded last
+	said string            // the error logged last, so that it is logged once
 }
 
-// timing is how often Watch does what.
+// timing is the intervals of Watch.
 type timing struct {
 	debounce time.Duration // quiet time after a change before reading
-	recheck  time.Duration // between looks when no change was reported
+	recheck  time.Duration // between reads when no change was reported
 	remind   time.Duration // between warnings of expiry
 }
 
-// Open reads the files. The error names the file, what is wrong with it and
-// what to do. A certificate out of date is served all the same, with a
-// warning in the log: clients can say more about it than a hub that is down.
+// Open reads the files. The error names the file, what is wrong with it and the next step. Open
+// serves an expired certificate too and logs a warning: a browser's message about it helps people
+// more than a hub that does not run.
 func Open(ctx context.Context, cfg Config) (*Loader, error) {
 	if cfg.Certificate == "" {
 		return nil, errors.New("no certificate file is configured; name a PEM file")
@@ -114,8 +113,8 @@ func (l *Loader) Info() (names []string, notAfter time.Time) {
 	return names, leaf.NotAfter
 }
 
-// read reads and parses the files. sum stands for their content, also with an
-// error after they were read.
+// read reads and parses the files. sum is the hash of their content, which is also set when the
+// content cannot be parsed.
 func (l *Loader) read() (pair *tls.Certificate, sum [sha256.Size]byte, err error) {
 	hash := sha256.New()
 	var content blocks
@@ -157,8 +156,7 @@ func readFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// readError adds the next step to an error from the file system, which names
-// the file.
+// readError adds the next step to an error from the file system. That error names the file.
 func readError(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -13,14 +13,13 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Watch takes up changed files until ctx ends; call it once. It looks when a
-// file changes, is replaced or its link is turned elsewhere, and every minute
-// besides, since not every file system reports changes. A pair that cannot be
-// used is logged once and the current one stays.
+// Watch loads changed files until ctx ends; call it once. It reads them when a file changes, is
+// replaced or is a link that gets another target, and also every minute, since not every file
+// system reports changes. A pair that cannot be used is logged once, and the current one stays.
 func (l *Loader) Watch(ctx context.Context) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		l.cfg.Log.WarnContext(ctx, "certificate files are only looked at every minute",
+		l.cfg.Log.WarnContext(ctx, "cannot watch the certificate files, reading them every minute instead",
 			"event", "certificate-watch-failed", "error", err)
 		watcher = &fsnotify.Watcher{} // its channels are nil and never ready
 	} else {
@@ -42,7 +41,7 @@ func (l *Loader) loop(ctx context.Context, watcher *fsnotify.Watcher, works bool
 		case <-watcher.Events:
 			debounced.Reset(l.timing.debounce)
 			continue
-		case <-watcher.Errors: // events were lost: look at once
+		case <-watcher.Errors: // events were lost: read now
 		case <-debounced.C:
 		case <-recheck.C:
 		case <-remind.C:
@@ -56,9 +55,9 @@ func (l *Loader) loop(ctx context.Context, watcher *fsnotify.Watcher, works bool
 	}
 }
 
-// follow makes watcher watch the directories of the files as they are now. It
-// watches directories because a file renamed over takes the watch on the old one
-// with it. A directory that cannot be watched is left to the looks by the clock.
+// follow makes watcher watch the current directories of the files. It watches directories because
+// replacing a file by renaming ends the watch on the file. A directory that cannot be watched is
+// covered by the reads every minute.
 func follow(watcher *fsnotify.Watcher, files []string) {
 	want := directories(files)
 	for _, directory := range watcher.WatchList() {
@@ -86,7 +85,7 @@ func directories(files []string) map[string]bool {
 	return out
 }
 
-// reload reads the files and takes up what changed.
+// reload reads the files and serves them if they changed.
 func (l *Loader) reload(ctx context.Context) {
 	pair, sum, err := l.read()
 	if err != nil {
@@ -115,7 +114,7 @@ func (l *Loader) accept(ctx context.Context, pair *tls.Certificate) {
 	l.warn(ctx)
 }
 
-// warn logs a certificate that clients will refuse soon or do so already.
+// warn logs that clients refuse the certificate, or will soon.
 func (l *Loader) warn(ctx context.Context) {
 	leaf, now := l.current.Load().Leaf, time.Now()
 	log := l.cfg.Log.With(slog.String("file", l.cfg.Certificate))
