@@ -16,7 +16,7 @@ import (
 const orphanWait = 10 * time.Second
 
 // Announce says that this process is ready to serve, and shows status in
-// `systemctl status`. On a normal start it tells systemd READY=1. After a
+// `systemctl status`. On a normal start it sends READY=1 to systemd. After a
 // handover it also makes this process the service's main process and then lets the older hub
 // drain. The error names whom it could not notify; the older hub then continues to serve and this
 // process should end.

@@ -10,24 +10,24 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Access says who may enter. Any rule that fits lets a person in, the rules for
-// administrators too; Blocked goes before all. Without a rule nobody may enter.
+// Access says who may enter. Any rule that matches admits a person, a rule for administrators too;
+// BlockedUsers takes precedence over all of them. Without a rule nobody may enter.
 type Access struct {
-	// AllowAll lets in everyone whom the provider knows and who has a Unix account.
+	// AllowAll admits everyone whom the provider knows and who has a Unix account.
 	AllowAll bool
-	// AllowedUsers by Unix name.
+	// AllowedUsers are Unix names.
 	AllowedUsers []ident.User
-	// AllowedGroups of the groups claim, compared exactly.
+	// AllowedGroups are values of the groups claim, compared exactly.
 	AllowedGroups []string
-	// AllowedUnixGroups of the host; a primary group counts.
+	// AllowedUnixGroups are groups of the host; a primary group counts.
 	AllowedUnixGroups []string
-	// AdminUsers by Unix name.
+	// AdminUsers are Unix names.
 	AdminUsers []ident.User
-	// AdminGroups of the groups claim.
+	// AdminGroups are values of the groups claim.
 	AdminGroups []string
-	// AdminUnixGroups of the host.
+	// AdminUnixGroups are groups of the host.
 	AdminUnixGroups []string
-	// BlockedUsers may not enter whatever else fits.
+	// BlockedUsers may not enter, whatever other rule matches.
 	BlockedUsers []ident.User
 }
 
@@ -44,14 +44,14 @@ func (a Access) empty() bool {
 
 func (a Access) blocked(u ident.User) bool { return slices.Contains(a.BlockedUsers, u) }
 
-// groupNames lists the groups that let people in, for the refusal's text.
+// groupNames lists the groups whose members may enter, for the text of a refusal.
 func (a Access) groupNames() string {
 	all := slices.Concat(a.AllowedUnixGroups, a.AllowedGroups, a.AdminUnixGroups, a.AdminGroups)
 	slices.Sort(all)
 	return strings.Join(slices.Compact(all), ", ")
 }
 
-// refusal is the answer to someone whom no rule lets in.
+// refusal is the error for somebody whom no rule admits.
 func (a Access) refusal(u ident.User) *Denied {
 	if groups := a.groupNames(); groups != "" {
 		return &Denied{Reason: NotInGroup, User: u, Detail: groups}
@@ -59,25 +59,26 @@ func (a Access) refusal(u ident.User) *Denied {
 	return &Denied{Reason: NotListed, User: u}
 }
 
-// verdict is what the rules say of a person.
+// verdict is the result of the rules for a person.
 type verdict struct{ allowed, admin bool }
 
-// judge applies the rules. err joins lookups that failed; with it, a false field
-// of the verdict means "not known", a true one still holds.
-func (a Access) judge(ctx context.Context, look accounts, u ident.User, claims []string) (verdict, error) {
+// judge applies the rules. err joins the lookups that failed; with an error, a true field of the
+// verdict holds and a false one means "not known".
+func (a Access) judge(ctx context.Context, host accounts, u ident.User, claims []string) (verdict, error) {
 	if a.blocked(u) {
 		return verdict{}, nil
 	}
-	admin, errAdmin := a.fits(ctx, look, u, claims, a.AdminUsers, a.AdminGroups, a.AdminUnixGroups)
+	admin, errAdmin := a.matches(ctx, host, u, claims, a.AdminUsers, a.AdminGroups, a.AdminUnixGroups)
 	if admin || a.AllowAll {
 		return verdict{allowed: true, admin: admin}, errAdmin
 	}
-	allowed, errAllowed := a.fits(ctx, look, u, claims, a.AllowedUsers, a.AllowedGroups, a.AllowedUnixGroups)
+	allowed, errAllowed := a.matches(ctx, host, u, claims, a.AllowedUsers, a.AllowedGroups, a.AllowedUnixGroups)
 	return verdict{allowed: allowed}, errors.Join(errAdmin, errAllowed)
 }
 
-// fits asks the name service last, and only as long as nothing else fits.
-func (a Access) fits(ctx context.Context, look accounts, u ident.User, claims []string,
+// matches reports whether one of the rules matches. It asks the name service last, and only while no
+// other rule matches.
+func (a Access) matches(ctx context.Context, host accounts, u ident.User, claims []string,
 	users []ident.User, groups, unixGroups []string) (bool, error) {
 	if slices.Contains(users, u) {
 		return true, nil
@@ -89,7 +90,7 @@ func (a Access) fits(ctx context.Context, look accounts, u ident.User, claims []
 	}
 	var errs []error
 	for _, g := range unixGroups {
-		in, err := look.MemberOf(ctx, u, g)
+		in, err := host.MemberOf(ctx, u, g)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot look up whether user %q is in Unix group %q: %w", u, g, err))
 		} else if in {

@@ -19,16 +19,16 @@ import (
 // attemptTime is how long a person may take at the provider.
 const attemptTime = 15 * time.Minute
 
-// attempt is one sign-in under way. It travels in a sealed cookie of its own, named
-// after its state: several tabs may sign in at once, an attempt works in no other
-// browser, and visitors who never sign in leave nothing in the database.
+// attempt is a sign-in that has begun. An encrypted cookie of its own, named after its state, holds
+// it: several tabs may sign in at once, an attempt works in no other browser, and visitors who never
+// sign in leave nothing in the database.
 type attempt struct {
 	Nonce    string `json:"n"`
 	Verifier string `json:"v"` // PKCE, RFC 7636
 	Next     string `json:"u"`
 	Expires  int64  `json:"x"` // seconds since 1970
 
-	state string // not in the cookie's text but bound to it by the seal
+	state string // not part of the text, but of what the seal authenticates
 }
 
 func newAttempt(next string, now time.Time) attempt {
@@ -36,14 +36,14 @@ func newAttempt(next string, now time.Time) attempt {
 		Expires: now.Add(attemptTime).Unix()}
 }
 
-// attemptCookie names the cookie of an attempt. The state comes from the URL, so
-// only its hash may stand in a name.
+// attemptCookie returns the name of an attempt's cookie. The state comes from the URL, so the name
+// contains only a hash of it.
 func attemptCookie(state string) string {
 	sum := sha256.Sum256([]byte(state))
 	return LoginCookie + "-" + hex.EncodeToString(sum[:6])
 }
 
-// sealer closes attempts with AES-256-GCM.
+// sealer encrypts attempts with AES-256-GCM.
 type sealer struct{ aead cipher.AEAD }
 
 func newSealer(key []byte) (sealer, error) {
@@ -60,9 +60,9 @@ func (s sealer) seal(a attempt) string {
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, text, []byte(a.state)))
 }
 
-var errNoAttempt = errors.New("this browser has no sign-in of that state under way")
+var errNoAttempt = errors.New("this browser has begun no sign-in of that state")
 
-// open returns the attempt of a state, if this browser began it in time.
+// open returns the attempt of a state if this browser began it, and not longer than attemptTime ago.
 func (s sealer) open(r *http.Request, state string, now time.Time) (attempt, error) {
 	cookie, err := r.Cookie(attemptCookie(state))
 	if state == "" || err != nil {

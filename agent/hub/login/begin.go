@@ -10,8 +10,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// begin starts the session. The cookie's token is new, so that a session planted
-// before the sign-in is worth nothing (session fixation).
+// begin starts the session. The cookie's token is new, so that a cookie planted before the sign-in
+// opens nothing (session fixation).
 func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error {
 	ctx, now := r.Context(), s.c.Now()
 	id, err := s.sessionID(r, p.user)
@@ -42,9 +42,9 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error 
 	return nil
 }
 
-// sessionID keeps the id when the same person signs in again in the same browser,
-// as several tabs do after a session ended: their notebooks' tokens live on. The
-// session of another person ends.
+// sessionID returns the id for a new session. When the same person signs in once more in the same
+// browser, as several tabs do, it is the id from before, and the tokens of their notebooks stay
+// valid. The session of another person ends.
 func (s *Service) sessionID(r *http.Request, u ident.User) (string, error) {
 	old := s.sessions.GetString(r.Context(), loginKey)
 	if old == "" {

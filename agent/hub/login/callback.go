@@ -13,7 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// person is somebody whom the provider vouches for and who may enter.
+// person is somebody whom the provider has identified and who may enter.
 type person struct {
 	user    ident.User
 	display string
@@ -35,20 +35,20 @@ func (s *Service) Callback(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// finish is Callback; counts is false where no sign-in ended.
+// finish is Callback; counts reports whether a sign-in ended, with success or not.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	q := r.URL.Query()
 	a, err := s.seal.open(r, q.Get("state"), s.c.Now())
 	if err != nil {
 		if _, signedIn := s.Session(r); signedIn == nil {
-			redirect(w, s.home()) // the page was loaded again after the sign-in
+			redirect(w, s.home()) // a reload of the page after the sign-in
 			return false, nil
 		}
 		return true, staleAttempt(err)
 	}
 	http.SetCookie(w, s.cookie(attemptCookie(a.state), "", s.callback, -1))
-	// RFC 9207: an answer that another provider sent is not taken.
+	// RFC 9207: refuse an answer of another provider.
 	if iss := q.Get("iss"); iss != "" && iss != s.c.Issuer {
 		return true, s.unverified(r, fmt.Errorf("the answer names issuer %.200q", iss))
 	}
@@ -73,8 +73,8 @@ func staleAttempt(cause error) error {
 		Hint: "sign in again, with cookies allowed for this site", Cause: cause}
 }
 
-// providerError puts words to the codes of RFC 6749, 4.1.2.1 and OpenID Connect
-// Core 3.1.2.6. The provider's own text goes to the journal alone.
+// providerError explains the codes of RFC 6749, 4.1.2.1 and OpenID Connect Core 3.1.2.6. The
+// provider's own text goes to the journal only.
 func (s *Service) providerError(r *http.Request, code, description string) error {
 	s.c.Log.Warn("sign-in server sent an error", "event", "login-refused", "reason", code,
 		"description", fmt.Sprintf("%.200q", description), "request", httpx.RequestID(r))
@@ -93,7 +93,7 @@ func (s *Service) providerError(r *http.Request, code, description string) error
 		Hint: "administrators: compare client id, callback URL and scopes with the provider's registration"}
 }
 
-// unverified is an answer that may be forged. Why stands in the journal alone.
+// unverified is the error for an answer that may be forged. The cause goes to the journal only.
 func (s *Service) unverified(r *http.Request, cause error) error {
 	s.c.Log.Warn("sign-in refused: the answer cannot be verified", "event", "login-refused", "reason", "unverified",
 		"error", cause.Error(), "request", httpx.RequestID(r))
@@ -101,7 +101,7 @@ func (s *Service) unverified(r *http.Request, cause error) error {
 		Hint: "sign in again; if it stays so, ask the administrators to read journalctl -u gifford-hub", Cause: cause}
 }
 
-// identify redeems the code and decides about the person that it stands for.
+// identify redeems the code and decides whether its person may enter.
 func (s *Service) identify(r *http.Request, a attempt, code string) (person, error) {
 	ctx := r.Context()
 	ep, err := s.provider.get(ctx)
@@ -131,7 +131,7 @@ func (s *Service) identify(r *http.Request, a attempt, code string) (person, err
 	return s.admit(ctx, c, tok, raw)
 }
 
-// exchangeFailure puts words to the token endpoint's refusal.
+// exchangeFailure explains a refusal of the token endpoint.
 func exchangeFailure(err error) error {
 	var refused *tokenError
 	switch {
@@ -145,7 +145,7 @@ func exchangeFailure(err error) error {
 	return err
 }
 
-// admit finds the Unix user for the claims and applies the rules.
+// admit finds the Unix user of the claims and applies the rules.
 func (s *Service) admit(ctx context.Context, c claims, tok *oauth2.Token, raw string) (person, error) {
 	u, err := s.names.user(c)
 	if err != nil {
@@ -157,19 +157,19 @@ func (s *Service) admit(ctx context.Context, c claims, tok *oauth2.Token, raw st
 		return person{}, err
 	}
 	if err != nil {
-		s.c.Log.Warn("cannot tell whether the user is an administrator", "event", "lookup-failed", "user", u.String(),
+		s.c.Log.Warn("cannot look up whether the user is an administrator", "event", "lookup-failed", "user", u.String(),
 			"error", err.Error())
 	}
 	p := person{user: u, display: c.text("name"), subject: c.text("sub"), groups: groups, admin: v.admin,
-		secret: s.keep(tok, raw)}
+		secret: s.secretOf(tok, raw)}
 	if p.display == "" {
 		p.display = u.String()
 	}
 	return p, nil
 }
 
-// decide returns the verdict on a user: a *Denied when it is sure that the user may
-// not be here, another error when something could not be looked up.
+// decide returns the verdict on a user: a *Denied when the user certainly may not be here, another
+// error when a lookup failed.
 func (s *Service) decide(ctx context.Context, u ident.User, groups []string) (verdict, error) {
 	if s.c.Access.blocked(u) {
 		return verdict{}, &Denied{Reason: Blocked, User: u}
@@ -177,7 +177,7 @@ func (s *Service) decide(ctx context.Context, u ident.User, groups []string) (ve
 	if s.c.Access.empty() {
 		return verdict{}, &Denied{Reason: NoRule, User: u}
 	}
-	// Before the groups: who has no account is in no Unix group either.
+	// This comes before the groups: who has no account is in no Unix group either.
 	exists, err := s.c.Accounts.Exists(ctx, u)
 	if err != nil {
 		return verdict{}, lookupFailed(err)
@@ -201,7 +201,7 @@ func lookupFailed(cause error) error {
 		Hint:   "try again in a minute; administrators: see getent passwd and the journal", Cause: cause}
 }
 
-// logRefusal writes why somebody did not get in; what unverified wrote is not repeated.
+// logRefusal logs why somebody was denied. Other errors were logged by unverified.
 func (s *Service) logRefusal(r *http.Request, err error) {
 	var d *Denied
 	if errors.As(err, &d) {

@@ -7,10 +7,10 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// claims is the payload of an id_token, with what userinfo added.
+// claims is the payload of an id_token, with the claims that userinfo added.
 type claims map[string]any
 
-// merge adds what c lacks.
+// merge adds the claims that c lacks.
 func (c claims) merge(more claims) {
 	for k, v := range more {
 		if _, have := c[k]; !have {
@@ -25,8 +25,8 @@ func (c claims) text(name string) string {
 	return s
 }
 
-// emailVerified takes the string "true" as well, which some providers send in
-// place of the boolean of OpenID Connect Core 5.1.
+// emailVerified also accepts the string "true", which some providers send instead of the boolean of
+// OpenID Connect Core 5.1.
 func (c claims) emailVerified() bool {
 	switch v := c["email_verified"].(type) {
 	case bool:
@@ -37,8 +37,8 @@ func (c claims) emailVerified() bool {
 	return false
 }
 
-// lookup returns a claim by its name or, when there is none of that name, by a dotted
-// path into objects. Names themselves may hold dots, as in "https://example.org/groups".
+// lookup returns a claim by its name or, when there is none of that name, by a dotted path into
+// objects. Names themselves may contain dots, as in "https://example.org/groups".
 func (c claims) lookup(path string) (any, bool) {
 	if path == "" {
 		return nil, false
@@ -59,8 +59,8 @@ func (c claims) lookup(path string) (any, bool) {
 	return at, true
 }
 
-// groups returns the strings of a claim that is a string or a list; ok is false when
-// there is no such claim. Parts of a list that are no strings are left out.
+// groups returns the strings of a claim that is a string or a list; ok is false when there is no
+// such claim. It skips elements of a list that are not strings.
 func (c claims) groups(path string) (names []string, ok bool) {
 	v, ok := c.lookup(path)
 	if !ok {

@@ -16,8 +16,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// accounts is what this package must know of the host's name service. An error
-// means that the name service did not answer, never that a name is unknown.
+// accounts looks up users and groups in the host's name service. An error means that the name
+// service did not answer, never that a name is unknown.
 type accounts interface {
 	// Exists reports whether there is a Unix account of that name.
 	Exists(ctx context.Context, user ident.User) (bool, error)
@@ -32,7 +32,7 @@ type accounts interface {
 type Config struct {
 	// Issuer is the provider's issuer URL, exactly as its id_tokens name it. Required.
 	Issuer string
-	// Endpoints set by hand replace those of discovery. With Authorization, Token
+	// Endpoints from the settings replace those of discovery. With Authorization, Token
 	// and JWKS set there is no discovery.
 	Endpoints Endpoints
 	// ClientID is the hub's name at the provider. Required.
@@ -53,27 +53,27 @@ type Config struct {
 	// UsernamePattern must match the whole claim; group 1 is the name. Required for
 	// the claim email, otherwise `^([^@]+)$` when empty.
 	UsernamePattern string
-	// UsernameMap gives names that differ on the host; it is applied last.
+	// UsernameMap maps names that differ from the host's; it is applied last.
 	UsernameMap map[string]ident.User
 	// Lowercase turns the name into lower case before UsernameMap.
 	Lowercase bool
 	// RequireVerifiedEmail refuses people whose email_verified is not true. Nil
 	// means true for the claim email and false for others.
 	RequireVerifiedEmail *bool
-	// GroupsClaim is the claim with a person's groups: a string or list of strings.
-	// A dotted path such as realm_access.roles leads into objects.
+	// GroupsClaim is the claim with a person's groups: a string or list of strings. It may be a dotted
+	// path into objects, such as realm_access.roles.
 	GroupsClaim string
 	// Access says who may enter and who is an administrator.
 	Access Access
 
-	// Recheck is how often the right to be here is looked up again while a session
-	// is used. Default 5 minutes.
+	// Recheck is how often the hub checks whether somebody may still enter, while a session is used.
+	// Default 5 minutes.
 	Recheck time.Duration
-	// MaxStale is how long a session lasts while that cannot be looked up. Default 24 hours.
+	// MaxStale is how long a session lasts while that check fails. Default 24 hours.
 	MaxStale time.Duration
 	// Lifetime of a session. Default 14 days, as JupyterHub's cookie_max_age_days.
 	Lifetime time.Duration
-	// Idle ends a session that was not used for so long; 0 means never.
+	// Idle ends a session that was not used for that time; 0 means never.
 	Idle time.Duration
 
 	// BasePath is the hub's base URL path with a slash at both ends. Default "/".
@@ -90,20 +90,20 @@ type Config struct {
 	Store *store.Store
 	// Accounts looks up the host's users and groups. Required.
 	Accounts accounts
-	// Log gets the events login, login-refused, logout, session-ended and
+	// Log records the events login, login-refused, logout, session-ended and
 	// provider-down, provider-up. Required.
 	Log *slog.Logger
-	// OnLogin is called for each sign-in that ends, with its error if it failed and how
-	// long the hub took over it; optional.
+	// OnLogin is called for each sign-in that ends, with its error if it failed and the time that the
+	// hub spent on it; optional.
 	OnLogin func(err error, took time.Duration)
-	// Confirmed is called at each sign-in, and each time that somebody's right to be here
-	// was looked at again, with the provider's groups; optional. Its error fails the sign-in.
+	// Confirmed is called with the provider's groups at each sign-in and after each successful check;
+	// optional. Its error fails the sign-in or the check.
 	Confirmed func(ctx context.Context, u ident.User, groups []string) error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Endpoints are a provider's URLs set by hand; an empty one comes from discovery.
+// Endpoints are a provider's URLs from the settings; an empty one comes from discovery.
 type Endpoints struct {
 	Authorization, Token, UserInfo, JWKS, EndSession string
 }
@@ -116,7 +116,7 @@ const (
 	defaultPattern = `^([^@]+)$`
 )
 
-// withDefaults gives c with every optional field filled in.
+// withDefaults returns c with every optional field set.
 func (c Config) withDefaults() Config {
 	orDuration := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
@@ -154,7 +154,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate checks what New cannot do without. Each error names the field.
+// validate checks the fields that New needs. Each error names the field.
 func (c Config) validate() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -190,8 +190,8 @@ func isWebURL(s string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Fragment == ""
 }
 
-// compilePattern makes a pattern that must match a whole claim, so that a forgotten
-// anchor lets nobody of another domain in.
+// compilePattern compiles a pattern that must match a whole claim, so that a forgotten anchor admits
+// nobody of another domain.
 func compilePattern(claim, pattern string) (*regexp.Regexp, error) {
 	if pattern == "" {
 		return nil, fmt.Errorf(`login: the claim %q needs a username pattern such as "^(.+)@example\\.org$", or people of other domains could take a member's name`, claim)

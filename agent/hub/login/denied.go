@@ -8,31 +8,31 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// ErrNoSession says that nobody is signed in. Its status is 401.
+// ErrNoSession means that nobody is signed in. Its status is 401.
 var ErrNoSession error = httpx.Fail(http.StatusUnauthorized, "you are not signed in")
 
-// Reason reports why someone who proved who they are may not enter.
+// Reason is why somebody whom the provider identified may not enter.
 type Reason string
 
 // The reasons of a Denied.
 const (
 	NoName          Reason = "no-name"          // the provider sent no usable claim
-	NameMismatch    Reason = "name-mismatch"    // the claim does not fit the pattern or gives no Unix name
-	UnverifiedEmail Reason = "unverified-email" // the provider does not vouch for the address
+	NameMismatch    Reason = "name-mismatch"    // the claim does not match the pattern or yields no Unix name
+	UnverifiedEmail Reason = "unverified-email" // the provider has not verified the address
 	Blocked         Reason = "blocked"          // on the list of blocked users
 	NoAccount       Reason = "no-account"       // no such Unix account
-	NotInGroup      Reason = "not-in-group"     // groups let people in, but none of this person's
+	NotInGroup      Reason = "not-in-group"     // there are groups whose members may enter, but none of this person's
 	NotListed       Reason = "not-listed"       // only listed users may enter
-	NoRule          Reason = "no-rule"          // nothing says who may enter, so nobody may
-	Revoked         Reason = "revoked"          // the provider no longer vouches for the session
+	NoRule          Reason = "no-rule"          // no rule is set, so nobody may enter
+	Revoked         Reason = "revoked"          // the provider ended the session
 )
 
-// Denied is a person who signed in at the provider but may not enter, or no longer.
-// To httpx it is a 403 with words for that person.
+// Denied is the error for somebody who signed in at the provider but may not enter, or no longer. To
+// httpx it is a 403 with a text for that person.
 type Denied struct {
 	Reason Reason
-	User   ident.User // zero when no Unix name was found
-	Name   string     // the name as the provider gave it, "" when it gave none
+	User   ident.User // zero when the claims yield no Unix name
+	Name   string     // the name that the provider sent; "" for none
 	Detail string     // the groups, the claim or the pattern in question, for people
 }
 

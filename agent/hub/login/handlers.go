@@ -10,12 +10,12 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
-// maxForm bounds what a form may send.
+// maxForm bounds the size of a form, in bytes.
 const maxForm = 16 << 10
 
-// Start (GET or POST) sends the browser to the provider. The value "next" says
-// where to go afterwards; "switch=1" makes the provider ask who it is, for someone
-// who is signed in there under a name that may not enter here.
+// Start (GET or POST) redirects the browser to the provider. The form value "next" is where to go
+// afterwards; "switch=1" makes the provider ask for an account, for somebody who is signed in there
+// with one that may not enter here.
 func (s *Service) Start(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	next := SafeNext(r.FormValue("next"), s.home())
@@ -58,7 +58,7 @@ func (s *Service) Logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// home is where people go who asked for nothing else.
+// home is where a sign-in leads to by default.
 func (s *Service) home() string { return s.c.BasePath + "hub/" }
 
 func (s *Service) cookie(name, value, path string, maxAge int) *http.Cookie {
@@ -66,8 +66,8 @@ func (s *Service) cookie(name, value, path string, maxAge int) *http.Cookie {
 		SameSite: http.SameSiteLaxMode}
 }
 
-// redirect leaves the target as it is; http.Redirect would tidy double slashes in
-// the path of a notebook's URL. 303 makes a GET of a POST.
+// redirect sends the target unchanged; http.Redirect would clean double slashes in the path of a
+// notebook's URL. After a 303 the browser sends a GET.
 func redirect(w http.ResponseWriter, target string) {
 	w.Header().Set("Location", target)
 	w.Header().Set("Cache-Control", "no-store")
@@ -82,7 +82,7 @@ func (s *Service) afterLogout(r *http.Request, l loginRow, local string) string 
 	}
 	ep, err := s.provider.get(r.Context())
 	if err != nil || ep.endSession == "" {
-		return local // the hub's own session ends all the same
+		return local // the hub's own session ends anyway
 	}
 	u, err := url.Parse(ep.endSession)
 	if err != nil {

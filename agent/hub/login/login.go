@@ -1,8 +1,8 @@
-// Package login signs people in through an OpenID Connect provider and keeps their
-// sessions: code flow with PKCE, state and nonce, who may enter, and whether they
-// still may while the session lasts. It must never log a token or a secret, never
-// send a browser to another host after a sign-in, and never let anybody in because
-// a rule is missing or a group is unknown.
+// Package login signs people in through an OpenID Connect provider and manages their sessions: the
+// code flow with PKCE, state and nonce, the rules of who may enter, and the check whether they still
+// may while a session lasts. It says who somebody is; what they may do is package access. It must
+// never log a token or a secret, never redirect a browser to another host after a sign-in, and never
+// admit anybody because a rule is missing or a group is unknown.
 package login
 
 import (
@@ -24,11 +24,11 @@ const (
 	// LoginCookie is the hub's own session (JupyterHub's name; reference 1.8). Its
 	// path is BASE/hub/, so that notebooks never see it.
 	LoginCookie = "jupyterhub-hub-login"
-	// SessionCookie goes to BASE and so to every notebook, which keeps its cached
-	// answers by it (reference 1.5). It opens nothing.
+	// SessionCookie has the path BASE, so every notebook gets it and uses it as the key of its cached
+	// answers (reference 1.5). It grants nothing.
 	SessionCookie = "jupyterhub-session-id"
 
-	// loginKey is where a cookie session keeps the id of its sign-in.
+	// loginKey is the key under which a cookie session stores the id of its sign-in.
 	loginKey = "login"
 	// attemptKey names the key for attempts in the database.
 	attemptKey = "login-attempt"
@@ -46,8 +46,8 @@ type Service struct {
 	checks   singleflight.Group // one check of a sign-in at a time
 }
 
-// New checks the settings and makes the service. It does not speak to the provider,
-// so that the hub starts when that is down.
+// New checks the settings and makes the service. It does not contact the provider, so that the hub
+// starts while the provider is down.
 func New(ctx context.Context, c Config) (*Service, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -107,8 +107,8 @@ func (s *Service) newSessions() *scs.SessionManager {
 // whatever the callback URL says and may lie outside BASE/hub/.
 func (s *Service) CallbackPath() string { return s.callback }
 
-// Wrap returns the hub's own routes and the callback their session. Traffic of
-// /user/ must not pass it: it needs no session and must not wait for the database.
+// Wrap loads the session for the hub's own routes and the callback. Traffic of /user/ must not pass
+// through it: it needs no session and must not wait for the database.
 func (s *Service) Wrap(next http.Handler) http.Handler { return s.sessions.LoadAndSave(next) }
 
 // Ready reports whether the provider can be reached; the error is an httpx.Error for
@@ -118,8 +118,8 @@ func (s *Service) Ready(ctx context.Context) error {
 	return err
 }
 
-// Problems lists settings that work otherwise than somebody may expect, each with
-// the next step, for `gifford-hub check` and the start of the hub.
+// Problems lists settings that probably do not do what was intended, each with the next step, for
+// `gifford-hub check` and the start of the hub.
 func (s *Service) Problems(ctx context.Context) []string {
 	var found []string
 	a := s.c.Access

@@ -218,7 +218,7 @@ func (b *browser) get(target string) answer {
 	return answer{resp, string(body)}
 }
 
-// start goes to the provider and gives the URL that leads back.
+// start goes to the provider and returns the URL that leads back.
 func (b *browser) start(next string) string {
 	b.s.t.Helper()
 	resp := b.get("/jhub/hub/start?next=" + url.QueryEscape(next))

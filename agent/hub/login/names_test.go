@@ -74,7 +74,7 @@ func FuzzSafeNext(f *testing.F) {
 	})
 }
 
-// FuzzUserName checks that a claim gives a valid name or a Denied, never a name of
+// FuzzUserName checks that a claim yields a valid name or a Denied, never a name of
 // another domain, and that a mapped name is the map's.
 func FuzzUserName(f *testing.F) {
 	for _, s := range []string{"alice@mit.edu", "alice@mit.edu.evil.org", "a@mit.edu\n", "zeng@mit.edu", "@mit.edu",

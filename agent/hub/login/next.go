@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// maxNext keeps the sign-in's cookie below the 4096 bytes that browsers keep.
+// maxNext keeps the attempt's cookie below the 4096 bytes that browsers accept.
 const maxNext = 2048
 
-// SafeNext returns the URL path to go to after a sign-in: next when it is a path on
-// this host, otherwise fallback. What a browser could take for another host ("//x",
-// "/\x"), a scheme, and every control character (browsers drop tabs and newlines
-// before they look: WHATWG URL, basic parser) is refused.
+// SafeNext returns the URL path to go to after a sign-in: next when it is a path on this host,
+// otherwise fallback. It refuses everything that a browser could interpret as another host ("//x",
+// "/\x"), a scheme, and every control character (browsers remove tabs and newlines before they parse
+// a URL: WHATWG URL, basic parser).
 func SafeNext(next, fallback string) string {
 	if len(next) > maxNext || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
 		return fallback
@@ -23,7 +23,7 @@ func SafeNext(next, fallback string) string {
 		case c < 0x20, c == 0x7f, c == '\\':
 			return fallback
 		case c == ' ', c == '"', c == '<', c == '>', c >= 0x80:
-			fmt.Fprintf(&b, "%%%02X", c) // a header holds ASCII alone
+			fmt.Fprintf(&b, "%%%02X", c) // a header contains ASCII only
 		default:
 			b.WriteByte(c)
 		}
@@ -35,8 +35,8 @@ func SafeNext(next, fallback string) string {
 	return b.String()
 }
 
-// leavesHost reports whether a URL holds anything that can name another host. The text of next was
-// checked already; this holds if net/url ever reads a text otherwise than those checks do.
+// leavesHost reports whether a URL has a part that can name another host. SafeNext has checked the
+// text before; this covers a difference between those checks and net/url.
 func leavesHost(u *url.URL) bool {
 	return u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != ""
 }

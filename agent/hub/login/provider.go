@@ -52,18 +52,18 @@ type metadata struct {
 	Algorithms  []string `json:"id_token_signing_alg_values_supported"`
 }
 
-// unreachable is what people see when the provider does not answer.
+// unreachable is the error for people when the provider does not answer.
 func unreachable(cause error) error {
 	return &httpx.Error{Status: http.StatusServiceUnavailable, Public: "the sign-in server cannot be reached",
 		Hint: "try again in a minute; notebooks that run are not affected", Cause: cause}
 }
 
-// with gives ctx the client for oauth2 and oidc.
+// with returns ctx with the HTTP client for oauth2 and oidc.
 func (p *provider) with(ctx context.Context) context.Context {
 	return oidc.ClientContext(ctx, p.c.HTTP)
 }
 
-// get returns the provider or an httpx.Error that says that it is down.
+// get returns the provider, or an httpx.Error when it does not answer.
 func (p *provider) get(ctx context.Context) (*endpoints, error) {
 	if ep, err := p.known(); ep != nil || err != nil {
 		return ep, err
@@ -72,7 +72,7 @@ func (p *provider) get(ctx context.Context) (*endpoints, error) {
 		if ep, err := p.known(); ep != nil || err != nil {
 			return ep, err
 		}
-		// One caller that leaves must not fail those that wait with it.
+		// A caller whose request ends must not fail the others that wait.
 		ep, err := p.discover(p.with(context.WithoutCancel(ctx)))
 		return ep, p.remember(ep, err)
 	})
@@ -91,7 +91,7 @@ func (p *provider) known() (*endpoints, error) {
 	return p.found, nil
 }
 
-// remember keeps the outcome of a discovery and logs when it changed.
+// remember stores the result of a discovery and logs a change.
 func (p *provider) remember(ep *endpoints, err error) error {
 	p.mu.Lock()
 	before := p.failed
@@ -110,7 +110,7 @@ func (p *provider) remember(ep *endpoints, err error) error {
 	return nil
 }
 
-// discover asks the provider for its metadata, unless all is set by hand.
+// discover fetches the provider's metadata, unless the settings have all endpoints.
 func (p *provider) discover(ctx context.Context) (*endpoints, error) {
 	set, meta := p.c.Endpoints, metadata{}
 	if !set.complete() {
@@ -155,8 +155,8 @@ func (p *provider) assemble(ctx context.Context, set Endpoints, meta metadata) *
 	}
 }
 
-// algorithms keeps to signatures with public keys: "none" and those made with the
-// client's secret are never taken, whatever the provider offers.
+// algorithms returns the signature algorithms to accept: only those with public keys. "none" and
+// those that use the client's secret are never accepted, whatever the provider offers.
 func algorithms(offered []string) []string {
 	asymmetric := []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256,
 		oidc.PS384, oidc.PS512, oidc.EdDSA}
@@ -170,8 +170,9 @@ func algorithms(offered []string) []string {
 	return both
 }
 
-// authStyle never tries one way after the other: some providers void the code when
-// the first try fails. Without metadata it is basic (Discovery 1.0, 3).
+// authStyle returns how the hub authenticates at the token endpoint. It never leaves trying both
+// ways to oauth2: some providers void the code after a failure. Without metadata it is basic
+// (Discovery 1.0, 3).
 func authStyle(c Config, offered []string) oauth2.AuthStyle {
 	switch {
 	case c.ClientSecret == "", c.ClientAuth == "client_secret_post":
@@ -184,7 +185,7 @@ func authStyle(c Config, offered []string) oauth2.AuthStyle {
 	return oauth2.AuthStyleInHeader
 }
 
-// tokenError is the token endpoint's refusal. Its text leaves out the answer's body.
+// tokenError is a refusal of the token endpoint. Its text omits the body of the answer.
 type tokenError struct {
 	status int
 	code   string // RFC 6749, 5.2
@@ -194,14 +195,14 @@ func (e *tokenError) Error() string {
 	return fmt.Sprintf("token endpoint answered %d, error %q", e.status, e.code)
 }
 
-// invalidGrant reports whether the provider said that the code or refresh token is void.
+// invalidGrant reports whether the provider refused the code or refresh token as void.
 func invalidGrant(err error) bool {
 	var e *tokenError
 	return errors.As(err, &e) && e.code == "invalid_grant"
 }
 
-// tokenFailure sorts the errors of oauth2: the provider's own refusals become a
-// tokenError, all else means that it did not answer.
+// tokenFailure classifies an error of oauth2: a refusal by the provider becomes a tokenError, all
+// others mean that it did not answer.
 func tokenFailure(err error) error {
 	var re *oauth2.RetrieveError
 	if errors.As(err, &re) && re.Response != nil && re.Response.StatusCode < http.StatusInternalServerError {
@@ -213,8 +214,8 @@ func tokenFailure(err error) error {
 	return unreachable(err)
 }
 
-// plainCode keeps an error code of OAuth as it is and anything else out of pages
-// and the journal.
+// plainCode returns an OAuth error code, or "unknown" for a text that is none: pages and the journal
+// must not contain arbitrary text of the provider.
 func plainCode(code string) string {
 	if len(code) == 0 || len(code) > 40 {
 		return "unknown"

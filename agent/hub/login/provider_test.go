@@ -118,7 +118,7 @@ func (p *fakeProvider) set(f func()) {
 	f()
 }
 
-// authorize plays the person at the provider: it gives the query of the answer.
+// authorize acts as the person at the provider and returns the query of the answer.
 func (p *fakeProvider) authorize(q url.Values) url.Values {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// retryCheck is how long a check that failed is not tried again.
+	// retryCheck is the pause after a check that failed.
 	retryCheck = time.Minute
-	// checkTime bounds a check, which a page waits for.
+	// checkTime bounds a check, because a page waits for it.
 	checkTime = 15 * time.Second
 )
 
-// secret is what the hub keeps of the provider's tokens, and no more than it needs.
+// secret is the part of the provider's tokens that the hub stores, no more than it needs.
 type secret struct {
 	Refresh string    `json:"r,omitempty"`
 	Access  string    `json:"a,omitempty"` // only without a refresh token
@@ -28,9 +28,9 @@ type secret struct {
 	IDToken string    `json:"i,omitempty"` // for the provider's logout
 }
 
-// keep picks what a session needs: tokens to ask for groups again when groups of
-// the provider count, the id_token when logout goes to the provider.
-func (s *Service) keep(tok *oauth2.Token, rawID string) secret {
+// secretOf selects what a session needs: tokens to fetch the groups again, if a rule uses groups of
+// the provider, and the id_token for a logout at the provider.
+func (s *Service) secretOf(tok *oauth2.Token, rawID string) secret {
 	var k secret
 	if s.c.Access.usesClaims() {
 		k.Refresh = tok.RefreshToken
@@ -49,8 +49,8 @@ func (k secret) seal() []byte {
 	return b
 }
 
-// openSecret returns no tokens for a row that cannot be read; the next check then
-// fails and the session ends at MaxStale.
+// openSecret decodes the stored tokens. For a row that cannot be decoded it returns none; checks then
+// fail, and the session ends after MaxStale.
 func openSecret(b []byte) secret {
 	var k secret
 	if json.Unmarshal(b, &k) != nil {
@@ -59,10 +59,9 @@ func openSecret(b []byte) secret {
 	return k
 }
 
-// recheck looks up again whether a session's user may be here. In this process one
-// check runs for a session and all requests wait for it; between processes the
-// database lets one do it. A caller who leaves does not stop it: a new refresh token
-// must be saved.
+// recheck checks again whether a session's user may be here. Within this process one check runs for
+// a session, and all requests wait for it; between processes the database grants it to one. It
+// continues when the caller's request ends, because a new refresh token must be saved.
 func (s *Service) recheck(ctx context.Context, sessionID string) (loginRow, error) {
 	v, err, _ := s.checks.Do(sessionID, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime)
@@ -117,7 +116,7 @@ func (s *Service) due(l loginRow, now time.Time) bool {
 	return !now.Before(at)
 }
 
-// unconfirmed keeps a session whose check failed until MaxStale.
+// unconfirmed logs a failed check, and ends the session if the last success is MaxStale ago.
 func (s *Service) unconfirmed(ctx context.Context, l loginRow, now time.Time, cause error) error {
 	s.c.Log.Warn("cannot check whether a user may still be here", "event", "recheck-failed", "user", l.User.String(),
 		"unconfirmed", now.Sub(l.Checked).Round(time.Second).String(), "error", cause.Error())
@@ -130,9 +129,9 @@ func (s *Service) unconfirmed(ctx context.Context, l loginRow, now time.Time, ca
 	return ErrNoSession
 }
 
-// confirm asks provider and host. A *Denied is a definite loss, any other error
-// means that it is not known. The host is asked even when the provider is silent:
-// an account that is gone is gone.
+// confirm asks the provider and the host. A *Denied is definite; any other error means that the
+// answer is not known. It asks the host even when the provider does not answer, because an account
+// that was removed counts anyway.
 func (s *Service) confirm(ctx context.Context, l loginRow) (loginRow, error) {
 	var silent error
 	if s.c.Access.usesClaims() {
@@ -157,7 +156,7 @@ func (s *Service) confirm(ctx context.Context, l loginRow) (loginRow, error) {
 	return l, errors.Join(silent, err)
 }
 
-// confirmed tells the hub of the groups that somebody is in now.
+// confirmed calls Config.Confirmed with somebody's present groups.
 func (s *Service) confirmed(ctx context.Context, u ident.User, groups []string) error {
 	if s.c.Confirmed == nil {
 		return nil
@@ -168,8 +167,8 @@ func (s *Service) confirmed(ctx context.Context, u ident.User, groups []string) 
 var errNothingToAskWith = errors.New("the provider gave no refresh token and the access token has expired: ask for " +
 	"the scope offline_access")
 
-// currentGroups asks the provider for the groups of l's user. New tokens go into l
-// and at once into the database: the old ones may be void.
+// currentGroups asks the provider for the groups of l's user. It stores new tokens in l and at once
+// in the database: the old ones may be void.
 func (s *Service) currentGroups(ctx context.Context, l *loginRow) ([]string, error) {
 	ep, err := s.provider.get(ctx)
 	if err != nil {
@@ -208,8 +207,8 @@ func (s *Service) currentGroups(ctx context.Context, l *loginRow) ([]string, err
 	return slices.Clone(groups), nil
 }
 
-// refreshed saves the outcome of a refresh and gives the claims of its id_token, if
-// it has one (Core 1.0, 12.2: same issuer, subject and audience; no new nonce).
+// refreshed saves the tokens of a refresh and returns the claims of its id_token, if it has one
+// (Core 1.0, 12.2: same issuer, subject and audience; no new nonce).
 func (s *Service) refreshed(ctx context.Context, ep *endpoints, l *loginRow, k secret, tok *oauth2.Token) (claims,
 	error) {
 	raw, _ := tok.Extra("id_token").(string)

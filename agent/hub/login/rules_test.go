@@ -420,7 +420,7 @@ func TestSecret(t *testing.T) {
 		if tt.claims {
 			s.c.Access.AllowedGroups = []string{"g"}
 		}
-		if got := s.keep(tt.tok, "raw"); got != tt.want {
+		if got := s.secretOf(tt.tok, "raw"); got != tt.want {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

@@ -29,7 +29,7 @@ func (s *Service) Session(r *http.Request) (Session, error) {
 	if c, err := r.Cookie(LoginCookie); err == nil {
 		token = c.Value
 	}
-	// Load leaves a context that passed Wrap as it is.
+	// Load returns a context that passed Wrap unchanged.
 	ctx, err := s.sessions.Load(r.Context(), token)
 	if err != nil {
 		return Session{}, err
@@ -73,7 +73,7 @@ func (s *Service) SessionByID(ctx context.Context, sessionID string) (Session, e
 		Groups: l.Groups, Since: l.Created}, nil
 }
 
-// touch notes the use of a session, once a minute.
+// touch records the use of a session, at most once a minute.
 func (s *Service) touch(ctx context.Context, l loginRow, now time.Time) {
 	if now.Sub(l.Seen) < time.Minute {
 		return
@@ -84,8 +84,8 @@ func (s *Service) touch(ctx context.Context, l loginRow, now time.Time) {
 	}
 }
 
-// EndSessionsOf ends all sessions of a user with the tokens given under them, and
-// gives how many there were. reason goes to the journal.
+// EndSessionsOf ends all sessions of a user, with the tokens that were made under them, and returns
+// how many there were. reason goes to the journal.
 func (s *Service) EndSessionsOf(ctx context.Context, user ident.User, reason string) (int, error) {
 	n, err := s.c.Store.EndLoginsOf(ctx, user)
 	if n > 0 {
@@ -94,7 +94,7 @@ func (s *Service) EndSessionsOf(ctx context.Context, user ident.User, reason str
 	return n, err
 }
 
-// end ends a session; of several callers the one who did it logs it.
+// end ends a session. Of several concurrent callers only the one that ended it logs it.
 func (s *Service) end(ctx context.Context, l loginRow, reason string) error {
 	ended, err := s.c.Store.EndLogin(ctx, l.SessionID)
 	if ended {
@@ -103,8 +103,8 @@ func (s *Service) end(ctx context.Context, l loginRow, reason string) error {
 	return err
 }
 
-// endDenied ends a session and gives why. A database that fails is the error then,
-// since the session is still there.
+// endDenied ends a session and returns d, or the error of the database, since the session then still
+// exists.
 func (s *Service) endDenied(ctx context.Context, l loginRow, d *Denied) error {
 	if err := s.end(ctx, l, string(d.Reason)); err != nil {
 		return err

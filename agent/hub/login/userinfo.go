@@ -13,14 +13,14 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// maxUserInfo is far above what a person's claims need, and bounds memory.
+// maxUserInfo bounds the size of an answer, in bytes. A person's claims need far less.
 const maxUserInfo = 1 << 20
 
-// errTokenVoid is userinfo's answer to an access token that it does not take.
+// errTokenVoid means that userinfo refused the access token.
 var errTokenVoid = errors.New("userinfo endpoint does not accept the access token")
 
-// userInfoOf asks the userinfo endpoint for the claims of subject. Its answer may
-// be signed (Core 1.0, 5.3.2); the subject must be the id_token's (5.3.4).
+// userInfoOf fetches the claims of subject from the userinfo endpoint. The answer may be signed
+// (Core 1.0, 5.3.2); its subject must be the id_token's (5.3.4).
 func (p *provider) userInfoOf(ctx context.Context, ep *endpoints, access, subject string) (claims, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ep.userInfo, nil)
 	if err != nil {
@@ -57,8 +57,8 @@ func (p *provider) userInfoOf(ctx context.Context, ep *endpoints, access, subjec
 	return c, nil
 }
 
-// verify checks an id_token's signature, issuer, audience, authorized party and
-// times, and gives its claims. The nonce is the caller's part.
+// verify checks an id_token's signature, issuer, audience, authorized party and times, and returns
+// its claims. The caller checks the nonce.
 func (p *provider) verify(ctx context.Context, ep *endpoints, raw string) (*oidc.IDToken, claims, error) {
 	id, err := ep.verifier.Verify(p.with(ctx), raw)
 	if err != nil {
@@ -79,7 +79,7 @@ func (p *provider) verify(ctx context.Context, ep *endpoints, raw string) (*oidc
 	return id, c, nil
 }
 
-// complete adds userinfo to c where a claim that the hub needs is missing.
+// complete adds the claims of userinfo to c if c lacks one that the hub needs.
 func (p *provider) complete(ctx context.Context, ep *endpoints, c claims, access string) error {
 	_, haveGroups := c.lookup(p.c.GroupsClaim)
 	_, haveVerified := c["email_verified"]
@@ -91,7 +91,7 @@ func (p *provider) complete(ctx context.Context, ep *endpoints, c claims, access
 	}
 	more, err := p.userInfoOf(ctx, ep, access, c.text("sub"))
 	if errors.Is(err, errTokenVoid) {
-		p.log.Warn("userinfo was refused: the id_token must do", "event", "userinfo-refused", "issuer", p.c.Issuer)
+		p.log.Warn("userinfo refused the access token: using the id_token alone", "event", "userinfo-refused", "issuer", p.c.Issuer)
 		return nil
 	}
 	if err != nil {

@@ -50,7 +50,7 @@ func (f failing) TokensOf(ctx context.Context, u ident.User) ([]store.Token, err
 	return f.Store.TokensOf(ctx, u)
 }
 
-// TestDatabaseFails checks that a database that fails gives out neither a code nor a token, and
+// TestDatabaseFails checks that a database that fails yields neither a code nor a token, and
 // is no fault of the client.
 func TestDatabaseFails(t *testing.T) {
 	down := errors.New("disk full")

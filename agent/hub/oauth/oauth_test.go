@@ -140,7 +140,7 @@ func TestAdminIsAskedFirst(t *testing.T) {
 	}
 }
 
-// code runs the authorisation and gives the code.
+// code runs the authorisation and returns the code.
 func code(t *testing.T, p *Provider, q url.Values) string {
 	t.Helper()
 	w, err := authorize(p, "GET", q)

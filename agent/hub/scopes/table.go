@@ -15,8 +15,8 @@ type Def struct {
 	Subscopes   []string // the direct ones
 }
 
-// Custom is a scope from the settings. A service or an extension checks it; the hub itself gives it
-// no meaning.
+// Custom is a scope from the settings. A service or an extension checks it; the hub itself does not
+// use it.
 type Custom struct {
 	Name        string
 	Description string
