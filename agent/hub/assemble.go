@@ -60,13 +60,13 @@ func (h *instance) assemble() (err error) {
 		BaseURL: h.cfg.HTTP.BaseURL, PublicURL: h.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: h.cfg.Login.ProviderName, AutoLogin: h.cfg.Login.AutoLogin,
 		Contact: h.cfg.Web.Contact, Announcement: h.cfg.Web.Announcement, RedirectToServer: h.cfg.Web.RedirectToServer,
-		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Persistent: h.launcher.Persistent, Store: h.store,
-		Authority: h.authority, Access: h.access, Tokens: h.tokens,
-		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Audit: h.audit, Log: h.log,
+		Login: h.login, Servers: h.servers, Profiles: h.launcher.Profiles, Persistent: h.launcher.Persistent, Actions: h.actions,
+		Records: h.store.Reader, Authority: h.authority, Access: h.access,
+		Services: h.services.List, NamedServers: h.cfg.Servers.Named, Log: h.log,
 		Images: h.launcher.Images, Keeper: imagekeeper.New(imagekeeper.DefaultSocket), Background: h.long.run,
 	}
 	if h.culler != nil {
-		forPages.Cull, forPages.Keep = h.culler.Notice, h.culler.Keep
+		forPages.Cull = h.culler.Notice
 	}
 	forPages.Disk, forPages.GPUs = h.disk, h.gpus
 	if pages, err = web.New(forPages); err != nil {
@@ -206,22 +206,4 @@ func (h *instance) operator() *operator.Operator {
 		Know:      h.know, Persistent: h.launcher.Persistent, Reload: h.reload, Backup: h.store.BackupTo,
 		Disk:  h.disk,
 		Usage: h.store.Usage, GPUs: h.gpus, Draining: olderProcesses, Older: h.older, Log: h.log})
-}
-
-// audit writes down what somebody does with what is not their own.
-func (h *instance) audit(r *http.Request, d web.Deed) {
-	fields := []any{"event", "admin-" + string(d.Action), "user", d.By.String(), "outcome", "done", "request",
-		httpx.RequestID(r)}
-	if d.Err != nil {
-		fields[5] = d.Err.Error()
-	}
-	if !d.On.User.IsZero() {
-		fields = append(fields, "owner", d.On.User.String(), "unit", d.On.Unit())
-	}
-	for key, value := range map[string]string{"group": d.Group, "detail": d.Detail} {
-		if value != "" {
-			fields = append(fields, key, value)
-		}
-	}
-	h.log.Warn("somebody acts on what is another's", fields...)
 }

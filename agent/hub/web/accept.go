@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -20,17 +21,17 @@ type acceptBody struct {
 	Scopes []scopes.Description
 }
 
-// errNoCode is the same for a code that never was and one that has expired.
+// errNoCode is the same for a code that never existed and one that has expired.
 func errNoCode() error {
 	return &httpx.Error{Status: http.StatusNotFound, Public: "this link shares nothing: it may have expired, or its " +
-		"owner has taken it back",
+		"owner has revoked it",
 		Hint: "ask whoever sent it for a new one"}
 }
 
-// acceptPage is hub/accept-share?code=, JupyterHub's page that says what one is given.
+// acceptPage is hub/accept-share?code=, JupyterHub's page that lists what a code grants.
 func (s *Web) acceptPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	code := r.URL.Query().Get("code")
-	found, err := s.cfg.Store.ShareCodeByHash(r.Context(), ident.HashToken(code))
+	found, err := s.cfg.Records.ShareCodeByHash(r.Context(), ident.HashToken(code))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errNoCode()
@@ -42,7 +43,7 @@ func (s *Web) acceptPage(m access.Subject, w http.ResponseWriter, r *http.Reques
 	}
 	s.render(w, r, http.StatusOK, page{Name: "accept", Title: "Accept a share?", Member: m, Body: acceptBody{
 		Code: code, Owner: found.Key.User.String(), Name: found.Key.Server.String(),
-		Scopes: s.given(found.Scopes)}})
+		Scopes: s.sharedScopes(found.Scopes)}})
 	return nil
 }
 
@@ -51,19 +52,16 @@ func (s *Web) accept(m access.Subject, w http.ResponseWriter, r *http.Request) e
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	hash := ident.HashToken(r.PostFormValue("code"))
-	found, err := s.cfg.Store.ShareCodeByHash(r.Context(), hash)
-	if err == nil && found.Key.User != m.User {
-		_, err = s.cfg.Store.ExchangeShareCode(r.Context(), hash, m.User)
-	}
-	if errors.Is(err, store.ErrNotFound) {
+	code, err := s.cfg.Actions.ExchangeCode(r.Context(), m, r.PostFormValue("code"))
+	switch reason(err) {
+	case actions.NoCode:
 		return errNoCode()
+	case actions.Oneself: // the owner tries the link, and sees the server that it leads to
+		err = nil
 	}
 	if err != nil {
-		return err
+		return inOurWords(err)
 	}
-	s.cfg.Log.Info("share accepted", "event", "share-accepted", "user", found.Key.User.String(), "server",
-		found.Key.Server.String(), "by", m.User.String(), "code", found.ID)
-	redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(found.Key.Path(), "/"))
+	redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(code.Key.Path(), "/"))
 	return nil
 }

@@ -16,14 +16,14 @@ import (
 // everyMonth is the value of ?month= for all of them.
 const everyMonth = "all"
 
-// hoursBody is the page of what users used.
-type hoursBody struct {
+// accountingBody is the page of what users used.
+type accountingBody struct {
 	Months []monthChoice
 	Month  string // as in the URL
 	Rows   []hoursRow
 	Total  hoursRow
-	GPUs   bool   // somebody held one in the time that is shown
-	CSV    string // URL path; "" where there is nothing
+	GPUs   bool   // somebody held one in the months that are shown
+	CSV    string // URL path of the same numbers; "" where there are none
 }
 
 // monthChoice is a month in the form.
@@ -32,16 +32,15 @@ type monthChoice struct {
 	Chosen       bool
 }
 
-// hoursRow is a line of the table.
+// hoursRow is a row of the table.
 type hoursRow struct{ User, Month, GPU, CPU, Memory, Server string }
 
-// hoursPage is hub/admin/usage. It is for administrators alone, since it shows who works
-// how much.
-func (s *Web) hoursPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+// accountingPage is hub/admin/usage. It is for administrators only, since it shows how much everybody works.
+func (s *Web) accountingPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.Admin() {
 		return errNotFound()
 	}
-	months, err := s.cfg.Store.UsageMonths(r.Context())
+	months, err := s.cfg.Records.UsageMonths(r.Context())
 	if err != nil {
 		return err
 	}
@@ -50,7 +49,7 @@ func (s *Web) hoursPage(m access.Subject, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return err
 	}
-	body := hoursBody{Month: month, Months: monthChoices(months, month)}
+	body := accountingBody{Month: month, Months: monthChoices(months, month)}
 	for _, h := range hours {
 		body.Rows = append(body.Rows, newHoursRow(h))
 	}
@@ -63,8 +62,8 @@ func (s *Web) hoursPage(m access.Subject, w http.ResponseWriter, r *http.Request
 	return nil
 }
 
-// hoursCSV is hub/admin/usage.csv.
-func (s *Web) hoursCSV(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+// accountingCSV is hub/admin/usage.csv.
+func (s *Web) accountingCSV(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.Admin() {
 		return errNotFound()
 	}
@@ -80,8 +79,8 @@ func (s *Web) hoursCSV(m access.Subject, w http.ResponseWriter, r *http.Request)
 	return nil
 }
 
-// month returns the month that is asked for, or this one, or the last in which there was
-// something.
+// month returns the month of the request; without one the present month, or where nothing was used in that the last one
+// in which something was.
 func (s *Web) month(r *http.Request, known []string) string {
 	if m := r.URL.Query().Get("month"); m != "" {
 		return m
@@ -100,11 +99,11 @@ func (s *Web) hours(r *http.Request, month string) ([]accounting.Hours, error) {
 	} else if _, err := time.Parse(accounting.MonthForm, month); err != nil {
 		return nil, httpx.Fail(http.StatusBadRequest, "the month must be one such as 2026-11, or all")
 	}
-	spent, err := s.cfg.Store.Usage(r.Context(), q)
+	spent, err := s.cfg.Records.Usage(r.Context(), q)
 	return accounting.InHours(spent), err
 }
 
-// monthChoices returns the months in which there was something, and all of them at once.
+// monthChoices returns the months in which something was used, and the choice of all of them.
 func monthChoices(known []string, chosen string) []monthChoice {
 	if chosen != everyMonth && !slices.Contains(known, chosen) {
 		known = append([]string{chosen}, known...)
@@ -116,7 +115,7 @@ func monthChoices(known []string, chosen string) []monthChoice {
 	return append(all, monthChoice{everyMonth, "All months", chosen == everyMonth})
 }
 
-// monthName is a month for people.
+// monthName is a month such as "2026-11" for people.
 func monthName(month string) string {
 	t, err := time.Parse(accounting.MonthForm, month)
 	if err != nil {

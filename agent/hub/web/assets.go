@@ -11,11 +11,11 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 )
 
-// asset is a file that browsers may keep.
+// asset is a file that browsers may cache.
 type asset struct {
 	name    string
 	content []byte
-	version string // of the content
+	version string // hash of the content
 }
 
 // loadAssets reads the files below static and makes their versions.
@@ -36,7 +36,7 @@ func loadAssets() (map[string]asset, error) {
 	return all, nil
 }
 
-// staticURL is a file's address, which changes with its content.
+// staticURL is the URL of a file, which changes with its content.
 func (s *Web) staticURL(name string) (string, error) {
 	a, ok := s.assets[name]
 	if !ok {
@@ -45,12 +45,12 @@ func (s *Web) staticURL(name string) (string, error) {
 	return s.hub + "static/" + name + "?v=" + a.version, nil
 }
 
-// static serves a file: for ever under its version, else asked for again each time.
+// static serves a file. Browsers may cache it for ever under its version, else they must ask each time.
 func (s *Web) static(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.file(w, r, r.PathValue("file"))
 }
 
-// logo serves the hub's mark.
+// logo serves the hub's logo.
 func (s *Web) logo(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.file(w, r, "logo.svg")
 }
@@ -60,11 +60,11 @@ func (s *Web) file(w http.ResponseWriter, r *http.Request, name string) error {
 	if !ok {
 		return errNotFound()
 	}
-	keep := "no-cache"
+	cache := "no-cache"
 	if r.URL.Query().Get("v") == a.version {
-		keep = "public, max-age=31536000, immutable"
+		cache = "public, max-age=31536000, immutable"
 	}
-	w.Header().Set("Cache-Control", keep)
+	w.Header().Set("Cache-Control", cache)
 	w.Header().Set("ETag", `"`+a.version+`"`)
 	http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(a.content))
 	return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 )
 
-// confirmBody asks whether a server or a service may know who one is.
+// confirmBody asks whether a server or a service may learn who the user is.
 type confirmBody struct {
 	Owner   string // of the server; "" for a service
 	Server  string // URL path of the server or service; "" for a service without pages
@@ -15,9 +15,9 @@ type confirmBody struct {
 	Scopes  []scopes.Description
 }
 
-// Confirm answers with the page that asks whether somebody else's server, or a service,
-// may know who the person is, and what more a service may do. Its form posts to the same
-// URL. The caller has found out that there is a person and that they may enter.
+// Confirm answers with the page that asks whether somebody else's server, or a service, may learn who the user is, and
+// which scopes a service gets. Its form posts to the same URL. The caller must have checked that the user is signed in
+// and may use the client.
 func (s *Web) Confirm(w http.ResponseWriter, r *http.Request, q oauth.Question) error {
 	m, err := s.cfg.Access.Browser(r)
 	if err != nil {

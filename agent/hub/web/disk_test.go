@@ -49,7 +49,7 @@ func TestDisk(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHub(t, func(c *Config) { c.Disk = tt.disks })
+			h := newHub(t, func(c *setup) { c.Disk = tt.disks })
 			body := body(t, h.do("GET", tt.page, tt.user))
 			body = strings.ReplaceAll(body, "\u00a0", " ")
 			for _, word := range tt.want {

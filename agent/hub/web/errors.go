@@ -8,23 +8,22 @@ import (
 	"strconv"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
-	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 )
 
+// errNotFound is the same for a page that does not exist and one that is not shown.
 func errNotFound() error {
 	return httpx.Fail(http.StatusNotFound, "there is no such page, or it is not yours to see")
 }
 
-// notFound answers paths that are nothing.
+// notFound answers paths without a page.
 func (s *Web) notFound(access.Subject, http.ResponseWriter, *http.Request) error {
 	return errNotFound()
 }
 
-// Error answers an error as these pages do: as JSON where the client asks for that,
-// with the sign-in for people without a session, else as a page. It writes nothing to
-// the log.
+// Error answers an error for another surface: as JSON where the client asks for that, with the sign-in where the error is
+// login.ErrNoSession, else as a page. It does not log.
 func (s *Web) Error(w http.ResponseWriter, r *http.Request, err error) {
 	s.setHeaders(w.Header())
 	s.fail(w, r, access.Subject{}, err)
@@ -57,8 +56,7 @@ type errorBody struct {
 	Home      bool // offer the home page
 }
 
-// failJSON has JupyterHub's form of an error. It answers 403 to missing credentials,
-// never 401 (reference: apihandlers/base.py).
+// failJSON answers an error in JupyterHub's form. Missing credentials are 403, never 401 (jupyterhub/apihandlers/base.py).
 func (s *Web) failJSON(w http.ResponseWriter, r *http.Request, e *httpx.Error) {
 	status := e.Status
 	if status == http.StatusUnauthorized {
@@ -77,11 +75,11 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // an error means that the client is gone; the status is sent
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client is gone
 }
 
-// askToSignIn keeps the page that was asked for. What a form would have changed is not
-// done later, so that nothing happens that was not pressed again.
+// askToSignIn redirects to the sign-in, and from there back to the page. A form is not sent again: nothing is done after
+// the sign-in unless its button is pressed again.
 func (s *Web) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	q := url.Values{"next": {r.URL.RequestURI()}}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -90,8 +88,7 @@ func (s *Web) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	redirect(w, http.StatusSeeOther, s.hub+"login?"+q.Encode())
 }
 
-// errorCode is hub/error/CODE, the page that a proxy in front may show for an error of
-// its own (JupyterHub's ProxyErrorHandler).
+// errorCode is hub/error/CODE, which a proxy in front may show for its own errors (JupyterHub's ProxyErrorHandler).
 func (s *Web) errorCode(_ access.Subject, _ http.ResponseWriter, r *http.Request) error {
 	code, err := strconv.Atoi(r.PathValue("code"))
 	if err != nil || code < 400 || code > 599 || http.StatusText(code) == "" {
@@ -102,12 +99,12 @@ func (s *Web) errorCode(_ access.Subject, _ http.ResponseWriter, r *http.Request
 		return errNotFound()
 	case http.StatusServiceUnavailable:
 		return &httpx.Error{Status: code, Public: "the server does not answer",
-			Hint: "it may be stopped: look at the home page"}
+			Hint: "go to the home page, which shows whether it runs"}
 	}
 	return httpx.Fail(code, "%s", http.StatusText(code))
 }
 
-// title names an HTTP status in words for people.
+// title names an HTTP status for people.
 func title(status int) string {
 	switch status {
 	case http.StatusForbidden:
@@ -125,14 +122,4 @@ func title(status int) string {
 		return text
 	}
 	return "Something went wrong"
-}
-
-// launcherError gives people the launcher's words, which are made for them.
-func launcherError(err error) error {
-	var l *backend.Error
-	if !errors.As(err, &l) {
-		return err
-	}
-	message, hint := splitHint(l.Message)
-	return &httpx.Error{Status: http.StatusInternalServerError, Public: message, Hint: hint, Cause: err}
 }

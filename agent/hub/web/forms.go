@@ -6,10 +6,10 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
-// maxForm bounds what a form may send, in bytes.
+// maxForm bounds the body of a form, in bytes.
 const maxForm = 16 << 10
 
-// readForm reads the form of a POST, which is bounded.
+// readForm reads the form of a POST.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {

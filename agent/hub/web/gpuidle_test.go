@@ -9,8 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// TestUnusedGPU has what the home page says of a server that does not use its GPU, and who
-// may keep it.
+// TestUnusedGPU has what the home page says of a server that does not use its GPU, and when its end can be postponed.
 func TestUnusedGPU(t *testing.T) {
 	notice := func(restart, kept bool) cull.Notice {
 		return cull.Notice{At: now.Add(10 * time.Minute), Reason: cull.ReasonGPU, Restart: restart,
@@ -20,20 +19,20 @@ func TestUnusedGPU(t *testing.T) {
 		notice cull.Notice
 		says   string
 		button bool
-		press  string // what becomes of pressing Keep all the same
+		press  string // the answer to pressing the button all the same
 	}{
 		"restart": {notice(true, false), "It has not used its GPU for 2 hours; it will be restarted without GPU at",
 			true, "See Other /hub/home"},
 		"stop": {notice(false, false), "It has not used its GPU for 2 hours; it will be stopped at", true,
 			"See Other /hub/home"},
-		"kept": {notice(true, true), "It was kept once already: use the GPU to keep it. A restart ends its kernels.",
+		"kept": {notice(true, true), "The end was postponed once already: use the GPU to keep it. A restart ends the kernels.",
 			false, "Conflict"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHub(t, func(c *Config) {
+			h := newHub(t, func(c *setup) {
 				c.Cull = func(k ident.Key) (cull.Notice, bool) { return tt.notice, k == key("alice") }
-				c.Keep = func(ident.Key) error {
+				c.Postpone = func(ident.Key) error {
 					if tt.notice.Kept {
 						return cull.ErrKeptBefore
 					}
@@ -47,13 +46,13 @@ func TestUnusedGPU(t *testing.T) {
 				t.Errorf("the home page says\n%s\nwant %q", text, tt.says)
 			}
 			if got := strings.Contains(page.text, `action="/hub/keep/alice"`); got != tt.button {
-				t.Errorf("button to keep it: %v", got)
+				t.Errorf("button to postpone: %v", got)
 			}
 			answered := h.post("/hub/keep/alice", "alice", nil)
 			if got := answer(answered); got != tt.press {
 				t.Errorf("pressed: %s, want %s", got, tt.press)
 			}
-			if tt.notice.Kept && !strings.Contains(show(t, answered).text, "can be kept once") {
+			if tt.notice.Kept && !strings.Contains(show(t, answered).text, "can be postponed once") {
 				t.Error("the refusal has no words")
 			}
 		})

@@ -69,10 +69,13 @@ type gpusBody struct {
 
 // gpusPage is hub/admin/gpus, for administrators of hosts with GPUs.
 func (s *Web) gpusPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
-	if !m.Admin() || !s.anyGPUs(r.Context()) {
+	if !m.Admin() {
 		return errNotFound()
 	}
-	known, err := s.cfg.GPUs.GPUs(r.Context())
+	known, err := s.askGPUs(r.Context())
+	if !s.anyGPUs() {
+		return errNotFound()
+	}
 	if err != nil {
 		return &httpx.Error{Status: http.StatusServiceUnavailable,
 			Public: "the launcher cannot list the GPUs at the moment", Hint: "systemctl status gifford-launcher", Cause: err}
@@ -95,14 +98,9 @@ func (s *Web) strangerRows(ctx context.Context, all []backend.Device) []stranger
 	return rows
 }
 
-// anyGPUs reports whether the host has GPUs, or broken specifications of some.
-func (s *Web) anyGPUs(ctx context.Context) bool {
-	if s.cfg.GPUs == nil {
-		return false
-	}
-	_, _ = s.cfg.GPUs.GPUs(ctx) // refreshes what Any reports; after a failure the answer before it counts
-	return s.cfg.GPUs.Any()
-}
+// anyGPUs reports whether the host has GPUs, or broken specifications of some, by the last answer of askGPUs. After a
+// failure the answer before it counts.
+func (s *Web) anyGPUs() bool { return s.cfg.GPUs != nil && s.cfg.GPUs.Any() }
 
 // askGPUs returns the host's GPUs; none where the hub does not watch them.
 func (s *Web) askGPUs(ctx context.Context) (backend.GPUs, error) {
@@ -113,9 +111,9 @@ func (s *Web) askGPUs(ctx context.Context) (backend.GPUs, error) {
 }
 
 // homeGPUs shows the host's GPUs on the home page; nil where there are none.
-func (s *Web) homeGPUs(m access.Subject, f homeFacts) *gpusView {
+func (s *Web) homeGPUs(m access.Subject, f hostFacts) *gpusView {
 	switch {
-	case f.gpusErr != nil && s.cfg.GPUs.Any():
+	case f.gpusErr != nil && s.anyGPUs():
 		return &gpusView{Problem: "Who holds which GPU cannot be read at the moment."}
 	case len(f.gpus.Devices) == 0:
 		return nil

@@ -67,7 +67,7 @@ func fourGPUs() backend.GPUs {
 }
 
 // withGPUs returns a hub's settings what knows of the launcher's devices.
-func withGPUs(t testing.TB, f *fakeLauncher) func(*Config) {
+func withGPUs(t testing.TB, f *fakeLauncher) func(*setup) {
 	t.Helper()
 	desk, err := gpus.New(gpus.Config{Launcher: f, Log: slog.New(slog.DiscardHandler), Now: f.later,
 		UserName: func(_ context.Context, uid uint32) (string, error) {
@@ -79,7 +79,7 @@ func withGPUs(t testing.TB, f *fakeLauncher) func(*Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(c *Config) { c.GPUs, c.NamedServers = desk, 2 }
+	return func(c *setup) { c.GPUs, c.NamedServers = desk, 2 }
 }
 
 // rowsOf returns the texts of the rows of the table that is in a section.
@@ -133,7 +133,7 @@ func TestGPUsPage(t *testing.T) {
 		t.Errorf("processes, -want +got:\n%s", diff)
 	}
 	text := textOf(p.root)
-	for _, want := range []string{"Measured 2 minutes ago", "use are known: rocm-smi: " + strange,
+	for _, want := range []string{"Measured 2 minutes ago", "use are not all known: rocm-smi: " + strange,
 		"/etc/cdi/" + strange, "line 3: " + strange} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
@@ -242,7 +242,7 @@ func TestBrokenSpecsAlone(t *testing.T) {
 		t.Error("no link to the GPUs")
 	}
 	if text := body(t, h.do("GET", "/hub/admin/gpus", "dora")); !strings.Contains(text, "no kind") ||
-		!strings.Contains(text, "There is none") {
+		!strings.Contains(text, "There is no GPU that") {
 		t.Errorf("nothing of the specification:\n%s", text)
 	}
 	if text := body(t, h.do("GET", "/hub/home", "alice")); strings.Contains(text, "GPUs") {

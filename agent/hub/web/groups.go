@@ -1,12 +1,14 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -18,7 +20,7 @@ import (
 type groupsBody struct {
 	Groups  []groupView
 	MayAdd  bool
-	Name    string // as it was filled in when something is wrong
+	Name    string // as it was filled in where something is wrong with it
 	Problem string
 }
 
@@ -30,11 +32,7 @@ type groupView struct {
 	Delete    string // URL path of the page that asks; "" where it is not allowed
 }
 
-func (s *Web) auditGroup(r *http.Request, m access.Subject, a Action, group, detail string, err error) {
-	s.cfg.Audit(r, Deed{Action: a, By: m.User, Group: group, Detail: detail, Err: err})
-}
-
-// groupsPage is hub/admin/groups: the groups that the person may list.
+// groupsPage is hub/admin/groups. It shows the groups that m may list.
 func (s *Web) groupsPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.renderGroups(m, w, r, http.StatusOK, groupsBody{})
 }
@@ -43,28 +41,32 @@ func (s *Web) renderGroups(m access.Subject, w http.ResponseWriter, r *http.Requ
 	if !m.Has(scopes.ListGroups) {
 		return errNotFound()
 	}
-	all, err := s.cfg.Store.Groups(r.Context())
+	all, err := s.cfg.Records.Groups(r.Context())
 	if err != nil {
 		return err
 	}
 	for _, g := range all {
-		if !m.MayGroup(g.Name, scopes.ListGroups) {
-			continue
+		if m.MayGroup(g.Name, scopes.ListGroups) {
+			body.Groups = append(body.Groups, s.groupView(m, g))
 		}
-		v := groupView{Name: g.Name, MayChange: m.MayGroup(g.Name, scopes.Groups)}
-		if m.MayGroup(g.Name, scopes.ReadGroups) {
-			for _, u := range g.Users {
-				v.Members = append(v.Members, u.String())
-			}
-		}
-		if m.MayGroup(g.Name, scopes.DeleteGroups) {
-			v.Delete = s.hub + "admin/delete-group?" + url.Values{"group": {g.Name}}.Encode()
-		}
-		body.Groups = append(body.Groups, v)
 	}
 	body.MayAdd = m.Has(scopes.AdminGroups)
 	s.render(w, r, status, page{Name: "groups", Title: "Groups", Member: m, Wide: true, Body: body})
 	return nil
+}
+
+// groupView shows a group, without what m's scopes hide.
+func (s *Web) groupView(m access.Subject, g store.Group) groupView {
+	v := groupView{Name: g.Name, MayChange: m.MayGroup(g.Name, scopes.Groups)}
+	if m.MayGroup(g.Name, scopes.ReadGroups) {
+		for _, u := range g.Users {
+			v.Members = append(v.Members, u.String())
+		}
+	}
+	if m.MayGroup(g.Name, scopes.DeleteGroups) {
+		v.Delete = s.hub + "admin/delete-group?" + url.Values{"group": {g.Name}}.Encode()
+	}
+	return v
 }
 
 // addGroup is POST hub/admin/groups: the field group.
@@ -73,64 +75,29 @@ func (s *Web) addGroup(m access.Subject, w http.ResponseWriter, r *http.Request)
 		return err
 	}
 	name := strings.TrimSpace(r.PostFormValue("group"))
-	if !m.MayGroup(name, scopes.AdminGroups) {
-		return errNotFound()
-	}
-	err := s.cfg.Store.CreateGroups(r.Context(), []store.Group{{Name: name}})
-	s.auditGroup(r, m, AddGroup, name, "", err)
-	var invalid *store.InvalidNameError
-	if errors.Is(err, store.ErrExists) || errors.As(err, &invalid) {
+	err := s.cfg.Actions.CreateGroups(r.Context(), m, []string{name}, nil)
+	switch reason(err) {
+	case actions.GroupExists, actions.BadName:
 		return s.renderGroups(m, w, r, http.StatusBadRequest, groupsBody{Name: name, Problem: err.Error()})
 	}
 	if err != nil {
-		return err
+		return inOurWords(err)
 	}
 	redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
 	return nil
 }
 
-// groupOf returns the group that a request names, if there is one and the scope holds on it.
-func (s *Web) groupOf(m access.Subject, r *http.Request, name, scope string) (store.Group, error) {
-	g, err := s.cfg.Store.GroupByName(r.Context(), name)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !m.MayGroup(name, scope) {
-		err = errNotFound()
-	}
-	return g, err
-}
-
-// changeMembers is POST hub/admin/members: the fields group, users (several names), and
-// change ("add" or "remove"). Who is in a group by the settings or by sign-in comes back
-// with these.
+// changeMembers is POST hub/admin/members: the fields group, users (several names), and change ("add" or "remove").
 func (s *Web) changeMembers(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	g, err := s.groupOf(m, r, r.PostFormValue("group"), scopes.Groups)
-	if err != nil {
-		return err
+	unknown, err := s.change(r.Context(), m, r.PostFormValue("change"), r.PostFormValue("group"),
+		listed(r.PostFormValue("users")))
+	if unknown != "" {
+		return s.renderGroups(m, w, r, http.StatusBadRequest,
+			groupsBody{Problem: "there is no user " + printable.Text(unknown) + " in this hub: add the user first"})
 	}
-	var users []ident.User
-	for _, name := range listed(r.PostFormValue("users")) {
-		u, err := s.userOf(r, name)
-		if err != nil && httpx.Public(err).Status == http.StatusNotFound {
-			return s.renderGroups(m, w, r, http.StatusBadRequest,
-				groupsBody{Problem: "there is no user " + printable.Text(name) + " in this hub: add the user first"})
-		}
-		if err != nil {
-			return err
-		}
-		users = append(users, u.Name)
-	}
-	act, change := AddMembers, s.cfg.Store.AddToGroup
-	switch r.PostFormValue("change") {
-	case "add":
-	case "remove":
-		act, change = DropMembers, s.cfg.Store.RemoveFromGroup
-	default:
-		return httpx.Fail(http.StatusBadRequest, "the form does not say what to do")
-	}
-	err = change(r.Context(), g.Name, users)
-	s.auditGroup(r, m, act, g.Name, names(users), err)
 	if err != nil {
 		return err
 	}
@@ -138,9 +105,37 @@ func (s *Web) changeMembers(m access.Subject, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
-// deleteGroupPage is hub/admin/delete-group?group=: it asks.
+// change adds users to a group or removes them. unknown is a name that is no user's; nothing was done then.
+func (s *Web) change(ctx context.Context, m access.Subject, how, group string, names []string) (unknown string,
+	err error) {
+	act := s.cfg.Actions.AddMembers
+	switch how {
+	case "add":
+	case "remove":
+		act = s.cfg.Actions.RemoveMembers
+	default:
+		return "", httpx.Fail(http.StatusBadRequest, "the form does not say what to do")
+	}
+	users := make([]ident.User, len(names))
+	for i, name := range names {
+		if users[i], err = ident.ParseUser(name); err != nil {
+			return name, nil
+		}
+	}
+	err = act(ctx, m, group, users)
+	var f *actions.Refusal
+	if errors.As(err, &f) && f.Reason == actions.NoUser {
+		return f.Name, nil
+	}
+	return "", inOurWords(err)
+}
+
+// deleteGroupPage is hub/admin/delete-group?group=. It asks.
 func (s *Web) deleteGroupPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
-	g, err := s.groupOf(m, r, r.URL.Query().Get("group"), scopes.DeleteGroups)
+	g, err := s.cfg.Records.GroupByName(r.Context(), r.URL.Query().Get("group"))
+	if errors.Is(err, store.ErrNotFound) || err == nil && !m.MayGroup(g.Name, scopes.DeleteGroups) {
+		return errNotFound()
+	}
 	if err != nil {
 		return err
 	}
@@ -149,8 +144,8 @@ func (s *Web) deleteGroupPage(m access.Subject, w http.ResponseWriter, r *http.R
 			Action: s.hub + "admin/delete-group", Field: "group", Value: g.Name, What: "group " + g.Name,
 			Back: s.hub + "admin/groups",
 			Words: []string{"Its " + count(len(g.Users), "member loses", "members lose") +
-				" what the group may do, and what was shared with it.",
-				"A group of the settings or of the sign-in is there again after the next start or sign-in."}}})
+				" the rights of the group, and what was shared with it.",
+				"A group of the settings or of the sign-in comes back at the next start or sign-in."}}})
 	return nil
 }
 
@@ -159,14 +154,8 @@ func (s *Web) deleteGroup(m access.Subject, w http.ResponseWriter, r *http.Reque
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	g, err := s.groupOf(m, r, r.PostFormValue("group"), scopes.DeleteGroups)
-	if err != nil {
-		return err
-	}
-	err = s.cfg.Store.DeleteGroup(r.Context(), g.Name)
-	s.auditGroup(r, m, DeleteGroup, g.Name, names(g.Users), err)
-	if err != nil {
-		return err
+	if err := s.cfg.Actions.DeleteGroup(r.Context(), m, r.PostFormValue("group")); err != nil {
+		return inOurWords(err)
 	}
 	redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
 	return nil

@@ -6,10 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
-	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -31,19 +29,14 @@ type homeBody struct {
 // serviceLink is a service with pages.
 type serviceLink struct{ Name, URL string }
 
-// homeFacts is all that the home page shows and that takes a question to somebody.
+// homeFacts is what the home page shows and has to ask for.
 type homeFacts struct {
-	own        servers.Server // the default one
-	named      []servers.Server
-	titles     map[ident.Key]string
-	shared     []servers.Server
-	left       int // how many more named servers there may be; below 0: any number
-	profiles   []backend.Profile
-	warning    string // why there are no profiles; "" when there are
-	images     backend.Images
-	persistent persistentContainers
-	gpus       backend.GPUs
-	gpusErr    error
+	own    servers.Server // the default one
+	named  []servers.Server
+	titles map[ident.Key]string
+	shared []servers.Server
+	left   int // how many more named servers there may be; below 0: any number
+	hostFacts
 }
 
 // root redirects from hub/ to where a person begins.
@@ -79,7 +72,7 @@ func (s *Web) renderHome(m access.Subject, w http.ResponseWriter, r *http.Reques
 // changing reports whether a server leaves its state by itself soon.
 func changing(srv servers.Server) bool { return srv.State.Pending() || srv.State == servers.Stopping }
 
-// gatherHome asks for everything on the home page: the database, then other processes, all at once.
+// gatherHome asks for everything that the home page shows.
 func (s *Web) gatherHome(ctx context.Context, m access.Subject) (f homeFacts, err error) {
 	f.own = s.cfg.Servers.Get(ident.Key{User: m.User})
 	if f.named, f.titles, err = s.named(ctx, m.User); err != nil {
@@ -91,22 +84,17 @@ func (s *Web) gatherHome(ctx context.Context, m access.Subject) (f homeFacts, er
 	if f.left, err = s.left(ctx, m.User); err != nil {
 		return f, err
 	}
-	var asking sync.WaitGroup
-	asking.Go(func() { f.profiles, f.warning = s.profiles(ctx) })
-	asking.Go(func() { f.images = s.runningImages(ctx) })
-	asking.Go(func() { f.persistent = s.persistentOf(ctx, append(f.named, f.own)) })
-	asking.Go(func() { f.gpus, f.gpusErr = s.askGPUs(ctx) })
-	asking.Wait()
+	f.hostFacts = s.askHost(ctx, append(f.named, f.own))
 	return f, nil
 }
 
 // homeBody shows to m what was gathered.
 func (s *Web) homeBody(m access.Subject, f homeFacts, add addForm) homeBody {
-	body := homeBody{Own: s.homeView(m, f.own, f), Services: s.links(m), DiskUse: s.diskUse(m.User),
-		Low: s.lowFor(m.User), GPUs: s.homeGPUs(m, f),
+	body := homeBody{Own: s.fullView(m, f.own, f.hostFacts), Services: s.links(m), DiskUse: s.diskUse(m.User),
+		Low: s.lowFor(m.User), GPUs: s.homeGPUs(m, f.hostFacts),
 		Start: s.startForm(s.hub+"spawn", "", f.own, f.own.Profile, f.profiles, f.warning)}
 	for _, srv := range f.named {
-		v := s.homeView(m, srv, f)
+		v := s.fullView(m, srv, f.hostFacts)
 		v.Title = cmp.Or(f.titles[srv.Key], v.Name)
 		body.Named = append(body.Named, v)
 	}
@@ -120,16 +108,9 @@ func (s *Web) homeBody(m access.Subject, f homeFacts, add addForm) homeBody {
 	return body
 }
 
-// homeView is view with all that is known of one's own server.
-func (s *Web) homeView(m access.Subject, srv servers.Server, f homeFacts) serverView {
-	v := s.withPersistent(s.view(m, srv, f.profiles), f.persistent)
-	v.Older, v.GPUs = older(srv, f.images, f.profiles), f.gpus.Held(srv.Key)
-	return v
-}
-
 // shared returns others' servers that m may open because they were shared, by name.
 func (s *Web) shared(ctx context.Context, m access.Subject) ([]servers.Server, error) {
-	shares, err := s.cfg.Store.SharesFor(ctx, m.User, m.Groups)
+	shares, err := s.cfg.Records.SharesFor(ctx, m.User, m.Groups)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type imageKeeper interface {
 	Pull(ctx context.Context, name string, each func(imagekeeper.Progress)) error
 }
 
-// keeperWait is how long the page waits for the keeper.
+// keeperWait is how long a page waits for the image keeper.
 const keeperWait = 5 * time.Second
 
 // imagesBody is the page of images.
@@ -32,17 +32,17 @@ type imagesBody struct {
 	Disk    diskView
 }
 
-// diskView is what the store takes, for people.
+// diskView is the disk use of the image store, for people.
 type diskView struct {
 	Path, Store, Free, Total string
 	Low                      bool
 }
 
-// imageRow is an image under one of its names, or one that had that name.
+// imageRow is an image under one of its names, or a former image of a name.
 type imageRow struct {
 	Name     string // "" for one without a name
-	Of       string // of a former image, the name that it had; may be empty
-	There    bool   // in the store; otherwise a profile wants it and it is not there yet
+	Of       string // the name that a former image had; may be empty
+	Stored   bool   // in the store; otherwise a profile wants it
 	Short    string // of the ID
 	Digest   string
 	Size     string
@@ -52,13 +52,12 @@ type imageRow struct {
 	Held     bool
 	Pinned   bool
 	MayPull  bool
-	Watch    string // URL path of the pull that goes on; "" for none
-	Command  string // what root may do with it
-	Means    string // what that does
+	Watch    string // URL path of the page of a pull that runs; "" for none
+	Command  string // for root, on the host; may be empty
+	Means    string // what Command does
 }
 
-// imagesPage is hub/admin/images. It is for administrators alone, since it shows who runs
-// what.
+// imagesPage is hub/admin/images. It is for administrators only, since it shows which image everybody's server runs.
 func (s *Web) imagesPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.Admin() {
 		return errNotFound()
@@ -73,7 +72,7 @@ func (s *Web) imagesPage(m access.Subject, w http.ResponseWriter, r *http.Reques
 	return nil
 }
 
-// imageRows asks the keeper what there is, and adds what profiles want and is not there.
+// imageRows returns the image keeper's images, and those that profiles want and the store lacks.
 func (s *Web) imageRows(ctx context.Context) ([]imageRow, diskView, *imagekeeper.Failure) {
 	if s.cfg.Keeper == nil {
 		return nil, diskView{}, &imagekeeper.Failure{Message: "this hub has no image keeper",
@@ -90,22 +89,26 @@ func (s *Web) imageRows(ctx context.Context) ([]imageRow, diskView, *imagekeeper
 		s.cfg.Log.Warn("cannot ask the image keeper", "event", "images-unreadable", "error", err.Error())
 		return nil, diskView{}, &imagekeeper.Failure{Message: err.Error(), Hint: keeperHint(err)}
 	}
-	var rows []imageRow
+	rows := s.missing(ctx, list)
 	for _, i := range list {
 		rows = append(rows, s.rowsOf(i)...)
 	}
-	rows = append(rows, s.missing(ctx, list)...)
-	slices.SortStableFunc(rows, func(x, y imageRow) int {
-		former := func(r imageRow) int { return min(1, len(r.Of)) }
-		return cmp.Or(cmp.Compare(cmp.Or(x.Name, x.Of), cmp.Or(y.Name, y.Of)), former(x)-former(y),
-			y.Pulled.Compare(x.Pulled))
-	})
+	sortImages(rows)
 	return rows, diskView{disk.Path, size(disk.Store), size(disk.Free), size(disk.Total), disk.Low}, nil
 }
 
-// rowsOf shows an image under each of its names, or once below a name that it had.
+// sortImages sorts by name; former images of a name follow it, the latest first.
+func sortImages(rows []imageRow) {
+	former := func(r imageRow) int { return min(1, len(r.Of)) }
+	slices.SortStableFunc(rows, func(x, y imageRow) int {
+		return cmp.Or(cmp.Compare(cmp.Or(x.Name, x.Of), cmp.Or(y.Name, y.Of)), former(x)-former(y),
+			y.Pulled.Compare(x.Pulled))
+	})
+}
+
+// rowsOf shows an image under each of its names, or once under a name that it had.
 func (s *Web) rowsOf(i imagekeeper.Image) []imageRow {
-	row := imageRow{There: true, Short: shortID(i.ID), Digest: i.Digest, Size: size(i.Size), Pulled: i.Pulled,
+	row := imageRow{Stored: true, Short: shortID(i.ID), Digest: i.Digest, Size: size(i.Size), Pulled: i.Pulled,
 		Profiles: i.Profiles, InUse: i.InUse}
 	var rows []imageRow
 	for _, n := range i.Names {
@@ -127,7 +130,7 @@ func (s *Web) rowsOf(i imagekeeper.Image) []imageRow {
 	return []imageRow{row}
 }
 
-// missing returns the images with which profiles would start that are not in the store.
+// missing returns the images that profiles would start with and the store lacks.
 func (s *Web) missing(ctx context.Context, list []imagekeeper.Image) []imageRow {
 	profiles, _ := s.profiles(ctx)
 	byName := map[string]*imageRow{}
@@ -150,10 +153,10 @@ func (s *Web) missing(ctx context.Context, list []imagekeeper.Image) []imageRow 
 	return rows
 }
 
-// fromRegistry reports whether a registry may have an image: Podman's own localhost is none.
+// fromRegistry reports whether an image can be pulled: Podman's own localhost is no registry.
 func fromRegistry(name string) bool { return !strings.HasPrefix(name, "localhost/") }
 
-// watch is the page of the pull of a name that goes on.
+// watch is the URL path of the page of a name's pull, "" when none runs.
 func (s *Web) watch(name string) string {
 	if p, ok := s.pulls.of(name); ok {
 		if v, _ := p.now(); !v.Over {
@@ -167,7 +170,7 @@ func (s *Web) pullURL(what, name string) string {
 	return s.hub + "admin/images/" + what + "?" + url.Values{"name": {name}}.Encode()
 }
 
-// keeperHint is the next step that an error of the keeper names.
+// keeperHint is the next step of an error of the image keeper; may be empty.
 func keeperHint(err error) string {
 	var e *imagekeeper.Error
 	if errors.As(err, &e) {
@@ -176,7 +179,7 @@ func keeperHint(err error) string {
 	return ""
 }
 
-// shortID is as much of an ID or digest as people read.
+// shortID is the beginning of an ID or digest, for people.
 func shortID(id string) string {
 	if _, hex, ok := strings.Cut(id, ":"); ok {
 		id = hex

@@ -67,7 +67,7 @@ func newImages(t testing.TB, keeper *fakeKeeper) *hub {
 	}
 	var running sync.WaitGroup
 	t.Cleanup(running.Wait)
-	return newHub(t, func(c *Config) {
+	return newHub(t, func(c *setup) {
 		c.Keeper, c.NamedServers = keeper, 2
 		c.Background = func(work func(context.Context)) { running.Go(func() { work(context.Background()) }) }
 		c.Profiles = func(context.Context) ([]backend.Profile, error) {
@@ -177,7 +177,7 @@ func TestPull(t *testing.T) {
 	if diff := cmp.Diff([]string{latest}, keeper.pulled); diff != "" {
 		t.Errorf("pulled, -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"image-pull dora  (" + latest + ")"}, h.told()); diff != "" {
+	if diff := cmp.Diff([]string{"image-pull-requested dora image=" + latest}, h.told()); diff != "" {
 		t.Errorf("told, -want +got:\n%s", diff)
 	}
 }
@@ -219,7 +219,7 @@ func TestNewerImage(t *testing.T) {
 	}
 	asked, clock := 0, now
 	var fails error
-	h := newHub(t, func(c *Config) {
+	h := newHub(t, func(c *setup) {
 		c.NamedServers = 2
 		c.Now = func() time.Time { return clock }
 		c.Images = func(context.Context) (backend.Images, error) { asked++; return images, fails }

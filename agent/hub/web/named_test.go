@@ -35,12 +35,12 @@ func TestAddServer(t *testing.T) {
 		"capital":            {2, "gail", "Gpu", "", "Bad Request"},
 		"quote":              {2, "gail", `a"b`, "", "Bad Request"},
 		"long":               {2, "gail", strings.Repeat("a", 31), "", "Bad Request"},
-		"display name long":  {2, "gail", "y", strings.Repeat("x", maxText+1), "Bad Request"},
+		"display name long":  {2, "gail", "y", strings.Repeat("x", 256), "Bad Request"},
 		"display name turns": {2, "gail", "y", "a\u202eb", "Bad Request"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHub(t, func(c *Config) { c.NamedServers = tt.limit })
+			h := newHub(t, func(c *setup) { c.NamedServers = tt.limit })
 			resp := h.post("/hub/servers", tt.user, url.Values{"name": {tt.name}, "display_name": {tt.display}})
 			if got := answer(resp); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
@@ -78,7 +78,7 @@ func TestNamedLimitAtStart(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHub(t, func(c *Config) { c.NamedServers = tt.limit })
+			h := newHub(t, func(c *setup) { c.NamedServers = tt.limit })
 			if got := answer(h.post(tt.target, "alice", url.Values{"profile": {"gpu"}})); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
@@ -183,10 +183,10 @@ func TestDeleteServer(t *testing.T) {
 	}
 }
 
-// TestKeep has who may put off the end of an idle server.
-func TestKeep(t *testing.T) {
+// TestPostpone has who may postpone the end of an idle server.
+func TestPostpone(t *testing.T) {
 	var kept []string
-	h := newHub(t, func(c *Config) { c.Keep = func(k ident.Key) error { kept = append(kept, k.String()); return nil } })
+	h := newHub(t, func(c *setup) { c.Postpone = func(k ident.Key) error { kept = append(kept, k.String()); return nil } })
 	for _, tt := range []struct{ user, target, want string }{
 		{"alice", "/hub/keep/alice", "See Other /hub/home"},
 		{"dora", "/hub/keep/alice", "See Other /hub/home"},

@@ -10,22 +10,22 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
-	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// addForm makes a server with a name, as it was filled in when something is wrong.
+// addForm makes a named server. It holds what was filled in where something is wrong with that.
 type addForm struct {
 	Name, DisplayName string
 	Problem           string
 	Left              int // how many more there may be; below 0: any number
 }
 
-// addServer is POST hub/servers: the fields name and display_name. It is one's own server,
-// and it is not started yet. What is wrong is said on the home page, beside the form.
+// addServer is POST hub/servers: the fields name and display_name. It adds a server of one's own without starting it.
+// Problems are shown on the home page, beside the form.
 func (s *Web) addServer(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
@@ -33,8 +33,7 @@ func (s *Web) addServer(m access.Subject, w http.ResponseWriter, r *http.Request
 	form := addForm{Name: strings.TrimSpace(r.PostFormValue("name")),
 		DisplayName: strings.TrimSpace(r.PostFormValue("display_name"))}
 	err := s.add(r.Context(), m, form)
-	var refused *httpx.Error
-	if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
+	if refused, ok := problem(err); ok {
 		form.Problem = refused.Public
 		return s.renderHome(m, w, r, refused.Status, form)
 	}
@@ -52,48 +51,54 @@ func (s *Web) add(ctx context.Context, m access.Subject, form addForm) error {
 		return httpx.Fail(http.StatusBadRequest, "%s", err)
 	case form.Name == "":
 		return httpx.Fail(http.StatusBadRequest, "a new server needs a name")
-	case !m.MayServer(key, scopes.StartServers):
-		return errNotFound()
 	}
-	if err := checkText("the name for people", form.DisplayName); err != nil {
-		return err
+	err = s.cfg.Actions.CreateServer(ctx, m, key, form.DisplayName, nil)
+	if reason(err) == actions.ServerExists {
+		return httpx.Fail(http.StatusConflict, "you have a server %q already", form.Name)
 	}
-	if err := s.mayHave(ctx, key); err != nil {
-		return err
-	}
-	_, known, err := s.record(ctx, key)
+	return inOurWords(err)
+}
+
+// deleteServer is POST hub/delete/USER/NAME, with the field next. It deletes a stopped server; files stay.
+func (s *Web) deleteServer(m access.Subject, w http.ResponseWriter, r *http.Request) error {
+	key, err := pathKey(m, r)
 	if err != nil {
 		return err
 	}
-	if known {
-		return httpx.Fail(http.StatusConflict, "you have a server %q already", form.Name)
+	if err := readForm(w, r); err != nil {
+		return err
 	}
-	return s.remember(ctx, key, form.DisplayName, "")
+	_, err = s.cfg.Actions.RemoveServer(r.Context(), m, key, false, 0)
+	s.persistent.forget()
+	switch {
+	case active(err):
+		return errActive("deleted")
+	case err != nil:
+		return inOurWords(err)
+	}
+	redirect(w, http.StatusSeeOther, cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"home"))
+	return nil
 }
 
-// left is how many more named servers a user may have; below 0: any number.
-func (s *Web) left(ctx context.Context, u ident.User) (int, error) {
-	if s.cfg.NamedServers <= 0 {
-		return s.cfg.NamedServers, nil
+// record returns what the database has of a server; known is false where it has nothing.
+func (s *Web) record(ctx context.Context, key ident.Key) (rec store.Server, known bool, err error) {
+	rec, err = s.cfg.Records.ServerByKey(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Server{Key: key}, false, nil
 	}
-	all, err := s.cfg.Store.ServersOf(ctx, u)
-	named := slices.DeleteFunc(all, func(v store.Server) bool { return v.Key.Server.IsDefault() })
-	return max(0, s.cfg.NamedServers-len(named)), err
+	return rec, err == nil, err
 }
 
-// mayHave refuses to start a server of somebody who is not known to the hub, and a named
-// one that the settings do not allow (JupyterHub's handlers/base.py:
-// _check_named_server_request).
-func (s *Web) mayHave(ctx context.Context, key ident.Key) error {
-	if _, err := s.cfg.Store.UserByName(ctx, key.User); errors.Is(err, store.ErrNotFound) {
+// startable refuses the page to start a server that package actions would not start: of somebody whom the hub does not
+// know, and a named one beyond the settings (JupyterHub's handlers/base.py: _check_named_server_request).
+func (s *Web) startable(ctx context.Context, key ident.Key) error {
+	if _, err := s.cfg.Records.UserByName(ctx, key.User); errors.Is(err, store.ErrNotFound) {
 		return errNotFound()
 	} else if err != nil || key.Server.IsDefault() {
 		return err
 	}
 	if s.cfg.NamedServers == 0 {
-		return &httpx.Error{Status: http.StatusNotFound, Public: "this hub has one server a person, none with a " +
-			"name of its own",
-			Hint: "use the server on the home page"}
+		return errNamedServersOff()
 	}
 	_, known, err := s.record(ctx, key)
 	if err != nil || known {
@@ -101,18 +106,36 @@ func (s *Web) mayHave(ctx context.Context, key ident.Key) error {
 	}
 	left, err := s.left(ctx, key.User)
 	if err == nil && left == 0 {
-		err = &httpx.Error{Status: http.StatusBadRequest,
-			Public: fmt.Sprintf("%s has %s already, and that is as many as there may be", key.User,
-				count(s.cfg.NamedServers, "server with a name", "servers with names")),
-			Hint: "delete one that is stopped"}
+		err = errTooManyServers(key.User.String(), s.cfg.NamedServers)
 	}
 	return err
 }
 
-// named returns a user's servers with names, those that run and those that are remembered,
-// in the order of their names.
+func errNamedServersOff() error {
+	return &httpx.Error{Status: http.StatusNotFound, Public: "on this hub each user has one server, and none with a name",
+		Hint: "use the server on the home page"}
+}
+
+func errTooManyServers(user string, limit int) error {
+	return &httpx.Error{Status: http.StatusBadRequest, Hint: "delete one that is stopped",
+		Public: fmt.Sprintf("%s has %s already, and more are not allowed", user,
+			count(limit, "server with a name", "servers with names"))}
+}
+
+// left returns how many more named servers a user may have; below 0: any number.
+func (s *Web) left(ctx context.Context, u ident.User) (int, error) {
+	if s.cfg.NamedServers <= 0 {
+		return s.cfg.NamedServers, nil
+	}
+	all, err := s.cfg.Records.ServersOf(ctx, u)
+	named := slices.DeleteFunc(all, func(v store.Server) bool { return v.Key.Server.IsDefault() })
+	return max(0, s.cfg.NamedServers-len(named)), err
+}
+
+// named returns a user's named servers by name, those that run and those that are only in the database, with their names
+// for people.
 func (s *Web) named(ctx context.Context, u ident.User) ([]servers.Server, map[ident.Key]string, error) {
-	known, err := s.cfg.Store.ServersOf(ctx, u)
+	known, err := s.cfg.Records.ServersOf(ctx, u)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,40 +148,11 @@ func (s *Web) named(ctx context.Context, u ident.User) ([]servers.Server, map[id
 		all = append(all, srv)
 	}
 	for _, srv := range s.cfg.Servers.Of(u) {
-		if _, there := titles[srv.Key]; !there && srv.State.Active() { // one that failed and was deleted is gone
+		if _, known := titles[srv.Key]; !known && srv.State.Active() { // a failed one that was deleted does not exist
 			all = append(all, srv)
 		}
 	}
 	all = slices.DeleteFunc(all, func(v servers.Server) bool { return v.Key.Server.IsDefault() })
 	slices.SortFunc(all, func(x, y servers.Server) int { return strings.Compare(x.Key.String(), y.Key.String()) })
 	return all, titles, nil
-}
-
-// record returns what is remembered of a server; known is false where nothing is.
-func (s *Web) record(ctx context.Context, key ident.Key) (rec store.Server, known bool, err error) {
-	rec, err = s.cfg.Store.ServerByKey(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return store.Server{Key: key}, false, nil
-	}
-	return rec, err == nil, err
-}
-
-// remember keeps a server's name for people and the profile of its last start, where
-// they are given.
-func (s *Web) remember(ctx context.Context, key ident.Key, displayName, profile string) error {
-	rec, _, err := s.record(ctx, key)
-	if err != nil {
-		return err
-	}
-	if rec.DisplayName = cmp.Or(displayName, rec.DisplayName); rec.DisplayName == "" {
-		rec.DisplayName = key.Server.String()
-	}
-	if profile != "" {
-		rec.Profile = profile
-		if rec.UserOptions == nil {
-			rec.UserOptions = map[string]any{}
-		}
-		rec.UserOptions["profile"] = profile
-	}
-	return s.cfg.Store.UpsertServer(ctx, rec)
 }

@@ -88,18 +88,18 @@ var (
 func newRich(t testing.TB) *hub {
 	t.Helper()
 	grades := services.Service{Name: "grades", Prefix: "/services/grades/", Display: true, ClientID: "service-grades"}
-	h := newHub(t, func(c *Config) {
+	h := newHub(t, func(c *setup) {
 		c.NamedServers, c.PublicURL = 2, "https://hub.example.org/"
 		c.Services = func() []services.Service {
 			return []services.Service{grades, {Name: "hidden", Prefix: "/services/hidden/"}}
 		}
 		everybody := access.Role{Role: scopes.Role{Name: "visitors",
 			Scopes: []string{"access:services!service=grades"}}, Users: users("alice")}
-		c.Authority = roles(t, c.Store, sharer, everybody)
+		c.Authority = roles(t, c.db, sharer, everybody)
 		c.Cull = func(k ident.Key) (cull.Notice, bool) {
 			return cull.Notice{At: now.Add(time.Hour), Reason: cull.ReasonIdle}, k == aliceKey
 		}
-		c.Keep = func(ident.Key) error { return nil }
+		c.Postpone = func(ident.Key) error { return nil }
 		c.Disk = fakeDisks{low: true}
 	})
 	must := func(_ any, err error) {
@@ -131,7 +131,7 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		return show(t, h.do("GET", target, user, headers...))
 	}
 	direct := func(f http.HandlerFunc) shown { return show(t, send(f, "GET", "/hub/x", "", "dora")) }
-	failing := newHub(t, func(c *Config) { c.BaseURL = h.cfg.BaseURL })
+	failing := newHub(t, func(c *setup) { c.BaseURL = h.cfg.BaseURL })
 	failing.login.fails = &httpx.Error{Status: http.StatusServiceUnavailable,
 		Public: "the sign-in server cannot be reached", Hint: "try again in a minute"}
 	base := strings.TrimSuffix(h.cfg.BaseURL, "/")
@@ -219,7 +219,7 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 // TestEveryPage checks what must hold for each page: the policy needs no exception,
 // forms lead to routes that take them, and a screen reader finds its way.
 func TestEveryPage(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.Announcement = "Maintenance <b>tonight</b>" })
+	h := newHub(t, func(c *setup) { c.Announcement = "Maintenance <b>tonight</b>" })
 	for name, p := range everyPage(t, h) {
 		t.Run(name, func(t *testing.T) {
 			checkPolicy(t, p)
@@ -341,7 +341,7 @@ func checkReaders(t *testing.T, p shown) {
 
 // TestWords checks what the pages say.
 func TestWords(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.Announcement = "Maintenance <b>tonight</b>" })
+	h := newHub(t, func(c *setup) { c.Announcement = "Maintenance <b>tonight</b>" })
 	pages := everyPage(t, h)
 	tests := map[string]struct {
 		status int
@@ -356,7 +356,7 @@ func TestWords(t *testing.T) {
 			"Sign in with Example University"}},
 		"denied": {403, []string{"<strong>carol</strong>",
 			"carol is in no group that may use this hub (cgs)", "hub@example.org", `name="switch" value="1"`}},
-		"sign out?": {200, []string{"Another site has sent you here"}},
+		"sign out?": {200, []string{"Another site sent you here"}},
 		"home, running": {200, []string{"Running", "JupyterLab with a GPU", "3 hours", "4 minutes ago",
 			`href="/user/alice/"`, `action="/hub/stop/alice"`}},
 		"home, starting": {200, []string{`href="/hub/spawn-pending/bob"`, `http-equiv="refresh"`}},
@@ -404,7 +404,7 @@ func TestWords(t *testing.T) {
 		"users": {200, []string{"alice", "gail", "7 of 7", `action="/hub/stop/alice"`,
 			`href="/hub/spawn/gail"`, `href="/hub/user/alice/"`, "Make admin", "hub/admin/delete-user?user=gail",
 			"Mine &#34;&lt;script&gt;"}},
-		"users, none":          {200, []string{"Nobody fits", `value="&#34;nobody"`}},
+		"users, none":          {200, []string{"No user matches", `value="&#34;nobody"`}},
 		"users, a wrong name":  {400, []string{"cannot use user name", "zoe &#34;x"}},
 		"groups":               {200, []string{"Mine &#34;&lt;script&gt;", "carol"}},
 		"groups, a wrong name": {400, []string{"exists already"}},
@@ -483,7 +483,7 @@ func TestNext(t *testing.T) {
 }
 
 func TestAutoLogin(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.AutoLogin = true })
+	h := newHub(t, func(c *setup) { c.AutoLogin = true })
 	for target, want := range map[string]string{
 		"/hub/login?next=/hub/home":                "Found /hub/oauth_login?next=%2Fhub%2Fhome",
 		"/hub/login?notice=signed-out":             "OK",
@@ -508,7 +508,7 @@ func TestRevokedAtSignIn(t *testing.T) {
 }
 
 func TestProfilesCannotBeRead(t *testing.T) {
-	h := newHub(t, func(c *Config) {
+	h := newHub(t, func(c *setup) {
 		c.Profiles = func(context.Context) ([]backend.Profile, error) { return nil, errors.New("no launcher") }
 	})
 	if p := show(t, h.do("GET", "/hub/home", "gail")); p.status != http.StatusOK ||

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 
@@ -16,40 +17,46 @@ type serverBody struct {
 	Server   serverView
 	Start    startForm
 	Next     string // URL path to go to when the server is ready
-	Progress string // URL path of the stream of events; "" for who may not read it
+	Progress string // URL path of the stream of events; "" for people who may not read it
 	Asked    string // the path that was asked for, when the server does not run
 }
 
-// refreshHome is how often a page without JavaScript looks whether a server that is on
-// its way has arrived, in seconds.
+// refreshHome is the time in seconds after which a page without JavaScript loads itself again while a server changes.
 const refreshHome = 3
 
-// pending shows how a start goes, and why it failed. Who may open a server but not read
-// its progress gets a page that looks again.
+// pending shows how a start goes, and why it failed. Somebody who may open a server but not read its progress gets a
+// page that loads itself again.
 func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.ReadServers, scopes.AccessServers)
 	if err != nil {
 		return err
 	}
 	next := safeNext(r.URL.Query().Get("next"))
-	srv := s.cfg.Servers.Get(key)
-	if srv.State == servers.Ready {
-		if !m.MayServer(key, scopes.AccessServers) {
-			redirect(w, http.StatusSeeOther, s.hub+"home")
-			return nil
-		}
+	switch srv := s.cfg.Servers.Get(key); {
+	case srv.State == servers.Ready && !m.MayServer(key, scopes.AccessServers):
+		redirect(w, http.StatusSeeOther, s.hub+"home")
+		return nil
+	case srv.State == servers.Ready:
 		return s.open(m, w, r, key, next)
-	}
-	if srv.State == servers.Stopped {
+	case srv.State == servers.Stopped:
 		return s.notRunning(m, w, r, srv, next)
+	default:
+		p, status := s.pendingPage(r.Context(), m, srv, next)
+		s.render(w, r, status, p)
+		return nil
 	}
-	profiles, warning := s.profiles(r.Context())
+}
+
+// pendingPage is the page of a server between two states, or of one that has failed.
+func (s *Web) pendingPage(ctx context.Context, m access.Subject, srv servers.Server, next string) (p page, status int) {
+	key := srv.Key
+	profiles, warning := s.profiles(ctx)
 	body := serverBody{Server: s.view(m, srv, profiles), Next: cmp.Or(next, s.prefix(key)),
 		Start: s.startForm(s.spawnURL(key), next, srv, srv.Profile, profiles, warning)}
 	if m.MayServer(key, scopes.ReadServers) {
 		body.Progress = s.progressURL(key)
 	}
-	p, status := page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome,
+	p, status = page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome,
 		NoJS: body.Progress != "", Body: body}, http.StatusOK
 	switch srv.State {
 	case servers.Queued:
@@ -60,12 +67,10 @@ func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) 
 	case servers.Failed:
 		p.Name, p.Title, p.Refresh, status = "spawn", "The start failed", 0, http.StatusInternalServerError
 	}
-	s.render(w, r, status, p)
-	return nil
+	return p, status
 }
 
-// notRunning is the page in place of a server that does not run. 424 is JupyterHub's
-// status for it, which JupyterLab knows.
+// notRunning is the page in place of a server that does not run. JupyterLab knows its status, 424, from JupyterHub.
 func (s *Web) notRunning(m access.Subject, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
 	profiles, warning := s.profiles(r.Context())
 	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning",
@@ -75,6 +80,7 @@ func (s *Web) notRunning(m access.Subject, w http.ResponseWriter, r *http.Reques
 	return nil
 }
 
+// pendingURL is the URL path of the page of a start, which goes on to next.
 func (s *Web) pendingURL(key ident.Key, next string) string {
 	target := s.act("spawn-pending", key)
 	if next != "" {
@@ -83,7 +89,7 @@ func (s *Web) pendingURL(key ident.Key, next string) string {
 	return target
 }
 
-// progressURL is the API's stream of a start's steps.
+// progressURL is the URL path of the API's stream of a start's steps.
 func (s *Web) progressURL(key ident.Key) string {
 	user := s.hub + "api/users/" + key.User.String()
 	if key.Server.IsDefault() {

@@ -15,7 +15,7 @@ import (
 func TestPersistentIsAskedRarely(t *testing.T) {
 	asked, clock := 0, now
 	var all []backend.PersistentContainer
-	h := newHub(t, func(c *Config) {
+	h := newHub(t, func(c *setup) {
 		c.NamedServers, c.Now = 2, func() time.Time { return clock }
 		c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) { asked++; return all, nil }
 	})

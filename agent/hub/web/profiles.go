@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
-// profiles returns the policy's choices. Without them a start is still possible, with
-// the policy's default.
+// profiles returns the policy's profiles. Where they cannot be read the warning says so, and servers can still be started
+// with the policy's default.
 func (s *Web) profiles(ctx context.Context) (all []backend.Profile, warning string) {
 	all, err := s.cfg.Profiles(ctx)
 	if err != nil {
@@ -20,8 +21,7 @@ func (s *Web) profiles(ctx context.Context) (all []backend.Profile, warning stri
 	return all, ""
 }
 
-// checkProfile refuses a profile that is not offered. When the profiles cannot be read
-// the launcher decides.
+// checkProfile refuses a profile that no form offers. When the profiles cannot be read the launcher decides.
 func (s *Web) checkProfile(ctx context.Context, name string) error {
 	profiles, warning := s.profiles(ctx)
 	if name == "" || warning != "" {
@@ -36,6 +36,7 @@ func (s *Web) checkProfile(ctx context.Context, name string) error {
 		Hint: "go to the home page and choose another"}
 }
 
+// profileName is what people call a profile; "" is the default one.
 func profileName(name string, profiles []backend.Profile) string {
 	for _, p := range profiles {
 		if p.Name == name || name == "" && p.Default {
@@ -46,10 +47,7 @@ func profileName(name string, profiles []backend.Profile) string {
 }
 
 func displayName(p backend.Profile) string {
-	if p.DisplayName != "" {
-		return p.DisplayName
-	}
-	return p.Name
+	return cmp.Or(p.DisplayName, p.Name)
 }
 
 // choice is a profile in a form.
@@ -58,7 +56,7 @@ type choice struct {
 	Checked                  bool
 }
 
-// choices marks the wanted profile, or else the policy's default, or else the first.
+// choices returns the profiles for a form. The wanted one is checked, or else the policy's default, or else the first.
 func choices(profiles []backend.Profile, wanted string) []choice {
 	all := make([]choice, len(profiles))
 	checked := 0

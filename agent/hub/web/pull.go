@@ -1,36 +1,21 @@
 package web
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
 	"slices"
 	"sync"
-	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hub/access"
-	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/printable"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
-// Bounds of the stream of a pull: how often a browser is told, and how often an idle
-// stream is written to, so that nothing between takes it for dead.
-const (
-	tellEvery = 200 * time.Millisecond
-	pullAlive = 8 * time.Second
-)
-
-// pull is one pull that somebody asked for, as long as it goes and after.
+// pull is one pull that somebody asked for, while it runs and afterwards.
 type pull struct {
 	mu      sync.Mutex // guards all below
 	shown   pullView
 	changed chan struct{} // closed at the next change
 }
 
-// pullView is how a pull stands, for the page and its script.
+// pullView is the state of a pull, for the page and its script.
 type pullView struct {
 	Name    string      `json:"name"`
 	Message string      `json:"message"`
@@ -40,16 +25,16 @@ type pullView struct {
 	Hint    string      `json:"hint"`
 }
 
-// layerView is how a layer stands.
+// layerView is the state of a layer.
 type layerView struct {
 	ID      string `json:"id"`
 	Message string `json:"message"`
 	Percent int    `json:"percent"`
-	Known   bool   `json:"known"` // how much there is to come
-	Size    string `json:"size"`  // of the layer, or what has come of it
+	Known   bool   `json:"known"` // whether Percent is
+	Size    string `json:"size"`  // of the layer, or of what was fetched of it
 }
 
-// step takes a step of the keeper.
+// step takes a report of the image keeper.
 func (p *pull) step(s imagekeeper.Progress) {
 	p.change(func(v *pullView) {
 		if s.Layer == "" {
@@ -69,13 +54,13 @@ func (p *pull) step(s imagekeeper.Progress) {
 			at, v.Layers = len(v.Layers), append(v.Layers, layerView{})
 		}
 		if s.Total == 0 && s.Current == 0 {
-			l.Size = v.Layers[at].Size // the first and last steps leave it out
+			l.Size = v.Layers[at].Size // the first and last reports of a layer have none
 		}
 		v.Layers[at] = l
 	})
 }
 
-// end takes the keeper's last word.
+// end takes the result of the pull.
 func (p *pull) end(err error) {
 	p.change(func(v *pullView) {
 		v.Over = true
@@ -93,7 +78,7 @@ func (p *pull) change(what func(*pullView)) {
 	p.changed = make(chan struct{})
 }
 
-// now returns how the pull stands, and what is closed when that has changed.
+// now returns the state of the pull, and a channel that is closed at the next change.
 func (p *pull) now() (pullView, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,9 +87,9 @@ func (p *pull) now() (pullView, <-chan struct{}) {
 	return v, p.changed
 }
 
-// pulls are the pulls by name; of each the last one.
+// pulls are the pulls by name; of each name the last one.
 type pulls struct {
-	mu  sync.Mutex // guards all
+	mu  sync.Mutex // guards all below
 	all map[string]*pull
 }
 
@@ -115,7 +100,7 @@ func (ps *pulls) of(name string) (*pull, bool) {
 	return p, ok
 }
 
-// begin makes a pull unless one of that name goes on.
+// begin makes a pull, unless one of that name runs.
 func (ps *pulls) begin(name string) (p *pull, begun bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -130,129 +115,4 @@ func (ps *pulls) begin(name string) (p *pull, begun bool) {
 	}
 	ps.all[name] = p
 	return p, true
-}
-
-// pullImage is POST hub/admin/images/pull: the field name. The pull goes on when the
-// browser is gone.
-func (s *Web) pullImage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
-	if !m.Admin() {
-		return errNotFound()
-	}
-	if err := readForm(w, r); err != nil {
-		return err
-	}
-	name := r.PostFormValue("name")
-	if err := s.checkPullable(r.Context(), name); err != nil {
-		return err
-	}
-	p, begun := s.pulls.begin(name)
-	if begun {
-		s.cfg.Audit(r, Deed{Action: PullImage, By: m.User, Detail: name})
-		s.cfg.Background(func(ctx context.Context) {
-			err := s.cfg.Keeper.Pull(ctx, name, p.step)
-			if err != nil {
-				s.cfg.Log.Error("cannot pull an image", "event", "image-pull-failed", "image", name, "error",
-					err.Error())
-			}
-			p.end(err)
-		})
-	}
-	redirect(w, http.StatusSeeOther, s.pullURL("pull", name))
-	return nil
-}
-
-// checkPullable refuses names that the page does not offer; the keeper holds them against
-// the policy itself.
-func (s *Web) checkPullable(ctx context.Context, name string) error {
-	rows, _, problem := s.imageRows(ctx)
-	if problem != nil {
-		return &httpx.Error{Status: http.StatusServiceUnavailable, Public: problem.Message, Hint: problem.Hint}
-	}
-	if !slices.ContainsFunc(rows, func(i imageRow) bool { return i.MayPull && i.Name == name }) {
-		return &httpx.Error{Status: http.StatusBadRequest, Public: "there is no image of that name to pull",
-			Hint: "go back to the page of images and choose another"}
-	}
-	return nil
-}
-
-// pullPage shows how a pull goes.
-func (s *Web) pullPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
-	p, err := s.findPull(m, r)
-	if err != nil {
-		return err
-	}
-	v, _ := p.now()
-	shown := page{Name: "pull", Title: "Pulling an image", Member: m, Body: pullBody{v, s.pullURL("progress", v.Name)}}
-	if !v.Over {
-		shown.Refresh, shown.NoJS = refreshHome, true
-	}
-	s.render(w, r, http.StatusOK, shown)
-	return nil
-}
-
-// pullBody is the page of a pull.
-type pullBody struct {
-	pullView
-	Progress string // URL path of the stream of events
-}
-
-func (s *Web) findPull(m access.Subject, r *http.Request) (*pull, error) {
-	p, ok := s.pulls.of(r.URL.Query().Get("name"))
-	if !m.Admin() || !ok {
-		return nil, errNotFound()
-	}
-	return p, nil
-}
-
-// pullProgress streams how a pull stands as Server-Sent Events, until it is over.
-func (s *Web) pullProgress(m access.Subject, w http.ResponseWriter, r *http.Request) error {
-	p, err := s.findPull(m, r)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx in front would hold events back
-	flush := http.NewResponseController(w)
-	write := func(text string) error {
-		_, err := fmt.Fprint(w, text)
-		return errors.Join(err, flush.Flush())
-	}
-	alive := time.NewTicker(pullAlive)
-	defer alive.Stop()
-	for {
-		v, changed := p.now()
-		body, _ := json.Marshal(v) // strings, numbers and booleans always encode
-		if write("data: "+string(body)+"\n\n") != nil || v.Over {
-			return nil // over, or the browser is gone
-		}
-		if !s.waitForChange(r.Context(), changed, alive.C, func() error { return write(": alive\n\n") }) {
-			return nil
-		}
-	}
-}
-
-// waitForChange waits until there is news, but no less than tellEvery. It gives false when
-// the browser is gone.
-func (s *Web) waitForChange(ctx context.Context, changed <-chan struct{}, tick <-chan time.Time,
-	alive func() error) bool {
-	least := time.NewTimer(tellEvery)
-	defer least.Stop()
-	for soon := least.C; ; {
-		news := changed
-		if soon != nil {
-			news = nil
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-soon:
-			soon = nil
-		case <-tick:
-			if alive() != nil {
-				return false
-			}
-		case <-news:
-			return true
-		}
-	}
 }

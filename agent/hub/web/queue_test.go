@@ -13,8 +13,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// inLine is a hub in which gail waits for a GPU.
-func inLine(t *testing.T) *hub {
+// inQueue is a hub in which gail waits for a GPU.
+func inQueue(t *testing.T) *hub {
 	t.Helper()
 	h := newHub(t, withGPUs(t, &fakeLauncher{known: fourGPUs()}))
 	h.servers.table[key("gail")] = servers.Server{Key: key("gail"), State: servers.Queued, Profile: "gpu", Since: now}
@@ -23,8 +23,8 @@ func inLine(t *testing.T) *hub {
 	return h
 }
 
-func TestLinePage(t *testing.T) {
-	h := inLine(t)
+func TestQueuePage(t *testing.T) {
+	h := inQueue(t)
 	tests := map[string]struct {
 		target, user string
 		want, not    []string
@@ -33,9 +33,9 @@ func TestLinePage(t *testing.T) {
 			[]string{"Your server waits for a GPU", "2nd of 3 in the queue", "40 minutes", "about 2 hours", "NVIDIA H100",
 				"alice", "3 hours",
 				`name="without_gpus" value="1"`, `name="profile" value="gpu"`, `value="/user/gail/tree"`,
-				`action="/hub/spawn/gail"`, "Leave the line", `action="/hub/stop/gail"`, `http-equiv="refresh"`},
+				`action="/hub/spawn/gail"`, "Leave the queue", `action="/hub/stop/gail"`, `http-equiv="refresh"`},
 			[]string{"progress"}},
-		"home": {"/hub/home", "gail", []string{"2nd of 3 in the queue", "Waiting for a GPU", "Leave the line",
+		"home": {"/hub/home", "gail", []string{"2nd of 3 in the queue", "Waiting for a GPU", "Leave the queue",
 			`href="/hub/spawn-pending/gail"`}, []string{"Watch it start"}},
 		"administrator": {"/hub/spawn-pending/gail", "dora",
 			[]string{"gail&#39;s server waits for a GPU", "not to you"}, nil},
@@ -65,7 +65,7 @@ func TestLinePage(t *testing.T) {
 }
 
 func TestStartWithoutGPUs(t *testing.T) {
-	h := inLine(t)
+	h := inQueue(t)
 	if got := answer(h.post("/hub/spawn/gail", "gail", url.Values{"profile": {"gpu"},
 		"without_gpus": {"1"}})); got != "See Other /hub/spawn-pending/gail" {
 		t.Errorf("%s", got)
@@ -74,7 +74,7 @@ func TestStartWithoutGPUs(t *testing.T) {
 		url.Values{"profile": {"gpu"}})); got != "See Other /hub/spawn-pending/gail" {
 		t.Errorf("%s", got)
 	}
-	if diff := cmp.Diff([]servers.Options{{WithoutGPUs: true}, {}}, h.servers.options); diff != "" {
+	if diff := cmp.Diff([]servers.Options{{WithoutGPUs: true}}, h.servers.options); diff != "" {
 		t.Errorf("options: want(-) got(+):\n%s", diff)
 	}
 }

@@ -9,15 +9,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 )
 
-// safeNext is the path on this host to which a request asks to be sent on, "" when it
-// asks for none or for one that is not safe.
+// safeNext returns next where that is a path on this host, else "".
 func safeNext(next string) string { return login.SafeNext(next, "") }
 
-// redirect leaves the target as it is; http.Redirect would tidy double slashes in the
-// path of a notebook. Callers make it from a fixed prefix or from safeNext.
+// redirect leaves the target as it is; http.Redirect would remove double slashes from the path of a notebook. Callers
+// make the target from a fixed prefix or take it from safeNext.
 func redirect(w http.ResponseWriter, status int, target string) {
 	var b strings.Builder
-	for i := range len(target) { // a header holds ASCII alone
+	for i := range len(target) { // a header holds ASCII only
 		if c := target[i]; c <= ' ' || c >= 0x7f {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
@@ -29,7 +28,7 @@ func redirect(w http.ResponseWriter, status int, target string) {
 	w.WriteHeader(status)
 }
 
-// withQuery appends a request's query as it came.
+// withQuery appends a request's query unchanged.
 func withQuery(target string, r *http.Request) string {
 	if r.URL.RawQuery == "" {
 		return target
@@ -37,8 +36,8 @@ func withQuery(target string, r *http.Request) string {
 	return target + "?" + r.URL.RawQuery
 }
 
-// public is the address of a path for use elsewhere than in this browser. host stands
-// for the hub's where that is not known.
+// public is the URL of a path for use outside of this browser. host stands for the hub's host where the settings do not
+// name it.
 func (s *Web) public(path, host string) string {
 	if s.cfg.PublicURL == "" {
 		return host + path
@@ -46,14 +45,13 @@ func (s *Web) public(path, host string) string {
 	return s.cfg.PublicURL + strings.TrimPrefix(path, s.cfg.BaseURL)
 }
 
-// addSlash sends hub to hub/.
+// addSlash redirects hub to hub/.
 func (s *Web) addSlash(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	redirect(w, http.StatusFound, withQuery(s.hub, r))
 	return nil
 }
 
-// prefixRedirect sends every path that is not the hub's to the same path below hub/
-// (JupyterHub's PrefixRedirectHandler).
+// prefixRedirect redirects every path outside of hub/ to the same path below hub/ (JupyterHub's PrefixRedirectHandler).
 func (s *Web) prefixRedirect(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !navigation(s.cfg.BaseURL, r) {
 		return errNotFound()

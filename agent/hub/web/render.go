@@ -18,15 +18,15 @@ import (
 //go:embed templates/*.html static
 var files embed.FS
 
-// page is what the layout shows.
+// page is the input of the layout.
 type page struct {
 	Name    string         // of the template of its content
 	Title   string         // of the window
-	Member  access.Subject // who asks; zero: nobody, or not known
-	Wide    bool           // holds a table
-	Refresh int            // seconds after which a browser loads the page again; 0 is never
-	NoJS    bool           // Refresh is for browsers without JavaScript alone
-	SignIn  bool           // holds a form that leads to the provider
+	Member  access.Subject // who asks; zero: nobody, or unknown
+	Wide    bool           // has a table
+	Refresh int            // seconds after which a browser loads the page again; 0: never
+	NoJS    bool           // Refresh is for browsers without JavaScript only
+	SignIn  bool           // has a form that leads to the provider
 	Body    any            // for the page's own template
 }
 
@@ -72,8 +72,8 @@ func (s *Web) parsePages() (map[string]*template.Template, error) {
 	return pages, nil
 }
 
-// render writes a page. It sets the headers of a page even where another surface has
-// set its own, such as the API around the OAuth pages.
+// render writes a page. It sets the headers of a page even where another surface has set its own, such as the API around
+// the OAuth pages.
 func (s *Web) render(w http.ResponseWriter, r *http.Request, status int, p page) {
 	var body bytes.Buffer
 	f := frame{p, s.cfg.Announcement, s.cfg.Contact, s.cfg.ProviderName}
@@ -87,5 +87,5 @@ func (s *Web) render(w http.ResponseWriter, r *http.Request, status int, p page)
 	h.Set("Content-Security-Policy", s.policy(!p.SignIn))
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // an error means that the client is gone; the status is sent
+	_, _ = w.Write(body.Bytes()) // an error means that the client is gone
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// wantsJSON reports whether a program asks, not a person: a path of an API, a WebSocket,
-// or a client that takes JSON and no HTML.
+// wantsJSON reports whether a program asks, not a person: by a path of an API, by a WebSocket, or by a client that takes
+// JSON and no HTML.
 func wantsJSON(base string, r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	switch {
@@ -19,9 +19,8 @@ func wantsJSON(base string, r *http.Request) bool {
 	return strings.Contains(accept, "application/json") || r.Header.Get("Sec-Fetch-Dest") == "empty"
 }
 
-// apiPath reports whether a path is one of the hub's API or of a server's:
-// BASE/[hub/]user/NAME/[SERVER/]api/…. The OAuth provider's authorize lies below the API
-// but is a page: browsers are sent there by servers (RFC 6749, 4.1.1).
+// apiPath reports whether a path is one of the hub's API or of a server's API: BASE/[hub/]user/NAME/[SERVER/]api/…. The
+// OAuth provider's authorize is below the API but is a page, to which servers redirect browsers (RFC 6749, 4.1.1).
 func apiPath(base, path string) bool {
 	rest := strings.TrimPrefix(strings.TrimPrefix(path, base), "hub/")
 	parts := strings.SplitN(rest, "/", 5)
@@ -31,8 +30,7 @@ func apiPath(base, path string) bool {
 	return parts[0] == "api" && rest != "api/oauth2/authorize" && len(rest) < len(path)-len(base)
 }
 
-// navigation reports whether a browser asks for a page to show, and so may be sent to
-// another one.
+// navigation reports whether a browser asks for a page to show, and so may be redirected.
 func navigation(base string, r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "", "document", "iframe", "frame", "embed", "object":
@@ -41,14 +39,13 @@ func navigation(base string, r *http.Request) bool {
 	return false
 }
 
-// deliberate reports whether a GET may change something because its person meant it: a
-// link of this site, a bookmark or a typed address, but no other site's link and no
-// picture or frame (Fetch Metadata). Browsers without these headers count as meaning it.
+// deliberate reports whether a GET may change something because the user meant it (Fetch Metadata): a link of this site,
+// a bookmark or a typed address, but no other site's link, no picture and no frame. Browsers without these headers may.
 func deliberate(r *http.Request) bool {
 	in := func(header string, allowed ...string) bool {
 		return slices.Contains(append(allowed, ""), r.Header.Get(header))
 	}
 	return r.Method == http.MethodGet && in("Sec-Fetch-Site", "same-origin", "none") &&
 		in("Sec-Fetch-Mode", "navigate") && in("Sec-Fetch-Dest", "document") &&
-		r.Header.Get("Sec-Purpose") == "" // a prefetch is nobody's wish yet
+		r.Header.Get("Sec-Purpose") == "" // nobody has asked for a prefetch
 }

@@ -1,80 +1,75 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
-	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// resetPage is GET hub/reset/USER[/NAME]: it says what is lost and what stays, and asks.
+// resetPage is GET hub/reset/USER[/NAME]. It says what is lost and what stays, and asks.
 func (s *Web) resetPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.existing(m, r, scopes.DeleteServers)
 	if err != nil {
 		return err
 	}
-	kept := s.persistent.get(r.Context(), s.cfg.Now())[key]
-	if len(kept) == 0 {
-		return errNothingKept()
+	containers := s.persistent.get(r.Context(), s.cfg.Now())[key]
+	if len(containers) == 0 {
+		return errNothingToReset()
 	}
 	profiles, _ := s.profiles(r.Context())
 	var names []string
-	for _, k := range kept {
-		names = append(names, profileName(k.Profile, profiles))
+	for _, c := range containers {
+		names = append(names, profileName(c.Profile, profiles))
 	}
-	whose := "your server"
-	if key.User != m.User {
-		whose = "the server of " + key.User.String()
-	}
-	if !key.Server.IsDefault() {
-		whose += " " + key.Server.String()
-	}
-	body := sureBody{Verb: "Reset", Action: s.act("reset", key), What: whose, Back: s.hub + "home", Words: []string{
-		"Lost: all that was installed or changed outside of the home directory, such as system packages. Profile: " +
-			strings.Join(names, "; ") + ".",
-		"What stays: the home directory and all below it: notebooks, data, packages that were installed there.",
-		"The next start makes a fresh server from the newest image."}}
+	body := sureBody{Verb: "Reset", Action: s.act("reset", key), What: serverOf(m, key), Back: s.hub + "home",
+		Words: []string{"Lost: all that was installed or changed outside of the home directory, such as system " +
+			"packages. Profile: " + strings.Join(names, "; ") + ".",
+			"What stays: the home directory with everything in it: notebooks, data, packages that were installed there.",
+			"The next start makes a fresh server from the newest image."}}
 	if srv := s.cfg.Servers.Get(key); srv.State.Active() {
 		v := s.view(m, srv, nil)
 		v.Back = s.act("reset", key)
 		body.Stop = append(body.Stop, v)
 	}
-	s.render(w, r, http.StatusOK, page{Name: "sure", Title: "Reset " + whose + "?", Member: m, Body: body})
+	s.render(w, r, http.StatusOK, page{Name: "sure", Title: "Reset " + body.What + "?", Member: m, Body: body})
 	return nil
 }
 
-func errNothingKept() error {
-	return &httpx.Error{Status: http.StatusNotFound, Public: "nothing is kept of this server, so there is nothing " +
-		"to reset", Hint: "go to the home page"}
+// serverOf names a server as the object of an act.
+func serverOf(m access.Subject, key ident.Key) string {
+	name := "your server"
+	if key.User != m.User {
+		name = "the server of " + key.User.String()
+	}
+	if !key.Server.IsDefault() {
+		name += " " + key.Server.String()
+	}
+	return name
+}
+
+func errNothingToReset() error {
+	return &httpx.Error{Status: http.StatusNotFound, Public: "this server has no persistent container, so there is " +
+		"nothing to reset", Hint: "go to the home page"}
 }
 
 // reset is POST hub/reset/USER[/NAME].
 func (s *Web) reset(m access.Subject, w http.ResponseWriter, r *http.Request) error {
-	key, err := s.existing(m, r, scopes.DeleteServers)
+	key, err := pathKey(m, r)
 	if err != nil {
 		return err
 	}
-	if err := readForm(w, r); err != nil {
-		return err
-	}
-	err = s.cfg.Servers.Reset(r.Context(), key)
+	err = s.cfg.Actions.Reset(r.Context(), m, key, false)
 	s.persistent.forget()
-	s.audit(r, m, ResetServer, key, err)
 	switch {
-	case errors.Is(err, servers.ErrNoContainer):
-		return errNothingKept()
-	case errors.Is(err, servers.ErrActive):
-		return &httpx.Error{Status: http.StatusConflict, Public: "this server runs, so it cannot be reset",
-			Hint: "stop it first"}
+	case active(err):
+		return errActive("reset")
 	case err != nil:
-		return launcherError(err)
+		return inOurWords(err)
 	}
-	s.cfg.Log.Info("server reset", "event", "server-reset", "user", key.User.String(), "server", key.Server.String(),
-		"by", m.User.String())
 	redirect(w, http.StatusSeeOther, s.hub+"home")
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // keeps is a hub in which something is kept of two servers: gail's is stopped, alice's runs.
-func keeps(c *Config) {
+func keeps(c *setup) {
 	c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) {
 		return []backend.PersistentContainer{{Key: key("gail"), Profile: "gpu"},
 			{Key: key("alice"), Profile: "gpu", Outdated: true}}, nil
@@ -25,7 +25,7 @@ func TestResetPage(t *testing.T) {
 		target, user string
 		want, not    []string
 	}{
-		"home, stopped": {"/hub/home", "gail", []string{`href="/hub/reset/gail"`, "is kept until it is reset"},
+		"home, stopped": {"/hub/home", "gail", []string{`href="/hub/reset/gail"`, "stays until it is reset"},
 			[]string{"Its profile has changed"}},
 		"home, running":      {"/hub/home", "alice", nil, []string{"/hub/reset/"}},
 		"home, nothing kept": {"/hub/home", "erin", nil, []string{"/hub/reset/"}},
@@ -59,7 +59,7 @@ func TestResetPage(t *testing.T) {
 
 // TestHomeWithoutKept checks that a launcher without an answer takes nothing but the link.
 func TestHomeWithoutKept(t *testing.T) {
-	h := newHub(t, func(c *Config) {
+	h := newHub(t, func(c *setup) {
 		c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) { return nil, errors.New("no answer") }
 	})
 	if p := show(t, h.do("GET", "/hub/home", "gail")); strings.Contains(p.text, "/hub/reset/") ||
@@ -91,8 +91,8 @@ func TestReset(t *testing.T) {
 			if got := answer(h.post("/hub/reset/gail", tt.user, nil)); got != tt.want {
 				t.Errorf("answer is %s, want %s", got, tt.want)
 			}
-			if len(h.deeds) != tt.told || tt.told > 0 && h.deeds[0].Action != ResetServer {
-				t.Errorf("told: %v", h.deeds)
+			if len(h.told()) != tt.told || tt.told > 0 && h.told()[0] != "server-reset dora user=gail" {
+				t.Errorf("told: %v", h.told())
 			}
 			if asked := len(h.servers.resets) > 0; asked == (tt.user == "bob") {
 				t.Errorf("resets: %v", h.servers.resets)

@@ -32,7 +32,7 @@ var helpers = access.Role{Role: scopes.Role{Name: "helpers", Scopes: []string{"s
 // and erin, who is in the group helpers while alice is in the group lab.
 func newRights(t *testing.T) *hub {
 	t.Helper()
-	h := newHub(t, func(c *Config) { c.NamedServers = 2; c.Authority = roles(t, c.Store, sharer, helpers) })
+	h := newHub(t, func(c *setup) { c.NamedServers = 2; c.Authority = roles(t, c.db, sharer, helpers) })
 	h.share(t, store.Share{Key: key("alice"), User: key("carol").User,
 		Scopes: []string{"access:servers!server=alice/"}})
 	h.share(t, store.Share{Key: key("alice:x"), User: key("frank").User,

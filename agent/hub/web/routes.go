@@ -10,22 +10,21 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
-// audience says who may call a route at all; whose server a person may touch is decided
-// by the handler (Web.target).
+// audience is who may call a route at all. On what they may act is the handler's to decide, or package actions'.
 type audience int
 
-// The rules. The zero value lets nobody in, so that a route without a word is closed.
+// The audiences. The zero value lets nobody in, so a route whose audience was forgotten is closed.
 const (
 	nobody    audience = iota
 	Anyone             // no session needed
 	SignedIn           // a person with a session
-	AdminOnly          // an administrator; others do not learn that the page exists
+	AdminOnly          // people who see the administration; to others the page does not exist
 )
 
-// handler answers for a person; the Member is zero on routes for Anyone.
+// handler answers a request of m, who is nobody on routes for Anyone.
 type handler func(s *Web, m access.Subject, w http.ResponseWriter, r *http.Request) error
 
-// route is a line of the table.
+// route is a row of the table.
 type route struct {
 	method   string // "" for every method
 	path     string // pattern below the base URL, as http.ServeMux has it
@@ -33,8 +32,8 @@ type route struct {
 	handler  handler
 }
 
-// routes is everything that the hub serves to people (JupyterHub's URLs:
-// jupyterhub/handlers/{base,pages,login}.py). hub/stop, hub/reset and hub/keep are ours.
+// routes is everything that the hub serves to people. The paths are JupyterHub's
+// (jupyterhub/handlers/{base,pages,login}.py); hub/stop, hub/reset, hub/keep, hub/delete and hub/share are ours.
 func routes() []route {
 	return []route{
 		{"GET", "hub", Anyone, (*Web).addSlash},
@@ -66,8 +65,8 @@ func routes() []route {
 		{"POST", "hub/admin/images/pull", AdminOnly, (*Web).pullImage},
 		{"GET", "hub/admin/images/pull", AdminOnly, (*Web).pullPage},
 		{"GET", "hub/admin/images/progress", AdminOnly, (*Web).pullProgress},
-		{"GET", "hub/admin/usage", AdminOnly, (*Web).hoursPage},
-		{"GET", "hub/admin/usage.csv", AdminOnly, (*Web).hoursCSV},
+		{"GET", "hub/admin/usage", AdminOnly, (*Web).accountingPage},
+		{"GET", "hub/admin/usage.csv", AdminOnly, (*Web).accountingCSV},
 		{"GET", "hub/token", SignedIn, (*Web).tokensPage},
 		{"POST", "hub/token", SignedIn, (*Web).makeToken},
 		{"POST", "hub/token/revoke", SignedIn, (*Web).revokeToken},
@@ -85,8 +84,8 @@ func routes() []route {
 		{"GET", "hub/reset/{user}/{server}", SignedIn, (*Web).resetPage},
 		{"POST", "hub/reset/{user}", SignedIn, (*Web).reset},
 		{"POST", "hub/reset/{user}/{server}", SignedIn, (*Web).reset},
-		{"POST", "hub/keep/{user}", SignedIn, (*Web).keep},
-		{"POST", "hub/keep/{user}/{server}", SignedIn, (*Web).keep},
+		{"POST", "hub/keep/{user}", SignedIn, (*Web).postpone},
+		{"POST", "hub/keep/{user}/{server}", SignedIn, (*Web).postpone},
 		{"POST", "hub/stop/{user}", SignedIn, (*Web).stop},
 		{"POST", "hub/stop/{user}/{server}", SignedIn, (*Web).stop},
 		{"", "hub/user/{user}", SignedIn, (*Web).userPath},
@@ -104,8 +103,7 @@ func routes() []route {
 	}
 }
 
-// newHandler puts the table, the provider's callback and the redirect of all other
-// paths behind the headers, the protection against forged requests and the sessions.
+// newHandler puts the routes behind the headers, the protection against forged requests and the sessions.
 func (s *Web) newHandler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	known := map[string][]string{} // path -> its methods
@@ -125,7 +123,7 @@ func (s *Web) newHandler() (http.Handler, error) {
 	return s.headers(s.protect(s.cfg.Login.Wrap(mux))), nil
 }
 
-// table is routes with whole paths, and what depends on the settings.
+// table is routes with whole paths, the provider's callback, and the redirect of all other paths.
 func (s *Web) table() []route {
 	all := routes()
 	for i := range all {
@@ -140,7 +138,7 @@ func (s *Web) table() []route {
 		route{"", "/", Anyone, (*Web).prefixRedirect})
 }
 
-// wrongMethod answers methods that a path does not take.
+// wrongMethod refuses methods that a path does not take.
 func wrongMethod(path string, methods []string) route {
 	allow := slices.Clone(methods)
 	if slices.Contains(allow, http.MethodGet) {

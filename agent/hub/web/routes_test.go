@@ -89,7 +89,7 @@ func TestRoutes(t *testing.T) {
 		"GET hub/admin/groups": {"/hub/admin/groups",
 			want{toLogin("/hub/admin/groups"), none, none, ok}},
 		"POST hub/admin/groups":  {"/hub/admin/groups", want{expired, none, none, "Bad Request"}},
-		"POST hub/admin/members": {"/hub/admin/members", want{expired, none, none, none}},
+		"POST hub/admin/members": {"/hub/admin/members", want{expired, none, none, "Bad Request"}},
 		"GET hub/admin/delete-group": {"/hub/admin/delete-group?group=x",
 			want{toLogin("/hub/admin/delete-group?group=x"), none, none, none}},
 		"POST hub/admin/delete-group": {"/hub/admin/delete-group", want{expired, none, none, none}},
@@ -205,7 +205,7 @@ func contains(all []string, s string) bool {
 
 // TestBaseURL checks that nothing escapes a base URL, and what is redirected into it.
 func TestBaseURL(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.BaseURL = "/x/"; c.Login = &fakeLogin{callback: "/x/hub/oauth2_callback"} })
+	h := newHub(t, func(c *setup) { c.BaseURL = "/x/"; c.Login = &fakeLogin{callback: "/x/hub/oauth2_callback"} })
 	for target, want := range map[string]string{
 		"/":                      "Found /x/hub/",
 		"/x":                     "Found /x/hub/",

@@ -23,7 +23,7 @@ func (s *Web) serve(rt route) http.Handler {
 	})
 }
 
-// admit returns the person whom a route is for.
+// admit returns who asks, if the route is for them; nobody on routes for Anyone.
 func (s *Web) admit(a audience, r *http.Request) (access.Subject, error) {
 	if a == Anyone {
 		return access.Subject{}, nil
@@ -40,44 +40,44 @@ func (s *Web) admit(a audience, r *http.Request) (access.Subject, error) {
 	return m, httpx.Fail(http.StatusForbidden, "this page has no rule of who may see it")
 }
 
-// target returns the server that a path names, one's own default when it names none, to
-// whoever has any of the scopes on it. For all others it is not there, whether it is or
-// not.
-func (s *Web) target(m access.Subject, r *http.Request, anyOf ...string) (ident.Key, error) {
-	key := ident.Key{User: m.User}
-	if name := r.PathValue("user"); name != "" {
-		var err error
-		if key, err = ident.ParseKey(name, r.PathValue("server")); err != nil {
-			return ident.Key{}, errNotFound()
-		}
+// pathKey returns the server that a path names, one's own default one when it names none. What m may do to it is not
+// checked yet: package actions does that.
+func pathKey(m access.Subject, r *http.Request) (ident.Key, error) {
+	name := r.PathValue("user")
+	if name == "" {
+		return ident.Key{User: m.User}, nil
 	}
-	if !m.MayServer(key, anyOf...) {
+	key, err := ident.ParseKey(name, r.PathValue("server"))
+	if err != nil {
 		return ident.Key{}, errNotFound()
 	}
 	return key, nil
 }
 
-// existing is target for what can only be done to a server that there is.
-func (s *Web) existing(m access.Subject, r *http.Request, anyOf ...string) (ident.Key, error) {
-	key, err := s.target(m, r, anyOf...)
-	if err != nil {
-		return key, err
-	}
-	is, err := s.remembered(r, key, "")
-	if err == nil && !is {
+// target is pathKey for a page, which is shown to people with any of the scopes on the server. To all others the server
+// looks as if it did not exist.
+func (s *Web) target(m access.Subject, r *http.Request, anyOf ...string) (ident.Key, error) {
+	key, err := pathKey(m, r)
+	if err == nil && !m.MayServer(key, anyOf...) {
 		err = errNotFound()
 	}
 	return key, err
 }
 
-// audit tells of a deed if the server is somebody else's.
-func (s *Web) audit(r *http.Request, m access.Subject, a Action, key ident.Key, err error) {
-	if key.User != m.User {
-		s.cfg.Audit(r, Deed{Action: a, By: m.User, On: key, Err: err})
+// existing is target for a page of a server that must exist.
+func (s *Web) existing(m access.Subject, r *http.Request, anyOf ...string) (ident.Key, error) {
+	key, err := s.target(m, r, anyOf...)
+	if err != nil {
+		return key, err
 	}
+	exists, err := s.exists(r, key, "")
+	if err == nil && !exists {
+		err = errNotFound()
+	}
+	return key, err
 }
 
-// health is for monitoring: 200 and nothing else.
+// health answers monitoring: 200 without a body.
 func (s *Web) health(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	return nil

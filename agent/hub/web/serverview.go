@@ -97,7 +97,7 @@ func (s *Web) end(srv servers.Server, mayPostpone bool) (end *endView, postpone 
 	if !ok {
 		return nil, ""
 	}
-	if s.cfg.Keep != nil && mayPostpone && n.MayKeep() {
+	if mayPostpone && n.MayKeep() {
 		postpone = s.act("keep", srv.Key)
 	}
 	end = &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: n.Reason == cull.ReasonIdle,

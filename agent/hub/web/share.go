@@ -1,32 +1,32 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// shareBody is the page on which one shares a server.
+// shareBody is the page to share a server.
 type shareBody struct {
 	Whose    string
 	Action   string // URL path of this page
 	Shares   []shareView
 	Codes    []codeView
-	ByName   bool // people or groups may be named
+	ByName   bool // users or groups may be named
 	Form     shareForm
-	Link     string // a new one, shown once
+	Link     string // a new one; shown this once
 	LinkEnds time.Time
 }
 
-// shareForm shares with somebody, as it was filled in when something is wrong.
+// shareForm shares with somebody. It holds what was filled in where something is wrong with that.
 type shareForm struct {
 	Kind, Name string
 	Problem    string
@@ -39,7 +39,7 @@ type shareView struct {
 	Scopes     []scopes.Description
 }
 
-// codeView is a link as the page shows it; the link itself is kept nowhere.
+// codeView is a link as the page shows it; the link itself is stored nowhere.
 type codeView struct {
 	ID               int64
 	Created, Expires time.Time
@@ -56,7 +56,7 @@ func (s *Web) ownShare(m access.Subject, r *http.Request) (ident.Key, error) {
 	return key, err
 }
 
-// sharePage is hub/share/USER[/NAME]: with whom a server is shared.
+// sharePage is hub/share/USER[/NAME]. It lists with whom a server is shared.
 func (s *Web) sharePage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.ownShare(m, r)
 	if err != nil {
@@ -67,39 +67,38 @@ func (s *Web) sharePage(m access.Subject, w http.ResponseWriter, r *http.Request
 
 func (s *Web) renderShare(m access.Subject, w http.ResponseWriter, r *http.Request, status int, key ident.Key,
 	body shareBody) error {
-	shares, err := s.cfg.Store.Shares(r.Context(), store.ShareQuery{Owner: key.User, Server: &key.Server})
+	shares, err := s.cfg.Records.Shares(r.Context(), store.ShareQuery{Owner: key.User, Server: &key.Server})
 	if err != nil {
 		return err
 	}
-	codes, err := s.cfg.Store.ShareCodes(r.Context(), key.User, &key.Server)
+	codes, err := s.cfg.Records.ShareCodes(r.Context(), key.User, &key.Server)
 	if err != nil {
 		return err
 	}
 	for _, v := range shares {
-		view := shareView{"user", v.User.String(), v.Created, s.given(v.Scopes)}
+		view := shareView{"user", v.User.String(), v.Created, s.sharedScopes(v.Scopes)}
 		if v.Group != "" {
 			view.Kind, view.Name = "group", v.Group
 		}
 		body.Shares = append(body.Shares, view)
 	}
 	for _, c := range codes {
-		body.Codes = append(body.Codes, codeView{c.ID, c.Created, c.Expires, c.ExchangeCount, s.given(c.Scopes)})
+		body.Codes = append(body.Codes, codeView{c.ID, c.Created, c.Expires, c.ExchangeCount, s.sharedScopes(c.Scopes)})
 	}
 	body.Whose, body.Action, body.ByName = whose(m, key), s.act("share", key), namesOthers(m)
 	s.render(w, r, status, page{Name: "share", Title: "Share " + body.Whose, Member: m, Wide: true, Body: body})
 	return nil
 }
 
-// namesOthers reports whether the person may name anybody else, or a group.
+// namesOthers reports whether m may name any other user, or a group.
 func namesOthers(m access.Subject) bool {
 	users := m.Reach(scopes.ReadUsersName)
 	others := users.All || len(users.Groups) > 0 || len(users.Users) > 1
 	return others || m.Has(scopes.ReadGroupsName)
 }
 
-// share is POST hub/share/USER[/NAME]. The field do says what: "grant" and "revoke" with
-// kind and name, "link" with hours, "revoke-link" with id. Where something is granted,
-// control adds starting and stopping.
+// share is POST hub/share/USER[/NAME]. The field do says what: "grant" and "revoke" with kind and name, "link" with
+// hours, "revoke-link" with id. For "grant" and "link", control adds starting and stopping.
 func (s *Web) share(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.ownShare(m, r)
 	if err != nil {
@@ -114,17 +113,17 @@ func (s *Web) share(m access.Subject, w http.ResponseWriter, r *http.Request) er
 		body.Form.Kind, body.Form.Name = r.PostFormValue("kind"), strings.TrimSpace(r.PostFormValue("name"))
 		err = s.grant(m, r, key, body.Form)
 	case "revoke":
-		err = s.takeBack(r, key)
+		err = s.revokeShare(m, r, key)
 	case "link":
 		body.Link, body.LinkEnds, err = s.newLink(m, r, key)
 	case "revoke-link":
-		err = s.revokeLink(r, key)
+		err = s.revokeLink(m, r, key)
 	default:
 		err = httpx.Fail(http.StatusBadRequest, "the form does not say what to do")
 	}
-	var refused *httpx.Error
+	refused, ok := problem(err)
 	switch {
-	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest:
+	case ok && refused.Status == http.StatusBadRequest:
 		body.Form.Problem = refused.Public
 		return s.renderShare(m, w, r, refused.Status, key, body)
 	case err != nil:
@@ -136,97 +135,79 @@ func (s *Web) share(m access.Subject, w http.ResponseWriter, r *http.Request) er
 	return nil
 }
 
-// granted returns the scopes that a form asks to share, none of which the person lacks.
-func granted(m access.Subject, r *http.Request, key ident.Key) ([]string, error) {
-	names := []string{scopes.AccessServers}
+// wantedScopes returns the scopes that a form asks to share.
+func wantedScopes(r *http.Request) []string {
 	if r.PostFormValue("control") != "" {
-		names = append(names, scopes.Servers)
+		return []string{scopes.AccessServers, scopes.Servers}
 	}
-	var list []string
-	for _, name := range names {
-		if !m.MayServer(key, name) {
-			return nil, httpx.Fail(http.StatusBadRequest, "you may not share what you may not do yourself (%s)", name)
-		}
-		list = append(list, name+"!server="+scopes.ServerFilter(key))
-	}
-	return list, nil
+	return []string{scopes.AccessServers}
 }
 
+// grant shares a server with a user or a group.
 func (s *Web) grant(m access.Subject, r *http.Request, key ident.Key, form shareForm) error {
-	list, err := granted(m, r, key)
-	if err != nil {
-		return err
-	}
-	with, err := s.grantee(r.Context(), m, form)
-	if err != nil {
-		return err
-	}
-	with.Key, with.Scopes = key, list
-	if _, err = s.cfg.Store.GrantShare(r.Context(), with); err == nil {
-		s.logShare("server shared", "share-granted", key, with)
-	}
-	return err
-}
-
-func (s *Web) logShare(message, event string, key ident.Key, with store.Share) {
-	s.cfg.Log.Info(message, "event", event, "user", key.User.String(), "server", key.Server.String(), "by",
-		key.User.String(),
-		"with", with.User.String()+with.Group, "scopes", strings.Join(with.Scopes, " "))
-}
-
-// grantee finds whom a share is for. Whether somebody is there is told only to who may
-// read names (JupyterHub's apihandlers/shares.py).
-func (s *Web) grantee(ctx context.Context, m access.Subject, form shareForm) (with store.Share, err error) {
-	if form.Kind == "group" {
-		if !m.MayGroup(form.Name, scopes.ReadGroupsName) {
-			return with, httpx.Fail(http.StatusBadRequest, "you may not share with that group by name: make a link "+
-				"and send it")
-		}
-		g, err := s.cfg.Store.GroupByName(ctx, form.Name)
-		if errors.Is(err, store.ErrNotFound) {
-			return with, httpx.Fail(http.StatusBadRequest, "there is no group %q", form.Name)
-		}
-		return store.Share{Group: g.Name}, err
-	}
-	u, err := ident.ParseUser(form.Name)
+	with, err := granteeOf(form.Kind, form.Name)
 	switch {
 	case err != nil:
-		return with, httpx.Fail(http.StatusBadRequest, "%s", err)
-	case u == m.User:
-		return with, httpx.Fail(http.StatusBadRequest, "it is yours already")
-	case !m.MayUser(u, scopes.ReadUsersName):
-		return with, httpx.Fail(http.StatusBadRequest, "you may not share with that person by name: make a link and "+
-			"send it")
+		return err
+	case with.User == m.User:
+		return httpx.Fail(http.StatusBadRequest, "it is yours already")
 	}
-	_, err = s.cfg.Store.UserByName(ctx, u)
-	if errors.Is(err, store.ErrNotFound) {
-		return with, httpx.Fail(http.StatusBadRequest, "%s is not known to this hub: people are after their first "+
-			"sign-in", u)
-	}
-	return store.Share{User: u}, err
+	_, err = s.cfg.Actions.GrantShare(r.Context(), m, key, with, wantedScopes(r))
+	return shareWords(err)
 }
 
-// takeBack ends a share. One that is not there is ended already.
-func (s *Web) takeBack(r *http.Request, key ident.Key) (err error) {
-	with := store.Share{Key: key}
-	if r.PostFormValue("kind") == "group" {
-		with.Group = r.PostFormValue("name")
-	} else if with.User, err = ident.ParseUser(r.PostFormValue("name")); err != nil {
-		return httpx.Fail(http.StatusBadRequest, "%s", err)
+// granteeOf returns whom the fields kind and name of a form name.
+func granteeOf(kind, name string) (actions.Grantee, error) {
+	if kind == "group" {
+		return actions.Grantee{Group: name}, nil
 	}
-	_, err = s.cfg.Store.RevokeShare(r.Context(), with, nil)
-	if errors.Is(err, store.ErrNotFound) {
+	u, err := ident.ParseUser(name)
+	if err != nil {
+		return actions.Grantee{}, httpx.Fail(http.StatusBadRequest, "%s", err)
+	}
+	return actions.Grantee{User: u}, nil
+}
+
+// shareWords is inOurWords for what can be wrong with a new share.
+func shareWords(err error) error {
+	var f *actions.Refusal
+	if !errors.As(err, &f) {
+		return err
+	}
+	bad := func(format string, args ...any) error { return httpx.Fail(http.StatusBadRequest, format, args...) }
+	switch {
+	case f.Reason == actions.LacksScope && f.Scope == scopes.ReadGroupsName:
+		return bad("you may not share with that group by name: make a link and send it")
+	case f.Reason == actions.LacksScope && f.Scope == scopes.ReadUsersName:
+		return bad("you may not share with that user by name: make a link and send it")
+	case f.Reason == actions.ExceedsRights:
+		name, _, _ := strings.Cut(f.Name, "!")
+		return bad("you may not share what you may not do yourself (%s)", name)
+	case f.Reason == actions.BadLife:
+		return bad("a link is good for 1 to %d hours", longestLink)
+	case f.Reason == actions.NoGroup && f.Kind == actions.Invalid:
+		return bad("there is no group %q", f.Name)
+	case f.Reason == actions.NoUser && f.Kind == actions.Invalid:
+		return bad("%s is not known to this hub: people are after their first sign-in", f.Name)
+	}
+	return inOurWords(err)
+}
+
+// revokeShare ends a share. One that does not exist has ended already.
+func (s *Web) revokeShare(m access.Subject, r *http.Request, key ident.Key) error {
+	with, err := granteeOf(r.PostFormValue("kind"), r.PostFormValue("name"))
+	if err != nil {
+		return err
+	}
+	_, err = s.cfg.Actions.RevokeShare(r.Context(), m, key, with, nil)
+	if reason(err) == actions.NoShare {
 		return nil
 	}
-	if err == nil {
-		s.logShare("share revoked", "share-revoked", key, with)
-	}
-	return err
+	return inOurWords(err)
 }
 
-// given describes what a share of one server lets people do, without saying at each scope
-// that it is for that server.
-func (s *Web) given(list []string) []scopes.Description {
+// sharedScopes describes the scopes of a share. Their filter is left out, which is the server that is shared.
+func (s *Web) sharedScopes(list []string) []scopes.Description {
 	all := s.cfg.Authority.Table().Describe(list, scopes.Owner{})
 	for i := range all {
 		all[i].Filter = ""

@@ -91,7 +91,7 @@ func TestShare(t *testing.T) {
 
 // TestShareByName checks that who may read no names learns none, and can still make links.
 func TestShareByName(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.Authority = roles(t, c.Store, linker) })
+	h := newHub(t, func(c *setup) { c.Authority = roles(t, c.db, linker) })
 	if p := show(t, h.do("GET", "/hub/share/bob", "bob")); p.status != http.StatusOK ||
 		strings.Contains(p.text, `value="grant"`) {
 		t.Errorf("%d\n%s", p.status, p.text)

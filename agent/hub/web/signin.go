@@ -11,8 +11,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 )
 
-// What the sign-in page may be asked to say. With either, it does not go to the
-// provider by itself: who signed out would be signed in again.
+// Notices of the sign-in page. With a notice the page does not redirect to the provider by itself, which would sign
+// people in again who have just signed out.
 const (
 	noticeSignedOut = "signed-out"
 	noticeExpired   = "expired"
@@ -21,12 +21,12 @@ const (
 // loginBody is the sign-in page.
 type loginBody struct {
 	Notice  string
-	Problem string // why it does not work, or did not; "" when nothing is known
+	Problem string // why signing in fails or has failed; "" when nothing is known
 	Hint    string
 	Next    string // path on this host, or ""
 }
 
-// loginPage asks to sign in. People who are signed in go on at once.
+// loginPage asks to sign in. It redirects people who are signed in.
 func (s *Web) loginPage(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	next := safeNext(q.Get("next"))
@@ -59,18 +59,18 @@ func (s *Web) renderLogin(w http.ResponseWriter, r *http.Request, status int, bo
 	s.render(w, r, status, page{Name: "login", Title: name, SignIn: true, Body: body})
 }
 
-// beginLogin goes to the provider.
+// beginLogin redirects to the provider.
 func (s *Web) beginLogin(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.orTryAgain(w, r, s.cfg.Login.Start(w, r), safeNext(r.FormValue("next")))
 }
 
-// callback takes people back from the provider.
+// callback is where the provider redirects to.
 func (s *Web) callback(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	return s.orTryAgain(w, r, s.cfg.Login.Callback(w, r), "")
 }
 
-// orTryAgain answers a failed sign-in with the sign-in page, which says why. A refusal
-// has a page of its own.
+// orTryAgain answers a failed sign-in with the sign-in page, which says why. The refusal of a user has a page of its
+// own.
 func (s *Web) orTryAgain(w http.ResponseWriter, r *http.Request, err error, next string) error {
 	var denied *login.Denied
 	if err == nil || errors.As(err, &denied) || wantsJSON(s.cfg.BaseURL, r) {
@@ -82,9 +82,9 @@ func (s *Web) orTryAgain(w http.ResponseWriter, r *http.Request, err error, next
 	return nil
 }
 
-// deniedBody is the page for somebody who may not enter.
+// deniedBody is the page for somebody who may not use the hub.
 type deniedBody struct {
-	Name      string // as whom the person signed in; "" when the provider did not say
+	Name      string // as the provider has it; "" when the provider did not say
 	Reason    string
 	Hint      string
 	RequestID string
@@ -95,7 +95,7 @@ func (s *Web) deniedPage(w http.ResponseWriter, r *http.Request, d *login.Denied
 	body := deniedBody{Name: d.Name, Reason: e.Public, Hint: e.Hint, RequestID: httpx.RequestID(r)}
 	switch d.Reason {
 	case login.NoName, login.Blocked, login.NotInGroup, login.NotListed:
-		body.Hint = "" // it says whom to ask, which the page does anyway
+		body.Hint = "" // it says whom to ask, as the page does anyway
 	}
 	if !d.User.IsZero() {
 		body.Name = d.User.String()
@@ -103,8 +103,8 @@ func (s *Web) deniedPage(w http.ResponseWriter, r *http.Request, d *login.Denied
 	s.render(w, r, e.Status, page{Name: "denied", Title: "You may not use this hub", SignIn: true, Body: body})
 }
 
-// logout ends the session. Single-user servers send people here by GET (JupyterHub's
-// LogoutHandler), so GET must do it; another site's link is asked about first.
+// logout ends the session. Single-user servers redirect here by GET (JupyterHub's LogoutHandler), so GET must do it; the
+// page asks first when another site's link leads here.
 func (s *Web) logout(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost && !deliberate(r) {
 		s.render(w, r, http.StatusOK, page{Name: "logout", Title: "Sign out?"})
@@ -113,13 +113,13 @@ func (s *Web) logout(_ access.Subject, w http.ResponseWriter, r *http.Request) e
 	return s.cfg.Login.Logout(&signedOut{ResponseWriter: w, from: s.hub + "login"}, r)
 }
 
-// signedOut lets the redirect to the sign-in page say that one is signed out.
+// signedOut adds the notice that the user is signed out to a redirect to the sign-in page.
 type signedOut struct {
 	http.ResponseWriter
 	from string
 }
 
-// WriteHeader fixes the Location, if it is that page and not the provider's.
+// WriteHeader changes the Location, if it is that page and not the provider's.
 func (w *signedOut) WriteHeader(status int) {
 	if w.Header().Get("Location") == w.from {
 		w.Header().Set("Location", w.from+"?notice="+noticeSignedOut)

@@ -2,25 +2,24 @@ package web
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// spawnPage is GET hub/spawn. JupyterHub starts at once where there is nothing to
-// choose; so do we for people who meant it (deliberate), while others see the page
-// with the button. A server that failed waits for a person's word as well, and so does
-// one that is not there yet.
+// spawnPage is GET hub/spawn. Where there is only one profile JupyterHub starts the server at once, and so does this,
+// but only for somebody who meant it (deliberate). Others see the page with the button; so does everybody where the
+// server has failed or does not exist yet.
 func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.target(m, r, scopes.StartServers)
 	if err != nil {
 		return err
 	}
-	if err := s.mayHave(r.Context(), key); err != nil {
+	if err := s.startable(r.Context(), key); err != nil {
 		return err
 	}
 	next, wanted := safeNext(r.URL.Query().Get("next")), r.URL.Query().Get("profile")
@@ -32,19 +31,17 @@ func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request
 		redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
 		return nil
 	}
-	is, err := s.remembered(r, key, "")
+	exists, err := s.exists(r, key, "")
 	if err != nil {
 		return err
 	}
 	profiles, warning := s.profiles(r.Context())
-	if len(profiles) == 1 && srv.State == servers.Stopped && is && deliberate(r) {
-		return s.start(m, w, r, key, profiles[0].Name, next, servers.Options{})
-	}
-	if wanted == "" {
-		wanted = srv.Profile
+	if len(profiles) == 1 && srv.State == servers.Stopped && exists && deliberate(r) {
+		return s.start(m, w, r, key, actions.Choice{Profile: profiles[0].Name}, next)
 	}
 	s.render(w, r, http.StatusOK, page{Name: "spawn", Title: "Start " + whose(m, key), Member: m, Body: serverBody{
-		Server: s.view(m, srv, profiles), Start: s.startForm(s.spawnURL(key), next, srv, wanted, profiles, warning)}})
+		Server: s.view(m, srv, profiles),
+		Start:  s.startForm(s.spawnURL(key), next, srv, cmp.Or(wanted, srv.Profile), profiles, warning)}})
 	return nil
 }
 
@@ -54,40 +51,34 @@ func (s *Web) spawn(m access.Subject, w http.ResponseWriter, r *http.Request) er
 	if err != nil {
 		return err
 	}
-	if err := s.mayHave(r.Context(), key); err != nil {
-		return err
-	}
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	profile := r.PostFormValue("profile")
-	if err := s.checkProfile(r.Context(), profile); err != nil {
+	choice := actions.Choice{Profile: r.PostFormValue("profile"), WithoutGPUs: r.PostFormValue("without_gpus") != ""}
+	if err := s.checkProfile(r.Context(), choice.Profile); err != nil {
 		return err
 	}
-	return s.start(m, w, r, key, profile, safeNext(r.PostFormValue("next")),
-		servers.Options{WithoutGPUs: r.PostFormValue("without_gpus") != ""})
+	return s.start(m, w, r, key, choice, safeNext(r.PostFormValue("next")))
 }
 
-func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, profile, next string,
-	o servers.Options) error {
-	if err := s.remember(r.Context(), key, "", profile); err != nil {
-		return err
-	}
-	err := s.cfg.Servers.Start(key, profile, o)
-	if errors.Is(err, servers.ErrActive) {
-		err = nil // it is there or on its way already, which is what was wanted
-	}
-	s.audit(r, m, StartServer, key, err)
-	if err != nil {
-		return launcherError(err)
+// start begins to start a server and redirects to the page that shows how the start goes.
+func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, choice actions.Choice,
+	next string) error {
+	err := s.cfg.Actions.Start(r.Context(), m, actions.StartRequest{Key: key, Choice: &choice})
+	if err != nil && !active(err) { // an active one is shown, whoever has started it
+		return inOurWords(err)
 	}
 	redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
 	return nil
 }
 
-// open sends the browser to a server that is ready.
+// open redirects the browser to a server that is ready. The server itself refuses people who may not open it.
 func (s *Web) open(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
-	s.audit(r, m, OpenServer, key, nil)
+	if m.MayServer(key, scopes.AccessServers) {
+		if err := s.cfg.Actions.OpenServer(r.Context(), m, key); err != nil {
+			return inOurWords(err)
+		}
+	}
 	redirect(w, http.StatusFound, cmp.Or(next, s.prefix(key)))
 	return nil
 }

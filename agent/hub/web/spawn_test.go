@@ -13,7 +13,7 @@ import (
 func TestStartByGET(t *testing.T) {
 	tests := map[string]struct {
 		user    string
-		change  func(*Config)
+		change  func(*setup)
 		headers []string
 		want    string
 		started []string
@@ -85,7 +85,7 @@ func TestStartByPOST(t *testing.T) {
 
 // TestRedirectToServer is JupyterHub's default way of hub/.
 func TestRedirectToServer(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.RedirectToServer = true })
+	h := newHub(t, func(c *setup) { c.RedirectToServer = true })
 	if got := answer(h.do("GET", "/hub/", "gail")); got != "Found /hub/spawn" {
 		t.Errorf("%s", got)
 	}

@@ -6,18 +6,41 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-func (s *Web) describe(u ident.User, service string, list []string) []scopes.Description {
-	return s.cfg.Authority.Table().Describe(list, scopes.Owner{User: u, Service: service})
+// life is a choice of a token's lifetime.
+type life struct {
+	Seconds string
+	Label   string
+	Chosen  bool
 }
 
-// apps puts together what each client was given.
-func (s *Web) apps(u ident.User, all []store.Token) []appView {
+// tokenView is an API token as the page shows it.
+type tokenView struct {
+	ID                         int64
+	Note                       string
+	Created, LastUsed, Expires time.Time
+	Scopes                     []scopes.Description
+}
+
+// appView is an OAuth client that was given tokens.
+type appView struct {
+	ClientID, Name    string
+	Created, LastUsed time.Time
+	Scopes            []scopes.Description
+}
+
+// describe describes the scopes of an owner's token for people.
+func (s *Web) describe(owner scopes.Owner, list []string) []scopes.Description {
+	return s.cfg.Authority.Table().Describe(list, owner)
+}
+
+// apps lists the applications that were given tokens, by name.
+func (s *Web) apps(m access.Subject, all []store.Token) []appView {
 	var apps []appView
 	for _, t := range all {
 		if t.ClientID == "" {
@@ -32,7 +55,7 @@ func (s *Web) apps(u ident.User, all []store.Token) []appView {
 		if t.LastUsed.After(apps[i].LastUsed) {
 			apps[i].LastUsed = t.LastUsed
 		}
-		for _, d := range s.describe(u, service, t.Scopes) {
+		for _, d := range s.describe(scopes.Owner{User: m.User, Service: service}, t.Scopes) {
 			if !slices.Contains(apps[i].Scopes, d) {
 				apps[i].Scopes = append(apps[i].Scopes, d)
 			}
@@ -42,8 +65,8 @@ func (s *Web) apps(u ident.User, all []store.Token) []appView {
 	return apps
 }
 
-// clientName is what people call a client: the service's name, or whose server it is,
-// which the token's note says for a server that has stopped.
+// clientName returns the name of an OAuth client for people, and the service's name where it is one's. The token's note
+// has the name of a server that has stopped.
 func (s *Web) clientName(t store.Token) (name, service string) {
 	for _, v := range s.cfg.Services() {
 		if v.ClientID == t.ClientID {
@@ -61,7 +84,7 @@ func (s *Web) clientName(t store.Token) (name, service string) {
 	return t.ClientID, ""
 }
 
-// lives returns the lives to choose from, as far as the settings allow them.
+// lives returns the lifetimes to choose from that the settings allow; longest is 0 for no bound.
 func lives(longest time.Duration, chosen string) []life {
 	const day = 24 * time.Hour
 	all := []life{}
@@ -83,26 +106,4 @@ func lives(longest time.Duration, chosen string) []life {
 	}
 	all[i].Chosen = true
 	return all
-}
-
-// life is how long a token may live.
-type life struct {
-	Seconds string
-	Label   string
-	Chosen  bool
-}
-
-// tokenView is an API token as the page shows it.
-type tokenView struct {
-	ID                         int64
-	Note                       string
-	Created, LastUsed, Expires time.Time
-	Scopes                     []scopes.Description
-}
-
-// appView is all that one OAuth client was given.
-type appView struct {
-	ClientID, Name    string
-	Created, LastUsed time.Time
-	Scopes            []scopes.Description
 }

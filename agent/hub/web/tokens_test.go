@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -57,11 +56,11 @@ func TestTokenRefusals(t *testing.T) {
 		"for ever":              {"expires": {"0"}},
 		"life in the past":      {"expires": {"-1"}},
 		"life is no number":     {"expires": {"soon"}},
-		"long note":             {"note": {strings.Repeat("x", maxText+1)}},
+		"long note":             {"note": {strings.Repeat("x", maxNote+1)}},
 		"note that cannot show": {"note": {"a\u202eb"}},
 	}
-	h := newHub(t, func(c *Config) {
-		c.Tokens = tokens.New(tokens.Config{Records: c.Store, Authority: c.Authority, Max: 24 * time.Hour})
+	h := newHub(t, func(c *setup) {
+		c.MaxTokenLife = 24 * time.Hour
 	})
 	for name, form := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// maxRedirects is how often a browser is sent back to a server whose route is not
-	// there yet (JupyterHub's user_redirect_limit is alike).
+	// maxRedirects is how often a browser is redirected back to a server whose route does not exist yet (JupyterHub's
+	// user_redirect_limit).
 	maxRedirects = 4
-	// retryAfter is when clients should ask again for a server on its way, in seconds.
+	// retryAfter is the time in seconds after which clients should ask again for a server that is starting.
 	retryAfter = "5"
 )
 
-// userPath is hub/user/NAME/…, where browsers come that asked for a server without a
-// route (JupyterHub's UserUrlHandler).
+// userPath is hub/user/NAME/…, to which browsers are redirected from a server without a route (JupyterHub's
+// UserUrlHandler).
 func (s *Web) userPath(m access.Subject, w http.ResponseWriter, r *http.Request) error {
-	key, rest, err := s.locate(r, s.hub, s.remembered)
+	key, rest, err := s.locate(r, s.hub, s.exists)
 	if err != nil {
 		return err
 	}
 	if !m.MayServer(key, scopes.AccessServers) {
-		return errNotFound() // the same for a user who is not there
+		return errNotFound() // the same for a user who does not exist
 	}
 	srv := s.cfg.Servers.Get(key)
 	if srv.State == servers.Ready && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
@@ -49,9 +49,8 @@ func (s *Web) userPath(m access.Subject, w http.ResponseWriter, r *http.Request)
 	return s.notRunning(m, w, r, srv, safeNext(asked))
 }
 
-// locate returns the server that a path PREFIXuser/USER/… leads to, and the path on it, as
-// escaped as it came: USER/NAME/… is the named server if isServer says that there is
-// one, else a path of the default server.
+// locate returns the server that a path PREFIXuser/USER/… leads to, and the path on it with its escapes: USER/NAME/… is
+// the named server if isServer reports that it exists, else a path of the default server.
 func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Request, key ident.Key, rest string) (bool,
 	error)) (ident.Key, string, error) {
 	parts := strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), prefix), "/", 4)
@@ -82,9 +81,8 @@ func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Reque
 	return key, rest, nil
 }
 
-// remembered reports whether there is such a server: the default one always, else an active
-// one or one that its owner keeps.
-func (s *Web) remembered(r *http.Request, key ident.Key, _ string) (bool, error) {
+// exists reports whether a server exists: the default one always, a named one that is active or in the database.
+func (s *Web) exists(r *http.Request, key ident.Key, _ string) (bool, error) {
 	if key.Server.IsDefault() || s.cfg.Servers.Get(key).State.Active() {
 		return true, nil
 	}
@@ -92,14 +90,14 @@ func (s *Web) remembered(r *http.Request, key ident.Key, _ string) (bool, error)
 	return known, err
 }
 
-// looksNamed is remembered for people without a session, who must not learn which servers
-// there are: the API of a server lies at its api/, so what stands before that is a name.
+// looksNamed is exists for people without a session, who must not learn which servers exist: the API of a server is at its
+// api/, so what precedes that is taken for a name.
 func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, error) {
 	return s.cfg.Servers.Get(key).State.Active() || key.Server.String() != "api" &&
 		(rest == "api" || strings.HasPrefix(rest, "api/")), nil
 }
 
-// withoutRedirects is the request less our own counter.
+// withoutRedirects is the request without our own counter.
 func withoutRedirects(r *http.Request) *http.Request {
 	q := r.URL.Query()
 	if !q.Has("redirects") {
@@ -111,8 +109,8 @@ func withoutRedirects(r *http.Request) *http.Request {
 	return &http.Request{URL: &u}
 }
 
-// backToServer sends a browser to its server, a little later each time it comes back,
-// and gives up when the route does not come.
+// backToServer redirects a browser to its server, with a longer wait each time that it comes back, and fails when the
+// route does not appear.
 func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
 	n, err := strconv.Atoi(r.URL.Query().Get("redirects"))
 	if err != nil || n < 0 {
@@ -126,14 +124,16 @@ func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Requ
 	if n > 0 && !sleep(r, 50*time.Millisecond<<n) {
 		return nil
 	}
-	s.audit(r, m, OpenServer, key, nil)
+	if err := s.cfg.Actions.OpenServer(r.Context(), m, key); err != nil {
+		return inOurWords(err)
+	}
 	q := r.URL.Query()
 	q.Set("redirects", strconv.Itoa(n+1))
 	redirect(w, http.StatusFound, s.prefix(key)+rest+"?"+q.Encode())
 	return nil
 }
 
-// sleep waits and reports whether the client is still there.
+// sleep waits, and reports whether the client is still there.
 func sleep(r *http.Request, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -145,8 +145,7 @@ func sleep(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// down tells a program that a server does not run, in JupyterHub's words, which
-// JupyterLab shows to its person.
+// down answers a program for a server that does not run, in JupyterHub's words, which JupyterLab shows.
 func (s *Web) down(w http.ResponseWriter, r *http.Request, key ident.Key, state servers.State) {
 	if state.Active() && (r.Method == http.MethodGet || r.Method == http.MethodHead || state != servers.Ready) {
 		w.Header().Set("Retry-After", retryAfter)
@@ -159,6 +158,7 @@ func (s *Web) down(w http.ResponseWriter, r *http.Request, key ident.Key, state 
 		"JupyterHub server no longer running at /%s. Restart the server at %s", path, s.spawnURL(key))})
 }
 
+// words is the state of an active server for programs.
 func words(state servers.State) string {
 	if state == servers.Stopping {
 		return "stopping"
@@ -166,8 +166,8 @@ func words(state servers.State) string {
 	return "starting"
 }
 
-// userRedirect sends hub/user-redirect/PATH to PATH on one's own server, started if
-// need be: an address that works for everybody.
+// userRedirect redirects hub/user-redirect/PATH to PATH on one's own server, by way of its start: an address that works
+// for everybody.
 func (s *Web) userRedirect(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), s.hub+"user-redirect")
 	next := withQuery(s.prefix(ident.Key{User: m.User})+strings.TrimLeft(rest, "/"), r)
@@ -175,9 +175,9 @@ func (s *Web) userRedirect(m access.Subject, w http.ResponseWriter, r *http.Requ
 	return nil
 }
 
-// Unrouted answers requests for a server that has no route. It knows no session, as
-// the hub's cookie is not sent there: pages are redirected to where it is, and programs
-// get an answer that is the same for a stopped server and for a user who is not there.
+// Unrouted answers requests for a server that has no route. It has no session, as browsers do not send the hub's cookie
+// there: pages are redirected to where they do, and programs get an answer that is the same for a stopped server and for
+// a user who does not exist.
 func (s *Web) Unrouted() http.Handler {
 	return s.headers(s.serve(route{audience: Anyone, handler: (*Web).unrouted}))
 }
@@ -194,8 +194,7 @@ func (s *Web) unrouted(m access.Subject, w http.ResponseWriter, r *http.Request)
 	return nil
 }
 
-// Unavailable answers for a server that has a route but gave no answer, with the status
-// that the proxy chose (502 or 503).
+// Unavailable answers for a server that has a route but did not answer, with the status that the proxy chose (502 or 503).
 func (s *Web) Unavailable(w http.ResponseWriter, r *http.Request, key ident.Key, status int) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 	"testing/synctest"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -120,7 +122,7 @@ func TestUnrouted(t *testing.T) {
 }
 
 func TestWordsForJupyterLab(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.BaseURL = "/x/" })
+	h := newHub(t, func(c *setup) { c.BaseURL = "/x/" })
 	var got struct{ Message string }
 	resp := send(h.Unrouted(), "GET", "/x/user/gail/api/kernels", "", "")
 	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
@@ -186,13 +188,10 @@ func TestAudit(t *testing.T) {
 	h.post("/hub/spawn/erin", "dora", url.Values{"profile": {"gpu"}})
 	h.do("GET", "/hub/user/alice/lab", "alice") // one's own
 	h.post("/hub/stop/alice", "bob", nil)       // refused
-	var got []string
-	for _, d := range h.deeds {
-		got = append(got, string(d.Action)+" "+d.By.String()+" "+d.On.String())
-	}
-	if want := "server-open dora alice, server-stop dora alice, server-start dora erin"; strings.Join(got,
-		", ") != want {
-		t.Errorf("audit has %v, want %s", got, want)
+	want := []string{"server-opened dora user=alice", "server-stop-requested dora user=alice",
+		"server-start-requested dora user=erin profile=gpu"}
+	if diff := cmp.Diff(want, h.told()); diff != "" {
+		t.Errorf("audit: want(-) got(+):\n%s", diff)
 	}
 }
 

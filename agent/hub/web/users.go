@@ -2,23 +2,22 @@ package web
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// sureBody asks whether something shall be deleted.
+// sureBody asks whether to delete or reset something.
 type sureBody struct {
 	Verb   string // of the button; "" is "Delete"
 	Action string // URL path that takes a POST
-	Field  string // what is deleted: the field's name and value
+	Field  string // the field's name and value: what is deleted; "" where Action says it
 	Value  string
 	What   string
 	Words  []string
@@ -26,13 +25,8 @@ type sureBody struct {
 	Back   string       // URL path
 }
 
-// auditUser tells of what was done to a user.
-func (s *Web) auditUser(r *http.Request, m access.Subject, a Action, u ident.User, detail string, err error) {
-	s.cfg.Audit(r, Deed{Action: a, By: m.User, On: ident.Key{User: u}, Detail: detail, Err: err})
-}
-
-// addUsers is POST hub/admin/users: the fields names and admin. People need not be added
-// before they sign in; who is added can be put into groups before.
+// addUsers is POST hub/admin/users: the fields names and admin. People need not be added before they sign in; a user who
+// is added can be put into groups before that.
 func (s *Web) addUsers(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.Everywhere(scopes.AdminUsers) {
 		return errNotFound()
@@ -41,54 +35,50 @@ func (s *Web) addUsers(m access.Subject, w http.ResponseWriter, r *http.Request)
 		return err
 	}
 	form := addUsersForm{Names: r.PostFormValue("names"), Admin: r.PostFormValue("admin") != ""}
-	if form.Problem = s.makeUsers(m, r, form); form.Problem != "" {
-		return s.renderAdmin(m, w, r, http.StatusBadRequest, form)
+	err := s.createUsers(m, r, form)
+	if refused, ok := problem(err); ok && refused.Status == http.StatusBadRequest {
+		form.Problem = refused.Public
+		return s.renderAdmin(m, w, r, refused.Status, form)
+	}
+	if err != nil {
+		return err
 	}
 	redirect(w, http.StatusSeeOther, s.hub+"admin?sort=-id")
 	return nil
 }
 
-// makeUsers makes all the users, or none when a name cannot be. It gives what is wrong.
-func (s *Web) makeUsers(m access.Subject, r *http.Request, form addUsersForm) (problem string) {
-	if form.Admin && !m.Admin() {
-		return "only administrators make administrators"
-	}
+// createUsers makes all the users, or none when a name cannot be one.
+func (s *Web) createUsers(m access.Subject, r *http.Request, form addUsersForm) error {
 	var users []ident.User
 	for _, name := range listed(form.Names) {
 		u, err := ident.ParseUser(name)
 		if err != nil {
-			return err.Error()
+			return httpx.Fail(http.StatusBadRequest, "%s", err)
 		}
 		users = append(users, u)
 	}
 	if len(users) == 0 {
-		return "there is no name in the field"
+		return httpx.Fail(http.StatusBadRequest, "there is no name in the field")
 	}
-	var there []string
-	for _, u := range users {
-		err := s.cfg.Store.CreateUser(r.Context(), store.User{Name: u, Admin: form.Admin, Created: s.cfg.Now()})
-		s.auditUser(r, m, AddUser, u, "admin "+strconv.FormatBool(form.Admin), err)
-		if err != nil {
-			there = append(there, u.String())
-		}
+	_, known, err := s.cfg.Actions.CreateUsers(r.Context(), m, users, form.Admin)
+	switch {
+	case reason(err) == actions.AdminsOnly:
+		return httpx.Fail(http.StatusBadRequest, "only administrators make administrators")
+	case err != nil:
+		return inOurWords(err)
+	case len(known) > 0:
+		return httpx.Fail(http.StatusBadRequest, "%s could not be added: known already", names(known))
 	}
-	if len(there) > 0 {
-		return strings.Join(there, ", ") + " could not be added: known already"
-	}
-	return ""
+	return nil
 }
 
-// userOf returns the user whom a request names, who must be known.
-func (s *Web) userOf(r *http.Request, name string) (store.User, error) {
-	u, err := ident.ParseUser(name)
-	if err != nil {
-		return store.User{}, errNotFound()
+// names lists users for people.
+func names(users []ident.User) string {
+	all := make([]string, len(users))
+	for i, u := range users {
+		all[i] = u.String()
 	}
-	rec, err := s.cfg.Store.UserByName(r.Context(), u)
-	if errors.Is(err, store.ErrNotFound) {
-		return rec, errNotFound()
-	}
-	return rec, err
+	return strings.Join(all, ", ")
 }
 
 // markAdmin is POST hub/admin/mark: the fields user and admin ("1" or "").
@@ -96,36 +86,42 @@ func (s *Web) markAdmin(m access.Subject, w http.ResponseWriter, r *http.Request
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	u, err := s.userOf(r, r.PostFormValue("user"))
-	if err != nil {
-		return err
-	}
-	if !s.mayMark(m, u.Name) {
+	u, err := ident.ParseUser(r.PostFormValue("user"))
+	if err != nil || !mayMark(m, u) {
 		return errNotFound()
 	}
-	act, mark := UnmakeAdmin, r.PostFormValue("admin") != ""
-	if mark {
-		act = MakeAdmin
-	}
-	err = s.cfg.Store.SetAdmin(r.Context(), u.Name, mark)
-	s.auditUser(r, m, act, u.Name, "", err)
-	if err != nil {
-		return err
+	if err := s.cfg.Actions.SetAdmin(r.Context(), m, u, r.PostFormValue("admin") != ""); err != nil {
+		return inOurWords(err)
 	}
 	redirect(w, http.StatusSeeOther, s.back(r))
 	return nil
 }
 
-// deletable returns the user whom a request names, if the person may delete them.
-func (s *Web) deletable(m access.Subject, r *http.Request, name string) (store.User, error) {
-	u, err := s.userOf(r, name)
-	if err == nil && !mayDelete(m, u) {
-		err = errNotFound()
-	}
-	return u, err
+// mayMark reports whether m may make u an administrator or end that: administrators only, and never for themselves, so
+// that somebody is left who can undo it.
+func mayMark(m access.Subject, u ident.User) bool {
+	return m.Admin() && u != m.User && m.MayUser(u, scopes.AdminUsers)
 }
 
-// deleteUserPage is hub/admin/delete-user?user=: it asks.
+// mayDelete reports whether package actions would let m delete u.
+func mayDelete(m access.Subject, u store.User) bool {
+	return u.Name != m.User && actions.MayModify(m, u) == nil && m.MayUser(u.Name, scopes.DeleteUsers)
+}
+
+// deletable returns the user of a name, if m may delete them.
+func (s *Web) deletable(m access.Subject, r *http.Request, name string) (store.User, error) {
+	u, err := ident.ParseUser(name)
+	if err != nil {
+		return store.User{}, errNotFound()
+	}
+	rec, err := s.cfg.Records.UserByName(r.Context(), u)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !mayDelete(m, rec) {
+		err = errNotFound()
+	}
+	return rec, err
+}
+
+// deleteUserPage is hub/admin/delete-user?user=. It asks.
 func (s *Web) deleteUserPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	u, err := s.deletable(m, r, r.URL.Query().Get("user"))
 	if err != nil {
@@ -136,7 +132,7 @@ func (s *Web) deleteUserPage(m access.Subject, w http.ResponseWriter, r *http.Re
 		Back: s.hub + "admin",
 		Words: []string{"The hub forgets " + name + ": sessions, tokens, memberships in groups, shares, and the " +
 			"list of servers.",
-			"The Unix account and its files stay. Who may still use this hub is there again after a sign-in."}}
+			"The Unix account and its files stay. A user who may still use this hub is added again at the next sign-in."}}
 	for _, srv := range s.cfg.Servers.Of(u.Name) {
 		if srv.State.Active() {
 			v := s.view(m, srv, nil)
@@ -148,30 +144,23 @@ func (s *Web) deleteUserPage(m access.Subject, w http.ResponseWriter, r *http.Re
 	return nil
 }
 
-// deleteUser is POST hub/admin/delete-user: the field user. Sessions end with the user's
-// row, since every request looks for it.
+// deleteUser is POST hub/admin/delete-user: the field user.
 func (s *Web) deleteUser(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	u, err := s.deletable(m, r, r.PostFormValue("user"))
+	u, err := ident.ParseUser(r.PostFormValue("user"))
 	if err != nil {
-		return err
+		return errNotFound()
 	}
-	for _, srv := range s.cfg.Servers.Of(u.Name) {
-		if srv.State.Active() {
-			return &httpx.Error{Status: http.StatusConflict,
-				Public: fmt.Sprintf("a server of %s runs, so %s cannot be deleted", u.Name, u.Name),
-				Hint:   "stop it first"}
-		}
-	}
-	err = s.cfg.Store.DeleteUser(r.Context(), u.Name)
-	if errors.Is(err, store.ErrNotFound) {
-		err = nil // deleted in another window at the same moment
-	}
-	s.auditUser(r, m, DeleteUser, u.Name, "", err)
-	if err != nil {
-		return err
+	err = s.cfg.Actions.DeleteUser(r.Context(), m, u, false)
+	switch {
+	case active(err):
+		e := httpx.Fail(http.StatusConflict, "a server of %s runs, so %s cannot be deleted", u, u)
+		e.Hint = "stop it first"
+		return e
+	case err != nil:
+		return inOurWords(err)
 	}
 	redirect(w, http.StatusSeeOther, s.hub+"admin")
 	return nil

@@ -1,10 +1,9 @@
-// Package web is what a member sees of the hub in a browser: signing in and out, the
-// home page, starting, stopping, sharing and opening servers, the pages that stand in for
-// a server that does not run, tokens, and users, groups and images for administrators. Its URLs are
-// JupyterHub's, so that JupyterLab's menu and people's bookmarks lead where they always led. It
-// must never do anything for a person whose right to it the table of routes and the handler have
-// not both checked, never send a browser to another site on the word of a request, and never put a
-// script or a style into the HTML itself.
+// Package web is the hub in a browser: signing in and out, the home page, pages to start, stop, share and open servers,
+// the pages in place of a server that does not run, tokens, and for administrators users, groups, images, GPUs and
+// accounting. Its URLs are JupyterHub's, so that JupyterLab's menu and people's bookmarks work. It translates only: what
+// a form asks for is done by package actions. It must never write to the database, never show or do anything that the
+// table of routes and the subject's scopes do not allow, never redirect a browser to another site because a request says
+// so, and never put a script or a style into the HTML.
 package web
 
 import (
@@ -18,31 +17,31 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// members knows who is in the browser.
-type members interface {
-	// Browser returns who sent r: login.ErrNoSession for nobody, a *login.Denied for
-	// somebody who may no longer be here.
+// browsers knows who is signed in.
+type browsers interface {
+	// Browser returns who sent r. It fails with login.ErrNoSession for nobody, and with a *login.Denied for somebody who
+	// may no longer use the hub.
 	Browser(r *http.Request) (access.Subject, error)
 }
 
 // flow is the sign-in with the provider.
 type flow interface {
-	Start(w http.ResponseWriter, r *http.Request) error    // sends the browser to the provider
-	Callback(w http.ResponseWriter, r *http.Request) error // takes it back
+	Start(w http.ResponseWriter, r *http.Request) error    // redirects the browser to the provider
+	Callback(w http.ResponseWriter, r *http.Request) error // takes the browser back
 	Logout(w http.ResponseWriter, r *http.Request) error   // redirects to hub/login, or to the provider
 	CallbackPath() string                                  // an escaped URL path anywhere on this host
 }
 
-// sessions gives requests their cookie session and knows whether the provider answers.
+// sessions gives requests their cookie session, and reports why the provider cannot be reached.
 type sessions interface {
 	Wrap(next http.Handler) http.Handler
 	Ready(ctx context.Context) error
@@ -54,113 +53,71 @@ type signIn interface {
 	sessions
 }
 
-// manager starts and stops servers.
-type manager interface {
+// states knows the servers. Queue returns the position of a start in the queue for devices; false for one that is not
+// queued.
+type states interface {
 	Get(key ident.Key) servers.Server
 	List() []servers.Server
 	Of(user ident.User) []servers.Server
-	Start(key ident.Key, profile string, o servers.Options) error
-	Stop(ctx context.Context, key ident.Key) error
-	Reset(ctx context.Context, key ident.Key) error
 	Queue(key ident.Key) (servers.Queue, bool)
 }
 
-// Action is what somebody does with what is not their own.
-type Action string
-
-// The actions, named as events of the journal.
-const (
-	OpenServer   Action = "server-open"
-	StartServer  Action = "server-start"
-	StopServer   Action = "server-stop"
-	DeleteServer Action = "server-delete"
-	KeepServer   Action = "server-keep"
-	ResetServer  Action = "server-reset"
-	AddUser      Action = "user-add"
-	DeleteUser   Action = "user-delete"
-	MakeAdmin    Action = "user-make-admin"
-	UnmakeAdmin  Action = "user-unmake-admin"
-	AddGroup     Action = "group-add"
-	DeleteGroup  Action = "group-delete"
-	AddMembers   Action = "group-add-members"
-	DropMembers  Action = "group-drop-members"
-	PullImage    Action = "image-pull"
-)
-
-// Deed is one use that somebody made of a right over others: of another person's server,
-// of a user's account, of a group or of the images that all share.
-type Deed struct {
-	Action Action
-	By     ident.User
-	On     ident.Key // the server, or the user (its Server is then the default one); zero for a group or an image
-	Group  string    // "" for a server or user
-	Detail string    // what more there is to know, such as the members; may be empty
-	Err    error     // why it failed; nil when it did not
-}
-
-// Config is what the pages need. Fields are required but where said.
+// Config is what the pages need. Fields are required unless they are said to be optional.
 type Config struct {
-	// BaseURL is the path below which the hub lives, "/" or "/x/".
+	// BaseURL is the path prefix of the hub, "/" or "/x/".
 	BaseURL string
-	// Version is the JupyterHub version that the hub answers for, such as "5.5.1".
+	// Version is the JupyterHub version that the hub claims to be, such as "5.5.1".
 	Version string
-	// ProviderName is what the sign-in button calls the provider; "" is "your institute".
+	// ProviderName is the name of the provider on the sign-in button. Optional: "your institute".
 	ProviderName string
-	// Contact is whom people should ask: an e-mail address, a web address or words.
-	// Optional: "the administrators of this hub".
+	// Contact is whom people should ask: an e-mail address, a web address or any text. Optional: "the administrators of
+	// this hub".
 	Contact string
-	// AutoLogin goes to the provider at once, without the sign-in page.
+	// AutoLogin redirects to the provider at once, without the sign-in page.
 	AutoLogin bool
-	// RedirectToServer makes hub/ lead to the person's server and start it, as JupyterHub
-	// does by default. Otherwise hub/ is the home page.
+	// RedirectToServer makes hub/ start the user's server and redirect to it, as JupyterHub does by default. Otherwise hub/
+	// is the home page.
 	RedirectToServer bool
-	// Announcement is a plain text shown on top of each page; optional.
+	// Announcement is a plain text at the top of each page. Optional.
 	Announcement string
 	// Login signs people in.
 	Login signIn
 	// Access knows who asks and what they may do.
-	Access members
-	// Servers starts and stops.
-	Servers manager
-	// Store is the hub's database.
-	Store *store.Store
-	// Authority reports what people may do.
+	Access browsers
+	// Actions does what forms ask for.
+	Actions *actions.Actions
+	// Servers knows the state of the servers.
+	Servers states
+	// Records is the reading half of the hub's database.
+	Records *store.Reader
+	// Authority has the table of scopes.
 	Authority *access.Authority
-	// Tokens makes API tokens.
-	Tokens *tokens.Issuer
-	// Services returns the services that there are.
+	// Services returns the services.
 	Services func() []services.Service
-	// NamedServers is how many servers with a name a user may have beside the default one:
-	// 0 none, below 0 any number.
+	// NamedServers is how many named servers a user may have beside the default one: 0 none, below 0 any number.
 	NamedServers int
-	// Cull returns the announced end of a server that nobody uses. Optional.
+	// Cull returns the announced end of a server that nobody uses. Optional: no server ends by itself.
 	Cull func(key ident.Key) (cull.Notice, bool)
-	// Keep puts that off; it fails with cull.ErrKeptBefore where that was done before and
-	// cannot be again. Optional.
-	Keep func(key ident.Key) error
-	// Disk knows what users' files take. Optional.
+	// Disk knows the disk use of users. Optional.
 	Disk disks
 	// GPUs knows the host's GPUs. Optional.
 	GPUs devices
-	// PublicURL is where browsers find BaseURL, with a slash at the end. Optional: links that
-	// people are to send to others are then shown without the host.
+	// PublicURL is the URL of BaseURL for browsers, with a slash at the end. Optional: links for others are then shown
+	// without the host.
 	PublicURL string
-	// Profiles returns the policy's choices.
+	// Profiles returns the policy's profiles.
 	Profiles func(ctx context.Context) ([]backend.Profile, error)
-	// Images reports which images servers run on and profiles would start with. Optional: no
-	// page then says that there is a newer one.
+	// Images returns which images servers run on and profiles would start with. Optional: no page then says that a newer
+	// one exists.
 	Images func(ctx context.Context) (backend.Images, error)
-	// Keeper owns the images that all servers share. Optional: the page of images then says
-	// that there is none.
+	// Keeper is the image keeper. Optional: the page of images then says that the hub has none.
 	Keeper imageKeeper
-	// Background runs what outlasts a request, in a goroutine of its own; the context ends
-	// with the hub, which waits. Required with a Keeper.
+	// Background runs work that outlasts a request, in a goroutine of its own. The context ends with the hub, which waits
+	// for the work. Required with a Keeper.
 	Background func(work func(ctx context.Context))
 	// Persistent returns the persistent containers of all members. Optional: no page then offers a reset.
 	Persistent func(ctx context.Context) ([]backend.PersistentContainer, error)
-	// Audit is called for each Deed before it is answered.
-	Audit func(r *http.Request, d Deed)
-	// Log gets failed requests and, at debug level, reports of browsers.
+	// Log gets failed requests and, at level debug, reports of browsers.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -169,7 +126,7 @@ type Config struct {
 // Web serves the pages. Make it with New.
 type Web struct {
 	cfg     Config
-	hub     string // BaseURL and "hub/"
+	hub     string // BaseURL + "hub/"
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	handler http.Handler
@@ -209,18 +166,17 @@ func (c Config) validate() error {
 		errs = append(errs, fmt.Errorf("cannot make the pages: base URL %q must be a path with a slash at both ends",
 			c.BaseURL))
 	}
-	if c.Login == nil || c.Access == nil || c.Servers == nil || c.Profiles == nil || c.Audit == nil || c.Log == nil || c.Version == "" ||
-		c.Store == nil || c.Authority == nil || c.Tokens == nil || c.Services == nil {
-		errs = append(errs, errors.New("cannot make the pages: version, login, access, servers, store, authority, tokens, "+
-			"services, profiles, audit and log are required"))
+	if c.Login == nil || c.Access == nil || c.Actions == nil || c.Servers == nil || c.Profiles == nil || c.Log == nil ||
+		c.Version == "" || c.Records == nil || c.Authority == nil || c.Services == nil {
+		errs = append(errs, errors.New("cannot make the pages: version, login, access, actions, servers, records, "+
+			"authority, services, profiles and log are required"))
 	}
 	if c.Keeper != nil && c.Background == nil {
-		errs = append(errs, errors.New("cannot make the pages: with an image keeper something must run its pulls"))
+		errs = append(errs, errors.New("cannot make the pages: an image keeper needs background work"))
 	}
 	return errors.Join(errs...)
 }
 
-// Handler serves everything of the hub that is not its API and not a server: the
-// paths below hub/, the provider's callback, and the redirects of all others. It gives
-// the requests their session itself.
+// Handler serves everything of the hub but its API and the servers: the paths below hub/, the provider's callback, and the
+// redirects of all others. It gives the requests their session itself.
 func (s *Web) Handler() http.Handler { return s.handler }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
@@ -24,14 +25,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/hub/tokens"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
 // What the hub wires in must fit.
 var (
-	_ signIn  = (*login.Service)(nil)
-	_ manager = (*servers.Manager)(nil)
+	_ signIn   = (*login.Service)(nil)
+	_ states   = (*servers.Manager)(nil)
+	_ browsers = (*access.Authenticator)(nil)
 )
 
 // now is the time on every test page.
@@ -154,6 +155,8 @@ func (f *fakeServers) Start(k ident.Key, profile string, o servers.Options) erro
 	return nil
 }
 
+func (f *fakeServers) Touch(ident.Key, time.Time) {}
+
 func (f *fakeServers) Reset(_ context.Context, k ident.Key) error {
 	f.resets = append(f.resets, k.String())
 	return f.resetErr
@@ -199,8 +202,25 @@ type hub struct {
 	login   *fakeLogin
 	servers *fakeServers
 	db      *store.Store
-	deeds   []Deed
+	journal *journal
+
+	sessionsErr error // of ending the sessions of a deleted user
 }
+
+// setup is what a test may change of a hub.
+type setup struct {
+	Config
+	db           *store.Store
+	Postpone     func(ident.Key) error
+	MaxTokenLife time.Duration
+}
+
+// noServices is a registry without services.
+type noServices struct{}
+
+func (noServices) Get(string) (services.Service, bool) { return services.Service{}, false }
+func (noServices) Add(services.Service) error          { return errors.New("none can be added") }
+func (noServices) Remove(string) error                 { return services.ErrUnknown }
 
 // newStore makes a database that knows everybody.
 func newStore(t testing.TB) *store.Store {
@@ -263,7 +283,7 @@ func makeStore(t testing.TB) []byte {
 const hostileName = `Mine "<script>alert(1)</script>' & so on`
 
 // twoNamed lets everybody have two servers with names.
-func twoNamed(c *Config) { c.NamedServers = 2 }
+func twoNamed(c *setup) { c.NamedServers = 2 }
 
 // sharer may share what is their own, which nobody may without being allowed to.
 var sharer = access.Role{Role: scopes.Role{Name: "sharer",
@@ -281,27 +301,41 @@ func roles(t testing.TB, db *store.Store, list ...access.Role) *access.Authority
 }
 
 // newHub makes a hub; change may alter its settings.
-func newHub(t testing.TB, change func(*Config)) *hub {
+func newHub(t testing.TB, change func(*setup)) *hub {
 	t.Helper()
 	h := &hub{login: &fakeLogin{callback: "/hub/oauth_callback"}, servers: &fakeServers{table: everyState()},
-		db: newStore(t)}
-	may := roles(t, h.db, sharer)
-	cfg := Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University", Contact: "hub@example.org",
-		Login: h.login, Servers: h.servers,
+		db: newStore(t), journal: &journal{}}
+	c := setup{db: h.db, Config: Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University",
+		Contact: "hub@example.org", Login: h.login, Servers: h.servers,
 		Profiles: func(context.Context) ([]backend.Profile, error) { return twoProfiles, nil },
-		Audit:    func(_ *http.Request, d Deed) { h.deeds = append(h.deeds, d) },
-		Store:    h.db, Authority: may, Tokens: tokens.New(tokens.Config{Records: h.db, Authority: may}),
+		Records:  h.db.Reader, Authority: roles(t, h.db, sharer),
 		Services: func() []services.Service { return nil },
-		Log:      slog.New(slog.DiscardHandler), Now: func() time.Time { return now }}
+		Log:      slog.New(slog.DiscardHandler), Now: func() time.Time { return now }}}
 	if change != nil {
-		change(&cfg)
+		change(&c)
 	}
-	cfg.Access = h.who(cfg.Authority)
+	c.Access = h.who(c.Authority)
+	c.Actions = h.act(t, c)
 	var err error
-	if h.Web, err = New(cfg); err != nil {
+	if h.Web, err = New(c.Config); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// act makes what does the acts, and writes them to the hub's journal.
+func (h *hub) act(t testing.TB, c setup) *actions.Actions {
+	t.Helper()
+	acts, err := actions.New(actions.Config{Records: h.db, Authority: c.Authority, Servers: h.servers,
+		Services: noServices{}, NamedServers: c.NamedServers, MaxTokenLife: c.MaxTokenLife, Postpone: c.Postpone,
+		HasPersistent: func(context.Context, ident.Key) (bool, error) { return false, nil },
+		EndSessions:   func(context.Context, ident.User) error { return h.sessionsErr },
+		Background:    func(work func(context.Context)) { go work(context.Background()) },
+		Log:           slog.New(h.journal), Now: c.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return acts
 }
 
 // who finds out who is in the browser, with what they may do by an authority.
@@ -309,7 +343,7 @@ func (h *hub) who(a *access.Authority) *access.Authenticator {
 	return access.NewAuthenticator(access.Sources{Authority: a, Sessions: h.login})
 }
 
-func oneProfile(c *Config) {
+func oneProfile(c *setup) {
 	c.Profiles = func(context.Context) ([]backend.Profile, error) { return twoProfiles[:1], nil }
 }
 
@@ -360,10 +394,10 @@ func TestNewRefuses(t *testing.T) {
 		"no slash at the end":         func(c *Config) { c.BaseURL = "/x" },
 		"empty base URL":              func(c *Config) { c.BaseURL = "" },
 		"no login":                    func(c *Config) { c.Login = nil },
-		"no store":                    func(c *Config) { c.Store = nil },
+		"no records":                  func(c *Config) { c.Records = nil },
 		"no authority":                func(c *Config) { c.Authority = nil },
 		"nobody runs the pulls":       func(c *Config) { c.Keeper = &fakeKeeper{} },
-		"no audit":                    func(c *Config) { c.Audit = nil },
+		"no actions":                  func(c *Config) { c.Actions = nil },
 		"no version":                  func(c *Config) { c.Version = "" },
 		"callback is a page's path":   func(c *Config) { c.Login = &fakeLogin{callback: "/hub/home"} },
 		"callback is the health path": func(c *Config) { c.Login = &fakeLogin{callback: "/hub/health"} },
@@ -381,7 +415,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	h := newHub(t, func(c *Config) { c.BaseURL = "/x/" })
+	h := newHub(t, func(c *setup) { c.BaseURL = "/x/" })
 	for _, target := range []string{"/x/hub/home", "/x/hub/login", "/x/hub/health", "/x/hub/nothing", "/",
 		"/x/user/alice/"} {
 		resp := h.do("GET", target, "alice")

@@ -1,4 +1,4 @@
-// Shows a pull as it goes. The page works without this: it then loads itself again.
+// Shows the progress of a pull. Without this script the page reloads itself.
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
   const layers = document.getElementById("layers");
   const rows = new Map();
 
-  // The row of a layer, made when it is first heard of.
+  // Returns the row of a layer, made at its first report.
   function row(id) {
     if (!rows.has(id)) {
       const tr = layers.tBodies[0].insertRow();
@@ -26,12 +26,12 @@
     return rows.get(id);
   }
 
-  layers.tBodies[0].replaceChildren(); // the stream tells everything from the beginning
+  layers.tBodies[0].replaceChildren(); // the stream sends everything from the beginning
   const stream = new EventSource(card.dataset.progress);
 
   stream.onmessage = (message) => {
     const pull = JSON.parse(message.data);
-    if (step.textContent !== pull.message) { // said once, not at each step of a layer
+    if (step.textContent !== pull.message) { // announced once, not at each report of a layer
       step.textContent = pull.message;
     }
     for (const layer of pull.layers || []) {
