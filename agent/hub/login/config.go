@@ -194,7 +194,8 @@ func isWebURL(s string) bool {
 // nobody of another domain.
 func compilePattern(claim, pattern string) (*regexp.Regexp, error) {
 	if pattern == "" {
-		return nil, fmt.Errorf(`login: the claim %q needs a username pattern such as "^(.+)@example\\.org$", or people of other domains could take a member's name`, claim)
+		return nil, fmt.Errorf(`login: the claim %q needs a username pattern such as "^(.+)@example\\.org$", or `+
+			"people of other domains could take a member's name", claim)
 	}
 	re, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
 	if err != nil {

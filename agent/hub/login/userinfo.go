@@ -91,7 +91,8 @@ func (p *provider) complete(ctx context.Context, ep *endpoints, c claims, access
 	}
 	more, err := p.userInfoOf(ctx, ep, access, c.text("sub"))
 	if errors.Is(err, errTokenVoid) {
-		p.log.Warn("userinfo refused the access token: using the id_token alone", "event", "userinfo-refused", "issuer", p.c.Issuer)
+		p.log.Warn("userinfo refused the access token: using the id_token alone", "event", "userinfo-refused", "issuer",
+			p.c.Issuer)
 		return nil
 	}
 	if err != nil {
