@@ -271,7 +271,7 @@ os.sync()`)
 		h.sh(t, "alice", "rm -f "+file+"; ln -s /etc/shadow "+file)
 		defer h.sh(t, "alice", "rm -f "+file)
 		out := h.run(t, "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1",
-			"org.giffordlab.Launcher1", "Usage", "sb", "alice", "false")
+			"org.giffordlab.Launcher1", "DiskUse", "sb", "alice", "false")
 		if !strings.Contains(out, "false 0 0 0 0 0 0 0") {
 			t.Errorf("the launcher answers %s", out)
 		}
@@ -279,7 +279,7 @@ os.sync()`)
 	t.Run("members may not ask", func(t *testing.T) {
 		h.fails(t, "runuser", "-u", "alice", "--", "gifford-hub", "disk")
 		h.fails(t, "runuser", "-u", "alice", "--", "busctl", "call", "org.giffordlab.Launcher1",
-			"/org/giffordlab/Launcher1", "org.giffordlab.Launcher1", "Usage", "sb", "alice", "true")
+			"/org/giffordlab/Launcher1", "org.giffordlab.Launcher1", "DiskUse", "sb", "alice", "true")
 	})
 }
 
