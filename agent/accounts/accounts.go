@@ -1,7 +1,6 @@
-// Package accounts asks the host's name service (files, LDAP, SSSD …) for Unix accounts
-// and groups by running getent(1): a program without cgo sees /etc/passwd alone. It
-// must never run anything else, use a shell, or take a name that getent could read as a
-// number or an option.
+// Package accounts asks the host's name service (files, LDAP, SSSD …) for Unix accounts and groups by running getent(1):
+// a program without cgo only sees /etc/passwd. It must never run anything else, use a shell, or pass a name that getent
+// could read as a number or an option.
 package accounts
 
 import (
@@ -21,7 +20,7 @@ const Getent = "/usr/bin/getent"
 // ErrNotFound says that the name service answered and knows no such name.
 var ErrNotFound = errors.New("not found")
 
-// Account is a Unix account as the name service gives it.
+// Account is a Unix account as the name service describes it.
 type Account struct {
 	User   ident.User
 	UID    uint32
@@ -36,15 +35,14 @@ type Group struct {
 	GID  uint32
 }
 
-// Directory looks up accounts and groups. The zero value is ready for use; nothing is
-// remembered between calls.
+// Directory looks up accounts and groups. The zero value is ready for use. It remembers nothing between calls.
 type Directory struct {
 	// Command is the program to run instead of Getent; for tests.
 	Command string
 }
 
-// Lookup returns the account of that name with all its groups, the primary one among
-// them. The error wraps ErrNotFound when there is no such account.
+// Lookup returns the account of that name with all its groups, the primary one among them. The error wraps ErrNotFound
+// when there is no such account.
 func (d Directory) Lookup(ctx context.Context, user ident.User) (Account, error) {
 	line, err := d.get(ctx, "passwd", user.String())
 	if err != nil {
@@ -101,9 +99,9 @@ func (d Directory) GroupExists(ctx context.Context, group string) (bool, error) 
 	return found(err)
 }
 
-// MemberOf reports whether the group is the user's primary or one of the supplementary
-// groups. An unknown group has no members and an unknown account is in no group;
-// Exists and GroupExists tell which. An error means that the name service did not answer.
+// MemberOf reports whether the group is the user's primary or one of the supplementary groups. An unknown group has no
+// members and an unknown account is in no group; Exists and GroupExists tell them apart. An error means that the name
+// service did not answer.
 func (d Directory) MemberOf(ctx context.Context, user ident.User, group string) (bool, error) {
 	g, err := d.Group(ctx, group)
 	if ok, err := found(err); !ok {

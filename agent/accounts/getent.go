@@ -20,7 +20,7 @@ const (
 	notFound  = 2                // getent(1): "One or more supplied key could not be found in the database"
 )
 
-// get asks for one key and gives the answer's only line.
+// get asks for one key and returns the answer's only line.
 func (d Directory) get(ctx context.Context, database, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -1,6 +1,5 @@
-// Command gifford-gpus asks the vendors' tools what the GPUs do, and leaves it for the
-// launcher in a file. It runs as an account of its own, only where CDI specifications are,
-// and listens to nobody.
+// Command gifford-gpus asks the vendors' tools what the GPUs do, and leaves the answers in a file for the launcher. It
+// runs as an account of its own, only where there are CDI specifications, and takes no requests.
 package main
 
 import (
@@ -36,7 +35,7 @@ func main() {
 	}
 }
 
-// watch goes on until it is told to end, or there are no CDI specifications.
+// watch measures until a signal ends it, or there are no CDI specifications.
 func watch(file string) error {
 	if os.Geteuid() == 0 {
 		return errors.New("this must not run as root: a vendor's tool is a large program\nhint: systemctl start " +

@@ -1,6 +1,5 @@
-// Command gifford-launcher is the root side of gifford-hub: it answers the hub's
-// requests on the system bus. It must never be given options by the hub; what it does is
-// decided by its policy file alone.
+// Command gifford-launcher is the root side of gifford-hub: it answers the hub's requests on the system bus. Only its
+// policy file decides what it does; the hub must never be able to set its options.
 package main
 
 import (
@@ -50,8 +49,8 @@ func main() {
 		Log:    log,
 	})
 	if err != nil {
-		_, _ = daemon.SdNotify(false, "STATUS=cannot go on: "+firstLine(err))
-		log.Error("cannot go on", "event", "exit", "error", err)
+		_, _ = daemon.SdNotify(false, "STATUS=exiting after a fatal error: "+firstLine(err))
+		log.Error("exiting after a fatal error", "event", "exit", "error", err)
 		stop()
 		os.Exit(1)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// ready tells systemd, which holds back the call that started the launcher until then.
+// ready notifies systemd, which delays the call that started the launcher until then.
 func ready(servers int) {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+fmt.Sprintf("\nSTATUS=answering on the system bus; found %d "+
 		"Jupyter units at the start", servers))

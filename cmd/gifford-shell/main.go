@@ -1,7 +1,6 @@
-// Command gifford-shell runs a command in the container of a member's running server,
-// for "gifford-hub servers shell", which has told the hub's log of it. It is a program of
-// its own so that the hub links neither Podman's client nor systemd's. It must never be
-// started by anything but an administrator.
+// Command gifford-shell runs a command in the container of a member's running server, for "gifford-hub servers shell",
+// which has written it to the hub's log before. It is a program of its own so that the hub links neither Podman's client
+// nor systemd's. Nothing but an administrator may start it.
 package main
 
 import (

@@ -28,9 +28,8 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Serve answers requests on the system bus until ctx ends (nil), or until the bus or
-// systemd's signals are lost: the process should end then and be started again, which
-// finds the units as they are.
+// Serve answers requests on the system bus until ctx ends (nil) or until the bus or systemd's signals are lost. After an
+// error the process should end and be started again; the next one finds the units as they are.
 func Serve(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -85,7 +84,8 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 		GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
 			if err := emit(bus, e); err != nil {
-				o.Log.Warn("cannot tell the hub", "event", "signal-lost", "unit", e.Key.Unit(), "error", err)
+				o.Log.Warn("cannot announce a change to the hub", "event", "signal-lost", "unit", e.Key.Unit(), "error",
+					err)
 			}
 		},
 	})
@@ -95,7 +95,7 @@ func emit(bus *dbus.Conn, e launcherbus.Event) error {
 	return bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...)
 }
 
-// imagesGID looks up the image keeper's group.
+// imagesGID returns the image keeper's group.
 func imagesGID(ctx context.Context, names accounts.Directory) (uint32, error) {
 	name, err := ident.ParseUser(imagestore.Account)
 	if err != nil {
@@ -105,8 +105,7 @@ func imagesGID(ctx context.Context, names accounts.Directory) (uint32, error) {
 	return account.GID, err
 }
 
-// export puts the methods on the bus and then takes the name, so that no call comes
-// before them.
+// export puts the methods on the bus and then takes the name, so that no call comes before them.
 func export(bus *dbus.Conn, methods map[string]any) error {
 	if err := bus.ExportMethodTable(methods, launcherbus.ObjectPath, launcherbus.Interface); err != nil {
 		return fmt.Errorf("cannot put the launcher on the bus: %w", err)

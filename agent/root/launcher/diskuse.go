@@ -46,7 +46,7 @@ func (l *Launcher) DiskUse(ctx context.Context, user ident.User, measure bool) (
 		}
 		answer.Measuring = true
 	}
-	switch last, err := l.files.lastUsage(account); {
+	switch last, err := l.files.lastDiskUse(account); {
 	case err == nil:
 		answer.Measured = time.Unix(last.Ended, 0)
 		answer.Storage, answer.Home = launcherbus.Tree(last.Storage), launcherbus.Tree(last.Home)
@@ -65,7 +65,8 @@ func (l *Launcher) measuring(ctx context.Context, user ident.User) (bool, error)
 	return u.State == systemd.Activating || u.State == systemd.Deactivating, err
 }
 
-// startMeasuring returns the member no sub-ids: who has none has no files of theirs.
+// startMeasuring starts the unit that measures. It gives the member no subordinate ids: without any there are no files
+// of theirs.
 func (l *Launcher) startMeasuring(ctx context.Context, rules *policy.Policy, a accounts.Account) error {
 	if err := memberDirectory(l.files.state, path.Join("users", a.User.String()), private, a.UID, a.GID); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (l *Launcher) startMeasuring(ctx context.Context, rules *policy.Policy, a a
 		return err
 	}
 	in := unit.DiskUseInput{User: a.User, Policy: rules, UIDs: rangesOf(now.uids, a), GIDs: rangesOf(now.gids, a)}
-	// The job's end is nobody's business: the result tells, or the next question.
+	// Nobody waits for the job: the unit leaves its result in a file.
 	if _, err := l.cfg.Manager.StartTransient(ctx, unit.BuildDiskUse(in)); err != nil {
 		return fmt.Errorf("unit %q: %w", unit.DiskUseUnit(a.User), err)
 	}
@@ -92,9 +93,8 @@ func rangesOf(all []idRange, a accounts.Account) []string {
 	return own
 }
 
-// lastUsage reads what the member's unit has left. All of it, the file's kind included, is
-// the member's choice: no link is followed, nothing waits, and only a file of their own counts.
-func (f files) lastUsage(a accounts.Account) (contract.DiskUse, error) {
+// lastDiskUse reads what the member's unit has left. The member can put anything in its place.
+func (f files) lastDiskUse(a accounts.Account) (contract.DiskUse, error) {
 	users, err := f.state.Open("users")
 	if err != nil {
 		return contract.DiskUse{}, err

@@ -14,19 +14,18 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// files is what root writes below the launcher's two directories. An os.Root goes down name
-// by name and follows no link out of them; what belongs to a member is only ever the
-// last part of a path, in a directory of root's.
+// files is what root writes below the launcher's two directories. An os.Root goes down name by name and follows no link
+// out of them. What belongs to a member is only ever the last part of a path, in a directory of root's.
 type files struct {
 	run, state *os.Root
 	hubGID     uint32
 	imagesGID  uint32 // the image keeper's group
 }
 
-// Modes: root's directories let everyone pass and nobody list or write.
+// Modes: anybody may pass root's directories; nobody may list or write them.
 const (
 	passage    = 0o711
-	listed     = 0o755 // the keeper looks up which images are in use
+	listed     = 0o755 // the image keeper reads which images are in use
 	private    = 0o700
 	socketMode = 0o710 | fs.ModeSetgid // the socket gets the hub's group from its directory
 )
@@ -54,7 +53,7 @@ func (f files) layOut() error {
 	return replace(f.run, path.Base(contract.ResolvConf), resolvConf, 0o644)
 }
 
-// ownDirectory makes one of root's directories, or gives it its mode again.
+// ownDirectory makes one of root's directories, or resets its mode.
 func ownDirectory(root *os.Root, name string, mode fs.FileMode) error {
 	if err := root.Mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make the launcher's directory: %w", err)
@@ -109,8 +108,7 @@ func (f files) prepareUser(a accounts.Account) error {
 		0o644)
 }
 
-// memberDirectory makes a directory that belongs to a member in a directory of root's. One that
-// is there must be their.
+// memberDirectory makes a directory that belongs to a member in a directory of root's. One that exists must be theirs.
 func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint32) error {
 	err := root.Mkdir(name, private)
 	made := err == nil
@@ -137,8 +135,8 @@ func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint
 	return nil
 }
 
-// prepareServer makes an empty directory for the server's socket: the member's, and
-// passable for the hub's group.
+// prepareServer makes an empty directory for the server's socket. It belongs to the member, and the hub's group may pass
+// it.
 func (f files) prepareServer(key ident.Key, a accounts.Account) error {
 	parts := contract.SocketDirParts(key)
 	if err := ownDirectory(f.run, path.Join(parts[0], parts[1]), passage); err != nil {
@@ -155,7 +153,7 @@ func credentialName(key ident.Key) string {
 	return path.Join("credentials", contract.CredentialName(key))
 }
 
-// writeCredential leaves the server's environment for systemd, for root's eyes only.
+// writeCredential leaves the server's environment for systemd in a file that only root can read.
 func (f files) writeCredential(key ident.Key, content []byte) error {
 	f.removeCredential(key)
 	file, err := f.run.OpenFile(credentialName(key), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -172,8 +170,8 @@ func (f files) writeCredential(key ident.Key, content []byte) error {
 
 func (f files) removeCredential(key ident.Key) { _ = f.run.Remove(credentialName(key)) }
 
-// clear takes away what a server has left. A container can no longer run: the unit is
-// gone. What cannot be removed now is removed before the next start.
+// clear removes what a server has left. Its unit is gone, so no container runs. What cannot be removed now is removed
+// before the next start.
 func (f files) clear(key ident.Key) {
 	f.removeCredential(key)
 	_ = f.run.Remove(contract.ViewRequestName(key))

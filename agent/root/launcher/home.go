@@ -27,8 +27,8 @@ func homeOf(h policy.Host, a accounts.Account) home {
 	return home{h.HomeOf(a.User), a, h.CreateHome, uint32(h.HomeMode.Perm()), "home directory"}
 }
 
-// ensure wants a real directory of the member's own, reached without a symbolic link, and
-// makes it where the policy lets it. Errors are for people, with code HomeNotCovered.
+// ensure wants a directory of the member's own that is reached without a symbolic link, and makes it where the policy
+// allows that. Errors are for people, with code HomeNotCovered.
 func (h home) ensure() error {
 	err := h.check()
 	if errors.Is(err, fs.ErrNotExist) && h.create {
@@ -74,8 +74,8 @@ func (h home) check() error {
 	return nil
 }
 
-// make makes the directory in one that is root's alone, so that nobody can put another
-// thing in its place before it has its owner.
+// make makes the directory in one that only root can write, so that nobody can put another thing in its place before it
+// has its owner.
 func (h home) make() error {
 	parent, err := nofollow.Directory(path.Dir(h.path))
 	if err != nil {
@@ -104,7 +104,7 @@ func (h home) make() error {
 	return nil
 }
 
-// hand returns the new directory its mode and then its owner.
+// hand gives the new directory its mode and then its owner.
 func (h home) hand(parent int, name string) error {
 	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// PrepareImageAccount returns the image keeper's account subordinate ids, once, from the
-// range of the members'. It is what gifford-images.service runs as root before the keeper.
+// PrepareImageAccount gives the image keeper's account subordinate ids, once, from the range of the members'.
+// gifford-images.service runs it as root before the image keeper.
 func PrepareImageAccount(config string) error {
 	rules, err := ReadPolicy(config)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// Images reports which images of the shared store servers run on and profiles would start
-// with. A store that cannot be read has none: its servers have copies of their own.
+// Images returns the images of the shared store that servers run on and profiles would start with. A store that cannot
+// be read has none: servers have copies of their own then.
 func (l *Launcher) Images(ctx context.Context) (launcherbus.ImagesRow, error) {
 	running, err := l.List(ctx)
 	if err != nil {
@@ -73,16 +73,15 @@ func (f files) writeViewRequest(in unit.Input) error {
 	return replace(f.run, contract.ViewRequestName(in.Key), string(data), 0o600)
 }
 
-// imageOf reads what gifford-view has noted of a unit.
+// imageOf reads the image that gifford-view has noted for a unit.
 func (f files) imageOf(key ident.Key) (string, bool) {
 	data, err := f.run.ReadFile(path.Join("images", key.Unit()))
 	id := strings.TrimSpace(string(data))
 	return id, err == nil && imagestore.IsID(id)
 }
 
-// openLock makes the file whose lock keeps images from being removed while a view of them
-// is made. It stays the same one. Only root and the keeper may open it: whoever can may
-// hold up every start.
+// openLock makes the file whose lock protects images while a view of them is made. The file is never replaced. Only
+// root and the image keeper may open it, since whoever holds the lock delays every start.
 func (f files) openLock() error {
 	lock, err := f.run.OpenFile("images/lock", os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {

@@ -1,8 +1,7 @@
-// Package launcher is the root side of gifford-hub: it checks a request against the
-// policy, prepares the member's runtime, asks systemd for the unit and tells of its end.
-// Its table of operations is all that the bus can make root do. It must never run a
-// shell or a program but getent and "podman --version", open a network connection, take
-// a path, image, limit or argument from a caller, or follow a link that a member made.
+// Package launcher is the root side of gifford-hub: it checks a request against the policy, prepares the member's
+// runtime, asks systemd for the unit and announces its end. Its table of operations is all that the bus can make root
+// do. It must never run a shell or a program but getent and "podman --version", open a network connection, take a path,
+// image, limit or argument from a caller, or follow a link that a member made.
 package launcher
 
 import (
@@ -46,8 +45,7 @@ type units interface {
 
 // Config is what a Launcher needs. All fields are required.
 type Config struct {
-	// Policy reads launcher.toml; it is called for each request, so that a change of the
-	// file counts at once.
+	// Policy reads launcher.toml. It is called for each request, so that a change of the file counts at once.
 	Policy func() (*policy.Policy, error)
 	// Accounts is the host's name service.
 	Accounts directory
@@ -56,19 +54,18 @@ type Config struct {
 	Units   units
 	// Podman returns the version of the host's podman.
 	Podman func(ctx context.Context) (contract.PodmanVersion, error)
-	// Hub is the account of the hub: who may call besides root, and the group of the
-	// directories with the servers' sockets.
+	// Hub is the account of the hub: who may call besides root, and the group of the directories with the servers'
+	// sockets.
 	Hub accounts.Account
-	// ImagesGID is the image keeper's group, which may lock the images; 0 where there is no
-	// keeper.
+	// ImagesGID is the image keeper's group, which may lock the images; 0 where there is no image keeper.
 	ImagesGID uint32
-	// Emit tells the hub of a change; it must not block.
+	// Emit announces a change to the hub. It must not block.
 	Emit func(launcherbus.Event)
-	// RunDir, StateDir, EtcDir and Store are contract.RunDir, contract.StateDir, /etc and
-	// imagestore.Dir; tests have others.
+	// RunDir, StateDir, EtcDir and Store are contract.RunDir, contract.StateDir, /etc and imagestore.Dir; tests have
+	// others.
 	RunDir, StateDir, EtcDir, Store string
-	// CDI are the directories with the specifications of devices, gpu.DefaultDirs(); GPUState is
-	// what gifford-gpus knows of them, gpu.StateFile. Tests have others.
+	// CDI are the directories with the specifications of devices, gpu.DefaultDirs(). GPUState is the file of
+	// gifford-gpus, gpu.StateFile. Tests have others.
 	CDI      []string
 	GPUState string
 	// Log gets what an operator acts on.
@@ -110,10 +107,10 @@ func New(cfg Config) (*Launcher, error) {
 	return l, l.files.layOut()
 }
 
-// Close waits for what is being cleared away.
+// Close waits until the files of ended servers are removed.
 func (l *Launcher) Close() { l.wg.Wait() }
 
-// fail makes an error for people of a code.
+// fail makes an error for people with a code.
 func fail(code launcherbus.Code, format string, args ...any) error {
 	return &launcherbus.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }

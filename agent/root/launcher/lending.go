@@ -86,7 +86,7 @@ func (l *Launcher) leaseRequest(ctx context.Context, in unit.Input, names *names
 	return r, nil
 }
 
-// notLent gives the allocator's refusals their code.
+// notLent adds the code to the allocator's refusals.
 func notLent(err error) error {
 	var e *lease.Error
 	if !errors.As(err, &e) {

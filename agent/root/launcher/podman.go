@@ -12,8 +12,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// Podman asks the host's podman for its version, and again when the program has been
-// replaced. The zero value is ready for use.
+// Podman asks the host's podman for its version, and asks again when the program has been replaced. The zero value is
+// ready for use.
 type Podman struct {
 	mu      sync.Mutex // guards all below
 	of      time.Time  // the program's modification time
@@ -50,7 +50,7 @@ func askPodman(ctx context.Context) (contract.PodmanVersion, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, contract.Podman, "--version")
-	// Podman looks for its settings even then, in directories that must exist.
+	// Podman reads its settings even then, from directories that must exist.
 	cmd.Env = []string{"HOME=/", "XDG_CONFIG_HOME=/"}
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second

@@ -84,7 +84,7 @@ func (l *Launcher) policy() (*policy.Policy, error) {
 	return rules, nil
 }
 
-// refused gives the policy's refusals their code.
+// refused adds the code to the policy's refusals.
 func refused(err error) error {
 	var refusal *policy.Refusal
 	switch {

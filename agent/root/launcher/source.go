@@ -18,9 +18,8 @@ import (
 // perUserMode is that of a mount's source that the launcher makes for a member.
 const perUserMode = 0o700
 
-// checkMounts looks at the source of each mount before the unit is made. Podman, which is
-// the member's, opens the same path again later: what it finds is the same because nobody
-// but root can change any part of the path.
+// checkMounts checks the source of each mount before the unit is made. The member's Podman opens the same path later
+// and finds the same thing, because only root can change any part of the path.
 func checkMounts(mounts []policy.Mount, a accounts.Account) error {
 	for _, m := range mounts {
 		if err := checkSource(m, a); err != nil {
@@ -50,9 +49,8 @@ func checkSource(m policy.Mount, a accounts.Account) error {
 	return last.Close()
 }
 
-// trustedDirectory opens a directory in which, as in all above it, only root can put one thing in
-// the place of another: each belongs to root and nobody else may write to it (an ACL that
-// lets others write shows as the group's right), and none is reached through a link.
+// trustedDirectory opens a directory in which only root can put one thing in the place of another, and the same holds
+// for all above it: each belongs to root, nobody else may write to it, and none is reached through a link.
 func trustedDirectory(name string) (*os.File, error) {
 	at, err := nofollow.Directory("/")
 	if err != nil {
@@ -91,7 +89,7 @@ func wantRootsAlone(dir *os.File) error {
 	return nil
 }
 
-// badPart says which part of a mount's source is not as it must be, and what to do.
+// badPart says which part of a mount's source is wrong, and what to do.
 func badPart(name string, err error) error {
 	switch {
 	case errors.Is(err, unix.ELOOP):
@@ -104,10 +102,10 @@ func badPart(name string, err error) error {
 		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a directory\nhint: "+
 			"another source in %s", name, policy.File)
 	}
-	return fail(launcherbus.MountRefused, "a mount's source cannot be looked at: %s: %v", name, err)
+	return fail(launcherbus.MountRefused, "a mount's source cannot be opened: %s: %v", name, err)
 }
 
-// asMount tells of a member's own directory what is wrong with it as that of a mount.
+// asMount turns an error about a member's own directory into one about the mount.
 func asMount(err error, m policy.Mount) error {
 	var public *launcherbus.Error
 	if errors.As(err, &public) {

@@ -18,9 +18,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// subIDs returns accounts their subordinate ids. The ledger holds every range ever seen in
-// the files or given, so that no range is given a second time: files of its first owner
-// may still lie about.
+// subIDs gives accounts their subordinate ids. The ledger holds every range ever seen in the files or given, so that no
+// range is given a second time: files of its first owner may still exist.
 type subIDs struct {
 	etc   *os.Root // subuid, subgid
 	state *os.Root // the ledger
@@ -46,7 +45,7 @@ func (r idRange) of(a accounts.Account) bool {
 	return r.owner == a.User.String() || r.owner == strconv.FormatUint(uint64(a.UID), 10)
 }
 
-// parseRanges leaves out what is no range, as newuidmap(1) does.
+// parseRanges skips lines that are no range, as newuidmap(1) does.
 func parseRanges(data []byte) []idRange {
 	var ranges []idRange
 	for line := range strings.Lines(string(data)) {
@@ -75,7 +74,7 @@ func free(seen []idRange, rules policy.SubIDs) (idRange, bool) {
 	return r, r.end() <= 1<<32-2 // the last two ids are invalid values
 }
 
-// ensure keeps the ranges that the account has and gives it one where it has none.
+// ensure leaves the ranges that the account has, and gives it one in each file where it has none.
 func (s subIDs) ensure(ctx context.Context, a accounts.Account, rules policy.SubIDs) error {
 	now, err := s.read()
 	if err != nil {
@@ -98,7 +97,7 @@ func (s subIDs) ensure(ctx context.Context, a accounts.Account, rules policy.Sub
 	return s.give(now, a, rules)
 }
 
-// give notes the range before anybody has it: a crash in between wastes one, no more.
+// give notes the range in the ledger before anybody has it: a crash in between only wastes it.
 func (s subIDs) give(now subIDFiles, a accounts.Account, rules policy.SubIDs) error {
 	given, ok := free(now.all(), rules)
 	if !ok {
@@ -151,8 +150,7 @@ func (f subIDFiles) missing(a accounts.Account) []string {
 	return names
 }
 
-// foreign refuses an account whose own uid is one of another's subordinate ids: that
-// other could become it.
+// foreign refuses an account whose own uid is one of another's subordinate ids: that other could become it.
 func (f subIDFiles) foreign(a accounts.Account) error {
 	for _, r := range f.all() {
 		if !r.of(a) && uint64(a.UID) >= r.start && uint64(a.UID) < r.end() {
@@ -163,7 +161,7 @@ func (f subIDFiles) foreign(a accounts.Account) error {
 	return nil
 }
 
-// note writes all that was seen and what is about to be given into the ledger.
+// note writes all ranges that were seen, and the one about to be given, into the ledger.
 func (s subIDs) note(now subIDFiles, given idRange) error {
 	lines := ledgerHead
 	noted := map[string]bool{}
@@ -176,7 +174,7 @@ func (s subIDs) note(now subIDFiles, given idRange) error {
 	return replaceSynced(s.state, ledgerName, []byte(lines), nil)
 }
 
-// addLine adds a range to one of the files in /etc, which keeps its mode and owner.
+// addLine adds a range to one of the files in /etc, whose mode and owner stay.
 func (s subIDs) addLine(name string, r idRange) error {
 	info, err := s.etc.Lstat(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -197,8 +195,8 @@ func (s subIDs) addLine(name string, r idRange) error {
 	return replaceSynced(s.etc, name, append(data, r.String()+"\n"...), info)
 }
 
-// replaceSynced replaces a file at once and for good. A nil like gives a file of root's
-// that everyone may read.
+// replaceSynced replaces a file at once and syncs it. The new one has the mode and owner of like; with a nil like it is
+// root's and everyone may read it.
 func replaceSynced(root *os.Root, name string, content []byte, like fs.FileInfo) error {
 	temp := "." + path.Base(name) + ".gifford-launcher"
 	_ = root.Remove(temp)

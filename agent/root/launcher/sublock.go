@@ -67,8 +67,7 @@ func retry(ctx context.Context, try func() error) error {
 	}
 }
 
-// lockFile makes NAME.lock as a second name of a file with our process id. A lock whose
-// holder is dead is removed.
+// lockFile makes NAME.lock as a second name of a file with our process id. It removes a lock whose holder is dead.
 func (s subIDs) lockFile(name string) error {
 	pid := strconv.Itoa(os.Getpid())
 	temp := name + "." + pid

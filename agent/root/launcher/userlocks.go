@@ -17,8 +17,8 @@ type userLock struct {
 	waiting int // holders and waiters; userLocks.mu guards it
 }
 
-// lock waits for the user's lock and gives the function that releases it. A lock that
-// nobody waits for is forgotten, so that names cannot fill the table.
+// lock waits for the user's lock and returns the function that releases it. A lock that nobody holds or waits for is
+// removed, so that names cannot fill the table.
 func (u *userLocks) lock(user ident.User) (unlock func()) {
 	u.mu.Lock()
 	if u.locks == nil {

@@ -52,8 +52,8 @@ func (a allocation) open() ([]gpu.Device, error) {
 	return chosen, nil
 }
 
-// from chooses so many of the devices. It goes from what would hold on an empty host to
-// what holds now, so that the first thing in the way is the reason that is told.
+// from chooses so many of the devices. It checks what would hold on an empty host first and what holds now last, so that
+// the first obstacle is the reason of the refusal.
 func (a allocation) from(list []Device, count int) ([]gpu.Device, error) {
 	if pick(list, count, unlimited) == nil {
 		return nil, a.missing(list, count)
@@ -82,8 +82,8 @@ func (a allocation) from(list []Device, count int) ([]gpu.Device, error) {
 	return chosen, nil
 }
 
-// budget reports how many devices that count for limits the server may get. Limits that are
-// in the way whoever holds what come first: no wait would help.
+// budget returns how many devices that count for limits the server may get. Limits that forbid it whoever holds what
+// come first, since no wait would help.
 func (a allocation) budget(list []Device, count int) (int, error) {
 	limits, err := a.limits()
 	if err != nil {
@@ -104,7 +104,7 @@ func (a allocation) budget(list []Device, count int) (int, error) {
 	return budget, nil
 }
 
-// permitted leaves out what is for members of other groups.
+// permitted returns the devices without those for members of other groups.
 func (a allocation) permitted(list []Device) ([]Device, error) {
 	var mine []Device
 	for _, d := range list {
@@ -141,8 +141,7 @@ func (a allocation) holders(d Device) (some []Lease) {
 	return some
 }
 
-// inTheWay returns the leases of other devices that share hardware with this one. Two that
-// are open are nobody's, so they are in nobody's way.
+// inTheWay returns the leases of other devices that share hardware with this one. Two open devices may share hardware.
 func (a allocation) inTheWay(d Device) (some []Lease) {
 	for _, l := range a.held {
 		if slices.ContainsFunc(l.Devices, func(h gpu.Device) bool {
@@ -154,8 +153,7 @@ func (a allocation) inTheWay(d Device) (some []Lease) {
 	return some
 }
 
-// isOpen reports whether a device that is held counts for no limit. It may be one that the
-// host no longer has.
+// isOpen reports whether a held device counts for no limit. The host may no longer have it.
 func (a allocation) isOpen(h gpu.Device) bool {
 	if i := slices.IndexFunc(a.all, func(d Device) bool { return same(h, d.Device) }); i >= 0 {
 		return a.all[i].Rule.Sharing == policy.Open
@@ -163,9 +161,8 @@ func (a allocation) isOpen(h gpu.Device) bool {
 	return a.rules.Rule(names(h)...).Sharing == policy.Open
 }
 
-// sort puts first what is to be lent first: a device that is not everybody's, then what the
-// fewest hold, then what has the least memory, so that the largest are left for those who
-// need them.
+// sort puts first what is to be lent first: a device that is not open, then what the fewest hold, then what has the
+// least memory, so that the largest are left for those who need them.
 func (a allocation) sort(list []Device) {
 	slices.SortStableFunc(list, func(d, e Device) int {
 		return cmp.Or(cmp.Compare(cost(e), cost(d)), cmp.Compare(len(a.holders(d)), len(a.holders(e))),
@@ -176,9 +173,9 @@ func (a allocation) sort(list []Device) {
 // unlimited is a budget that is never used up.
 const unlimited = math.MaxInt
 
-// pick returns the first so many devices of a list of which no two share hardware and no
-// more than the budget count for limits; nil if there are none. It tries others where the
-// first in the list leave too few: a whole GPU is in the way of all its instances.
+// pick returns the first so many devices of a list of which no two share hardware and no more than the budget count for
+// limits; nil if there are none. It tries others where the first in the list leave too few: a whole GPU shares hardware
+// with all its instances.
 func pick(list []Device, count, budget int) []gpu.Device {
 	if count == 0 {
 		return []gpu.Device{}

@@ -1,7 +1,6 @@
-// Package lease decides which devices of the host a server gets: it is told what there is,
-// what the policy says and who holds what, and answers with devices or with the reason why
-// not. It is pure: the same question has the same answer. It must never look at the host,
-// keep anything in mind, or give hardware to two servers that the policy does not share.
+// Package lease decides which devices of the host a server gets, from what there is, what the policy says and who holds
+// what. Its answer is devices or the reason why not. It is pure: the same question has the same answer. It must never
+// read anything of the host, remember anything, or lend hardware to two servers that the policy does not share.
 package lease
 
 import (
@@ -50,8 +49,8 @@ type Lease struct {
 	Devices []gpu.Device // as they were when they were lent
 }
 
-// Holds reports whether the lease is for that device: by any of its names, or by its nodes
-// where a specification that was written again has another name for them.
+// Holds reports whether the lease is for that device: by any of its names, or by its nodes where a newer specification
+// has another name for them.
 func (l Lease) Holds(d gpu.Device) bool {
 	return slices.ContainsFunc(l.Devices, func(held gpu.Device) bool { return same(held, d) })
 }
@@ -69,8 +68,8 @@ type Request struct {
 	// none.
 	Persistent bool
 	Devices    []string
-	// InGroup reports whether a user is in a Unix group. Required where the policy names groups
-	// in [gpus]; its errors end the request.
+	// InGroup reports whether a user is in a Unix group. Required where the policy names groups in [gpus]; its errors end
+	// the request.
 	InGroup func(user ident.User, group string) (bool, error)
 }
 

@@ -12,7 +12,7 @@ type limit struct {
 
 func (l limit) room() int { return l.max - l.held }
 
-// limits returns all that hold for the member, their own first.
+// limits returns all limits of the member, their own first.
 func (a allocation) limits() ([]limit, error) {
 	own := limit{max: atMost(a.rules.MaxPerUser)}
 	if err := a.count(&own, func(user ident.User) (bool, error) { return user == a.Key.User, nil }); err != nil {
@@ -46,7 +46,7 @@ func (a allocation) limits() ([]limit, error) {
 	return all, nil
 }
 
-// count adds up what the users hold for whom is says so.
+// count adds what those users hold for whom is returns true.
 func (a allocation) count(l *limit, is func(ident.User) (bool, error)) error {
 	for _, held := range a.held {
 		n := 0

@@ -20,11 +20,11 @@ func (a allocation) missing(list []Device, count int) error {
 		has += "; of others the memory or model is not known"
 		hint = "systemctl status gifford-gpus"
 	}
-	return refuse(Missing, "this host has not what profile %q needs, %s: %s\nhint: %s", a.Profile, a.wish(count), has,
+	return refuse(Missing, "this host lacks what profile %q needs, %s: %s\nhint: %s", a.Profile, a.wish(count), has,
 		hint)
 }
 
-// unknown reports whether devices are left out because nobody has told about them.
+// unknown reports whether devices are left out because their memory or model is not known.
 func (a allocation) unknown() bool {
 	anyOfKind := a.Wish
 	anyOfKind.Memory, anyOfKind.Model = 0, ""
@@ -64,7 +64,7 @@ func (a allocation) unhealthy(list []Device, count int) error {
 	return refuse(Missing, "%s (it needs %d): %s\nhint: %s", what, count, shortened(bad), hint)
 }
 
-// limited says that a limit is in the way: for good, or until servers end.
+// limited says that a limit forbids it: for good, or until servers end.
 func (a allocation) limited(l limit, later bool) error {
 	switch {
 	case !later && l.group == "":

@@ -1,6 +1,6 @@
-// Package systemd starts, stops, lists and watches units through systemd's and logind's
-// D-Bus interfaces, in our words. It is the only importer of go-systemd's client. It
-// must never decide what runs: that is the policy's and the unit package's.
+// Package systemd starts, stops, lists and watches units through systemd's and logind's D-Bus interfaces, with types of
+// our own. It is the only importer of go-systemd's client. It must never decide what runs: the policy and package unit
+// do.
 package systemd
 
 import (
@@ -60,7 +60,7 @@ type Conn struct {
 	lost    chan error // updates that were dropped; see Watch
 }
 
-// Connect connects and subscribes to the changes of units. A connection ends with ctx.
+// Connect connects and subscribes to the changes of units. The connection ends with ctx.
 func Connect(ctx context.Context) (*Conn, error) {
 	manager, err := systemd.NewSystemConnectionContext(ctx)
 	if err != nil {
@@ -94,13 +94,12 @@ type JobError struct {
 
 func (e *JobError) Error() string { return e.What + ": the job's result is " + e.Result }
 
-// Wait waits for the end of a job that is under way. Only a job that is done is a
-// success; another result is a *JobError. A lost connection is an error too, for the
-// news of the job is lost with it.
+// Wait waits for the end of a job that is under way. Only the result "done" is a success; another one is a *JobError. A
+// lost connection is an error too, since the job's result is lost with it.
 type Wait func(ctx context.Context) error
 
-// job starts a job. The channel has room for the one result, or the library could not
-// handle any other signal until somebody takes it.
+// job starts a job. The channel has room for the one result; otherwise the library would handle no other signal until
+// somebody takes it.
 func (c *Conn) job(what string, start func(chan<- string) (int, error)) (Wait, error) {
 	result := make(chan string, 1)
 	if _, err := start(result); err != nil {
@@ -128,10 +127,9 @@ func (c *Conn) StartTransient(ctx context.Context, spec transient.Spec) (Wait, e
 	})
 }
 
-// Attach moves processes into a unit's control group, below sub ("/runtime"). The unit
-// must have Delegate=; who asks must be root. A member's process cannot do so itself: the
-// kernel wants the right to write in the group that both have above them
-// (cgroups(7), "Cgroups v2 delegation").
+// Attach moves processes into a unit's control group, below sub ("/runtime"). The unit must have Delegate=, and the
+// caller must be root: the kernel wants the right to write in the group that both have above them (cgroups(7), "Cgroups
+// v2 delegation"), which a member's process does not have.
 func (c *Conn) Attach(ctx context.Context, name, sub string, pids ...uint32) error {
 	manager := c.bus.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
 	if err := manager.CallWithContext(ctx, "org.freedesktop.systemd1.Manager.AttachProcessesToUnit", 0, name, sub,
@@ -168,7 +166,7 @@ func (c *Conn) Stop(ctx context.Context, name string) (Wait, error) {
 	})
 }
 
-// ResetFailed lets systemd forget a failed unit. One that it does not know is fine.
+// ResetFailed makes systemd forget a failed unit. One that it does not know is no error.
 func (c *Conn) ResetFailed(ctx context.Context, name string) error {
 	err := named(c.manager.ResetFailedUnitContext(ctx, name))
 	if err != nil && !errors.Is(err, ErrNotLoaded) {
@@ -218,7 +216,7 @@ func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
 	if err != nil {
 		return Unit{}, fmt.Errorf("unit %q: %w", name, named(err))
 	}
-	// Asking for a unit makes systemd look for it; one that it cannot find has no file.
+	// A question makes systemd load the unit; LoadState says whether there was one to load.
 	if load, _ := props["LoadState"].(string); load != "loaded" {
 		return Unit{}, fmt.Errorf("unit %q: %w", name, ErrNotLoaded)
 	}
@@ -237,8 +235,7 @@ func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
 	return u, nil
 }
 
-// Outcome reports how a unit that has failed came to that. The error wraps ErrNotLoaded
-// once systemd has forgotten it.
+// Outcome returns why a unit has failed. The error wraps ErrNotLoaded once systemd has forgotten the unit.
 func (c *Conn) Outcome(ctx context.Context, name string) (Outcome, error) {
 	props, err := c.manager.GetUnitTypePropertiesContext(ctx, name, "Service")
 	if err != nil {

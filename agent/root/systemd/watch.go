@@ -23,10 +23,9 @@ type Change struct {
 	Since time.Time // when it was last started; zero if systemd did not say
 }
 
-// Watch calls seen for each change of state of the units named prefix…suffix, in order,
-// until ctx ends (nil) or changes may be missed (an error that wraps ErrLost). known are
-// the states from which changes count. seen runs on Watch's own goroutine: the next
-// change waits for it.
+// Watch calls seen for each change of state of the units named prefix…suffix, in order, until ctx ends (nil) or changes
+// may be missed (an error that wraps ErrLost). known are the states before the first change. seen runs on Watch's
+// goroutine: the next change waits for it.
 func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Status, seen func(Change)) error {
 	last := states{}
 	for _, u := range known {
@@ -71,9 +70,9 @@ func readChange(update *systemd.PropertiesUpdate) (Change, bool) {
 // states is the last state of each unit that is not inactive.
 type states map[string]State
 
-// change notes a unit's state and reports whether it is news. systemd repeats the state
-// with every other property that changes; a new unit is inactive before its job runs,
-// and a failed one becomes so when it is reset: neither is an end.
+// change notes a unit's state and reports whether it is new. systemd repeats the state with every other property that
+// changes. A new unit is inactive before its job runs, and a failed one becomes inactive when it is reset: neither is an
+// end.
 func (s states) change(name string, to State) bool {
 	from := s[name]
 	if to == Inactive {
@@ -84,15 +83,15 @@ func (s states) change(name string, to State) bool {
 	return from != to
 }
 
-// EnableLinger lets the user's runtime directory /run/user/UID and user manager exist
-// without a login session, and waits until they do.
+// EnableLinger lets the user's runtime directory /run/user/UID and user manager exist without a login session, and waits
+// until they do.
 func (c *Conn) EnableLinger(ctx context.Context, uid uint32) error {
 	login := c.bus.Object("org.freedesktop.login1", "/org/freedesktop/login1")
 	if err := login.CallWithContext(ctx, "org.freedesktop.login1.Manager.SetUserLinger", 0, uid, true,
 		false).Err; err != nil {
 		return fmt.Errorf("cannot enable lingering for uid %d: %w", uid, err)
 	}
-	// The manager's unit needs that of the runtime directory; starting it again is nothing.
+	// The manager's unit requires that of the runtime directory. Starting one that runs changes nothing.
 	name := fmt.Sprintf("user@%d.service", uid)
 	wait, err := c.job("start "+name, func(result chan<- string) (int, error) {
 		return c.manager.StartUnitContext(ctx, name, "replace", result)

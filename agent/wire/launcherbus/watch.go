@@ -43,10 +43,9 @@ const (
 	lastWait  = 10 * time.Second
 )
 
-// Watch calls event for each change of a unit, in order, and resync whenever changes may
-// have been missed (at first, after a lost connection, and when the launcher was started
-// again): the caller should List then. It connects again until ctx ends. Both functions
-// run on Watch's goroutine.
+// Watch calls event for each change of a unit, in order, and resync whenever changes may have been missed (at first,
+// after a lost connection, and when the launcher was started again): the caller should List then. It connects again
+// until ctx ends. Both functions run on Watch's goroutine.
 func (c *Client) Watch(ctx context.Context, event func(Event), resync func()) {
 	wait := firstWait
 	for ctx.Err() == nil {
@@ -94,8 +93,8 @@ func (c *Client) watchOnce(ctx context.Context, event func(Event), resync func()
 	}
 }
 
-// subscribe asks for the launcher's signal, which the bus gives only from the owner of
-// the launcher's name, and for news of that owner.
+// subscribe asks for the launcher's signal, which the bus only passes on from the owner of the launcher's name, and for
+// changes of that owner.
 func subscribe(ctx context.Context, conn *dbus.Conn) error {
 	for _, match := range [][]dbus.MatchOption{
 		{dbus.WithMatchSender(BusName), dbus.WithMatchInterface(Interface), dbus.WithMatchMember(ChangedSignal),
