@@ -245,6 +245,99 @@ func check(t *testing.T, want string, got []gpu.Device, err error) {
 	}
 }
 
+// TestGroupsUnknown checks that each rule that asks for a group ends the request when nobody can answer: a member is
+// never let in, nor a limit passed, for want of an answer.
+func TestGroupsUnknown(t *testing.T) {
+	lost := errors.New("no answer")
+	rule := func(match string, sharing policy.Sharing) policy.GPUs {
+		return policy.GPUs{Devices: []policy.GPURule{{Match: []string{match}, Sharing: sharing, Places: 2,
+			UnixGroups: []string{"staff"}}}}
+	}
+	limit := policy.GPUs{Groups: []policy.GPUGroup{{Name: "staff", MaxPerUser: 1, Max: 2}}}
+	gpu1 := policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}
+	tests := map[string]struct {
+		rules policy.GPUs
+		r     Request
+		held  string
+		only  string // the user about whom nothing is known; all if empty
+	}{
+		"who may have a device": {rules: rule("*/gpu=1", policy.Exclusive), r: Request{Wish: gpu1}},
+		"an open device": {rules: rule("*/other=*", policy.Open),
+			r: Request{Wish: policy.GPUWish{Count: policy.AllGPUs}}},
+		"persistent": {rules: rule("*/gpu=1", policy.Exclusive),
+			r: Request{Persistent: true, Devices: []string{"a.org/gpu=1"}}},
+		"the member's limit": {rules: limit, r: Request{Wish: gpu1}},
+		"a holder":           {rules: limit, r: Request{Wish: gpu1}, held: "bob a.org/gpu=0", only: "bob"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			devices, rules := bench(tt.rules)
+			if name == "an open device" {
+				devices = append(devices, Device{Device: gpu.Device{Name: "a.org/other=0", Kind: "a.org/other"},
+					Rule: tt.rules.Devices[0]})
+			}
+			tt.r.Key = key(t, "alice")
+			tt.r.InGroup = func(u ident.User, _ string) (bool, error) {
+				if tt.only == "" || tt.only == u.String() {
+					return true, lost // the answer beside an error counts for nothing
+				}
+				return true, nil
+			}
+			if got, err := Choose(tt.r, rules, devices, leases(t, devices, tt.held)); !errors.Is(err, lost) ||
+				got != nil {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestHeldButGone checks which devices that the host no longer has count for a limit: all that were not open.
+func TestHeldButGone(t *testing.T) {
+	rules := policy.GPUs{MaxPerUser: 1, Devices: []policy.GPURule{{Match: []string{"a.org/everybodys=*"},
+		Sharing: policy.Open}}}
+	wish := policy.GPUWish{Count: 1, Kind: "a.org/gpu=1"}
+	for held, want := range map[string]string{
+		"alice:x a.org/everybodys=7@/dev/e7": "a.org/gpu=1",
+		"alice:x a.org/gone=7@/dev/e7":       "limit: alice may hold 1 device at a time and holds 1 already",
+		"alice:x a.org/gpu=0":                "limit: alice may hold 1 device at a time and holds 1 already",
+	} {
+		devices, rules := bench(rules)
+		got, err := Choose(Request{Key: key(t, "alice"), Profile: "p", Wish: wish, InGroup: inGroup}, rules, devices,
+			leases(t, devices, held))
+		check(t, want, got, err)
+	}
+}
+
+// TestFirstIsOpen checks the limit where the held device is the first of the host.
+func TestFirstIsOpen(t *testing.T) {
+	open := Device{Device: gpu.Device{Name: "a.org/open=0", Kind: "a.org/open", Nodes: []string{"/dev/o"}},
+		Rule: policy.GPURule{Sharing: policy.Open}}
+	other := Device{Device: gpu.Device{Name: "a.org/gpu=1", Kind: "a.org/gpu", Nodes: []string{"/dev/g"}},
+		Rule: policy.GPURule{Sharing: policy.Exclusive}}
+	devices := []Device{open, other}
+	got, err := Choose(Request{Key: key(t, "alice"), Wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu"}},
+		policy.GPUs{MaxPerUser: 1}, devices, leases(t, devices, "alice:x a.org/open=0"))
+	check(t, "a.org/gpu=1", got, err)
+}
+
+func TestAtMost(t *testing.T) {
+	for n, want := range map[uint64]int{0: 0, 3: 3, 1 << 31: 1 << 31, 1<<31 + 1: unlimited, policy.Infinity: unlimited} {
+		if got := atMost(n); got != want {
+			t.Errorf("%d: %d, want %d", n, got, want)
+		}
+	}
+}
+
+// TestTwoGroups checks that a refusal names each group once.
+func TestTwoGroups(t *testing.T) {
+	devices, rules := bench(policy.GPUs{Devices: []policy.GPURule{{Match: []string{"*/gpu=*"},
+		Sharing:    policy.Exclusive,
+		UnixGroups: []string{"staff", "guests"}}}})
+	got, err := Choose(Request{Key: key(t, "alice"), Profile: "p", Wish: policy.GPUWish{Count: 1, Kind: "a.org/gpu"},
+		InGroup: inGroup}, rules, devices, nil)
+	check(t, "limit: not in the Unix group guests, staff", got, err)
+}
+
 // TestUnknownFacts checks that a wish for memory on a host whose tool says nothing is told why.
 func TestUnknownFacts(t *testing.T) {
 	devices, rules := bench(policy.GPUs{})
