@@ -1,6 +1,5 @@
-// Package gpu knows the host's devices: those that CDI specifications describe, and what
-// the vendor's tool told gifford-gpus about them. It reads files and nothing else, and
-// must never open a device, run a program or decide who gets what.
+// Package gpu reads what is known of the host's devices: CDI specifications, and the file in which gifford-gpus leaves the
+// answers of the vendors' tools. It only reads files. It must never open a device, run a program or decide who gets what.
 package gpu
 
 import "time"
@@ -23,7 +22,7 @@ type Inventory struct {
 	Specs   []Spec   // those that can be used, by directory and file
 }
 
-// State is what gifford-gpus knows of the devices, its file's content.
+// State is what gifford-gpus knows of the devices. It is the content of its file.
 type State struct {
 	Measured time.Time `json:"measured"`
 	Tools    []Tool    `json:"tools"`
@@ -33,7 +32,7 @@ type State struct {
 // Tool is a vendor's program.
 type Tool struct {
 	Name  string `json:"name"`            // "nvidia-smi"
-	Error string `json:"error,omitempty"` // why it told nothing, for people
+	Error string `json:"error,omitempty"` // why it reported nothing, for people
 }
 
 // Facts is what the vendor's tool says of one device.

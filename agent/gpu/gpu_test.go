@@ -120,7 +120,8 @@ func TestBroken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := directory(t, map[string]string{"good.yaml": good, tt.file: tt.text})
 			inv := Read(dir)
-			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir, strings.ToValidUTF8(tt.file, "\uFFFD")) ||
+			if len(inv.Broken) == 0 || inv.Broken[0].File != filepath.Join(dir,
+				strings.ToValidUTF8(tt.file, "\uFFFD")) ||
 				!fit(inv.Broken[0].Reason) {
 				t.Errorf("broken: %.2000q", inv.Broken)
 			}
@@ -131,7 +132,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// numbered gives n devices for spec.
+// numbered returns n devices for spec.
 func numbered(n int) (devices []string) {
 	for i := range n {
 		devices = append(devices, fmt.Sprintf("%d|/dev/x%d", i, i))

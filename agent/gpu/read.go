@@ -16,16 +16,15 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
-// DefaultDirs are where CDI specifications are, those of the later directory counting before
-// those of the former (Container Device Interface Specification, "File Location").
+// DefaultDirs are where CDI specifications are. Those of the later directory replace those of the former (Container
+// Device Interface Specification, "File Location").
 func DefaultDirs() []string { return []string{"/etc/cdi", "/var/run/cdi"} }
 
 // maxSpec is more than any vendor's generator writes: some 100 KB for 16 GPUs.
 const maxSpec = 4 << 20
 
-// Read reads the specifications in the directories. A directory that is missing is none; a
-// specification that cannot be used is named in Broken, and the others count. Nothing is
-// asked of the devices themselves.
+// Read reads the specifications in the directories. It skips a directory that is missing, and names a specification that
+// cannot be used in Broken; the others count. It does not touch the devices.
 func Read(dirs ...string) Inventory {
 	var inv Inventory
 	found := map[string]entry{}
@@ -95,13 +94,13 @@ func enter(spec *cdi.Spec, file string, priority int, found map[string]entry) (b
 	return bad
 }
 
-// readSpec reads one specification. The library panics at some of those that it should
-// refuse, such as a class of one letter (v1.0.1).
+// readSpec reads one specification. The library panics at some that it should refuse, such as a class of one letter
+// (v1.0.1).
 func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 	defer func() {
 		if recover() != nil {
-			spec, err = nil, errors.New("it is no valid specification: a vendor or class of one letter, or what "+
-				"nobody has thought of")
+			spec, err = nil, errors.New("it is no valid specification: a vendor or class of one letter, or another "+
+				"mistake that the library does not report")
 		}
 	}()
 	info, err := os.Stat(file)
@@ -124,9 +123,8 @@ func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 	return spec, err
 }
 
-// newBroken makes both texts fit for a line of a page and for D-Bus, which takes UTF-8
-// only: one file of an odd name must not keep the others from being told. An error may
-// quote the whole file.
+// newBroken makes both texts fit for a line of a page and for D-Bus, which only takes UTF-8: otherwise one file of an
+// odd name would hide the others. An error may quote the whole file.
 func newBroken(file, reason string) Broken {
 	return Broken{printable.Line(file, maxReason), printable.Line(reason, maxReason)}
 }
@@ -147,8 +145,7 @@ func newDevice(name string, d *cdi.Device) Device {
 	return Device{Name: name, Kind: kind, Nodes: slices.Sorted(maps.Keys(nodes))}
 }
 
-// controls reports whether a node belongs to the vendor's driver as a whole, so that all of
-// its devices may name it.
+// controls reports whether a node belongs to the vendor's driver as a whole, so that all of its devices may name it.
 func controls(node string) bool {
 	switch node {
 	case "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/kfd", "/dev/dxg":
@@ -157,8 +154,7 @@ func controls(node string) bool {
 	return false
 }
 
-// leasable leaves out groups, such as "all", and brings the names of the same hardware
-// together.
+// leasable leaves out groups, such as "all", and joins the names of the same hardware.
 func leasable(all []Device) []Device {
 	slices.SortFunc(all, func(a, b Device) int { return preferred(a.Name, b.Name) })
 	var list []Device
@@ -183,8 +179,8 @@ func leasable(all []Device) []Device {
 	return list
 }
 
-// preferred orders the names of one device: "all" is the name of no single one, and the
-// shortest is what people type.
+// preferred orders the names of one device: the shortest first, since people type it, and "all" last, since it is the
+// name of no single one.
 func preferred(a, b string) int {
 	all := func(name string) int {
 		if strings.HasSuffix(name, "=all") {
@@ -224,8 +220,8 @@ func parts(d Device) (own, whole []string) {
 	return own, whole
 }
 
-// Overlaps reports whether two devices share hardware, so that not each can be lent by
-// itself. Instances of a GPU share its node and nothing else.
+// Overlaps reports whether two devices share hardware, so that they cannot both be lent. Instances of a GPU share its
+// node and nothing else.
 func (d Device) Overlaps(e Device) bool {
 	if d.Name == e.Name {
 		return true

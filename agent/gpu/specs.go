@@ -31,15 +31,13 @@ func newSpec(s *cdi.Spec, file string) Spec {
 // node is a device node of a specification: where it is on the host, and inside.
 type node struct{ host, inside string }
 
-// newNode writes the paths in one way: "/dev//nvidia0" is the same hardware as
-// "/dev/nvidia0", and would be lent a second time. Links are not followed, since the
-// launcher does not see the devices.
+// newNode cleans the paths: "/dev//nvidia0" is the same hardware as "/dev/nvidia0", and would be lent a second time. It
+// follows no links, since the launcher does not see the devices.
 func newNode(n *specs.DeviceNode) node {
 	return node{filepath.Clean(cmp.Or(n.HostPath, n.Path)), filepath.Clean(n.Path)}
 }
 
-// allNodes returns the device nodes of a specification: those of all devices, and each
-// device's.
+// allNodes returns the device nodes of a specification: those of all devices, and each device's.
 func allNodes(s *cdi.Spec) (common []node, devices [][]node) {
 	for _, n := range s.ContainerEdits.DeviceNodes {
 		if n != nil {
@@ -58,15 +56,14 @@ func allNodes(s *cdi.Spec) (common []node, devices [][]node) {
 }
 
 const (
-	// maxDevices is more than a host has: 16 GPUs of 7 instances with two names each are 240.
-	// Comparing them all takes the square of their number, in the launcher at each request.
+	// maxDevices is more than a host has: 16 GPUs of 7 instances with two names each are 240. The launcher compares each
+	// with each at every request.
 	maxDevices = 1000
-	// maxName is more than a UUID with its kind needs. Names are arguments of Podman and a
-	// unit's environment.
+	// maxName is more than a UUID with its kind needs. Names are arguments of Podman and part of a unit's environment.
 	maxName = 200
 )
 
-// excessive says why a valid specification is more than the launcher will deal with.
+// excessive says why a valid specification is too large for the launcher.
 func excessive(s *cdi.Spec) error {
 	if len(s.Devices) > maxDevices {
 		return fmt.Errorf("it describes %d devices, more than %d", len(s.Devices), maxDevices)
@@ -79,22 +76,21 @@ func excessive(s *cdi.Spec) error {
 	return nil
 }
 
-// unsafe says why a valid specification would give a container other devices than those
-// that it was lent. Rootless Podman mounts the host's node of the path that is wanted
-// inside, whatever the specification says of where it is on the host (seen with 4.3 and
-// 5.4, docs/gpus.md).
+// unsafe says why a valid specification would put other devices into a container than those that were lent to it.
+// Rootless Podman mounts the host's node of the path that is wanted inside, whatever the specification says of its path
+// on the host (seen with 4.3 and 5.4, docs/gpus.md).
 func unsafe(s *cdi.Spec) error {
 	common, devices := allNodes(s)
 	for _, n := range slices.Concat(append(devices, common)...) {
 		if n.host != n.inside {
-			return fmt.Errorf("it gives %s of the host as %s: rootless Podman would give the host's %s instead", n.host,
+			return fmt.Errorf("it maps %s of the host to %s: rootless Podman would take the host's %s instead", n.host,
 				n.inside, n.inside)
 		}
 	}
 	for i, nodes := range devices {
 		for _, n := range nodes {
 			if len(devices) > 1 && slices.Contains(common, n) && !controls(n.host) {
-				return fmt.Errorf("it gives %s, the node of its device %q, to all of its devices", n.host,
+				return fmt.Errorf("it adds %s, the node of its device %q, to all of its devices", n.host,
 					s.Devices[i].Name)
 			}
 		}

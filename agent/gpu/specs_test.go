@@ -18,9 +18,9 @@ func TestUnsafe(t *testing.T) {
 	common := func(node string) string { return "containerEdits:\n  deviceNodes:\n  - " + node + "\n" }
 	tests := map[string]struct{ text, want string }{
 		"another path inside": {head + device("0", "{path: /dev/nvidia0, hostPath: /dev/nvidia1}"),
-			"gives /dev/nvidia1 of the host as /dev/nvidia0"},
+			"maps /dev/nvidia1 of the host to /dev/nvidia0"},
 		"another path inside, common": {head + device("0", "{path: /dev/nvidia0}") +
-			common("{path: /dev/ctl, hostPath: /dev/nvidia1}"), "gives /dev/nvidia1 of the host as /dev/ctl"},
+			common("{path: /dev/ctl, hostPath: /dev/nvidia1}"), "maps /dev/nvidia1 of the host to /dev/ctl"},
 		"another's node for all": {head + device("0", "{path: /dev/nvidia0}") +
 			device("1", "{path: /dev/nvidia1}") + common("{path: /dev/nvidia1}"), `the node of its device "1"`},
 		"the same path": {head + device("0", "{path: /dev/nvidia0, hostPath: /dev/nvidia0}"), ""},

@@ -20,7 +20,7 @@ type minute struct {
 
 const hour = 60 * time.Minute
 
-// add takes a reading and gives the average and the highest of the hour.
+// add notes a measurement and returns the average and the highest of the hour.
 func (h history) add(device string, now time.Time, l gpu.Load) (average, highest gpu.Load) {
 	all := slices.DeleteFunc(h[device], func(m minute) bool { return now.Sub(m.at) >= hour })
 	if l.Known {
@@ -44,7 +44,7 @@ func (h history) add(device string, now time.Time, l gpu.Load) (average, highest
 	return average, highest
 }
 
-// forget drops devices that are gone for an hour.
+// forget drops devices that have been gone for an hour.
 func (h history) forget(now time.Time) {
 	for device, all := range h {
 		if len(all) == 0 || now.Sub(all[len(all)-1].at) >= hour {

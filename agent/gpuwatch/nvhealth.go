@@ -44,8 +44,8 @@ func (e nvidiaECC) health() string {
 
 func yes(s string) bool { return strings.EqualFold(strings.TrimSpace(s), "yes") }
 
-// What is not well-formed: some drivers' lists of clocks, and names of processes, which the
-// tool does not escape and members choose.
+// The parts that may not be well-formed: some drivers' lists of clocks, and names of processes, which members choose and
+// the tool does not escape.
 var (
 	clocks   = regexp.MustCompile(`(?s)<supported_clocks>.*?</supported_clocks>`)
 	ofOne    = regexp.MustCompile(`<process_name>.*</process_name>`)
@@ -53,7 +53,7 @@ var (
 	document = []byte("<nvidia_smi_log")
 )
 
-// harmless is the document without those. Warnings may come before it.
+// harmless returns the document without those parts. Warnings may precede it.
 func harmless(output []byte) ([]byte, error) {
 	start := bytes.Index(output, document)
 	if start < 0 {
@@ -68,9 +68,9 @@ func harmless(output []byte) ([]byte, error) {
 
 var nvidiaNode = regexp.MustCompile(`^/dev/nvidia[0-9]+$`)
 
-// lostNVIDIA names the GPUs of the specifications that nvidia-smi, which answered, does not
-// tell of: it leaves out those that the driver has lost. before is what was known of them.
-func lostNVIDIA(told, before []gpu.Facts, inv gpu.Inventory) (lost []gpu.Facts) {
+// lostNVIDIA returns the GPUs of the specifications that are missing in an answer of nvidia-smi, which leaves out those
+// that the driver has lost. before is what was known of them.
+func lostNVIDIA(reported, before []gpu.Facts, inv gpu.Inventory) (lost []gpu.Facts) {
 	var nodes []string
 	for _, d := range inv.Devices {
 		nodes = append(nodes, d.Nodes...)
@@ -78,20 +78,20 @@ func lostNVIDIA(told, before []gpu.Facts, inv gpu.Inventory) (lost []gpu.Facts) 
 	slices.Sort(nodes)
 	for _, node := range slices.Compact(nodes) {
 		is := func(f gpu.Facts) bool { return f.Node == node && f.Part == "" }
-		if !nvidiaNode.MatchString(node) || slices.ContainsFunc(told, is) {
+		if !nvidiaNode.MatchString(node) || slices.ContainsFunc(reported, is) {
 			continue
 		}
 		f := gpu.Facts{Node: node}
 		if i := slices.IndexFunc(before, is); i >= 0 {
 			f = still(before[i])
 		}
-		f.Health = "nvidia-smi does not tell of it: the driver may have lost it, or the specification is out of date"
+		f.Health = "nvidia-smi does not report it: the driver may have lost it, or the specification is out of date"
 		lost = append(lost, f)
 	}
 	return lost
 }
 
-// still is what does not change of a device.
+// still returns what does not change of a device.
 func still(f gpu.Facts) gpu.Facts {
 	f.Now, f.Hour, f.Busiest, f.Processes = gpu.Load{}, gpu.Load{}, gpu.Load{}, nil
 	return f

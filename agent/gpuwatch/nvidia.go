@@ -10,8 +10,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 )
 
-// The parts of "nvidia-smi -q -x" that count (nvsmi_device_v*.dtd; the names are the same
-// since driver 418 but for ECC errors).
+// The parts of "nvidia-smi -q -x" that are read (nvsmi_device_v*.dtd; except for ECC errors the names are the same since
+// driver 418).
 type (
 	nvidiaLog struct {
 		XMLName xml.Name    `xml:"nvidia_smi_log"`
@@ -62,7 +62,7 @@ type (
 	}
 )
 
-// readNVIDIA understands nvidia-smi.
+// readNVIDIA reads the answer of nvidia-smi.
 func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
 	document, err := harmless(output)
 	if err != nil {
@@ -92,7 +92,7 @@ func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
 	return all, nil
 }
 
-// instance is a part of a GPU. The tool does not tell how busy it is.
+// instance describes a part of a GPU. The tool does not report how busy it is.
 func (g nvidiaGPU) instance(whole gpu.Facts, index int, m nvidiaMIG) gpu.Facts {
 	f := gpu.Facts{Node: whole.Node, Part: fmt.Sprintf("%d:%s", index, oneLine(m.Index)), UUID: oneLine(known(m.UUID)),
 		Model: whole.Model + " (instance)", Health: cmp.Or(whole.Health, m.ECC.health()),

@@ -13,11 +13,11 @@ import (
 // processes is a proc file system (proc(5)).
 type processes string
 
-// describe adds whose a process is, what it is called and the system unit that it is in. Of
-// one that is gone, or hidden, the number stays.
+// describe adds the owner of a process, its name and the system unit that it is in. It only returns the number of one
+// that is gone or hidden.
 func (p processes) describe(q gpu.Process) gpu.Process {
 	dir := filepath.Join(string(p), fmt.Sprint(q.PID))
-	// Who owns the directory does not tell: root does, of a process that cannot be traced.
+	// The directory's owner is not the process's: root owns that of a process that cannot be traced.
 	if status, err := os.ReadFile(filepath.Join(dir, "status")); err == nil {
 		q.UID = uidOf(string(status))
 	}
@@ -30,9 +30,8 @@ func (p processes) describe(q gpu.Process) gpu.Process {
 	return q
 }
 
-// unitOf returns the system unit of a control group, as proc(5)'s cgroup file has it: the
-// outermost service or scope. What lies below a delegated unit is
-// the unit's own matter.
+// unitOf returns the system unit of a control group, as proc(5)'s cgroup file has it: the outermost service or scope. A
+// delegated unit names the groups below it itself.
 func unitOf(text string) string {
 	for line := range strings.Lines(text) {
 		path, v2 := strings.CutPrefix(strings.TrimSpace(line), "0::")
@@ -48,8 +47,8 @@ func unitOf(text string) string {
 	return ""
 }
 
-// uidOf reads the real user of a process: "Uid:", real, effective, saved, file system's.
-// Its name stands before and has no line end (proc(5) escapes it).
+// uidOf reads the real user of a process: "Uid:", real, effective, saved, file system's. The process's name precedes it
+// and has no line end (proc(5) escapes it).
 func uidOf(status string) uint32 {
 	for line := range strings.Lines(status) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "Uid:" {

@@ -24,7 +24,7 @@ func TestUnitOf(t *testing.T) {
 	}
 }
 
-// TestDescribe looks at this very process, and at none.
+// TestDescribe reads this very process, and none.
 func TestDescribe(t *testing.T) {
 	comm, err := os.ReadFile("/proc/self/comm")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestHistory(t *testing.T) {
 	}
 	h.forget(now.Add(3 * hour))
 	if len(h) != 0 {
-		t.Error("a device that is gone is kept")
+		t.Error("a device that is gone is remembered")
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 
 const maxCards = 64 // as many minors of render nodes as there are (Linux, drm_drv.c)
 
-// readROCm understands rocm-smi of ROCm 5 and 6, whose keys differ in their letters' case
-// and in words in brackets.
+// readROCm reads the answer of rocm-smi of ROCm 5 and 6, whose keys differ in the case of letters and in words in
+// brackets.
 func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 	start := strings.IndexByte(string(output), '{') // warnings come before
 	if start < 0 {
@@ -45,14 +45,14 @@ func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 		all = append(all, f)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("rocm-smi tells of no GPU: %s", oneLine(string(output[:min(len(output), 2000)])))
+		return nil, fmt.Errorf("rocm-smi reports no GPU: %s", oneLine(string(output[:min(len(output), 2000)])))
 	}
 	addROCmProcesses(all, raw["system"])
 	return all, nil
 }
 
-// renderNode returns the device node of a PCI device ("0000:03:00.0"). The tool's own numbers
-// leave out cards of other drivers, such as a server's own display.
+// renderNode returns the device node of a PCI device ("0000:03:00.0"). The tool's own numbers skip cards of other
+// drivers, such as a host's own display.
 func renderNode(sys, bus string) string {
 	if !filepath.IsLocal(bus) || strings.ContainsAny(bus, "/*?[\\") {
 		return ""
@@ -64,19 +64,18 @@ func renderNode(sys, bus string) string {
 	return "/dev/dri/" + filepath.Base(found[0])
 }
 
-// addROCmProcesses reads "PID1234": "python, 1, 104857600, 0, 0": name, number of GPUs,
-// memory, and two that do not count here. The name may have commas, which its owner
-// chooses, so the fields are counted from the end. Which GPUs they are is not told, so a
-// process is named where there is one GPU alone.
+// addROCmProcesses reads "PID1234": "python, 1, 104857600, 0, 0": name, number of GPUs, memory, and two that are not
+// used. The owner chooses the name, which may have commas, so fields are counted from the end. The tool does not report
+// which GPUs a process uses, so processes are only added where there is one GPU.
 func addROCmProcesses(all []gpu.Facts, system any) {
-	told, ok := system.(map[string]any)
+	reported, ok := system.(map[string]any)
 	if !ok || len(all) != 1 {
 		return
 	}
-	for _, key := range slices.Sorted(maps.Keys(told)) {
+	for _, key := range slices.Sorted(maps.Keys(reported)) {
 		id, isPID := strings.CutPrefix(key, "PID")
 		pid, err := strconv.ParseUint(strings.TrimSpace(id), 10, 32)
-		fields := strings.Split(fmt.Sprint(told[key]), ",")
+		fields := strings.Split(fmt.Sprint(reported[key]), ",")
 		n := len(fields)
 		if !isPID || err != nil || n < 5 || number64(strings.TrimSpace(fields[n-4])) == 0 {
 			continue
@@ -87,8 +86,7 @@ func addROCmProcesses(all []gpu.Facts, system any) {
 	}
 }
 
-// lower returns the keys and values of a card as ROCm 5 and 6 both have them: the former
-// write all values as texts.
+// lower returns the keys and values of a card in one form: ROCm 5 writes all values as texts.
 func lower(card any) map[string]string {
 	m, ok := card.(map[string]any)
 	if !ok {
@@ -107,7 +105,7 @@ func lower(card any) map[string]string {
 	return out
 }
 
-// first returns the first value that tells something.
+// first returns the first known value.
 func first(keys map[string]string, names ...string) string {
 	for _, n := range names {
 		if v := known(keys[n]); v != "" {

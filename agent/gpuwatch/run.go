@@ -24,8 +24,8 @@ const (
 // ErrNoTool says that the host does not have a tool.
 var ErrNoTool = errors.New("there is no such tool")
 
-// runner runs tools. One that hangs in the driver cannot be killed (proc(5), state D), so
-// it is left alone, and not started again while it is there.
+// runner runs tools. One that hangs in the driver cannot be killed (proc(5), state D). It is left alone, and not started
+// again while it exists.
 type runner struct {
 	mu   sync.Mutex // guards busy
 	busy map[string]bool
@@ -51,8 +51,7 @@ func (r *runner) end(name string) {
 	delete(r.busy, name)
 }
 
-// run runs a program of the path until ctx ends. Of one that failed it gives the error and
-// what it wrote.
+// run runs a program of the path until ctx ends. It returns the error of one that failed and what it wrote.
 func (r *runner) run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -109,7 +108,7 @@ func output(ctx context.Context, path string, args ...string) ([]byte, error) {
 		oneLine(head(failure.Bytes())+" "+head(out.Bytes())))
 }
 
-// head is what a tool says before its document.
+// head returns what a tool writes before its document.
 func head(out []byte) string {
 	text, _, _ := bytes.Cut(out, []byte("<?xml"))
 	return string(text[:min(len(text), 2000)])

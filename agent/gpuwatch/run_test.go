@@ -47,7 +47,7 @@ func TestRunTool(t *testing.T) {
 	script("partly", "echo '<?xml?><some/>'; echo 'GPU is lost' >&2; exit 15")
 	if out, err := new(runner).run(t.Context(), "partly"); string(out) != "<?xml?><some/>\n" || err == nil ||
 		!strings.Contains(err.Error(), "GPU is lost") || strings.Contains(err.Error(), "some") {
-		t.Errorf("a tool that tells a part: %q, %v", out, err)
+		t.Errorf("a tool that reports a part: %q, %v", out, err)
 	}
 	// One that cannot be killed is not started again.
 	r := &runner{busy: map[string]bool{"good": true}}

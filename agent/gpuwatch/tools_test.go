@@ -134,12 +134,12 @@ func TestLost(t *testing.T) {
 		{Nodes: []string{"/dev/nvidia-caps/nvidia-cap3", "/dev/nvidia2"}},
 		{Nodes: []string{"/dev/nvidia-caps/nvidia-cap4", "/dev/nvidia2"}}, {Nodes: []string{"/dev/dri/renderD128"}},
 		{}}}
-	told := []gpu.Facts{{Node: "/dev/nvidia0"}}
+	reported := []gpu.Facts{{Node: "/dev/nvidia0"}}
 	before := []gpu.Facts{{Node: "/dev/nvidia1", Part: "1:0", Model: "part"},
 		{Node: "/dev/nvidia1", Model: "H100", Now: gpu.Load{Known: true}, Processes: []gpu.Process{{PID: 1}}}}
-	const why = "nvidia-smi does not tell of it: the driver may have lost it, or the specification is out of date"
+	const why = "nvidia-smi does not report it: the driver may have lost it, or the specification is out of date"
 	want := []gpu.Facts{{Node: "/dev/nvidia1", Model: "H100", Health: why}, {Node: "/dev/nvidia2", Health: why}}
-	if diff := cmp.Diff(want, lostNVIDIA(told, before, inv)); diff != "" {
+	if diff := cmp.Diff(want, lostNVIDIA(reported, before, inv)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -1,6 +1,5 @@
-// Package gpuwatch asks the vendors' tools what the GPUs do and leaves it in a file for
-// the launcher. It runs as an account of its own: it must never run as root, change a
-// device, or believe that a tool answers, in time or at all.
+// Package gpuwatch asks the vendors' tools what the GPUs do and leaves the answers in a file for the launcher. It runs as
+// an account of its own: it must never run as root, change a device, or rely on a tool to answer, in time or at all.
 package gpuwatch
 
 import (
@@ -21,8 +20,8 @@ import (
 // Every is how often the tools are asked.
 const Every = 10 * time.Second
 
-// maxProcesses of a device are told. Members start as many as they like, and the file is to
-// stay readable (gpu.ReadState).
+// maxProcesses is how many of a device are reported. Members start as many as they like, and gpu.ReadState bounds the
+// file.
 const maxProcesses = 100
 
 // Config is what a Watch needs. All fields are required but where said.
@@ -33,16 +32,16 @@ type Config struct {
 	Sys   string   // "/sys"
 	Every time.Duration
 	Log   *slog.Logger
-	// Run runs a tool and gives its output; nil runs it. ErrNoTool means that the host does
-	// not have it; of one that failed also what it wrote counts.
+	// Run runs a tool and returns its output; nil runs it. ErrNoTool means that the host does not have it. The output of
+	// one that failed counts too.
 	Run func(ctx context.Context, name string, args ...string) ([]byte, error)
 }
 
-// Watch asks again and again.
+// Watch measures the devices at an interval. Make it with New.
 type Watch struct {
 	cfg    Config
 	past   history
-	last   map[string][]gpu.Facts // by tool, what it last told
+	last   map[string][]gpu.Facts // by tool, what it last reported
 	failed map[string]string      // what was logged of a tool
 }
 
@@ -57,8 +56,8 @@ func New(cfg Config) (*Watch, error) {
 	return &Watch{cfg: cfg, past: history{}, last: map[string][]gpu.Facts{}, failed: map[string]string{}}, nil
 }
 
-// Run writes the state until ctx ends or the host has no CDI specification any more; both
-// are no error. first is called when the state was written for the first time.
+// Run writes the state until ctx ends or the host has no CDI specification any more. Neither is an error. It calls first
+// when it has written the state for the first time.
 func (w *Watch) Run(ctx context.Context, first func()) error {
 	defer func() { _ = os.Remove(w.cfg.File) }()
 	tick := time.NewTicker(w.cfg.Every)
@@ -69,7 +68,7 @@ func (w *Watch) Run(ctx context.Context, first func()) error {
 			w.cfg.Log.Info("there is no CDI specification", "event", "no-devices")
 			return nil
 		}
-		if err := write(w.cfg.File, w.look(ctx, inv)); err != nil {
+		if err := write(w.cfg.File, w.measure(ctx, inv)); err != nil {
 			return err
 		}
 		if first != nil {
@@ -84,13 +83,13 @@ func (w *Watch) Run(ctx context.Context, first func()) error {
 	}
 }
 
-// tool is a vendor's program and what understands it.
+// tool is a vendor's program and the reader of its answers.
 type tool struct {
 	name string
 	args []string
 	read func(sys string, output []byte) ([]gpu.Facts, error)
-	// lost names those that it should have told of; nil where nobody can know.
-	lost func(told, before []gpu.Facts, inv gpu.Inventory) []gpu.Facts
+	// lost returns those that are missing in its answer; nil where that cannot be known.
+	lost func(reported, before []gpu.Facts, inv gpu.Inventory) []gpu.Facts
 }
 
 var tools = []tool{ // read only
@@ -99,8 +98,8 @@ var tools = []tool{ // read only
 		"--showpids", "--json"}, readROCm, nil},
 }
 
-// look asks all tools that the host has.
-func (w *Watch) look(ctx context.Context, inv gpu.Inventory) gpu.State {
+// measure asks all tools that the host has.
+func (w *Watch) measure(ctx context.Context, inv gpu.Inventory) gpu.State {
 	s := gpu.State{Tools: []gpu.Tool{}, Devices: []gpu.Facts{}}
 	for _, t := range tools {
 		facts, err := w.ask(ctx, t, inv)
@@ -108,12 +107,12 @@ func (w *Watch) look(ctx context.Context, inv gpu.Inventory) gpu.State {
 			delete(w.last, t.name)
 			continue
 		}
-		told := gpu.Tool{Name: t.name}
+		status := gpu.Tool{Name: t.name}
 		if err != nil {
-			told.Error = err.Error()
+			status.Error = err.Error()
 		}
-		w.logOnce(ctx, t.name, told.Error)
-		s.Tools = append(s.Tools, told)
+		w.logOnce(ctx, t.name, status.Error)
+		s.Tools = append(s.Tools, status)
 		s.Devices = append(s.Devices, facts...)
 	}
 	s.Measured = time.Now().UTC() // a tool may have taken its time
@@ -121,7 +120,7 @@ func (w *Watch) look(ctx context.Context, inv gpu.Inventory) gpu.State {
 	return s
 }
 
-// complete adds what the tools do not tell: whose the processes are, and the last hour.
+// complete adds what the tools do not report: the owners of processes, and the last hour.
 func (w *Watch) complete(s *gpu.State) {
 	procs := processes(w.cfg.Proc)
 	for i := range s.Devices {
@@ -135,8 +134,8 @@ func (w *Watch) complete(s *gpu.State) {
 	w.past.forget(s.Measured)
 }
 
-// ask asks one tool. Of one that tells nothing this time, what does not change stays known:
-// a GPU does not lose its model because the tool had to wait.
+// ask asks one tool. When it does not answer, what does not change stays as it was: a GPU does not lose its model
+// because the tool was slow.
 func (w *Watch) ask(ctx context.Context, t tool, inv gpu.Inventory) ([]gpu.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()
@@ -168,7 +167,7 @@ func (w *Watch) logOnce(ctx context.Context, name, problem string) {
 		w.cfg.Log.Info("a vendor's tool works again", "event", "tool-works", "tool", name)
 		return
 	}
-	w.cfg.Log.Warn("a vendor's tool tells nothing of the GPUs", "event", "tool-failed", "tool", name, "error", problem)
+	w.cfg.Log.Warn("a vendor's tool does not report the GPUs", "event", "tool-failed", "tool", name, "error", problem)
 }
 
 // write replaces the file at once: readers see the old or the new state.

@@ -92,7 +92,8 @@ func TestRun(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if n := strings.Count(log.String(), "tells nothing"); n != 1 || !strings.Contains(log.String(), "works again") {
+		if n := strings.Count(log.String(), "does not report"); n != 1 ||
+			!strings.Contains(log.String(), "works again") {
 			t.Errorf("the log:\n%s", log)
 		}
 		if _, err := os.Stat(w.cfg.File); !errors.Is(err, os.ErrNotExist) {
@@ -101,7 +102,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestAsk checks what is known when a tool tells a part, and how much of it is written.
+// TestAsk checks what is known when a tool reports a part, and how much of it is written.
 func TestAsk(t *testing.T) {
 	many := "<nvidia_smi_log><gpu><minor_number>0</minor_number><processes>" +
 		strings.Repeat("<process_info><pid>1073741824</pid></process_info>", 2*maxProcesses) +
@@ -112,12 +113,12 @@ func TestAsk(t *testing.T) {
 		}
 		return []byte(many), errors.New("a GPU is lost")
 	})
-	s := w.look(t.Context(), gpu.Read(w.cfg.Dirs...))
+	s := w.measure(t.Context(), gpu.Read(w.cfg.Dirs...))
 	if len(s.Devices) != 2 || s.Devices[0].Node != "/dev/nvidia0" || s.Devices[0].Health != "" ||
 		s.Devices[1].Node != "/dev/nvidia1" || s.Devices[1].Health == "" || s.Tools[0].Error != "a GPU is lost" {
 		t.Errorf("a part: %+v", s)
 	}
 	if n := len(s.Devices[0].Processes); n != maxProcesses {
-		t.Errorf("%d processes are told", n)
+		t.Errorf("%d processes are reported", n)
 	}
 }

@@ -66,7 +66,7 @@ func onBus(t *testing.T, h *host) (*launcherbus.Client, *dbus.Conn, func() []str
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = bus.Close() })
-	h.told = func(e launcherbus.Event) {
+	h.seenBy = func(e launcherbus.Event) {
 		if err := emit(bus, e); err != nil {
 			t.Error(err)
 		}

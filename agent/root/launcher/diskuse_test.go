@@ -39,7 +39,7 @@ func TestDiskUse(t *testing.T) {
 	}
 	if u := ask(false); u.Measuring || !u.Measured.IsZero() || len(h.units) != 0 || u.HomePath != h.dir+
 		"/cluster/alice" {
-		t.Errorf("a question alone gives %+v, units %v", u, h.units)
+		t.Errorf("a question alone returns %+v, units %v", u, h.units)
 	}
 	if u := ask(true); !u.Measuring || h.units[unit.DiskUseUnit(alice)] != systemd.Activating {
 		t.Errorf("asked to measure: %+v, units %v", u, h.units)

@@ -134,7 +134,7 @@ func (l *Launcher) Changed(ctx context.Context, c systemd.Change) {
 	}
 }
 
-// event describes a unit's new state. A unit that was told to end has not failed, even if it had to be killed.
+// event describes a unit's new state. A unit that was stopped has not failed, even if it had to be killed.
 func (l *Launcher) event(s *server, state launcherbus.State, o systemd.Outcome) launcherbus.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()

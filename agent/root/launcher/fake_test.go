@@ -22,7 +22,7 @@ import (
 
 const hubUID = 990
 
-// host is a made-up host: systemd that can be told to fail, a name service, directories.
+// host is a made-up host: systemd that fails as a test says, a name service, directories.
 type host struct {
 	t    *testing.T
 	dir  string
@@ -49,7 +49,7 @@ type host struct {
 	// start stays in the queue; and what is called for each event.
 	results map[string]string
 	queued  map[string]bool
-	told    func(launcherbus.Event)
+	seenBy  func(launcherbus.Event)
 }
 
 func newHost(t *testing.T) *host {
@@ -96,8 +96,8 @@ func (h *host) launch() {
 		CDI: []string{filepath.Join(h.dir, "cdi")}, GPUState: filepath.Join(h.dir, "gpus.json"),
 		Log: slog.New(slog.DiscardHandler),
 		Emit: func(e launcherbus.Event) {
-			if h.told != nil {
-				h.told(e)
+			if h.seenBy != nil {
+				h.seenBy(e)
 			}
 			h.mu.Lock()
 			defer h.mu.Unlock()

@@ -118,10 +118,10 @@ func TestLend(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after a restart", "0 alice, 1 bob:x")
-	h.told = func(e launcherbus.Event) {
+	h.seenBy = func(e launcherbus.Event) {
 		if e.State == launcherbus.Stopped || e.State == launcherbus.Failed {
 			if got := h.held(); strings.Contains(got, e.Key.String()) {
-				t.Errorf("%s is told to be %s and holds devices: %s", e.Key, e.State, got)
+				t.Errorf("%s is announced as %s and holds devices: %s", e.Key, e.State, got)
 			}
 		}
 	}
@@ -203,7 +203,7 @@ func TestLendQueued(t *testing.T) {
 	h.change(t.Context(), "jupyter-alice.service", systemd.Activating)
 	h.change(t.Context(), "jupyter-alice.service", systemd.Active)
 	if got := h.states(); got != "alice starting, alice running" {
-		t.Errorf("told: %s", got)
+		t.Errorf("events: %s", got)
 	}
 	if err := h.l.Stop(t.Context(), h.key("alice", "")); err != nil {
 		t.Errorf("stop: %v", err)
@@ -213,8 +213,8 @@ func TestLendQueued(t *testing.T) {
 	}
 }
 
-// TestLendKept checks that a kept container has its devices or does not start.
-func TestLendKept(t *testing.T) {
+// TestLendPersistent checks that a persistent container has its devices or does not start.
+func TestLendPersistent(t *testing.T) {
 	h := gpuHost(t)
 	alice, bob := h.key("alice", ""), h.key("bob", "")
 	begin := func(k ident.Key, profile string, without bool, want launcherbus.Code, words string) {
@@ -237,7 +237,7 @@ func TestLendKept(t *testing.T) {
 	begin(alice, "keeps", true, launcherbus.Refused, "has devices in it and cannot start without them\nhint: ")
 	begin(alice, "keeps", false, "", "")
 	if got := h.held(); got != "1 alice" {
-		t.Errorf("the kept container holds %s", got)
+		t.Errorf("the persistent container holds %s", got)
 	}
 	stop(alice)
 	begin(bob, "gpu", false, "", "")
@@ -257,13 +257,13 @@ func TestLendKept(t *testing.T) {
 	if got := h.held(); got != "0 bob" {
 		t.Errorf("a container that was made without devices: %s", got)
 	}
-	kept, err := h.l.Persistent(t.Context())
-	if err != nil || len(kept) != 1 || !kept[0].Outdated {
-		t.Errorf("it is not told to be outdated: %+v, %v", kept, err)
+	rows, err := h.l.Persistent(t.Context())
+	if err != nil || len(rows) != 1 || !rows[0].Outdated {
+		t.Errorf("it is not outdated: %+v, %v", rows, err)
 	}
 }
 
-// TestGPUs checks what is told of devices.
+// TestGPUs checks the report of devices.
 func TestGPUs(t *testing.T) {
 	h := gpuHost(t)
 	h.spec("lab.example/screen", "all=/dev/dri")

@@ -150,7 +150,7 @@ func TestHostileArguments(t *testing.T) {
 				t.Fatalf("answer is %v, want %s", err, tt.code)
 			}
 			if strings.Contains(err.Error(), "secret detail") {
-				t.Errorf("the answer tells a cause that is for the log alone: %v", err)
+				t.Errorf("the answer has a cause that is for the log alone: %v", err)
 			}
 			if len(h.units) != 0 {
 				t.Errorf("units were started: %v", h.units)
@@ -193,7 +193,7 @@ func codeOf(err error) launcherbus.Code {
 	return ""
 }
 
-// TestLife starts, lists and stops a server, and looks at what is left of it.
+// TestLife starts, lists and stops a server, and checks what is left of it.
 func TestLife(t *testing.T) {
 	h := newHost(t)
 	k := h.key("alice", "gpu")
@@ -306,7 +306,7 @@ func TestNoView(t *testing.T) {
 	}
 }
 
-// TestEndsByItself checks that an end is told and cleared away, and that units of others
+// TestEndsByItself checks that an end is announced and cleared away, and that units of others
 // are left alone.
 func TestEndsByItself(t *testing.T) {
 	h := newHost(t)

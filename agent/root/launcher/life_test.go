@@ -83,10 +83,10 @@ func newLife(t *testing.T, seed uint64) *lifetime {
 		"\"shared\"\nplaces = %d\n", lifePerUser, lifePlaces) +
 		"[[gpus.device]]\nmatch = [\"l.org/open=*\"]\nsharing = \"open\"\n"
 	l.write("0-")
-	l.told = func(e launcherbus.Event) {
+	l.seenBy = func(e launcherbus.Event) {
 		if e.State == launcherbus.Stopped || e.State == launcherbus.Failed {
 			if got, err := l.l.GPUs(context.Background()); err != nil || heldBy(got, e.Key) != nil {
-				t.Errorf("%s is told to be %s and holds %v, %v", e.Key, e.State, heldBy(got, e.Key), err)
+				t.Errorf("%s is announced as %s and holds %v, %v", e.Key, e.State, heldBy(got, e.Key), err)
 			}
 		}
 	}
@@ -234,13 +234,13 @@ func (l *lifetime) judge(k ident.Key, profile string, err error, before map[stri
 	case launcherbus.DevicesTaken:
 		l.count.taken++
 		if profile != "keeps" && (free[kind] >= need || holds+need > lifePerUser) {
-			l.t.Errorf("%s with profile %s is refused while %d are free and he holds %d: %v", k, profile, free[kind],
+			l.t.Errorf("%s with profile %s is refused while %d are free and they hold %d: %v", k, profile, free[kind],
 				holds, err)
 		}
 	case launcherbus.Refused:
 		l.count.limited++
 		if profile != "keeps" && holds+need <= lifePerUser || profile == "keeps" && holds < lifePerUser {
-			l.t.Errorf("%s with profile %s is refused while he holds %d: %v", k, profile, holds, err)
+			l.t.Errorf("%s with profile %s is refused while they hold %d: %v", k, profile, holds, err)
 		}
 	case launcherbus.DevicesMissing:
 		if profile != "keeps" || l.count.again == 0 {

@@ -33,8 +33,8 @@ func life(t *testing.T, h *host, user, server string) {
 	}
 }
 
-// TestKept checks what is told of kept containers, when their profile changes too.
-func TestKept(t *testing.T) {
+// TestPersistent checks the list of persistent containers, also when their profile changes.
+func TestPersistent(t *testing.T) {
 	h := keepingHost(t)
 	life(t, h, "alice", "gpu")
 	life(t, h, "alice", "")
@@ -72,7 +72,7 @@ func TestKept(t *testing.T) {
 	}
 	h.text = strings.Replace(h.text, "persistent = true", "persistent = false", 1)
 	life(t, h, "alice", "")
-	check("nothing is kept of a profile that is not persistent", row("alice", "gpu", true), row("bob", "", true))
+	check("a profile that is not persistent has none", row("alice", "gpu", true), row("bob", "", true))
 	for _, name := range []string{"state/kept", "state/kept/bob", "state/kept/bob/_"} {
 		if info, err := os.Stat(filepath.Join(h.dir, name)); err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s is open to others: %v, %v", name, info.Mode(), err)
@@ -167,7 +167,7 @@ func TestHostileReset(t *testing.T) {
 		"option as user":  {"--all", "", "", false, launcherbus.Refused},
 		"path as server":  {"alice", "../bob", "", false, launcherbus.Refused},
 		"dots":            {"..", "", "", false, launcherbus.Refused},
-		"nothing kept":    {"alice", "", "", false, launcherbus.NotFound},
+		"no container":    {"alice", "", "", false, launcherbus.NotFound},
 		"no account":      {"nosuch", "", "lab 00\n", false, launcherbus.NoAccount},
 		"root":            {"root", "", "lab 00\n", false, launcherbus.Refused},
 		"runs":            {"alice", "", "lab 00\n", true, launcherbus.AlreadyExists},
@@ -201,7 +201,7 @@ func TestHostileReset(t *testing.T) {
 				t.Errorf("units were started: %v", h.units)
 			}
 			if strings.Contains(err.Error(), "secret detail") {
-				t.Errorf("the answer tells a cause that is for the log alone: %v", err)
+				t.Errorf("the answer has a cause that is for the log alone: %v", err)
 			}
 		})
 	}

@@ -24,7 +24,7 @@ type Exec struct {
 	Stdout, Stderr io.Writer
 }
 
-// Run runs a command to its end and gives its exit status.
+// Run runs a command to its end and returns its exit status.
 func (a *API) Run(ctx context.Context, e Exec) (int, error) {
 	// The bindings log what goes wrong with the terminal; the caller has an error for that.
 	logrus.SetOutput(io.Discard)
@@ -41,13 +41,12 @@ func (a *API) Run(ctx context.Context, e Exec) (int, error) {
 		WithOutputStream(noClose{e.Stdout}).WithAttachOutput(true).
 		WithErrorStream(noClose{e.Stderr}).WithAttachError(!e.Terminal))
 	if ctx.Err() != nil {
-		// Podman's API cannot end it, and its process number is the member's word: root must
-		// not signal that.
+		// Podman's API cannot end it, and its process number comes from the member: root must not signal that.
 		return 0, errors.New("interrupted; the command goes on in the container until it ends or the server stops")
 	} else if err != nil {
 		return 0, fmt.Errorf("cannot run a command in the container %s: %w", a.Container, err)
 	}
-	// ExecStartAndAttach has given the first connection away: this one is fresh.
+	// ExecStartAndAttach has taken over the first connection.
 	conn, err = bindings.NewConnection(ctx, "unix://"+a.socket)
 	if err != nil {
 		return 0, fmt.Errorf("cannot learn how the command ended: %w", err)
@@ -69,7 +68,7 @@ func (e Exec) config() *handlers.ExecCreateConfig {
 	return c
 }
 
-// noClose keeps the bindings from closing the caller's streams.
+// noClose stops the bindings from closing the caller's streams.
 type noClose struct{ io.Writer }
 
 func (noClose) Close() error { return nil }

@@ -1,9 +1,8 @@
-// Package memberpodman gives root Podman's API of one member for as long as a server of
-// their runs: a "podman system service" in a transient unit of its own, as the member and
-// with the environment of the server's unit, moved into the control group of that unit so
-// that it may run commands in the container. What the API answers is the member's word,
-// for the service is a process of their; it must never be believed in matters of rights.
-// It must never start anything as root, nor leave the service behind.
+// Package memberpodman opens Podman's API of one member for root, for as long as a server of theirs runs: a "podman
+// system service" in a transient unit of its own, as the member and with the environment of the server's unit, moved
+// into the control group of that unit so that it may run commands in the container. The service is the member's process,
+// so its answers must never decide about rights. The package must never start anything as root, nor leave the service
+// behind.
 package memberpodman
 
 import (
@@ -25,7 +24,7 @@ import (
 const (
 	openTime  = 20 * time.Second // until the API answers
 	closeTime = 20 * time.Second // until its unit is gone
-	lookEvery = 30 * time.Millisecond
+	pollEvery = 30 * time.Millisecond
 	// runtimeGroup is where Podman itself keeps its processes with --cgroups=split.
 	runtimeGroup = "/runtime"
 )
@@ -89,7 +88,7 @@ func service(key ident.Key, server systemd.Service, who string) transient.Spec {
 	name := "gifford-podman-" + key.String() + "-" + strings.ToLower(rand.Text()[:8]) + ".service"
 	environment := []string{}
 	for _, e := range server.Environment {
-		// Only servers of the launcher's making say that they are.
+		// Only servers that the launcher made have its variables.
 		if !strings.HasPrefix(e, "GIFFORD_") {
 			environment = append(environment, e)
 		}
@@ -145,7 +144,7 @@ func (a *API) moveAndWait(ctx context.Context, key ident.Key) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-time.After(lookEvery):
+		case <-time.After(pollEvery):
 		}
 	}
 }
