@@ -51,6 +51,18 @@ func TestCreateServer(t *testing.T) {
 	}
 }
 
+// TestCreateRemoved checks that a server is not made again while it is removed.
+func TestCreateRemoved(t *testing.T) {
+	b := newBench(t)
+	if _, err := b.locks.take(t.Context(), key(t, "alice:y"), true); err != nil {
+		t.Fatal(err)
+	}
+	if got := outcome(b.CreateServer(t.Context(), b.as(t, "alice"), key(t, "alice:y"), "", nil)); got !=
+		"conflict stopping" {
+		t.Error(got)
+	}
+}
+
 // TestChangeServer goes through changes and their refusals, renames among them.
 func TestChangeServer(t *testing.T) {
 	display := func(s string) ServerChange { return ServerChange{DisplayName: &s} }
