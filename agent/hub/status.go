@@ -7,11 +7,10 @@ import (
 	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
-	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
-// notifier keeps the service's status line up to date while this process is the main
-// one: an older process must not write over the newer's.
+// notifier keeps the service's status line up to date while this process is the main one: an older process must not
+// overwrite the newer's.
 type notifier struct {
 	mu     sync.Mutex // guards status
 	status func() string
@@ -23,9 +22,19 @@ func (n *notifier) start(status func() string) {
 	n.status = status
 }
 
-func (n *notifier) stop() { n.start(nil) }
+// stop returns what made the status until now; never nil.
+func (n *notifier) stop() func() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	status := n.status
+	n.status = nil
+	if status == nil {
+		return func() string { return "" }
+	}
+	return status
+}
 
-// changed is called when the status may be another. It must not wait for whoever calls.
+// changed is called when the status may have changed. It does not wait.
 func (n *notifier) changed() {
 	go func() {
 		n.mu.Lock()
@@ -36,23 +45,20 @@ func (n *notifier) changed() {
 	}()
 }
 
-// status is the line that systemctl status shows: how many servers run, and where the hub
-// is reached.
-func (h *instance) status() string {
-	running := h.servers.Count(servers.Ready, servers.Stopping)
-	pending := h.servers.Count(servers.Queued, servers.Starting, servers.Waiting)
+// statusLine is the line that systemctl status shows: how many servers run, and where the hub is reached.
+func statusLine(running, starting int, publicURL string, public []net.Listener) string {
 	text := fmt.Sprintf("%d servers run", running)
 	if running == 1 {
 		text = "1 server runs"
 	}
-	if pending > 0 {
-		text += fmt.Sprintf(", %d starting", pending)
+	if starting > 0 {
+		text += fmt.Sprintf(", %d starting", starting)
 	}
 	var addresses []string
-	for _, l := range h.listeners["public"] {
+	for _, l := range public {
 		addresses = append(addresses, address(l))
 	}
-	return text + "; " + h.cfg.HTTP.PublicURL + " on " + strings.Join(addresses, ", ")
+	return text + "; " + publicURL + " on " + strings.Join(addresses, ", ")
 }
 
 // address returns a listener's address as people write it.

@@ -10,17 +10,17 @@ import (
 
 // devices is the gauges of the host's GPUs. A host without any has none of them.
 type devices struct {
-	cfg Config
+	from Sources
 
 	busy, used, memory, holders, healthy, strangers, waiting *prometheus.Desc
 }
 
-func newDevices(cfg Config) *devices {
+func newDevices(from Sources) *devices {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("gifford_gpu_"+name, help, []string{"device", "model"}, nil)
 	}
 	return &devices{
-		cfg:       cfg,
+		from:      from,
 		busy:      desc("busy_ratio", "Share of time in which a GPU computed when it was last measured, 0 to 1."),
 		used:      desc("memory_used_bytes", "Memory of a GPU that is in use."),
 		memory:    desc("memory_bytes", "Memory of a GPU."),
@@ -42,12 +42,12 @@ func (s *devices) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. What is not known is left out. Why the launcher
 // told nothing, who asked it has logged.
 func (s *devices) Collect(ch chan<- prometheus.Metric) {
-	if s.cfg.GPUs == nil {
+	if s.from.GPUs == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	known, err := s.cfg.GPUs(ctx)
+	known, err := s.from.GPUs(ctx)
 	if err != nil || len(known.Devices) == 0 {
 		return
 	}
@@ -75,7 +75,7 @@ func (s *devices) Collect(ch chan<- prometheus.Metric) {
 
 // waits counts the starts in the line.
 func (s *devices) waits() (n int) {
-	for _, v := range s.cfg.Servers() {
+	for _, v := range s.from.Servers() {
 		if v.State == servers.Queued {
 			n++
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // line asks for one line of a scrape.
-func line(t *testing.T, m *Metrics, prefix string) string {
+func line(t *testing.T, m sourced, prefix string) string {
 	t.Helper()
 	for l := range strings.Lines(scraped(t, m)) {
 		if strings.HasPrefix(l, prefix) {

@@ -29,16 +29,21 @@ type Users struct {
 	Day, Week, Month int // active in the last 24 hours, 7 days and 30 days
 }
 
-// Config is what is read at each scrape. The functions must be safe for concurrent use
-// and return soon. All fields are required but where said.
+// Config is what Metrics needs; all fields are required.
 type Config struct {
-	Version           string // the hub's own
-	JupyterHubVersion string // whose contract it keeps
+	Version           string       // the hub's own
+	JupyterHubVersion string       // whose contract it keeps
+	Log               *slog.Logger // gets what cannot be read at a scrape
+}
+
+// Sources is what is read at each scrape. The functions must be safe for concurrent use and return soon. All fields are
+// required but where said.
+type Sources struct {
 	// Servers returns the servers that are active or failed.
 	Servers func() []servers.Server
 	// Users counts people.
 	Users func(ctx context.Context) (Users, error)
-	// WebSockets and Requests give what the proxy passes right now.
+	// WebSockets and Requests return how many the proxy passes right now.
 	WebSockets, Requests func() int
 	// Draining returns how many older processes of the hub still serve what was open.
 	Draining func() int
@@ -48,45 +53,48 @@ type Config struct {
 	Disks func() []disk.Place
 	// GPUs returns the host's devices and who holds them. Optional.
 	GPUs func(ctx context.Context) (backend.GPUs, error)
-	// Database is the path of the SQLite file, whose size is told.
+	// Database is the path of the SQLite file, whose size is a metric.
 	Database string
-	// Log gets what cannot be read at a scrape.
-	Log *slog.Logger
 }
 
-func (c Config) validate() error {
-	if c.Servers == nil || c.Users == nil || c.WebSockets == nil || c.Requests == nil || c.Draining == nil ||
-		c.Disks == nil || c.Database == "" || c.Log == nil {
-		return errors.New("cannot make the metrics: Servers, Users, WebSockets, Requests, Draining, Disks, Database " +
-			"and Log must be set")
+func (s Sources) validate() error {
+	if s.Servers == nil || s.Users == nil || s.WebSockets == nil || s.Requests == nil || s.Draining == nil ||
+		s.Disks == nil || s.Database == "" {
+		return errors.New("cannot make the metrics: Servers, Users, WebSockets, Requests, Draining, Disks and " +
+			"Database must be set")
 	}
 	return nil
 }
 
 // Metrics takes events and answers scrapes. It is safe for concurrent use.
 type Metrics struct {
-	cfg      Config
+	log      *slog.Logger
 	registry *prometheus.Registry
 	jupyter  jupyter
 	own      own
 	spans    *spans
 }
 
-// New makes the metrics in a registry of their own.
+// New makes the metrics of events in a registry of their own.
 func New(cfg Config) (*Metrics, error) {
-	if err := cfg.validate(); err != nil {
-		return nil, err
+	if cfg.Log == nil {
+		return nil, errors.New("cannot make the metrics: Log must be set")
 	}
-	m := &Metrics{cfg: cfg, registry: prometheus.NewRegistry(), jupyter: newJupyter(), own: newOwn(), spans: newSpans()}
+	m := &Metrics{log: cfg.Log, registry: prometheus.NewRegistry(), jupyter: newJupyter(), own: newOwn(),
+		spans: newSpans()}
 	all := append(m.jupyter.all(), m.own.all()...)
-	all = append(all, newScrape(cfg), newDevices(cfg), buildInfo(cfg),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	all = append(all, buildInfo(cfg), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m, register(m.registry, all...)
+}
+
+func register(to *prometheus.Registry, all ...prometheus.Collector) error {
 	for _, c := range all {
-		if err := m.registry.Register(c); err != nil {
-			return nil, err
+		if err := to.Register(c); err != nil {
+			return err
 		}
 	}
-	return m, nil
+	return nil
 }
 
 func buildInfo(cfg Config) prometheus.Collector {
@@ -100,12 +108,25 @@ func buildInfo(cfg Config) prometheus.Collector {
 // maxScrapes is how many scrapes are answered at once; further ones are refused.
 const maxScrapes = 3
 
-// Handler answers scrapes in Prometheus's text format. It asks nobody who they are. The
-// answer is not compressed: the buffers for that are larger than all the metrics.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:           slog.NewLogLogger(m.cfg.Log.With("event", "metrics-failed").Handler(), slog.LevelWarn),
+// Handler answers scrapes in Prometheus's text format: the events and what is read from the sources. It asks nobody who
+// they are. The answer is not compressed: the buffers for that are larger than all the metrics.
+func (m *Metrics) Handler(from Sources) (http.Handler, error) {
+	all, err := m.gatherers(from)
+	if err != nil {
+		return nil, err
+	}
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{
+		ErrorLog:           slog.NewLogLogger(m.log.With("event", "metrics-failed").Handler(), slog.LevelWarn),
 		ErrorHandling:      promhttp.ContinueOnError,
 		DisableCompression: true, MaxRequestsInFlight: maxScrapes,
-	})
+	}), nil
+}
+
+func (m *Metrics) gatherers(from Sources) (prometheus.Gatherers, error) {
+	if err := from.validate(); err != nil {
+		return nil, err
+	}
+	gauges := prometheus.NewRegistry()
+	err := register(gauges, newScrape(from, m.log), newDevices(from))
+	return prometheus.Gatherers{m.registry, gauges}, err
 }

@@ -22,15 +22,15 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// host is a Config of a hub with two ready servers and one that failed.
-func host(t *testing.T) Config {
+// host is the sources of a hub with two ready servers and one that failed.
+func host(t *testing.T) Sources {
 	t.Helper()
 	database := filepath.Join(t.TempDir(), "hub.sqlite")
 	if err := os.WriteFile(database, make([]byte, 4096), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return Config{
-		Version: "1.2.3", JupyterHubVersion: "5.5.1", Database: database, Log: slog.New(slog.DiscardHandler),
+	return Sources{
+		Database: database,
 		Servers: func() []servers.Server {
 			return []servers.Server{{State: servers.Ready}, {State: servers.Ready}, {State: servers.Failed}}
 		},
@@ -42,17 +42,23 @@ func host(t *testing.T) Config {
 	}
 }
 
-func newTest(t *testing.T, cfg Config) *Metrics {
+// sourced is metrics with their sources.
+type sourced struct {
+	*Metrics
+	from Sources
+}
+
+func newTest(t *testing.T, from Sources) sourced {
 	t.Helper()
-	m, err := New(cfg)
+	m, err := New(Config{Version: "1.2.3", JupyterHubVersion: "5.5.1", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return sourced{m, from}
 }
 
 // everything lets each event happen once, so that every metric has a series.
-func everything(m *Metrics) {
+func everything(m sourced) {
 	m.ServerStarted(SpawnSuccess, 7*time.Second)
 	m.ServerStopped(StopSuccess, time.Second)
 	m.Polled(true, time.Millisecond)
@@ -68,9 +74,13 @@ func everything(m *Metrics) {
 }
 
 // gather returns the families by name.
-func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
+func gather(t *testing.T, m sourced) map[string]*dto.MetricFamily {
 	t.Helper()
-	all, err := m.registry.Gather()
+	gatherers, err := m.gatherers(m.from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := gatherers.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,10 +92,14 @@ func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 }
 
 // scraped returns the lines that Handler answers.
-func scraped(t *testing.T, m *Metrics) string {
+func scraped(t *testing.T, m sourced) string {
 	t.Helper()
+	handler, err := m.Handler(m.from)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/hub/metrics", nil))
+	handler.ServeHTTP(w, httptest.NewRequest("GET", "/hub/metrics", nil))
 	if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Fatalf("a scrape is answered %d, %q", w.Code, w.Header())
 	}
@@ -144,7 +158,20 @@ func TestScrapeLeavesOutWhatItCannotRead(t *testing.T) {
 
 func TestNewNeedsItsParts(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
-		t.Error("metrics without anything to read are made")
+		t.Error("metrics without a log are made")
+	}
+	m := newTest(t, host(t))
+	for name, spoil := range map[string]func(*Sources){
+		"servers": func(s *Sources) { s.Servers = nil }, "users": func(s *Sources) { s.Users = nil },
+		"WebSockets": func(s *Sources) { s.WebSockets = nil }, "requests": func(s *Sources) { s.Requests = nil },
+		"draining": func(s *Sources) { s.Draining = nil }, "disks": func(s *Sources) { s.Disks = nil },
+		"database": func(s *Sources) { s.Database = "" },
+	} {
+		from := host(t)
+		spoil(&from)
+		if _, err := m.Handler(from); err == nil {
+			t.Errorf("metrics without %s are served", name)
+		}
 	}
 }
 

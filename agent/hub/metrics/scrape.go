@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"time"
 
@@ -22,19 +23,21 @@ var states = [...]servers.State{servers.Queued, servers.Starting, servers.Waitin
 
 // scrape is the gauges, read when they are asked for.
 type scrape struct {
-	cfg Config
+	from Sources
+	log  *slog.Logger
 
 	running, users, active                     *prometheus.Desc
 	servers, sockets, requests, draining, file *prometheus.Desc
 	certificate, diskFree, diskTotal           *prometheus.Desc
 }
 
-func newScrape(cfg Config) *scrape {
+func newScrape(from Sources, log *slog.Logger) *scrape {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &scrape{
-		cfg:     cfg,
+		from:    from,
+		log:     log,
 		running: desc("jupyterhub_running_servers", "The number of user servers currently running."),
 		users:   desc("jupyterhub_total_users", "Total number of users."),
 		active: desc("jupyterhub_active_users", "Number of users who were active in the given time period.",
@@ -71,15 +74,15 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectServers(gauge)
 	s.collectUsers(gauge)
 	s.collectDatabase(gauge)
-	gauge(s.sockets, float64(s.cfg.WebSockets()))
-	gauge(s.requests, float64(s.cfg.Requests()))
-	gauge(s.draining, float64(s.cfg.Draining()))
-	for _, p := range s.cfg.Disks() {
+	gauge(s.sockets, float64(s.from.WebSockets()))
+	gauge(s.requests, float64(s.from.Requests()))
+	gauge(s.draining, float64(s.from.Draining()))
+	for _, p := range s.from.Disks() {
 		gauge(s.diskFree, float64(p.Free), p.Path)
 		gauge(s.diskTotal, float64(p.Total), p.Path)
 	}
-	if s.cfg.CertificateExpiry != nil {
-		gauge(s.certificate, float64(s.cfg.CertificateExpiry().Unix()))
+	if s.from.CertificateExpiry != nil {
+		gauge(s.certificate, float64(s.from.CertificateExpiry().Unix()))
 	}
 }
 
@@ -87,7 +90,7 @@ type gaugeFunc func(d *prometheus.Desc, v float64, labels ...string)
 
 func (s *scrape) collectServers(gauge gaugeFunc) {
 	count := map[servers.State]int{}
-	for _, server := range s.cfg.Servers() {
+	for _, server := range s.from.Servers() {
 		count[server.State]++
 	}
 	for _, state := range states {
@@ -99,7 +102,7 @@ func (s *scrape) collectServers(gauge gaugeFunc) {
 func (s *scrape) collectUsers(gauge gaugeFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	u, err := s.cfg.Users(ctx)
+	u, err := s.from.Users(ctx)
 	if err != nil {
 		s.missing("users", err)
 		return
@@ -113,7 +116,7 @@ func (s *scrape) collectUsers(gauge gaugeFunc) {
 // collectDatabase looks at the file and its write-ahead log by name: opening them here
 // would drop SQLite's locks at the close (sqlite.org/howtocorrupt.html, 2.2).
 func (s *scrape) collectDatabase(gauge gaugeFunc) {
-	for label, path := range map[string]string{"database": s.cfg.Database, "wal": s.cfg.Database + "-wal"} {
+	for label, path := range map[string]string{"database": s.from.Database, "wal": s.from.Database + "-wal"} {
 		info, err := os.Stat(path)
 		switch {
 		case err == nil:
@@ -127,6 +130,6 @@ func (s *scrape) collectDatabase(gauge gaugeFunc) {
 }
 
 func (s *scrape) missing(what string, err error) {
-	s.cfg.Log.Warn("a metric cannot be read and is left out", "event", "metrics-failed", "metric", what, "error",
+	s.log.Warn("a metric cannot be read and is left out", "event", "metrics-failed", "metric", what, "error",
 		err.Error())
 }

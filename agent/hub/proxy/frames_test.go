@@ -105,7 +105,7 @@ func TestPingsAreNoActivity(t *testing.T) {
 	p := newProxy(t, Config{})
 	alice := key(t, "alice", "")
 	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
-	s := front(t, p)
+	s := front(t, passing(p))
 	c := dialWS(t, s)
 	ctx := c.CloseRead(t.Context())
 	before := p.Activity(alice)

@@ -145,7 +145,7 @@ func TestAddSlash(t *testing.T) {
 			p := newProxy(t, Config{BaseURL: tt.base})
 			p.SetRoute(key(t, "alice", "gpu"), backend.UnixSocket("/nowhere", 0))
 			w := httptest.NewRecorder()
-			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.path, nil))
+			passing(p).ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.path, nil))
 			if got := w.Header().Get("Location"); got != tt.want {
 				t.Errorf("GET %s: %d to %q, want %q", tt.path, w.Code, got, tt.want)
 			}

@@ -5,9 +5,9 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -25,12 +25,6 @@ type Config struct {
 	// TrustedProxies are the addresses whose X-Forwarded-* headers are believed. It is empty when clients reach the hub
 	// directly.
 	TrustedProxies []netip.Prefix
-	// Unrouted answers every request that no route is for: a path that is no server's, or a server that does not run.
-	// Target returns whom the path names. Required.
-	Unrouted http.Handler
-	// Unavailable answers for a server that has a route but gave no answer: 503 when nobody listens, 502 when a stranger
-	// listens or the answer is broken. Optional: plain text.
-	Unavailable func(w http.ResponseWriter, r *http.Request, key ident.Key, status int)
 	// Log gets refusals and failures. Required.
 	Log *slog.Logger
 	// MaxIdle is how many unused connections stay open to each server; 0 means 8.
@@ -43,7 +37,7 @@ type Config struct {
 	IdleTimeout time.Duration
 }
 
-// Proxy is an http.Handler. Make it with New.
+// Proxy holds the routes and what is open over them. Make it with New; Handler passes requests on.
 type Proxy struct {
 	cfg     Config
 	prefix  []string // the segments of BaseURL, and "user"
@@ -58,17 +52,14 @@ type Proxy struct {
 
 // New checks cfg and makes a Proxy without routes.
 func New(cfg Config) (*Proxy, error) {
-	if cfg.Unrouted == nil || cfg.Log == nil {
-		return nil, fmt.Errorf("cannot make the proxy: Unrouted and Log are required")
+	if cfg.Log == nil {
+		return nil, errors.New("cannot make the proxy: Log is required")
 	}
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = "/"
 	}
 	if !strings.HasPrefix(cfg.BaseURL, "/") || !strings.HasSuffix(cfg.BaseURL, "/") {
 		return nil, fmt.Errorf("cannot make the proxy: base URL %q must begin and end with a slash", cfg.BaseURL)
-	}
-	if cfg.Unavailable == nil {
-		cfg.Unavailable = plainUnavailable
 	}
 	setDefault(&cfg.MaxIdle, 8)
 	setDefault(&cfg.MaxOpen, 1024)
@@ -85,10 +76,6 @@ func setDefault[T int | time.Duration](v *T, d T) {
 	if *v <= 0 {
 		*v = d
 	}
-}
-
-func plainUnavailable(w http.ResponseWriter, _ *http.Request, key ident.Key, status int) {
-	http.Error(w, fmt.Sprintf("the server %s does not answer", key), status)
 }
 
 // SetRoute sends requests for key to an address. The same route again changes nothing; another one replaces the old as

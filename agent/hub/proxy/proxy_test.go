@@ -32,12 +32,6 @@ func key(t testing.TB, user, server string) ident.Key {
 
 func newProxy(t testing.TB, cfg Config) *Proxy {
 	t.Helper()
-	if cfg.Unrouted == nil {
-		cfg.Unrouted = http.HandlerFunc(func(w http.ResponseWriter,
-			_ *http.Request) {
-			w.WriteHeader(http.StatusFailedDependency)
-		})
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -46,6 +40,13 @@ func newProxy(t testing.TB, cfg Config) *Proxy {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// passing returns p's handler, which answers 424 where there is no route.
+func passing(p *Proxy) http.Handler {
+	return p.Handler(Answers{Unrouted: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusFailedDependency)
+	})})
 }
 
 // socket serves h on a UNIX socket, as a member's server does.
@@ -72,8 +73,8 @@ func upstream(t testing.TB, h http.Handler) backend.Address {
 	return backend.UnixSocket(socket(t, h), myUID())
 }
 
-func front(t testing.TB, p http.Handler) *httptest.Server {
-	s := httptest.NewServer(p)
+func front(t testing.TB, h http.Handler) *httptest.Server {
+	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s
 }
@@ -110,7 +111,7 @@ func TestRoutes(t *testing.T) {
 	p.SetRoute(key(t, "alice", ""), upstream(t, named("alice")))
 	p.SetRoute(key(t, "alice", "gpu"), upstream(t, named("alice:gpu")))
 	p.SetRoute(key(t, "bob", ""), upstream(t, named("bob")))
-	s := front(t, p)
+	s := front(t, passing(p))
 	tests := map[string]struct{ uri, want string }{
 		"default": {"/user/alice/lab", "alice /user/alice/lab"},
 		"named":   {"/user/alice/gpu/lab", "alice:gpu /user/alice/gpu/lab"},
@@ -152,7 +153,7 @@ func TestRouteGoes(t *testing.T) {
 		began <- struct{}{}
 		<-r.Context().Done()
 	})))
-	s := front(t, p)
+	s := front(t, passing(p))
 	status := make(chan int)
 	go func() { status <- get(t, s.URL+"/user/alice/x") }()
 	<-began
@@ -209,7 +210,7 @@ func TestFailures(t *testing.T) {
 			p := newProxy(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
 			p.SetRoute(key(t, "alice", ""), backend.UnixSocket(tt.socket, tt.uid))
 			w := httptest.NewRecorder()
-			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/user/alice/", nil))
+			passing(p).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/user/alice/", nil))
 			if w.Code != tt.want || !strings.Contains(log.String(), "event="+tt.event+" user=alice") {
 				t.Errorf("status %d, want %d; log: %s", w.Code, tt.want, log.String())
 			}
@@ -279,7 +280,7 @@ func TestForwardingHeaders(t *testing.T) {
 				r *http.Request) {
 				got, host = r.Header, r.Host
 			})))
-			raw(t, front(t, p).Listener.Addr().String(), "/user/alice/",
+			raw(t, front(t, passing(p)).Listener.Addr().String(), "/user/alice/",
 				append(tt.send, "Authorization: token abc", "Cookie: a=b")...)
 			want := http.Header{"Authorization": {"token abc"}, "Cookie": {"a=b"}, "X-Forwarded-For": {tt.want["For"]},
 				"X-Real-Ip":         {tt.want["Real"]},
@@ -302,7 +303,7 @@ func TestSpoofByConnectionHeader(t *testing.T) {
 		r *http.Request) {
 		got = r.Header
 	})))
-	raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: X-Forwarded-For, X-Real-Ip")
+	raw(t, front(t, passing(p)).Listener.Addr().String(), "/user/alice/", "Connection: X-Forwarded-For, X-Real-Ip")
 	if got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Real-Ip") != "127.0.0.1" {
 		t.Errorf("a client took our headers away: %v", got)
 	}
@@ -316,7 +317,7 @@ func TestHTTP2(t *testing.T) {
 		got = r.Header
 		_, _ = io.Copy(w, r.Body)
 	})))
-	s := httptest.NewUnstartedServer(p)
+	s := httptest.NewUnstartedServer(passing(p))
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -363,7 +364,7 @@ func TestActivity(t *testing.T) {
 				t.Fatal("a new route has no activity")
 			}
 			w := httptest.NewRecorder()
-			p.ServeHTTP(w, httptest.NewRequest(tt.method, "/user/alice/"+tt.path, strings.NewReader(tt.body)))
+			passing(p).ServeHTTP(w, httptest.NewRequest(tt.method, "/user/alice/"+tt.path, strings.NewReader(tt.body)))
 			if counted := p.Activity(alice).After(before); w.Code != tt.status || counted != tt.counts {
 				t.Errorf("status %d, counted %v; want %v", w.Code, counted, tt.counts)
 			}
@@ -375,9 +376,8 @@ func TestActivity(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	ok := Config{Unrouted: http.NotFoundHandler(), Log: slog.New(slog.DiscardHandler)}
+	ok := Config{Log: slog.New(slog.DiscardHandler)}
 	tests := map[string]func(*Config){
-		"no Unrouted":   func(c *Config) { c.Unrouted = nil },
 		"no log":        func(c *Config) { c.Log = nil },
 		"relative base": func(c *Config) { c.BaseURL = "jhub/" },
 		"base no slash": func(c *Config) { c.BaseURL = "/jhub" },
@@ -390,6 +390,42 @@ func TestNewRefuses(t *testing.T) {
 				t.Error("New took it")
 			}
 		})
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	p := newProxy(t, Config{})
+	p.SetRoute(key(t, "alice", ""), backend.UnixSocket(filepath.Join(t.TempDir(), "none"), 1))
+	var asked ident.Key
+	own := Answers{Unrouted: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }),
+		Unavailable: func(w http.ResponseWriter, _ *http.Request, k ident.Key, status int) {
+			asked = k
+			w.WriteHeader(status + 1)
+		}}
+	tests := map[string]struct {
+		answers Answers
+		path    string
+		want    int
+		body    string
+	}{
+		"no path of a server's": {own, "/hub/", 418, ""},
+		"no route":              {own, "/user/bob/", 418, ""},
+		"no answer":             {own, "/user/alice/", 504, ""},
+		"no path, by default":   {Answers{}, "/hub/", 404, "404"},
+		"no route, by default":  {Answers{}, "/user/bob/", 404, "404"},
+		"no answer, by default": {Answers{}, "/user/alice/", 503, "the server alice does not answer"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			p.Handler(tt.answers).ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.path, nil))
+			if w.Code != tt.want || !strings.HasPrefix(w.Body.String(), tt.body) {
+				t.Errorf("%d %q, want %d %q", w.Code, w.Body, tt.want, tt.body)
+			}
+		})
+	}
+	if asked != key(t, "alice", "") {
+		t.Errorf("asked for %v", asked)
 	}
 }
 
@@ -410,7 +446,7 @@ func BenchmarkSmallFile(b *testing.B) {
 		_,
 			_ = w.Write(file)
 	})))
-	s := front(b, p)
+	s := front(b, passing(p))
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	b.SetBytes(int64(len(file)))
 	b.ReportAllocs()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,23 +24,19 @@ var (
 
 // route is one entry of the table with its own pool of connections.
 type route struct {
-	key     ident.Key       // zero for a service
-	service string          // its name; "" for a server
-	closed  bool            // the service is gone; Proxy.mu guards it
-	to      backend.Address // of a server
-	// unavailable answers for a server or service that gave no answer.
-	unavailable func(w http.ResponseWriter, r *http.Request, status int)
-	transport   *http.Transport
-	handler     *httputil.ReverseProxy
-	requests    atomic.Int64
-	sockets     atomic.Int64
-	traffic     atomic.Int64 // Unix nanoseconds of the last traffic
+	key       ident.Key       // zero for a service
+	service   string          // its name; "" for a server
+	closed    bool            // the service is no more; Proxy.mu guards it
+	to        backend.Address // of a server
+	transport *http.Transport
+	handler   *httputil.ReverseProxy
+	requests  atomic.Int64
+	sockets   atomic.Int64
+	traffic   atomic.Int64 // Unix nanoseconds of the last traffic
 }
 
 func (p *Proxy) newRoute(key ident.Key, to backend.Address) *route {
-	r := &route{key: key, to: to, unavailable: func(w http.ResponseWriter, req *http.Request, status int) {
-		p.cfg.Unavailable(w, req, key, status)
-	}}
+	r := &route{key: key, to: to}
 	r.transport = p.newTransport(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return to.Dial(ctx)
 	})
@@ -66,7 +63,7 @@ func (p *Proxy) newHandler(r *route, rewrite func(*httputil.ProxyRequest)) *http
 		FlushInterval: -1,
 		BufferPool:    p.buffers,
 		ErrorLog:      slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
-		ErrorHandler:  func(w http.ResponseWriter, req *http.Request, err error) { p.failed(w, req, r, err) },
+		ErrorHandler:  func(w http.ResponseWriter, req *http.Request, err error) { p.failed(w.(*answer), req, r, err) },
 	}
 }
 
@@ -81,12 +78,40 @@ func (r *route) fields() []any {
 // touch notes traffic.
 func (r *route) touch() { r.traffic.Store(time.Now().UnixNano()) }
 
-// ServeHTTP passes r on to the server that its path names. It sets no limit on bodies and no time-outs; the http.Server
-// in front must not either.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// unavailable answers for an upstream that gave no answer, with the status that fits.
+type unavailable func(w http.ResponseWriter, r *http.Request, status int)
+
+// Answers is what clients get where no server answers. They come with the handler and not with the Proxy because the
+// pages among them show servers, whose routes the Proxy has.
+type Answers struct {
+	// Unrouted answers every request that no route is for: a path that is no server's, or a server that does not run.
+	// Target returns whom the path names. Optional: 404.
+	Unrouted http.Handler
+	// Unavailable answers for a server whose route stands but which gave no answer: 503 when nobody listens, 502 when a
+	// stranger listens or the answer is broken. Optional: plain text.
+	Unavailable func(w http.ResponseWriter, r *http.Request, key ident.Key, status int)
+}
+
+// Handler returns what passes requests on to the server that their path names. It sets no limit on bodies and no
+// time-outs; the http.Server in front must not either.
+func (p *Proxy) Handler(a Answers) http.Handler {
+	if a.Unrouted == nil {
+		a.Unrouted = http.NotFoundHandler()
+	}
+	if a.Unavailable == nil {
+		a.Unavailable = plainUnavailable
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, a) })
+}
+
+func plainUnavailable(w http.ResponseWriter, _ *http.Request, key ident.Key, status int) {
+	http.Error(w, fmt.Sprintf("the server %s does not answer", key), status)
+}
+
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, a Answers) {
 	target, ok := p.Target(r)
 	if !ok {
-		p.cfg.Unrouted.ServeHTTP(w, r)
+		a.Unrouted.ServeHTTP(w, r)
 		return
 	}
 	route := p.find(target)
@@ -94,9 +119,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case target.Bare && (target.Server.IsDefault() || route != nil && route.key.Server == target.Server):
 		p.addSlash(w, r, ident.Key{User: target.User, Server: target.Server})
 	case route == nil:
-		p.cfg.Unrouted.ServeHTTP(w, r)
+		a.Unrouted.ServeHTTP(w, r)
 	default:
-		p.pass(w, r, route)
+		p.pass(w, r, route, func(w http.ResponseWriter, r *http.Request, status int) {
+			a.Unavailable(w, r, route.key, status)
+		})
 	}
 }
 
@@ -112,7 +139,7 @@ func (p *Proxy) addSlash(w http.ResponseWriter, r *http.Request, key ident.Key) 
 }
 
 // pass proxies one request and counts it while it lasts.
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route, down unavailable) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	s := &session{route: route, cancel: cancel}
 	defer p.leave(s)
@@ -121,7 +148,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
 	r.Body = &countedBody{r.Body, route}
 	// Otherwise HTTP/1 would read the rest of an upload before the answer begins.
 	_ = http.NewResponseController(w).EnableFullDuplex()
-	answer := &answer{ResponseWriter: w, proxy: p, session: s, isWebSocket: isWebSocket(r)}
+	answer := &answer{ResponseWriter: w, proxy: p, session: s, unavailable: down, isWebSocket: isWebSocket(r)}
 	route.handler.ServeHTTP(answer, r)
 	if answer.status >= http.StatusOK && answer.status < http.StatusMultipleChoices && !poll(r) {
 		route.touch() // redirects and failures are no use of the server (configurable-http-proxy)
@@ -129,7 +156,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route) {
 }
 
 // failed answers for a server that gave no answer.
-func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err error) {
+func (p *Proxy) failed(w *answer, r *http.Request, route *route, err error) {
 	status, cause := http.StatusBadGateway, context.Cause(r.Context())
 	var stranger *backend.StrangerError
 	var dial *net.OpError
@@ -149,7 +176,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, route *route, err
 	default:
 		p.cfg.Log.Warn("a server does not answer", append(route.fields(), "error", err.Error())...)
 	}
-	route.unavailable(w, r, status)
+	w.unavailable(w, r, status)
 }
 
 // buffers is the pool of buffers through which answers pass (httputil.BufferPool).

@@ -20,8 +20,9 @@ type Upstream struct {
 
 // Service passes requests on to one service. Make it with ForService.
 type Service struct {
-	proxy *Proxy
-	route *route
+	proxy       *Proxy
+	route       *route
+	unavailable unavailable
 }
 
 // ForService returns a handler that passes requests on to a service as the proxy does to servers: path, query and Host as
@@ -32,7 +33,7 @@ func (p *Proxy) ForService(u Upstream) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service %q: %w", u.Name, err)
 	}
-	r := &route{service: u.Name, unavailable: u.Unavailable}
+	r := &route{service: u.Name}
 	r.transport = p.newTransport(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if to.Scheme == "unix" {
 			network, addr = "unix", to.Path
@@ -45,11 +46,13 @@ func (p *Proxy) ForService(u Upstream) (*Service, error) {
 			pr.Out.URL.Scheme, pr.Out.URL.Host = to.Scheme, to.Host
 		}
 	})
-	return &Service{p, r}, nil
+	return &Service{p, r, u.Unavailable}, nil
 }
 
 // ServeHTTP passes a request on.
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.proxy.pass(w, r, s.route) }
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.proxy.pass(w, r, s.route, s.unavailable)
+}
 
 // Close ends everything that is open to the service, for one that is gone or has moved.
 func (s *Service) Close() {

@@ -54,18 +54,18 @@ func blob(w http.ResponseWriter, r *http.Request) {
 }
 
 // fronts returns the proxy over HTTP/1.1 and over TLS with HTTP/2.
-func fronts(t *testing.T, p http.Handler) map[string]*httptest.Server {
-	h2 := httptest.NewUnstartedServer(p)
+func fronts(t *testing.T, h http.Handler) map[string]*httptest.Server {
+	h2 := httptest.NewUnstartedServer(h)
 	h2.EnableHTTP2 = true
 	h2.StartTLS()
 	t.Cleanup(h2.Close)
-	return map[string]*httptest.Server{"HTTP/1.1": front(t, p), "HTTP/2": h2}
+	return map[string]*httptest.Server{"HTTP/1.1": front(t, h), "HTTP/2": h2}
 }
 
 func TestBigStreams(t *testing.T) {
 	p := newProxy(t, Config{})
 	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(blob)))
-	for name, s := range fronts(t, p) {
+	for name, s := range fronts(t, passing(p)) {
 		t.Run(name, func(t *testing.T) {
 			before := heap()
 			resp, err := s.Client().Get(s.URL + "/user/alice/down")
@@ -104,7 +104,7 @@ func heap() int64 {
 func TestBothWays(t *testing.T) {
 	p := newProxy(t, Config{})
 	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(blob)))
-	for name, s := range fronts(t, p) {
+	for name, s := range fronts(t, passing(p)) {
 		t.Run(name, func(t *testing.T) {
 			out, in := io.Pipe()
 			resp, err := s.Client().Post(s.URL+"/user/alice/echo", "text/plain", out)
@@ -136,7 +136,7 @@ func TestClientAborts(t *testing.T) {
 		close(ended)
 	})))
 	ctx, cancel := context.WithCancel(t.Context())
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, front(t, p).URL+"/user/alice/", nil)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, front(t, passing(p)).URL+"/user/alice/", nil)
 	go func() {
 		if resp, err := http.DefaultClient.Do(req); err == nil {
 			_ = resp.Body.Close()
@@ -214,7 +214,7 @@ func TestWebSocket(t *testing.T) {
 	p := newProxy(t, Config{})
 	alice := key(t, "alice", "")
 	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
-	for name, s := range fronts(t, p) {
+	for name, s := range fronts(t, passing(p)) {
 		t.Run(name, func(t *testing.T) {
 			c := dialWS(t, s)
 			if c.Subprotocol() != "v1.kernel" {
@@ -239,7 +239,7 @@ func TestWebSocket(t *testing.T) {
 func TestDrain(t *testing.T) {
 	p := newProxy(t, Config{})
 	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(echo)))
-	s := front(t, p)
+	s := front(t, passing(p))
 	if err := p.Drain(t.Context()); err != nil {
 		t.Errorf("with nothing open: %v", err)
 	}
@@ -262,7 +262,7 @@ func TestDrain(t *testing.T) {
 func TestDrainDeadline(t *testing.T) {
 	p := newProxy(t, Config{})
 	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(echo)))
-	c := dialWS(t, front(t, p))
+	c := dialWS(t, front(t, passing(p)))
 	say(t, c, "hello")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
@@ -279,7 +279,7 @@ func TestWebSocketEndsWithItsRoute(t *testing.T) {
 	p := newProxy(t, Config{})
 	alice := key(t, "alice", "")
 	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
-	c := dialWS(t, front(t, p))
+	c := dialWS(t, front(t, passing(p)))
 	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
 	if _, _, err := c.Read(t.Context()); err == nil {
 		t.Error("the WebSocket outlived its route")
@@ -301,7 +301,7 @@ func TestEarlyFrames(t *testing.T) {
 		_, _ = io.ReadFull(brw, got)
 		_, _ = conn.Write(got)
 	})))
-	got := raw(t, front(t, p).Listener.Addr().String(), "/user/alice/", "Connection: Upgrade", "Upgrade: test",
+	got := raw(t, front(t, passing(p)).Listener.Addr().String(), "/user/alice/", "Connection: Upgrade", "Upgrade: test",
 		"\r\nearly")
 	if !strings.HasSuffix(got, "\r\n\r\nearly") {
 		t.Errorf("got %q", got)

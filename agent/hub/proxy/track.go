@@ -165,6 +165,7 @@ type answer struct {
 	session *session
 	status  int
 
+	unavailable unavailable
 	isWebSocket bool // what the client asks to upgrade to
 }
 

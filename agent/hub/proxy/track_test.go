@@ -48,7 +48,7 @@ func TestDrainTwice(t *testing.T) {
 	p := newProxy(t, Config{})
 	alice := key(t, "alice", "")
 	p.SetRoute(alice, upstream(t, http.HandlerFunc(echo)))
-	s := front(t, p)
+	s := front(t, passing(p))
 	for range 2 {
 		c := dialWS(t, s)
 		say(t, c, "hello")

@@ -30,8 +30,9 @@ func (m *Manager) wake() {
 }
 
 // Advance moves the queue for devices on until ctx ends: at once when something has happened, and now and then.
-// Without it nobody who waits is ever started.
-func (m *Manager) Advance(ctx context.Context) {
+// Without it nobody who waits is ever started. announced returns the end of a server that was announced; it may be nil.
+// It is passed here and not in Config because who announces ends needs the Manager.
+func (m *Manager) Advance(ctx context.Context, announced func(ident.Key) (time.Time, bool)) {
 	tick := time.NewTicker(queueEvery)
 	defer tick.Stop()
 	saved := []QueueEntry{}
@@ -45,13 +46,13 @@ func (m *Manager) Advance(ctx context.Context) {
 		saved = m.saveQueue(ctx, saved)
 		m.saveLeases(ctx)
 		if m.queueLength() > 0 {
-			m.advance(ctx)
+			m.advance(ctx, announced)
 		}
 	}
 }
 
 // advance starts whom the plan lets start, and notes for the others how they stand.
-func (m *Manager) advance(ctx context.Context) {
+func (m *Manager) advance(ctx context.Context, announced func(ident.Key) (time.Time, bool)) {
 	if m.cfg.Devices == nil {
 		return
 	}
@@ -72,15 +73,15 @@ func (m *Manager) advance(ctx context.Context) {
 		m.turn(key, seen)
 	}
 	queue := inOrder(entries, gpus.Devices)
-	m.setPositions(ctx, queue, gpus.Devices)
+	ends := announcedEnds(gpus.Devices, announced)
+	m.setPositions(queue, gpus.Devices, past{typical: m.typical(ctx), ends: ends, now: time.Now()})
 	for _, key := range plan(queue, called, gpus.Devices) {
 		m.turn(key, seen)
 	}
 }
 
 // setPositions notes how each entry of the queue stands.
-func (m *Manager) setPositions(ctx context.Context, queue []entry, devices []backend.Device) {
-	p := past{typical: m.typical(ctx), ends: m.ends(devices), now: time.Now()}
+func (m *Manager) setPositions(queue []entry, devices []backend.Device, p past) {
 	for i, e := range queue {
 		q := Queue{Estimate: estimate(queue, i, devices, p)}
 		q.Position, q.Of = position(queue, i, devices)
@@ -110,14 +111,14 @@ func (m *Manager) typical(ctx context.Context) func(kind string) time.Duration {
 	}
 }
 
-// ends returns the announced ends of the servers that hold devices.
-func (m *Manager) ends(devices []backend.Device) map[ident.Key]time.Time {
+// announcedEnds returns the announced ends of the servers that hold devices.
+func announcedEnds(devices []backend.Device, announced func(ident.Key) (time.Time, bool)) map[ident.Key]time.Time {
 	ends := map[ident.Key]time.Time{}
-	if m.cfg.Ends == nil {
+	if announced == nil {
 		return ends
 	}
 	for key := range holders(devices) {
-		if at, ok := m.cfg.Ends(key); ok {
+		if at, ok := announced(key); ok {
 			ends[key] = at
 		}
 	}

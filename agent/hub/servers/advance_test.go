@@ -111,7 +111,7 @@ func play(t *testing.T, n int, test func(t *testing.T, g *gpuHost, m *Manager, s
 		w.Change(func(c *fake.Config) { c.Refuse = g.lend })
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { m.Advance(ctx) })
+		wg.Go(func() { m.Advance(ctx, nil) })
 		defer wg.Wait()
 		defer cancel()
 		test(t, g, m, func(user string) {

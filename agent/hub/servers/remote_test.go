@@ -152,7 +152,7 @@ func TestRemote(t *testing.T) {
 	}})
 	defer b.Close()
 	log := slog.New(slog.DiscardHandler)
-	p, err := proxy.New(proxy.Config{Unrouted: http.NotFoundHandler(), Log: log})
+	p, err := proxy.New(proxy.Config{Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestRemote(t *testing.T) {
 	if last := follow(t, m, alice); !last.Ready {
 		t.Fatalf("last step is %+v", last)
 	}
-	front := httptest.NewServer(p)
+	front := httptest.NewServer(p.Handler(proxy.Answers{}))
 	defer front.Close()
 	resp, err := http.Get(front.URL + "/user/alice/lab")
 	if err != nil {
@@ -200,7 +200,7 @@ func TestEventsOfOneServer(t *testing.T) {
 		m.cfg.Devices, m.cfg.Memory = g, g
 		advance, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { m.Advance(advance) })
+		wg.Go(func() { m.Advance(advance, nil) })
 		defer wg.Wait()
 		defer cancel()
 		one := key(t, "user7")

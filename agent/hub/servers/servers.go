@@ -67,10 +67,8 @@ type Config struct {
 	Images  images // optional; without it the backend does what is needed
 	// Devices knows the devices that profiles need. Without it nobody is queued for devices: a start whose devices others
 	// hold fails. Optional.
-	Devices devices
-	Memory  memory // optional; without it a restart of the hub forgets the queue for devices
-	// Ends returns the end of a server that was announced; optional.
-	Ends         func(ident.Key) (time.Time, bool)
+	Devices      devices
+	Memory       memory // optional; without it a restart of the hub forgets the queue for devices
 	Router       router
 	Prober       prober
 	Output       output

@@ -1,4 +1,4 @@
-package hub
+package serviceproxy
 
 import (
 	"io"
@@ -29,18 +29,22 @@ func listenAs(t *testing.T, name string) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	//nolint:gosec // a test
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_,
-			_ = io.WriteString(w, name+" "+r.RequestURI)
+		_, _ = io.WriteString(w, name+" "+r.RequestURI)
 	})}
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	return "unix:" + filepath.Join(dir, "s")
 }
 
-// servicesAt returns the way to services below /x/services/.
-func servicesAt(t *testing.T, declared ...services.Service) *serviceProxy {
+// host is the services below /x/services/.
+type host struct {
+	http.Handler
+	registry *services.Registry
+	open     *Connections
+}
+
+func newHost(t *testing.T, declared ...services.Service) host {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log})
@@ -48,25 +52,25 @@ func servicesAt(t *testing.T, declared ...services.Service) *serviceProxy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	p, err := proxy.New(proxy.Config{BaseURL: "/x/", Unrouted: http.NotFoundHandler(), Log: log})
+	p, err := proxy.New(proxy.Config{BaseURL: "/x/", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sp := &serviceProxy{prefix: "/x/services/", proxy: p, fail: func(w http.ResponseWriter, _ *http.Request,
-		err error) {
+	open := New(p)
+	registry, err := services.New(t.Context(), services.Config{BaseURL: "/x/", Declared: declared, Records: db,
+		Removed: open.Forget})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail := func(w http.ResponseWriter, _ *http.Request, err error) {
 		e := httpx.Public(err)
 		http.Error(w, e.Public+"|"+e.Hint, e.Status)
-	}}
-	sp.registry, err = services.New(t.Context(), services.Config{BaseURL: "/x/", Declared: declared, Records: db,
-		Removed: sp.forget})
-	if err != nil {
-		t.Fatal(err)
 	}
-	return sp
+	return host{open.Handler("/x/", registry, fail), registry, open}
 }
 
-func TestServiceProxy(t *testing.T) {
-	p := servicesAt(t, services.Service{Name: "board", URL: listenAs(t, "board")}, services.Service{Name: "culler"},
+func TestHandler(t *testing.T) {
+	h := newHost(t, services.Service{Name: "board", URL: listenAs(t, "board")}, services.Service{Name: "culler"},
 		services.Service{Name: "down", URL: "unix:/nowhere", Unit: "lab-down.service"},
 		services.Service{Name: "lost", URL: "unix:/nowhere"})
 	tests := map[string]struct {
@@ -93,7 +97,7 @@ func TestServiceProxy(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			p.ServeHTTP(w, httptest.NewRequest("GET", tt.uri, nil))
+			h.ServeHTTP(w, httptest.NewRequest("GET", tt.uri, nil))
 			got := w.Body.String()
 			if tt.status == http.StatusFound {
 				got = w.Header().Get("Location")
@@ -107,24 +111,24 @@ func TestServiceProxy(t *testing.T) {
 
 // TestServiceMoves takes a service away and adds it again at another address.
 func TestServiceMoves(t *testing.T) {
-	p := servicesAt(t)
+	h := newHost(t)
 	get := func() string {
 		w := httptest.NewRecorder()
-		p.ServeHTTP(w, httptest.NewRequest("GET", "/x/services/board/", nil))
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/x/services/board/", nil))
 		return w.Body.String()
 	}
 	for _, name := range []string{"first", "second"} {
-		if err := p.registry.Add(services.Service{Name: "board", URL: listenAs(t, name)}); err != nil {
+		if err := h.registry.Add(services.Service{Name: "board", URL: listenAs(t, name)}); err != nil {
 			t.Fatal(err)
 		}
 		if got := get(); !strings.HasPrefix(got, name+" ") {
 			t.Errorf("got %q from the %s", got, name)
 		}
-		if err := p.registry.Remove("board"); err != nil {
+		if err := h.registry.Remove("board"); err != nil {
 			t.Fatal(err)
 		}
-		if got := get(); !strings.HasPrefix(got, "there is no such service") || len(p.known) != 0 {
-			t.Errorf("after its removal: %q, %d ways", got, len(p.known))
+		if got := get(); !strings.HasPrefix(got, "there is no such service") || len(h.open.known) != 0 {
+			t.Errorf("after its removal: %q, %d ways", got, len(h.open.known))
 		}
 	}
 }

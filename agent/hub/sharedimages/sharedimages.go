@@ -1,4 +1,6 @@
-package hub
+// Package sharedimages brings a profile's image into the store that all members share before a server starts. It must
+// never refuse a start because the image keeper does not answer: the unit then gets a copy for its member.
+package sharedimages
 
 import (
 	"context"
@@ -8,33 +10,41 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
 // stepsEvery bounds how often a starting page is told of a pull.
 const stepsEvery = 500 * time.Millisecond
 
-// sharedImages brings images into the store that all members share. Without a keeper the
-// unit itself gets a copy for its member.
-type sharedImages struct {
-	keeper *imagekeeper.Client
+// keeper pulls images (agent/wire/imagekeeper).
+type keeper interface {
+	Ensure(ctx context.Context, profile string, step func(imagekeeper.Progress)) error
+}
+
+// Images asks the image keeper for images. Make it with New.
+type Images struct {
+	keeper keeper
 	log    *slog.Logger
 }
 
-// Ensure returns when the image of a profile is there.
-func (s sharedImages) Ensure(ctx context.Context, profile string, step func(string)) error {
-	sum := newPullSum(step)
-	err := s.keeper.Ensure(ctx, profile, sum.add)
+// New makes Images over an image keeper.
+func New(k keeper, log *slog.Logger) Images { return Images{k, log} }
+
+// Ensure returns when the image of a profile is available. It calls step with a line of text at most twice a second
+// while a pull goes on. It returns no error when the keeper cannot be reached, and the context's when that has ended.
+func (i Images) Ensure(ctx context.Context, profile string, step func(string)) error {
+	err := i.keeper.Ensure(ctx, profile, newPullSum(step).add)
 	var failed *imagekeeper.Error
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, imagekeeper.ErrUnreachable):
-		s.log.Warn("the image keeper does not answer; the member gets a copy of the image", "event",
+		i.log.Warn("the image keeper does not answer; the member gets a copy of the image", "event",
 			"images-unreachable", "profile", profile, "error", err.Error())
 		return nil
-	case errors.As(err, &failed) && failed.Hint != "":
-		return fmt.Errorf("%s\nhint: %s", failed.Message, failed.Hint)
+	case errors.As(err, &failed):
+		return errors.New(hint.Join(failed.Message, failed.Hint))
 	}
 	return err
 }

@@ -1,0 +1,169 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
+	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cgroup"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
+	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
+	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"
+	"github.com/gifford-lab/gifford-hub/agent/hub/probe"
+	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/sharedimages"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
+)
+
+// machine is what runs servers, and what watches those that run.
+type machine struct {
+	env        servers.EnvConfig
+	backend    *local.Backend
+	servers    *servers.Manager
+	accountant *accounting.Accountant
+	disk       *disk.Watch
+	gpus       *gpus.Desk
+	culler     *cull.Culler // nil when culling is off
+}
+
+func newMachine(g given, d data, r rights, p *process) (m machine, err error) {
+	if m.env, err = serverEnv(g); err != nil {
+		return machine{}, err
+	}
+	if m.backend, err = local.New(local.Config{Log: g.log, Observe: d.metrics.Backend}); err != nil {
+		return machine{}, err
+	}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	kernel := cgroup.New(os.DirFS("/"))
+	if m.accountant, err = newAccountant(g, d, m, kernel); err != nil {
+		return m, err
+	}
+	if m.servers, err = newServers(g, d, r, m, p); err != nil {
+		return m, err
+	}
+	if m.disk, err = newDisk(g, d, m); err != nil {
+		return m, err
+	}
+	m.gpus, err = gpus.New(gpus.Config{Launcher: m.backend, UserName: accounts.Directory{}.UserName, Log: g.log})
+	if err != nil {
+		return m, err
+	}
+	m.culler, err = newCuller(g, d, r, m, kernel)
+	return m, err
+}
+
+// close ends starts and stops under way, and then the connection to the launcher.
+func (m machine) close() {
+	if m.servers != nil {
+		m.servers.Close()
+	}
+	m.backend.Close()
+}
+
+// serverEnv is what servers are told of the hub.
+func serverEnv(g given) (servers.EnvConfig, error) {
+	base := g.cfg.HTTP.BaseURL
+	for _, l := range g.listeners["api"] {
+		if addr, ok := l.Addr().(*net.TCPAddr); ok {
+			url := fmt.Sprintf("http://127.0.0.1:%d%shub/api", addr.Port, base)
+			return servers.EnvConfig{BaseURL: base, APIURL: url, PublicURL: g.cfg.HTTP.PublicURL}, nil
+		}
+	}
+	return servers.EnvConfig{}, hint.New("there is no listener for the servers' way back to the hub",
+		"systemctl start gifford-hub-api.socket")
+}
+
+func newAccountant(g given, d data, m machine, kernel cgroup.Host) (*accounting.Accountant, error) {
+	return accounting.New(accounting.Config{Backend: m.backend, Records: d.store, Log: g.log,
+		Counters: func(ctx context.Context, key ident.Key) (accounting.Counters, bool) {
+			r, ok := kernel.Read(ctx, key)
+			return accounting.Counters(r), ok
+		}})
+}
+
+func newServers(g given, d data, r rights, m machine, p *process) (*servers.Manager, error) {
+	c := g.cfg.Servers
+	return servers.New(servers.Config{
+		Backend: m.backend, Images: sharedimages.New(imagekeeper.New(imagekeeper.DefaultSocket), g.log),
+		Router: r.proxy, Prober: timedProber{probe.Prober{}, d.metrics}, Output: m.backend, Env: m.env,
+		Devices: m.backend, Memory: queueMemory{d.store},
+		StartTimeout: c.StartTimeout, HTTPTimeout: c.HTTPTimeout, StopTimeout: c.StopTimeout, Log: g.log,
+		OnTransition: func(s servers.Server, from servers.State) {
+			p.status.changed()
+			d.metrics.Changed(s, from)
+			m.accountant.Changed(s, from)
+		},
+	})
+}
+
+func newDisk(g given, d data, m machine) (*disk.Watch, error) {
+	c, members := g.cfg.Disk, members{d.store, m.servers}
+	return disk.New(disk.Config{Launcher: m.backend, Refresh: c.Refresh, Paths: c.Paths,
+		WarnFree: disk.Threshold(c.WarnFree), Log: g.log, Users: members.all, Recent: members.recent})
+}
+
+// newCuller returns nil when culling is off.
+func newCuller(g given, d data, r rights, m machine, kernel cgroup.Host) (*cull.Culler, error) {
+	c := g.cfg.Cull
+	if !c.Enabled {
+		return nil, nil
+	}
+	rules := cull.NewRules(cullPolicies(c), accounts.Directory{}, r.authority.Groups)
+	return cull.New(cull.Config{
+		Servers: m.servers, Policy: rules.Policy, OnCull: d.metrics.Culled, Every: c.Every, Log: g.log,
+		Traffic: r.proxy.Activity, Touch: toucher{m.servers, d.store, g.log}.touch,
+		Usage: kernel.CPU, BusyCPU: float64(c.BusyCPU) / 100,
+		GPUs: m.backend.GPUs, BusyGPU: float64(c.BusyGPU) / 100, Memory: d.store,
+		StartWithoutGPUs: func(k ident.Key, profile string) error {
+			return m.servers.Start(k, profile, servers.Options{WithoutGPUs: true})
+		},
+		Ask: cull.Jupyter{Tokens: d.store, Prefix: m.env.Prefix, Connected: c.Connected, Route: r.proxy.Lookup},
+	})
+}
+
+// timedProber observes how long servers take to answer.
+type timedProber struct {
+	probe.Prober
+	metrics *metrics.Metrics
+}
+
+func (p timedProber) Probe(ctx context.Context, server backend.Address, path string) error {
+	begun := time.Now()
+	err := p.Prober.Probe(ctx, server, path)
+	p.metrics.Polled(err == nil, time.Since(begun))
+	return err
+}
+
+// queueMemory keeps in the database who waits for devices.
+type queueMemory struct{ *store.Store }
+
+func (m queueMemory) SaveQueue(ctx context.Context, queue []servers.QueueEntry) error {
+	rows := make([]store.LinePlace, len(queue))
+	for i, p := range queue {
+		rows[i] = store.LinePlace(p)
+	}
+	return m.Store.SaveLine(ctx, rows)
+}
+
+// announcedEnd returns when a server will be stopped, as its people were told.
+func (m machine) announcedEnd(key ident.Key) (time.Time, bool) {
+	if m.culler == nil {
+		return time.Time{}, false
+	}
+	n, ok := m.culler.Notice(key)
+	return n.At, ok
+}

@@ -1,0 +1,86 @@
+package hub
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
+	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
+	"github.com/gifford-lab/gifford-hub/agent/hub/serviceproxy"
+	"github.com/gifford-lab/gifford-hub/agent/hub/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// rights is who may do what: roles, groups, services and sign-in; and the proxy, from which a service that is
+// removed loses its connections.
+type rights struct {
+	proxy      *proxy.Proxy
+	toServices *serviceproxy.Connections
+	authority  *access.Authority
+	services   *services.Registry
+	login      *login.Service
+}
+
+func newRights(ctx context.Context, g given, d data) (r rights, err error) {
+	table, err := g.cfg.Table()
+	if err != nil {
+		return rights{}, err
+	}
+	if err := d.store.DeclareGroups(ctx, declaredGroups(g.cfg)); err != nil {
+		return rights{}, err
+	}
+	r.authority, err = access.New(access.Config{Table: table, Roles: declaredRoles(g.cfg), Records: d.store, Log: g.log})
+	if err != nil {
+		return rights{}, err
+	}
+	r.proxy, err = proxy.New(proxy.Config{BaseURL: g.cfg.HTTP.BaseURL, TrustedProxies: trustedProxies(g.cfg), Log: g.log})
+	if err != nil {
+		return rights{}, err
+	}
+	r.toServices = serviceproxy.New(r.proxy)
+	r.services, err = services.New(ctx, services.Config{BaseURL: g.cfg.HTTP.BaseURL, Declared: DeclaredServices(g.cfg),
+		Records: d.store, Removed: r.toServices.Forget})
+	if err != nil {
+		return rights{}, err
+	}
+	r.login, err = login.New(ctx, newLoginConfig(g, d, accounts.Directory{}))
+	return r, err
+}
+
+// newLoginConfig adds to the settings of sign-in what they cannot say.
+func newLoginConfig(g given, d data, unix accounts.Directory) login.Config {
+	c := loginSettings(g.cfg)
+	c.HTTP, c.Store, c.Accounts, c.Log, c.Now = http.DefaultClient, d.store, unix, g.log, time.Now
+	c.Confirmed = confirmed(unixGroups(g.cfg.Access), unix, d.store)
+	c.OnLogin = func(err error, took time.Duration) { d.metrics.Login(loginResult(err), took) }
+	return c
+}
+
+// memberships reports who is in which Unix group.
+type memberships interface {
+	MemberOf(ctx context.Context, user ident.User, group string) (bool, error)
+}
+
+// confirmed returns what notes the groups of somebody who has signed in: the provider's, and those of the Unix groups
+// named in asked of which they are members.
+func confirmed(asked []string, unix memberships, records interface {
+	SetMemberships(ctx context.Context, u ident.User, from store.Source, groups []string) error
+}) func(ctx context.Context, u ident.User, groups []string) error {
+	return func(ctx context.Context, u ident.User, groups []string) error {
+		all := append([]string{}, groups...)
+		for _, g := range asked {
+			in, err := unix.MemberOf(ctx, u, g)
+			if err != nil {
+				return err
+			}
+			if in {
+				all = append(all, g)
+			}
+		}
+		return records.SetMemberships(ctx, u, store.FromLogin, all)
+	}
+}

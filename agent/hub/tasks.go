@@ -1,0 +1,63 @@
+package hub
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
+)
+
+// cleanEvery is how often expired sessions and tokens are deleted.
+const cleanEvery = time.Hour
+
+// tasks returns what the hub does beside answering requests.
+func (h *hub) tasks() []task {
+	all := []task{h.watchBackend, h.disk.Run, h.accountant.Run, h.feedWatchdog,
+		func(ctx context.Context) { h.store.KeepClean(ctx, cleanEvery) },
+		func(ctx context.Context) { h.servers.Advance(ctx, h.announcedEnd) }}
+	if h.culler != nil {
+		all = append(all, h.culler.Run)
+	}
+	if h.cert != nil {
+		all = append(all, h.cert.Watch)
+	}
+	return all
+}
+
+// watchBackend hands the events of servers on.
+func (h *hub) watchBackend(ctx context.Context) {
+	h.backend.Watch(ctx, h.servers.Handle, func() {
+		if err := h.servers.Sync(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("cannot read which servers run", "event", "sync-failed", "error", err.Error())
+		}
+	})
+}
+
+// feedWatchdog tells systemd that the hub is alive while the database answers.
+func (h *hub) feedWatchdog(ctx context.Context) {
+	if err := (handover.Notify{}).Watchdog(ctx, h.store.Ping); err != nil && ctx.Err() == nil {
+		h.log.Error("cannot feed the watchdog", "event", "watchdog-failed", "error", err.Error())
+	}
+}
+
+// longWork is what requests began and outlasts them, such as the pull of an image. It goes on after a newer process has
+// taken over, while this one serves what is open.
+type longWork struct {
+	ctx  context.Context // ends with close
+	end  context.CancelFunc
+	each *sync.WaitGroup
+}
+
+func newLongWork() longWork {
+	ctx, end := context.WithCancel(context.Background())
+	return longWork{ctx, end, &sync.WaitGroup{}}
+}
+
+func (l longWork) run(work func(ctx context.Context)) { l.each.Go(func() { work(l.ctx) }) }
+
+// close ends the work and waits for that.
+func (l longWork) close() {
+	l.end()
+	l.each.Wait()
+}
