@@ -132,9 +132,9 @@ func get(t *testing.T, url string) string {
 	return resp.Status
 }
 
-// TestTasksEndBeforeTheStore has a task that writes to the database at its end.
+// TestTasksEndBeforeTheStore has a task that writes to the database until some time after its context has ended.
 func TestTasksEndBeforeTheStore(t *testing.T) {
-	carol, _ := ident.ParseUser("carol")
+	carol, _ := ident.ParseKey("carol", "")
 	for name, end := range map[string]func(h *hub, cancel func() error) error{
 		"stopped": func(_ *hub, cancel func() error) error { return cancel() },
 		"asked to end": func(h *hub, cancel func() error) error {
@@ -153,12 +153,21 @@ func TestTasksEndBeforeTheStore(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := newHub(t, func(c *config.Config) { c.HTTP.DrainTimeout = time.Second })
+			if err := h.store.CreateUser(t.Context(), store.User{Name: carol.User}); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.store.UpsertServer(t.Context(), store.Server{Key: carol}); err != nil {
+				t.Fatal(err)
+			}
 			var wrote error
 			base, cancel := running(t, h, func(ctx context.Context) {
 				<-ctx.Done()
-				time.Sleep(20 * time.Millisecond) // whatever closes the store too early has time to do so
-				wrote = h.store.CreateUser(context.WithoutCancel(ctx), store.User{Name: carol})
+				for begun := time.Now(); wrote == nil && time.Since(begun) < time.Second; {
+					wrote = h.store.TouchServer(context.WithoutCancel(ctx), carol, time.Now())
+					time.Sleep(10 * time.Millisecond)
+				}
 			})
 			if got := get(t, base+"hub/health"); got != "200 OK" {
 				t.Errorf("answered %q", got)
