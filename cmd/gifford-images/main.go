@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/images/keeper"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
@@ -33,6 +33,9 @@ import (
 const (
 	idle    = 10 * time.Minute // without a request or job
 	lastOut = 10 * time.Second // for requests under way at the end
+
+	// bySocket is the next step for who starts the program by hand.
+	bySocket = "systemctl start gifford-images.socket"
 )
 
 // version is set by the linker.
@@ -54,7 +57,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := run(ctx, *config, log); err != nil {
-		log.Error("cannot go on", "event", "exit", "error", err)
+		log.Error("exiting after a fatal error", "event", "exit", "error", hint.Text(err))
 		stop()
 		os.Exit(1)
 	}
@@ -62,11 +65,11 @@ func main() {
 
 func run(ctx context.Context, config string, log *slog.Logger) error {
 	if os.Geteuid() == 0 {
-		return errors.New("the image keeper must not run as root\nhint: systemctl start gifford-images.socket")
+		return hint.New("the image keeper must not run as root", bySocket)
 	}
 	listeners, err := activation.Listeners()
 	if err != nil || len(listeners) != 1 {
-		return errors.New("gifford-images is started by its socket\nhint: systemctl start gifford-images.socket")
+		return hint.New("gifford-images is started by its socket", bySocket)
 	}
 	hub, err := uidOf("gifford-hub")
 	if err != nil {
@@ -87,47 +90,58 @@ func run(ctx context.Context, config string, log *slog.Logger) error {
 	return serve(ctx, listeners[0], k, hub)
 }
 
+// activity counts the open connections, and notes on a channel that something has happened on one.
+type activity struct {
+	open     atomic.Int64
+	happened chan struct{} // of one
+}
+
+func (a *activity) note(_ net.Conn, s http.ConnState) {
+	switch s {
+	case http.StateNew:
+		a.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		a.open.Add(-1)
+	}
+	select {
+	case a.happened <- struct{}{}:
+	default:
+	}
+}
+
 // serve answers until ctx ends or nothing has happened for a while.
 func serve(ctx context.Context, listener net.Listener, k *keeper.Keeper, hub uint32) error {
-	var open atomic.Int64
-	last := make(chan struct{}, 1)
+	connections := &activity{happened: make(chan struct{}, 1)}
 	server := &http.Server{Handler: k.Handler(hub), ConnContext: keeper.Peer, ReadHeaderTimeout: 10 * time.Second,
-		ConnState: func(_ net.Conn, s http.ConnState) {
-			switch s {
-			case http.StateNew:
-				open.Add(1)
-			case http.StateClosed, http.StateHijacked:
-				open.Add(-1)
-			}
-			select {
-			case last <- struct{}{}:
-			default:
-			}
-		}}
+		ConnState: connections.note}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS=keeping the images of all members")
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS=serving the images of all members")
 	timer := time.NewTimer(idle)
+	defer timer.Stop()
 	for {
 		select {
 		case err := <-ended:
 			return err
-		case <-last:
-			timer.Reset(idle)
-			continue
+		case <-connections.happened:
 		case <-timer.C:
-			if open.Load() > 0 || k.Busy() {
-				timer.Reset(idle)
-				continue
+			if connections.open.Load() == 0 && !k.Busy() {
+				return shutdown(ctx, server)
 			}
 		case <-ctx.Done():
+			return shutdown(ctx, server)
 		}
-		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastOut)
-		defer cancel()
-		_ = server.Shutdown(end)
-		return nil
+		timer.Reset(idle)
 	}
+}
+
+// shutdown lets requests that are under way end.
+func shutdown(ctx context.Context, server *http.Server) error {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastOut)
+	defer cancel()
+	_ = server.Shutdown(end)
+	return nil
 }
 
 func readPolicy(name string) (*policy.Policy, error) {
@@ -138,11 +152,11 @@ func readPolicy(name string) (*policy.Policy, error) {
 	return policy.Parse(name, text)
 }
 
-// uidOf looks up an account of the package's, which is in /etc/passwd.
+// uidOf returns the uid of an account that the package makes in /etc/passwd.
 func uidOf(name string) (uint32, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
-		return 0, fmt.Errorf("cannot find the account %s: %w\nhint: systemd-sysusers", name, err)
+		return 0, hint.With(fmt.Errorf("cannot find the account %s: %w", name, err), "systemd-sysusers")
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	return uint32(uid), err

@@ -31,6 +31,7 @@ type fake struct {
 	archive  map[string]string // names and IDs of what an archive with that text holds
 	failAt   string            // "pull" or "load": after the image has come
 	pulls    int
+	brakes   map[string]func() // called once at the beginning of a pull of that name
 }
 
 func id(n int) string { return strings.Repeat(fmt.Sprintf("%02x", n), 32) }
@@ -63,8 +64,15 @@ func (f *fake) write() {
 }
 
 func (f *fake) pull(_ context.Context, name string, each func(layerStep)) error {
+	f.mu.Lock()
+	brake := f.brakes[name]
+	delete(f.brakes, name)
+	f.mu.Unlock()
 	if f.brake != nil {
 		<-f.brake
+	}
+	if brake != nil {
+		brake()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -181,7 +189,7 @@ image = "localhost/never:1"
 pull = "never"
 `}
 	r.podman = &fake{t: t, dir: filepath.Join(dir, "state", "storage"), images: map[string]*summary{},
-		registry: map[string]string{}, archive: map[string]string{}}
+		registry: map[string]string{}, archive: map[string]string{}, brakes: map[string]func(){}}
 	if err := errors.Join(os.MkdirAll(filepath.Join(r.run, "images"), 0o755), os.MkdirAll(r.podman.dir, 0o755),
 		os.WriteFile(filepath.Join(r.run, "images", "lock"), nil, 0o644)); err != nil {
 		t.Fatal(err)

@@ -10,10 +10,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
-// history is what the store itself does not tell. It lies beside the store.
+// history is what the store itself does not record. Its file is beside the store.
 type history struct {
 	Names  map[string]*nameHistory `json:"names"`
 	Pulled map[string]time.Time    `json:"pulled"` // when the store got an image, by ID
@@ -47,6 +48,23 @@ func (h *history) moved(name string, former imagekeeper.Former) {
 	n.Former = append([]imagekeeper.Former{former}, n.Former...)
 }
 
+// formerOf returns the names that an image had, sorted.
+func (h *history) formerOf(id string) []string {
+	names := []string{}
+	for name, n := range h.Names {
+		if n.had(id) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// had reports whether an image is a former one of the name.
+func (n *nameHistory) had(id string) bool {
+	return slices.ContainsFunc(n.Former, func(f imagekeeper.Former) bool { return f.ID == id })
+}
+
 func (n *nameHistory) forget(id string) {
 	n.Former = slices.DeleteFunc(n.Former, func(f imagekeeper.Former) bool { return f.ID == id })
 }
@@ -61,8 +79,8 @@ func readHistory(stateDir string) (*history, error) {
 		return nil, fmt.Errorf("cannot read the history of images: %w", err)
 	}
 	if err := json.Unmarshal(data, h); err != nil {
-		return nil, fmt.Errorf("cannot read the history of images: %s: %w\nhint: move the file away; former images "+
-			"are then forgotten", historyFile(stateDir), err)
+		return nil, hint.With(fmt.Errorf("cannot read the history of images: %s: %w", historyFile(stateDir), err),
+			"move the file away; former images are then forgotten")
 	}
 	if h.Names == nil {
 		h.Names = map[string]*nameHistory{}
@@ -73,7 +91,19 @@ func readHistory(stateDir string) (*history, error) {
 	return h, nil
 }
 
-// write replaces the file at once.
+// changeHistory reads the history, changes it and writes it, while nobody else does.
+func (k *Keeper) changeHistory(change func(*history)) error {
+	k.records.Lock()
+	defer k.records.Unlock()
+	h, err := readHistory(k.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	change(h)
+	return h.write(k.cfg.StateDir)
+}
+
+// write replaces the file atomically.
 func (h *history) write(stateDir string) error {
 	data, err := json.MarshalIndent(h, "", " ")
 	if err != nil {

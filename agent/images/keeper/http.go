@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
@@ -35,7 +37,7 @@ func Peer(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// route is one line of the table.
+// route is one row of the table.
 type route struct {
 	method, path string
 	hub          bool // the hub may use it too
@@ -84,15 +86,10 @@ func (k *Keeper) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 	case errors.As(err, &refused):
-		message, hint, _ := strings.Cut(refused.text, "\nhint: ")
-		writeFailure(w, http.StatusBadRequest, message, hint)
+		writeFailure(w, http.StatusBadRequest, err.Error(), hint.Of(err))
 	default:
 		k.cfg.Log.Error("request failed", "event", "request-failed", "path", r.URL.Path, "error", err)
-		message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
-		if hint == "" {
-			hint = "journalctl -u gifford-images"
-		}
-		writeFailure(w, http.StatusInternalServerError, message, hint)
+		writeFailure(w, http.StatusInternalServerError, err.Error(), cmp.Or(hint.Of(err), "journalctl -u gifford-images"))
 	}
 }
 
@@ -150,8 +147,8 @@ func (k *Keeper) servePull(w http.ResponseWriter, r *http.Request) error {
 	return stream(w, r, j)
 }
 
-// pullAll pulls one image after the other. One that fails does not keep the others from
-// being pulled.
+// pullAll pulls one image after the other. One that fails does not prevent the
+// others.
 func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 	names, err := k.Refreshable()
 	if err != nil {
@@ -159,7 +156,7 @@ func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 	}
 	write := streamer(w)
 	var failed []string
-	hint := ""
+	step := ""
 	for _, name := range names {
 		j, err := k.Pull(name)
 		if err != nil {
@@ -168,7 +165,7 @@ func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 		err = j.follow(r.Context(), func(p imagekeeper.Progress) error {
 			if p.Failed {
 				failed = append(failed, name+": "+p.Message)
-				hint = p.Hint
+				step = p.Hint
 			}
 			p.Done, p.Failed = false, false
 			return write(p)
@@ -178,7 +175,7 @@ func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if len(failed) > 0 {
-		return write(imagekeeper.Progress{Message: strings.Join(failed, "; "), Hint: hint, Failed: true})
+		return write(imagekeeper.Progress{Message: strings.Join(failed, "; "), Hint: step, Failed: true})
 	}
 	return write(imagekeeper.Progress{Message: "all images are as the registries have them", Done: true})
 }
@@ -186,7 +183,7 @@ func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 func (k *Keeper) serveImport(w http.ResponseWriter, r *http.Request) error {
 	// The archive comes while the answer goes.
 	_ = http.NewResponseController(w).EnableFullDuplex()
-	j, err := k.Import(r.URL.Query().Get("name"), r.Body)
+	j, err := k.Import(r.Context(), r.URL.Query().Get("name"), r.Body)
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,10 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
-// job is a pull or import that several may follow. It goes on when they go away.
+// job is a pull, load or import that several callers may follow. A pull or load goes on when they go away.
 type job struct {
+	name string // of the image
+
 	mu     sync.Mutex // guards all below
 	order  []string   // keys of latest, by their first step
 	latest map[string]step
@@ -17,16 +19,26 @@ type job struct {
 	wake   chan struct{} // closed at the next step
 }
 
-// step is the latest of a layer, or of the whole. Who comes late or reads slowly sees
-// each layer as it is now.
+// step is the latest of a layer, or of the whole: a caller that comes late or reads slowly sees each layer as it is
+// now.
 type step struct {
 	imagekeeper.Progress
 	number int
 }
 
-func newJob() *job { return &job{latest: map[string]step{}, wake: make(chan struct{})} }
+func newJob(name string) *job {
+	return &job{name: name, latest: map[string]step{}, wake: make(chan struct{})}
+}
 
-// add notes a step. Steps of one layer, and messages of the whole, replace each other.
+// ended returns a job that has nothing to do.
+func ended(p imagekeeper.Progress) *job {
+	j := newJob(p.Image)
+	p.Done = true
+	j.add(p)
+	return j
+}
+
+// add records a step. Steps of one layer, and messages of the whole, replace each other.
 func (j *job) add(p imagekeeper.Progress) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
@@ -123,7 +124,7 @@ func TestRefusedNames(t *testing.T) {
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Pull: %v, want a refusal with %q", err, tt.want)
 			}
-			if _, err := r.Import(tt.name, strings.NewReader("")); !errors.As(err, &refused) {
+			if _, err := r.Import(t.Context(), tt.name, strings.NewReader("")); !errors.As(err, &refused) {
 				t.Errorf("Import: %v, want a refusal", err)
 			}
 		})
@@ -194,7 +195,7 @@ func TestArchive(t *testing.T) {
 	r := newRig(t)
 	archive := filepath.Join(t.TempDir(), "a.tar")
 	r.text += "[profile.own]\nimage = \"localhost/own:1\"\narchive = \"" + archive + "\"\n"
-	if _, err := r.Ensure("own"); err == nil || !strings.Contains(err.Error(), "gifford-images must be able to read") {
+	if _, err := r.Ensure("own"); err == nil || !strings.Contains(hint.Of(err), "gifford-images must be able to read") {
 		t.Errorf("no archive: %v", err)
 	}
 	write := func(text string, at time.Time) {
@@ -234,7 +235,7 @@ func TestArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	if j, err = r.Ensure("own"); !last(t, j, err).Done {
-		t.Error("an image that is there needs its archive no longer")
+		t.Error("an image that is in the store still needs its archive")
 	}
 }
 
@@ -256,19 +257,19 @@ func TestImport(t *testing.T) {
 	r.pulled(t, "localhost/theirs:1", id(7))
 	archive := tarball(t, "manifest.json", "[]")
 	r.podman.archive[strings.TrimSpace(archive)] = "localhost/theirs:1 " + id(1)
-	j, err := r.Import("localhost/mine:1", strings.NewReader(archive))
+	j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(archive))
 	if p := last(t, j, err); p.ID != id(1) {
 		t.Errorf("ended with %+v", p)
 	}
 	r.want(t, "01 localhost/mine:1", "07 localhost/theirs:1")
-	j, err = r.Import("localhost/root:1", strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")))
+	j, err = r.Import(t.Context(), "localhost/root:1", strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")))
 	if p := last(t, j, err); p.ID != id(99) {
 		t.Errorf("a root file system ended with %+v", p)
 	}
 	for what, text := range map[string]string{"nothing": "", "text": strings.Repeat("no tar ", 1000),
 		"unknown image": tarball(t, "oci-layout", "{}")} {
 		before := r.ids(t)
-		j, err = r.Import("localhost/mine:1", strings.NewReader(text))
+		j, err = r.Import(t.Context(), "localhost/mine:1", strings.NewReader(text))
 		if p := last(t, j, err); !p.Failed {
 			t.Errorf("%s: ended with %+v", what, p)
 		}

@@ -32,7 +32,7 @@ func (k *Keeper) Images(ctx context.Context) ([]imagekeeper.Image, error) {
 	for _, s := range found {
 		image := imagekeeper.Image{ID: s.id, Names: visible(s.names), Digest: s.digest, Size: s.size,
 			Created: s.created, Pulled: h.Pulled[s.id],
-			Profiles: []string{}, FormerOf: []string{}, InUse: append([]string{}, uses[s.id]...)}
+			Profiles: []string{}, FormerOf: h.formerOf(s.id), InUse: append([]string{}, uses[s.id]...)}
 		for _, name := range image.Names {
 			image.Profiles = append(image.Profiles, profilesOf(rules, name)...)
 			image.Held = image.Held || h.of(name).Held
@@ -40,12 +40,6 @@ func (k *Keeper) Images(ctx context.Context) ([]imagekeeper.Image, error) {
 				image.Digest = digest // an image may have come with another manifest before
 			}
 		}
-		for name, n := range h.Names {
-			if slices.ContainsFunc(n.Former, func(f imagekeeper.Former) bool { return f.ID == s.id }) {
-				image.FormerOf = append(image.FormerOf, name)
-			}
-		}
-		slices.Sort(image.FormerOf)
 		list = append(list, image)
 	}
 	slices.SortFunc(list, func(a, b imagekeeper.Image) int {

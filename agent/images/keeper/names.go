@@ -14,8 +14,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
-// formerRepository begins the names by which former images are kept from Podman's own
-// pruning. People are not shown them.
+// formerRepository begins the hidden names that protect former images from Podman's own pruning. People are not shown
+// them.
 const formerRepository = "localhost/gifford-former/"
 
 // formerName is the hidden name of an image that a name had.
@@ -36,8 +36,8 @@ func visible(names []string) []string {
 func normal(name string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return "", refuse("%.200q is no image name: %v\nhint: write it in full, such as "+
-			"quay.io/jupyter/scipy-notebook:latest", name, err)
+		return "", refuseWith("write it in full, such as quay.io/jupyter/scipy-notebook:latest",
+			"%.200q is no image name: %v", name, err)
 	}
 	if hidden(named.Name()) {
 		return "", refuse("names below %s are the image keeper's own", formerRepository)
@@ -75,8 +75,8 @@ func allowed(rules *policy.Policy, name string) error {
 			return nil
 		}
 	}
-	return refuse("the policy does not allow the image %s\nhint: a profile with it, or allow = [%q] in [images] of %s",
-		name, name, policy.File)
+	return refuseWith(fmt.Sprintf("a profile with it, or allow = [%q] in [images] of %s", name, policy.File),
+		"the policy does not allow the image %s", name)
 }
 
 // profilesOf names the profiles that start with an image of that normal name.

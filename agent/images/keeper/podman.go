@@ -19,6 +19,7 @@ import (
 	"github.com/containers/podman/v4/pkg/bindings/images"
 	"github.com/sirupsen/logrus"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -27,6 +28,7 @@ const (
 	podmanStarts  = 30 * time.Second // until its API answers
 	// compatVersion is the version of Docker's API whose pull tells of each layer.
 	compatVersion = "v1.41"
+	readLog       = "journalctl -u gifford-images"
 )
 
 // Podman is the keeper's own Podman: a "podman system service" as its child, started when
@@ -71,8 +73,8 @@ func (p *Podman) credentials() error {
 		return fmt.Errorf("cannot read the credentials for registries: %w", err)
 	}
 	if !json.Valid(data) {
-		return errors.New("the credentials for registries are no JSON\nhint: /etc/gifford-hub/registry-auth.json is " +
-			"as \"podman login --authfile\" writes it")
+		return hint.New("the credentials for registries are no JSON",
+			"write /etc/gifford-hub/registry-auth.json with \"podman login --authfile\"")
 	}
 	return os.WriteFile(filepath.Join(p.runDir, "containers", "auth.json"), data, 0o600)
 }
@@ -134,10 +136,10 @@ func (p *Podman) start() error {
 		}
 		select {
 		case <-gone:
-			return errors.New("podman's API service ended at once\nhint: journalctl -u gifford-images")
+			return hint.New("podman's API service ended at once", readLog)
 		case <-ctx.Done():
 			_ = cmd.Process.Kill()
-			return fmt.Errorf("podman's API service does not answer: %w\nhint: journalctl -u gifford-images", err)
+			return hint.With(fmt.Errorf("podman's API service does not answer: %w", err), readLog)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -1,0 +1,58 @@
+package keeper
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
+)
+
+// Disk returns the size of the store and the space that is left.
+func (k *Keeper) Disk() (imagekeeper.Disk, error) {
+	rules, err := k.cfg.Policy()
+	if err != nil {
+		return imagekeeper.Disk{}, err
+	}
+	return k.disk(rules)
+}
+
+func (k *Keeper) disk(rules *policy.Policy) (imagekeeper.Disk, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(k.cfg.StateDir, &st); err != nil {
+		return imagekeeper.Disk{}, fmt.Errorf("cannot measure the disk of the images: %w", err)
+	}
+	store, err := k.store()
+	if err != nil {
+		return imagekeeper.Disk{}, err
+	}
+	defer store.Close()
+	free := int64(st.Bavail) * st.Bsize
+	return imagekeeper.Disk{Path: k.cfg.StateDir, Store: store.Size(), Free: free, Total: int64(st.Blocks) * st.Bsize,
+		Low: uint64(max(0, free)) < rules.Images.MinFree}, nil
+}
+
+// room refuses what needs space when less is left than the policy wants.
+func (k *Keeper) room(rules *policy.Policy) error {
+	d, err := k.disk(rules)
+	if err == nil && d.Low {
+		return refuseWith("gifford-hub images prune; or min_free in [images] of "+policy.File,
+			"nothing is pulled or imported: %s has %s left, and the policy wants %s", d.Path,
+			inUnits(uint64(d.Free)), inUnits(rules.Images.MinFree))
+	}
+	return err
+}
+
+// inUnits formats a number of bytes for people.
+func inUnits(n uint64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/1024, 0
+	for f >= 1024 && i < len(units)-1 {
+		f, i = f/1024, i+1
+	}
+	return fmt.Sprintf("%.1f %cB", f, units[i])
+}
