@@ -87,10 +87,7 @@ func (p place) below(name string) place {
 
 // section reads a section: keys first, then the sections in it in the order of the table.
 func (r *reader[C]) section(at place, tree map[string]any) {
-	names := slices.SortedFunc(maps.Keys(tree), func(a, b string) int {
-		return cmp.Or(cmp.Compare(r.order(at.below(a)), r.order(at.below(b))), cmp.Compare(a, b))
-	})
-	for _, name := range names {
+	for _, name := range r.ordered(at, tree) {
 		p, v := at.below(name), tree[name]
 		sub, isTable := v.(map[string]any)
 		switch k, ok := r.keys[p.known]; {
@@ -112,7 +109,16 @@ func (r *reader[C]) section(at place, tree map[string]any) {
 	}
 }
 
-func (r *reader[C]) order(p place) int { return cmp.Or(r.rank[p.known], r.rank[p.known+"[]"]) }
+func (r *reader[C]) ordered(at place, tree map[string]any) []string {
+	order := make(map[string]int, len(tree))
+	for name := range tree {
+		known := at.below(name).known
+		order[name] = cmp.Or(r.rank[known], r.rank[known+"[]"])
+	}
+	return slices.SortedFunc(maps.Keys(tree), func(a, b string) int {
+		return cmp.Or(cmp.Compare(order[a], order[b]), cmp.Compare(a, b))
+	})
+}
 
 // named reads the sections of a kind that have names.
 func (r *reader[C]) named(s Section[C], at place, tree map[string]any) {

@@ -1,8 +1,3 @@
-// Package view makes, as root, a member's read-only view of the one image store: an
-// idmapped bind mount of the keeper's layers in which every file has the owner that it
-// has in that member's containers, and the metadata that lets Podman take it for an
-// additional image store. It must never write into the store, follow a link that another
-// than root could have made, run a program, or mount anything but the store's layers.
 package view
 
 import (

@@ -13,9 +13,11 @@ import (
 // errNoIDMap says that the kernel or the file system cannot do it.
 var errNoIDMap = errors.New("idmapped mounts are not possible here")
 
-// attach puts an idmapped, read-only mount of source at target, which both are directories
-// that are open: nobody can put another in their place.
-func attach(source, target *os.File, uids, gids IDMap) error {
+// kernel is the host's mounts.
+type kernel struct{}
+
+// attach puts the mount at target. Both directories are open: nobody can put another in their place.
+func (kernel) attach(source, target *os.File, uids, gids IDMap) error {
 	tree, err := cloneMapped(source, uids, gids)
 	if err != nil {
 		return err
@@ -95,9 +97,9 @@ func (m IDMap) sys() []syscall.SysProcIDMap {
 	return all
 }
 
-// detach takes all mounts off a directory, whoever still uses them: a running container has
-// its own hold on its layers.
-func detach(target string) error {
+// detach removes all mounts from a directory, whoever still uses them: a running container has its own hold on its
+// layers.
+func (kernel) detach(target string) error {
 	for {
 		err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 		switch {
