@@ -8,10 +8,15 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestParseKey checks which kinds of keys are of use.
@@ -49,7 +54,8 @@ func TestParseKey(t *testing.T) {
 func TestLargestFile(t *testing.T) {
 	content := simple(t, "hub.lab", soon())
 	for extra, want := range map[int]bool{0: true, 1: false} {
-		path := write(t, filepath.Join(t.TempDir(), "hub.pem"), content+strings.Repeat("\n", maxFile-len(content)+extra))
+		path := write(t, filepath.Join(t.TempDir(), "hub.pem"),
+			content+strings.Repeat("\n", maxFile-len(content)+extra))
 		if _, err := Open(t.Context(), Config{Certificate: path}); (err == nil) != want {
 			t.Errorf("%d bytes more than allowed: %v", extra, err)
 		}
@@ -101,5 +107,91 @@ func TestNotYetValid(t *testing.T) {
 	leaf.Subject.CommonName = ""
 	if names, _ := l.Info(); len(names) > 0 {
 		t.Errorf("a certificate without a name is for %q", names)
+	}
+}
+
+// TestIssuer checks that an issuer is found by name and signature, and that of several the one valid longest is.
+func TestIssuer(t *testing.T) {
+	later, key := soon().Add(time.Hour), newKey(t)
+	ca := issue(t, nil, "ca", true, key, soon())
+	renewed := issue(t, nil, "ca", true, key, later)
+	namesake := issue(t, nil, "ca", true, newKey(t), later)
+	other := issue(t, nil, "other", true, newKey(t), later)
+	sameKey := issue(t, nil, "other name", true, key, later)
+	child := issue(t, ca, "hub.lab", false, newKey(t), soon()).cert
+	for name, tt := range map[string]struct {
+		among []*authority
+		want  *authority
+	}{
+		"alone":                 {[]*authority{ca}, ca},
+		"nobody":                {nil, nil},
+		"strangers":             {[]*authority{other, namesake}, nil},
+		"another name":          {[]*authority{sameKey}, nil},
+		"beside strangers":      {[]*authority{other, ca, namesake, sameKey}, ca},
+		"after strangers":       {[]*authority{namesake, other, ca}, ca},
+		"the renewed one":       {[]*authority{ca, renewed}, renewed},
+		"the renewed one first": {[]*authority{renewed, ca}, renewed},
+	} {
+		var all []*x509.Certificate
+		for _, a := range tt.among {
+			all = append(all, a.cert)
+		}
+		got := issuer(child, all)
+		if (got == nil) != (tt.want == nil) || got != nil && !got.Equal(tt.want.cert) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestSelfSigned(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cert x509.Certificate
+		want bool
+	}{
+		"same name, no key id": {x509.Certificate{RawIssuer: []byte("a"), RawSubject: []byte("a")}, true},
+		"same name and key id": {x509.Certificate{AuthorityKeyId: []byte("k"), SubjectKeyId: []byte("k")}, true},
+		"another key id":       {x509.Certificate{AuthorityKeyId: []byte("k"), SubjectKeyId: []byte("l")}, false},
+		"another name":         {x509.Certificate{RawIssuer: []byte("a"), RawSubject: []byte("b")}, false},
+		"another name, same key": {x509.Certificate{RawIssuer: []byte("a"), AuthorityKeyId: []byte("k"),
+			SubjectKeyId: []byte("k")}, false},
+	} {
+		if got := selfSigned(&tt.cert); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestFollow checks that the directories of the files, and of those that they are links to, are watched and no others.
+func TestFollow(t *testing.T) {
+	dir := t.TempDir()
+	real := write(t, filepath.Join(dir, "archive", "hub", "1.pem"), "x")
+	file, stale := filepath.Join(dir, "live", "hub", "hub.pem"), filepath.Join(dir, "stale")
+	for _, d := range []string{filepath.Dir(file), stale} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(t, real, file)
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = watcher.Close() }()
+	if err := watcher.Add(stale); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{filepath.Join(dir, "archive", "hub"), filepath.Join(dir, "live"),
+		filepath.Join(dir, "live", "hub")}
+	for range 2 {
+		follow(watcher, []string{file})
+		got := watcher.WatchList()
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("watched (-want +got):\n%s", diff)
+		}
+	}
+	missing := filepath.Join(dir, "none", "hub.pem")
+	if got := directories([]string{missing}); len(got) != 2 || !got[filepath.Join(dir, "none")] || !got[dir] {
+		t.Errorf("of a file that is not there: %v", got)
 	}
 }
