@@ -72,14 +72,15 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the hub's account: %w\nhint: systemd-sysusers", err)
 	}
-	keeper, err := imagesGID(ctx, names)
+	keeper, err := imageAccount(ctx, names)
 	if err != nil {
-		o.Log.Warn("cannot find the image keeper's account", "event", "no-keeper", "error", err)
+		o.Log.Warn("shared images cannot be locked", "event", "no-keeper", "error", err)
 	}
 	var podman Podman
 	return New(Config{
-		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub, ImagesGID: keeper,
-		RunDir: contract.RunDir, StateDir: contract.StateDir, EtcDir: "/etc", Store: imagestore.Dir,
+		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub,
+		ImagesGID: keeper.GID,
+		RunDir:    contract.RunDir, StateDir: contract.StateDir, EtcDir: "/etc", Store: imagestore.Dir,
 		CDI:      gpu.DefaultDirs(),
 		GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {
@@ -93,16 +94,6 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 
 func emit(bus *dbus.Conn, e launcherbus.Event) error {
 	return bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...)
-}
-
-// imagesGID returns the image keeper's group.
-func imagesGID(ctx context.Context, names accounts.Directory) (uint32, error) {
-	name, err := ident.ParseUser(imagestore.Account)
-	if err != nil {
-		return 0, err
-	}
-	account, err := names.Lookup(ctx, name)
-	return account.GID, err
 }
 
 // export puts the methods on the bus and then takes the name, so that no call comes before them.

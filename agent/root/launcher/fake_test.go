@@ -38,13 +38,14 @@ type host struct {
 	seen   []string        // credentials' content at the start
 	events []launcherbus.Event
 	reset  []string
-	slow   int             // how often an ended unit is seen before systemd forgets it
-	wait   chan struct{}   // if set, start jobs wait for it
-	names  int             // how often the name service was asked
-	slowly chan struct{}   // if set, the name service answers when it is closed
-	gone   map[string]bool // units whose start job a stop has canceled
-	asked  int             // how often a single unit was asked for
-	listed int             // how often all were
+	slow   int              // how often an ended unit is seen before systemd forgets it
+	wait   chan struct{}    // if set, start jobs wait for it
+	names  int              // how often the name service was asked
+	slowly chan struct{}    // if set, the name service answers when it is closed
+	fails  map[string]error // of the calls of that name
+	gone   map[string]bool  // units whose start job a stop has canceled
+	asked  int              // how often a single unit was asked for
+	listed int              // how often all were
 	// For random lives: results of single units' start jobs, instead of result; those whose
 	// start stays in the queue; and what is called for each event.
 	results map[string]string
@@ -56,7 +57,7 @@ func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{},
 		env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{},
-		gone: map[string]bool{}}
+		gone: map[string]bool{}, fails: map[string]error{}}
 	for _, d := range []string{"run", "state", "etc", "cluster", "cdi"} {
 		if err := os.Mkdir(filepath.Join(h.dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -89,7 +90,7 @@ func (h *host) launch() {
 		Accounts: h, Manager: h, Units: h, ImagesGID: uint32(os.Getgid()),
 		Hub: accounts.Account{UID: hubUID, GID: uint32(os.Getgid())},
 		Podman: func(context.Context) (contract.PodmanVersion, error) {
-			return contract.PodmanVersion{Major: 5, Minor: 4}, nil
+			return contract.PodmanVersion{Major: 5, Minor: 4}, h.fails["Podman"]
 		},
 		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"),
 		EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
@@ -145,13 +146,16 @@ func (h *host) Group(_ context.Context, name string) (accounts.Group, error) {
 	return accounts.Group{Name: name, GID: 6001}, nil
 }
 
-func (h *host) EnableLinger(context.Context, uint32) error { return nil }
+func (h *host) EnableLinger(context.Context, uint32) error { return h.fails["EnableLinger"] }
 
 func (h *host) StartTransient(_ context.Context, spec transient.Spec) (systemd.Wait, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.units[spec.Name] != "" {
 		return nil, fmt.Errorf("unit exists")
+	}
+	if err := h.fails["StartTransient"]; err != nil {
+		return nil, err
 	}
 	if h.results[spec.Name] == "no job" {
 		return nil, fmt.Errorf("no answer")
@@ -218,6 +222,9 @@ func (h *host) change(ctx context.Context, name string, s systemd.State) {
 }
 
 func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
+	if err := h.fails["Stop"]; err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) error {
 		h.mu.Lock()
 		h.gone[name] = h.units[name] == systemd.Activating // systemd cancels the start job
@@ -230,6 +237,9 @@ func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
 func (h *host) ResetFailed(_ context.Context, name string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := h.fails["ResetFailed"]; err != nil {
+		return err
+	}
 	h.reset = append(h.reset, name)
 	delete(h.units, name)
 	return nil
@@ -239,6 +249,9 @@ func (h *host) Get(_ context.Context, name string) (systemd.Unit, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked++
+	if err := h.fails["Get"]; err != nil {
+		return systemd.Unit{}, err
+	}
 	if h.units[name] == "" {
 		return systemd.Unit{}, systemd.ErrNotLoaded
 	}
@@ -256,6 +269,9 @@ func (h *host) List(_ context.Context, pattern string) ([]systemd.Status, error)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.listed++
+	if err := h.fails["List"]; err != nil {
+		return nil, err
+	}
 	var all []systemd.Status
 	for name, state := range h.units {
 		if ok, err := path.Match(pattern, name); err != nil {
@@ -267,7 +283,9 @@ func (h *host) List(_ context.Context, pattern string) ([]systemd.Status, error)
 	return all, nil
 }
 
-func (h *host) Outcome(context.Context, string) (systemd.Outcome, error) { return h.end, nil }
+func (h *host) Outcome(context.Context, string) (systemd.Outcome, error) {
+	return h.end, h.fails["Outcome"]
+}
 
 func (h *host) key(user, server string) ident.Key {
 	h.t.Helper()

@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +16,8 @@ import (
 // Podman asks the host's podman for its version, and asks again when the program has been replaced. The zero value is
 // ready for use.
 type Podman struct {
+	program string // instead of contract.Podman; for tests
+
 	mu      sync.Mutex // guards all below
 	of      time.Time  // the program's modification time
 	version contract.PodmanVersion
@@ -24,7 +27,8 @@ const nobody = 65534
 
 // Version returns the version. The error names the next step.
 func (p *Podman) Version(ctx context.Context) (contract.PodmanVersion, error) {
-	info, err := os.Stat(contract.Podman)
+	program := cmp.Or(p.program, contract.Podman)
+	info, err := os.Stat(program)
 	if err != nil {
 		return contract.PodmanVersion{}, fmt.Errorf("cannot find podman: %w\nhint: install the package podman", err)
 	}
@@ -33,7 +37,7 @@ func (p *Podman) Version(ctx context.Context) (contract.PodmanVersion, error) {
 	if p.of.Equal(info.ModTime()) {
 		return p.version, nil
 	}
-	v, err := askPodman(ctx)
+	v, err := askPodman(ctx, program)
 	if err != nil {
 		return v, err
 	}
@@ -46,10 +50,10 @@ func (p *Podman) Version(ctx context.Context) (contract.PodmanVersion, error) {
 }
 
 // askPodman runs "podman --version" as nobody.
-func askPodman(ctx context.Context) (contract.PodmanVersion, error) {
+func askPodman(ctx context.Context, program string) (contract.PodmanVersion, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, contract.Podman, "--version")
+	cmd := exec.CommandContext(ctx, program, "--version")
 	// Podman reads its settings even then, from directories that must exist.
 	cmd.Env = []string{"HOME=/", "XDG_CONFIG_HOME=/"}
 	cmd.Dir = "/"
