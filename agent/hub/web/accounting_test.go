@@ -106,7 +106,8 @@ func TestUsageCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp := h.do("GET", "/hub/admin/usage.csv?month=2026-02", "dora")
-	want := "month,user,gpu_hours,cpu_hours,memory_gib_hours,server_hours\n2026-02,alice,1.500,10.000,2.000,20.000\n2026-02,bob,0.000,0.500,0.500,1250.000\n"
+	want := "month,user,gpu_hours,cpu_hours,memory_gib_hours,server_hours\n" +
+		"2026-02,alice,1.500,10.000,2.000,20.000\n2026-02,bob,0.000,0.500,0.500,1250.000\n"
 	if diff := cmp.Diff(want, body(t, resp)); diff != "" {
 		t.Errorf("want(-) got(+):\n%s", diff)
 	}

@@ -61,7 +61,8 @@ func (s *Web) adminPage(m access.Subject, w http.ResponseWriter, r *http.Request
 	return s.renderAdmin(m, w, r, http.StatusOK, addUsersForm{})
 }
 
-func (s *Web) renderAdmin(m access.Subject, w http.ResponseWriter, r *http.Request, status int, add addUsersForm) error {
+func (s *Web) renderAdmin(m access.Subject, w http.ResponseWriter, r *http.Request, status int,
+	add addUsersForm) error {
 	q := readQuery(r.URL.Query())
 	found, total, err := s.findUsers(r.Context(), m, q)
 	if err != nil {
@@ -117,8 +118,8 @@ func (s *Web) findUsers(ctx context.Context, m access.Subject, q adminQuery) ([]
 	return s.cfg.Records.FindUsers(ctx, query)
 }
 
-// activeUsers returns those of the users who have an active server that m may see; nil stands for all users. The result is
-// never nil.
+// activeUsers returns those of the users who have an active server that m may see; nil stands for all users. The result
+// is never nil.
 func (s *Web) activeUsers(m access.Subject, among []ident.User) []ident.User {
 	active := []ident.User{}
 	for _, srv := range s.cfg.Servers.List() {

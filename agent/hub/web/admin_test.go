@@ -20,9 +20,12 @@ var warden = access.Role{Role: scopes.Role{Name: "warden",
 		"delete:users!group=lab", "groups!group=lab", "admin:users!group=lab"}}, Users: users("bob")}
 
 // newAdmin has carol and dora, who is an administrator, in the group lab.
-func newAdmin(t *testing.T) *hub {
+func newAdmin(t *testing.T, change func(*setup)) *hub {
 	t.Helper()
-	h := newHub(t, func(c *setup) { c.Authority = roles(t, c.db, warden) })
+	h := newHub(t, func(c *setup) {
+		c.Authority = roles(t, c.db, sharer, warden)
+		change(c)
+	})
 	if err := h.db.CreateGroups(t.Context(), []store.Group{{Name: "lab", Users: users("carol", "dora")},
 		{Name: "other", Users: users("gail")}}); err != nil {
 		t.Fatal(err)
@@ -92,7 +95,7 @@ func TestAdminActs(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newAdmin(t)
+			h := newAdmin(t, twoNamed)
 			if got := answer(h.post(tt.target, tt.user, tt.form)); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
@@ -105,7 +108,7 @@ func TestAdminActs(t *testing.T) {
 
 // TestAdminEffects checks that the acts do what they say.
 func TestAdminEffects(t *testing.T) {
-	h := newAdmin(t)
+	h := newAdmin(t, twoNamed)
 	h.post("/hub/admin/users", "dora", url.Values{"names": {"zoe"}})
 	h.post("/hub/admin/mark", "dora", url.Values{"user": {"zoe"}, "admin": {"1"}})
 	h.post("/hub/admin/members", "dora", url.Values{"group": {"lab"}, "users": {"zoe"}, "change": {"add"}})
@@ -126,7 +129,7 @@ func TestAdminEffects(t *testing.T) {
 
 // TestWardenSees checks that the page hides what scopes do not show.
 func TestWardenSees(t *testing.T) {
-	h := newAdmin(t)
+	h := newAdmin(t, twoNamed)
 	p := show(t, h.do("GET", "/hub/admin", "bob"))
 	for _, not := range []string{"gail", "alice", "Add users", "Make admin", "delete-user?user=dora"} {
 		if strings.Contains(p.text, not) {

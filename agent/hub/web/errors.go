@@ -22,8 +22,8 @@ func (s *Web) notFound(access.Subject, http.ResponseWriter, *http.Request) error
 	return errNotFound()
 }
 
-// Error answers an error for another surface: as JSON where the client asks for that, with the sign-in where the error is
-// login.ErrNoSession, else as a page. It does not log.
+// Error answers an error for another surface: as JSON where the client asks for that, with the sign-in where the error
+// is login.ErrNoSession, else as a page. It does not log.
 func (s *Web) Error(w http.ResponseWriter, r *http.Request, err error) {
 	s.setHeaders(w.Header())
 	s.fail(w, r, access.Subject{}, err)
@@ -56,7 +56,8 @@ type errorBody struct {
 	Home      bool // offer the home page
 }
 
-// failJSON answers an error in JupyterHub's form. Missing credentials are 403, never 401 (jupyterhub/apihandlers/base.py).
+// failJSON answers an error in JupyterHub's form. Missing credentials are 403, never 401
+// (jupyterhub/apihandlers/base.py).
 func (s *Web) failJSON(w http.ResponseWriter, r *http.Request, e *httpx.Error) {
 	status := e.Status
 	if status == http.StatusUnauthorized {
@@ -78,8 +79,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // an error means that the client is gone
 }
 
-// askToSignIn redirects to the sign-in, and from there back to the page. A form is not sent again: nothing is done after
-// the sign-in unless its button is pressed again.
+// askToSignIn redirects to the sign-in, and from there back to the page. A form is not sent again: nothing is done
+// after the sign-in unless its button is pressed again.
 func (s *Web) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	q := url.Values{"next": {r.URL.RequestURI()}}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -25,7 +25,8 @@ func TestUnusedGPU(t *testing.T) {
 			true, "See Other /hub/home"},
 		"stop": {notice(false, false), "It has not used its GPU for 2 hours; it will be stopped at", true,
 			"See Other /hub/home"},
-		"kept": {notice(true, true), "The end was postponed once already: use the GPU to keep it. A restart ends the kernels.",
+		"kept": {notice(true, true), "The end was postponed once already: use the GPU to keep it. A restart ends " +
+			"the kernels.",
 			false, "Conflict"},
 	}
 	for name, tt := range tests {

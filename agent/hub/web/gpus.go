@@ -13,8 +13,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// devices knows the host's GPUs. Any reports whether there were any at the last answer of GPUs, User returns the name of
-// an account, or its number.
+// devices knows the host's GPUs. Any reports whether there were any at the last answer of GPUs, User returns the name
+// of an account, or its number.
 type devices interface {
 	GPUs(ctx context.Context) (backend.GPUs, error)
 	Any() bool
@@ -78,7 +78,8 @@ func (s *Web) gpusPage(m access.Subject, w http.ResponseWriter, r *http.Request)
 	}
 	if err != nil {
 		return &httpx.Error{Status: http.StatusServiceUnavailable,
-			Public: "the launcher cannot list the GPUs at the moment", Hint: "systemctl status gifford-launcher", Cause: err}
+			Public: "the launcher cannot list the GPUs at the moment", Hint: "systemctl status gifford-launcher",
+			Cause: err}
 	}
 	profiles, _ := s.profiles(r.Context())
 	body := gpusBody{gpusView: gpusView{Rows: gpuRows(m, known.Devices, profiles)}, Measured: known.Measured,

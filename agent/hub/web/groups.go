@@ -37,7 +37,8 @@ func (s *Web) groupsPage(m access.Subject, w http.ResponseWriter, r *http.Reques
 	return s.renderGroups(m, w, r, http.StatusOK, groupsBody{})
 }
 
-func (s *Web) renderGroups(m access.Subject, w http.ResponseWriter, r *http.Request, status int, body groupsBody) error {
+func (s *Web) renderGroups(m access.Subject, w http.ResponseWriter, r *http.Request, status int,
+	body groupsBody) error {
 	if !m.Has(scopes.ListGroups) {
 		return errNotFound()
 	}

@@ -27,11 +27,13 @@ func (s *Web) setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// policy is the content security policy. A page with a form that leads to the provider goes without form-action: Chromium
-// applies that to the redirects of a form too, and the provider may redirect to hosts that the hub does not know.
+// policy is the content security policy. A page with a form that leads to the provider goes without form-action:
+// Chromium applies that to the redirects of a form too, and the provider may redirect to hosts that the hub does not
+// know.
 func (s *Web) policy(formsStayHere bool) string {
 	rules := []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
-		"connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'", "report-uri " + s.cfg.BaseURL + cspReportPath}
+		"connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+		"report-uri " + s.cfg.BaseURL + cspReportPath}
 	if formsStayHere {
 		rules = append(rules, "form-action 'self'")
 	}
@@ -58,8 +60,8 @@ const cspReportPath = "hub/security/csp-report"
 // maxReport bounds a browser's report, in bytes.
 const maxReport = 8 << 10
 
-// cspReport logs browsers' reports of what the content security policy has blocked. Anybody can send one, so the level is
-// debug.
+// cspReport logs browsers' reports of what the content security policy has blocked. Anybody can send one, so the level
+// is debug.
 func (s *Web) cspReport(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	report, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
 	if err != nil {

@@ -166,7 +166,11 @@ func TestPull(t *testing.T) {
 	close(keeper.steps)
 	stream := body(t, h.do("GET", strings.Replace(at, "/pull?", "/progress?", 1), "dora")) // ends with the pull
 	events := strings.Split(strings.TrimSpace(stream), "\n\n")
-	want := `data: {"name":"quay.io/lab/notebook:latest","message":"the registry refuses","layers":[{"id":"aaaaaaaaaaaa","message":"layer","percent":50,"known":true,"size":"4.0 MB"},{"id":"cccc","message":"Download complete","percent":100,"known":true,"size":"3.0 kB"},{"id":"bbbb","message":"layer","percent":0,"known":false,"size":"7.0 kB"}],"over":true,"failed":true,"hint":"look at registry-auth.json"}`
+	want := `data: {"name":"quay.io/lab/notebook:latest","message":"the registry refuses",` +
+		`"layers":[{"id":"aaaaaaaaaaaa","message":"layer","percent":50,"known":true,"size":"4.0 MB"},` +
+		`{"id":"cccc","message":"Download complete","percent":100,"known":true,"size":"3.0 kB"},` +
+		`{"id":"bbbb","message":"layer","percent":0,"known":false,"size":"7.0 kB"}],` +
+		`"over":true,"failed":true,"hint":"look at registry-auth.json"}`
 	if diff := cmp.Diff(want, plain(events[len(events)-1])); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

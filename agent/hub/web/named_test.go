@@ -186,7 +186,13 @@ func TestDeleteServer(t *testing.T) {
 // TestPostpone has who may postpone the end of an idle server.
 func TestPostpone(t *testing.T) {
 	var kept []string
-	h := newHub(t, func(c *setup) { c.Postpone = func(k ident.Key) error { kept = append(kept, k.String()); return nil } })
+	h := newHub(t, func(c *setup) {
+		c.Postpone = func(k ident.Key) error {
+			kept = append(kept,
+				k.String())
+			return nil
+		}
+	})
 	for _, tt := range []struct{ user, target, want string }{
 		{"alice", "/hub/keep/alice", "See Other /hub/home"},
 		{"dora", "/hub/keep/alice", "See Other /hub/home"},

@@ -112,7 +112,8 @@ func (s *Web) startable(ctx context.Context, key ident.Key) error {
 }
 
 func errNamedServersOff() error {
-	return &httpx.Error{Status: http.StatusNotFound, Public: "on this hub each user has one server, and none with a name",
+	return &httpx.Error{Status: http.StatusNotFound, Public: "on this hub each user has one server, and none with a " +
+		"name",
 		Hint: "use the server on the home page"}
 }
 
@@ -132,8 +133,8 @@ func (s *Web) left(ctx context.Context, u ident.User) (int, error) {
 	return max(0, s.cfg.NamedServers-len(named)), err
 }
 
-// named returns a user's named servers by name, those that run and those that are only in the database, with their names
-// for people.
+// named returns a user's named servers by name, those that run and those that are only in the database, with their
+// names for people.
 func (s *Web) named(ctx context.Context, u ident.User) ([]servers.Server, map[ident.Key]string, error) {
 	known, err := s.cfg.Records.ServersOf(ctx, u)
 	if err != nil {

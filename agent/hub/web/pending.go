@@ -71,7 +71,8 @@ func (s *Web) pendingPage(ctx context.Context, m access.Subject, srv servers.Ser
 }
 
 // notRunning is the page in place of a server that does not run. JupyterLab knows its status, 424, from JupyterHub.
-func (s *Web) notRunning(m access.Subject, w http.ResponseWriter, r *http.Request, srv servers.Server, next string) error {
+func (s *Web) notRunning(m access.Subject, w http.ResponseWriter, r *http.Request, srv servers.Server,
+	next string) error {
 	profiles, warning := s.profiles(r.Context())
 	s.render(w, r, http.StatusFailedDependency, page{Name: "notrunning",
 		Title: capital(whose(m, srv.Key)) + " does not run", Member: m, Body: serverBody{

@@ -17,7 +17,8 @@ func (s *Web) postpone(m access.Subject, w http.ResponseWriter, r *http.Request)
 	}
 	err = s.cfg.Actions.Postpone(r.Context(), m, key)
 	if reason(err) == actions.Postponed {
-		return httpx.Fail(http.StatusConflict, "the return of an unused GPU can be postponed once, and it was; use the "+
+		return httpx.Fail(http.StatusConflict, "the return of an unused GPU can be postponed once, and it was; use "+
+			"the "+
 			"GPU, or save your work")
 	}
 	if err != nil {

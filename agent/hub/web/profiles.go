@@ -10,8 +10,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
-// profiles returns the policy's profiles. Where they cannot be read the warning says so, and servers can still be started
-// with the policy's default.
+// profiles returns the policy's profiles. Where they cannot be read the warning says so, and servers can still be
+// started with the policy's default.
 func (s *Web) profiles(ctx context.Context) (all []backend.Profile, warning string) {
 	all, err := s.cfg.Profiles(ctx)
 	if err != nil {

@@ -30,7 +30,8 @@ func TestQueuePage(t *testing.T) {
 		want, not    []string
 	}{
 		"own": {"/hub/spawn-pending/gail?next=/user/gail/tree", "gail",
-			[]string{"Your server waits for a GPU", "2nd of 3 in the queue", "40 minutes", "about 2 hours", "NVIDIA H100",
+			[]string{"Your server waits for a GPU", "2nd of 3 in the queue", "40 minutes", "about 2 hours",
+				"NVIDIA H100",
 				"alice", "3 hours",
 				`name="without_gpus" value="1"`, `name="profile" value="gpu"`, `value="/user/gail/tree"`,
 				`action="/hub/spawn/gail"`, "Leave the queue", `action="/hub/stop/gail"`, `http-equiv="refresh"`},

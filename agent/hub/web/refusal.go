@@ -45,11 +45,9 @@ func inOurWords(err error) error {
 	case actions.TooManyServers:
 		return errTooManyServers(f.Name, int(f.Limit))
 	case actions.TooLong:
-		return httpx.Fail(http.StatusBadRequest, "%s is longer than %d bytes", fieldName(f.Field), f.Limit)
+		return httpx.Fail(http.StatusBadRequest, "the name for people is longer than %d bytes", f.Limit)
 	case actions.Unshowable:
-		return httpx.Fail(http.StatusBadRequest, "%s holds a character that cannot be shown", fieldName(f.Field))
-	case actions.Running, actions.Starting, actions.Stopping:
-		return errActive("changed")
+		return httpx.Fail(http.StatusBadRequest, "the name for people holds a character that cannot be shown")
 	}
 	return httpx.Fail(statusOf(f.Kind), "%s", f.Message)
 }
@@ -67,14 +65,6 @@ func statusOf(k actions.Kind) int {
 	return http.StatusBadRequest
 }
 
-// fieldName is the label of a form's field.
-func fieldName(field string) string {
-	if field == "display_name" {
-		return "the name for people"
-	}
-	return "the field " + field
-}
-
 // backendWords shows the message of the backend to people, for whom it is made.
 func backendWords(err error) error {
 	var b *backend.Error
@@ -90,8 +80,8 @@ func errActive(done string) error {
 		Hint: "stop it first"}
 }
 
-// problem returns what is wrong with a form, for the page that has the form; ok is false for nil and for failures of the
-// hub.
+// problem returns what is wrong with a form, for the page that has the form; ok is false for nil and for failures of
+// the hub.
 func problem(err error) (refused *httpx.Error, ok bool) {
 	return refused, errors.As(err, &refused) && refused.Status < http.StatusInternalServerError
 }

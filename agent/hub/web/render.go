@@ -72,8 +72,8 @@ func (s *Web) parsePages() (map[string]*template.Template, error) {
 	return pages, nil
 }
 
-// render writes a page. It sets the headers of a page even where another surface has set its own, such as the API around
-// the OAuth pages.
+// render writes a page. It sets the headers of a page even where another surface has set its own, such as the API
+// around the OAuth pages.
 func (s *Web) render(w http.ResponseWriter, r *http.Request, status int, p page) {
 	var body bytes.Buffer
 	f := frame{p, s.cfg.Announcement, s.cfg.Contact, s.cfg.ProviderName}

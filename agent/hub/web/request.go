@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// wantsJSON reports whether a program asks, not a person: by a path of an API, by a WebSocket, or by a client that takes
-// JSON and no HTML.
+// wantsJSON reports whether a program asks, not a person: by a path of an API, by a WebSocket, or by a client that
+// takes JSON and no HTML.
 func wantsJSON(base string, r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	switch {
@@ -39,8 +39,9 @@ func navigation(base string, r *http.Request) bool {
 	return false
 }
 
-// deliberate reports whether a GET may change something because the user meant it (Fetch Metadata): a link of this site,
-// a bookmark or a typed address, but no other site's link, no picture and no frame. Browsers without these headers may.
+// deliberate reports whether a GET may change something because the user meant it (Fetch Metadata): a link of this
+// site, a bookmark or a typed address, but no other site's link, no picture and no frame. Browsers without these
+// headers may.
 func deliberate(r *http.Request) bool {
 	in := func(header string, allowed ...string) bool {
 		return slices.Contains(append(allowed, ""), r.Header.Get(header))

@@ -28,7 +28,8 @@ func (s *Web) resetPage(m access.Subject, w http.ResponseWriter, r *http.Request
 	body := sureBody{Verb: "Reset", Action: s.act("reset", key), What: serverOf(m, key), Back: s.hub + "home",
 		Words: []string{"Lost: all that was installed or changed outside of the home directory, such as system " +
 			"packages. Profile: " + strings.Join(names, "; ") + ".",
-			"What stays: the home directory with everything in it: notebooks, data, packages that were installed there.",
+			"What stays: the home directory with everything in it: notebooks, data, packages that were installed " +
+				"there.",
 			"The next start makes a fresh server from the newest image."}}
 	if srv := s.cfg.Servers.Get(key); srv.State.Active() {
 		v := s.view(m, srv, nil)

@@ -60,7 +60,10 @@ func TestResetPage(t *testing.T) {
 // TestHomeWithoutKept checks that a launcher without an answer takes nothing but the link.
 func TestHomeWithoutKept(t *testing.T) {
 	h := newHub(t, func(c *setup) {
-		c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) { return nil, errors.New("no answer") }
+		c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) {
+			return nil,
+				errors.New("no answer")
+		}
 	})
 	if p := show(t, h.do("GET", "/hub/home", "gail")); strings.Contains(p.text, "/hub/reset/") ||
 		!strings.Contains(p.text, `action="/hub/spawn"`) {

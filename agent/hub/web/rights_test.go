@@ -90,6 +90,7 @@ func TestRights(t *testing.T) {
 	codes := map[int]string{200: "200", 302: "302", 303: "303", 404: "-", 409: "409", 424: "424"}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var got []string
 			h := newRights(t)
 			for _, user := range people {

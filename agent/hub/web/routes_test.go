@@ -138,6 +138,7 @@ func TestRoutes(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := newHub(t, twoNamed)
 			ask := func(user string) string {
 				if rt.method == http.MethodPost {

@@ -103,8 +103,8 @@ func (s *Web) deniedPage(w http.ResponseWriter, r *http.Request, d *login.Denied
 	s.render(w, r, e.Status, page{Name: "denied", Title: "You may not use this hub", SignIn: true, Body: body})
 }
 
-// logout ends the session. Single-user servers redirect here by GET (JupyterHub's LogoutHandler), so GET must do it; the
-// page asks first when another site's link leads here.
+// logout ends the session. Single-user servers redirect here by GET (JupyterHub's LogoutHandler), so GET must do it;
+// the page asks first when another site's link leads here.
 func (s *Web) logout(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost && !deliberate(r) {
 		s.render(w, r, http.StatusOK, page{Name: "logout", Title: "Sign out?"})

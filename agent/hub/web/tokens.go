@@ -48,8 +48,9 @@ func (s *Web) renderTokens(m access.Subject, w http.ResponseWriter, r *http.Requ
 	}
 	for _, t := range all {
 		if t.ClientID == "" && t.Kind == store.APIToken {
-			body.Tokens = append(body.Tokens, tokenView{ID: t.ID, Note: t.Note, Created: t.Created, LastUsed: t.LastUsed,
-				Expires: t.Expires, Scopes: s.describe(m.Owner(), t.Scopes)})
+			body.Tokens = append(body.Tokens, tokenView{ID: t.ID, Note: t.Note, Created: t.Created,
+				LastUsed: t.LastUsed,
+				Expires:  t.Expires, Scopes: s.describe(m.Owner(), t.Scopes)})
 		}
 	}
 	slices.Reverse(body.Tokens) // the newest first
@@ -61,7 +62,8 @@ func (s *Web) renderTokens(m access.Subject, w http.ResponseWriter, r *http.Requ
 	return nil
 }
 
-// makeToken is POST hub/token: the fields note, expires (seconds, 0 is never) and scopes. Only its answer shows the token.
+// makeToken is POST hub/token: the fields note, expires (seconds, 0 is never) and scopes. Only its answer shows the
+// token.
 func (s *Web) makeToken(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.MayUser(m.User, scopes.Tokens) {
 		return errNotFound()

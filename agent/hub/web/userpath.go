@@ -90,8 +90,8 @@ func (s *Web) exists(r *http.Request, key ident.Key, _ string) (bool, error) {
 	return known, err
 }
 
-// looksNamed is exists for people without a session, who must not learn which servers exist: the API of a server is at its
-// api/, so what precedes that is taken for a name.
+// looksNamed is exists for people without a session, who must not learn which servers exist: the API of a server is at
+// its api/, so what precedes that is taken for a name.
 func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, error) {
 	return s.cfg.Servers.Get(key).State.Active() || key.Server.String() != "api" &&
 		(rest == "api" || strings.HasPrefix(rest, "api/")), nil
@@ -176,8 +176,8 @@ func (s *Web) userRedirect(m access.Subject, w http.ResponseWriter, r *http.Requ
 }
 
 // Unrouted answers requests for a server that has no route. It has no session, as browsers do not send the hub's cookie
-// there: pages are redirected to where they do, and programs get an answer that is the same for a stopped server and for
-// a user who does not exist.
+// there: pages are redirected to where they do, and programs get an answer that is the same for a stopped server and
+// for a user who does not exist.
 func (s *Web) Unrouted() http.Handler {
 	return s.headers(s.serve(route{audience: Anyone, handler: (*Web).unrouted}))
 }
@@ -194,7 +194,8 @@ func (s *Web) unrouted(m access.Subject, w http.ResponseWriter, r *http.Request)
 	return nil
 }
 
-// Unavailable answers for a server that has a route but did not answer, with the status that the proxy chose (502 or 503).
+// Unavailable answers for a server that has a route but did not answer, with the status that the proxy chose (502 or
+// 503).
 func (s *Web) Unavailable(w http.ResponseWriter, r *http.Request, key ident.Key, status int) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)

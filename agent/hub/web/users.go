@@ -25,8 +25,8 @@ type sureBody struct {
 	Back   string       // URL path
 }
 
-// addUsers is POST hub/admin/users: the fields names and admin. People need not be added before they sign in; a user who
-// is added can be put into groups before that.
+// addUsers is POST hub/admin/users: the fields names and admin. People need not be added before they sign in; a user
+// who is added can be put into groups before that.
 func (s *Web) addUsers(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if !m.Everywhere(scopes.AdminUsers) {
 		return errNotFound()
@@ -132,7 +132,8 @@ func (s *Web) deleteUserPage(m access.Subject, w http.ResponseWriter, r *http.Re
 		Back: s.hub + "admin",
 		Words: []string{"The hub forgets " + name + ": sessions, tokens, memberships in groups, shares, and the " +
 			"list of servers.",
-			"The Unix account and its files stay. A user who may still use this hub is added again at the next sign-in."}}
+			"The Unix account and its files stay. A user who may still use this hub is added again at the next " +
+				"sign-in."}}
 	for _, srv := range s.cfg.Servers.Of(u.Name) {
 		if srv.State.Active() {
 			v := s.view(m, srv, nil)

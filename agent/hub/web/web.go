@@ -1,9 +1,9 @@
 // Package web is the hub in a browser: signing in and out, the home page, pages to start, stop, share and open servers,
 // the pages in place of a server that does not run, tokens, and for administrators users, groups, images, GPUs and
-// accounting. Its URLs are JupyterHub's, so that JupyterLab's menu and people's bookmarks work. It translates only: what
-// a form asks for is done by package actions. It must never write to the database, never show or do anything that the
-// table of routes and the subject's scopes do not allow, never redirect a browser to another site because a request says
-// so, and never put a script or a style into the HTML.
+// accounting. Its URLs are JupyterHub's, so that JupyterLab's menu and people's bookmarks work. It translates only:
+// what a form asks for is done by package actions. It must never write to the database, never show or do anything that
+// the table of routes and the subject's scopes do not allow, never redirect a browser to another site because a request
+// says so, and never put a script or a style into the HTML.
 package web
 
 import (
@@ -28,8 +28,8 @@ import (
 
 // browsers knows who is signed in.
 type browsers interface {
-	// Browser returns who sent r. It fails with login.ErrNoSession for nobody, and with a *login.Denied for somebody who
-	// may no longer use the hub.
+	// Browser returns who sent r. It fails with login.ErrNoSession for nobody, and with a *login.Denied for somebody
+	// who may no longer use the hub.
 	Browser(r *http.Request) (access.Subject, error)
 }
 
@@ -75,8 +75,8 @@ type Config struct {
 	Contact string
 	// AutoLogin redirects to the provider at once, without the sign-in page.
 	AutoLogin bool
-	// RedirectToServer makes hub/ start the user's server and redirect to it, as JupyterHub does by default. Otherwise hub/
-	// is the home page.
+	// RedirectToServer makes hub/ start the user's server and redirect to it, as JupyterHub does by default. Otherwise
+	// hub/ is the home page.
 	RedirectToServer bool
 	// Announcement is a plain text at the top of each page. Optional.
 	Announcement string
@@ -107,13 +107,13 @@ type Config struct {
 	PublicURL string
 	// Profiles returns the policy's profiles.
 	Profiles func(ctx context.Context) ([]backend.Profile, error)
-	// Images returns which images servers run on and profiles would start with. Optional: no page then says that a newer
-	// one exists.
+	// Images returns which images servers run on and profiles would start with. Optional: no page then says that a
+	// newer one exists.
 	Images func(ctx context.Context) (backend.Images, error)
 	// Keeper is the image keeper. Optional: the page of images then says that the hub has none.
 	Keeper imageKeeper
-	// Background runs work that outlasts a request, in a goroutine of its own. The context ends with the hub, which waits
-	// for the work. Required with a Keeper.
+	// Background runs work that outlasts a request, in a goroutine of its own. The context ends with the hub, which
+	// waits for the work. Required with a Keeper.
 	Background func(work func(ctx context.Context))
 	// Persistent returns the persistent containers of all members. Optional: no page then offers a reset.
 	Persistent func(ctx context.Context) ([]backend.PersistentContainer, error)
@@ -177,6 +177,6 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Handler serves everything of the hub but its API and the servers: the paths below hub/, the provider's callback, and the
-// redirects of all others. It gives the requests their session itself.
+// Handler serves everything of the hub but its API and the servers: the paths below hub/, the provider's callback, and
+// the redirects of all others. It gives the requests their session itself.
 func (s *Web) Handler() http.Handler { return s.handler }

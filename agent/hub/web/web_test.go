@@ -114,6 +114,7 @@ type fakeServers struct {
 	options  []servers.Options
 	waits    map[ident.Key]servers.Queue
 	stopped  []string
+	startErr error
 	stopErr  error
 	resets   []string
 	resetErr error
@@ -152,7 +153,7 @@ func (f *fakeServers) Start(k ident.Key, profile string, o servers.Options) erro
 		return servers.ErrActive
 	}
 	f.started = append(f.started, k.String()+" "+profile)
-	return nil
+	return f.startErr
 }
 
 func (f *fakeServers) Touch(ident.Key, time.Time) {}
@@ -204,7 +205,10 @@ type hub struct {
 	db      *store.Store
 	journal *journal
 
+	path string // of the database
+
 	sessionsErr error // of ending the sessions of a deleted user
+	postponeErr error
 }
 
 // setup is what a test may change of a hub.
@@ -222,10 +226,9 @@ func (noServices) Get(string) (services.Service, bool) { return services.Service
 func (noServices) Add(services.Service) error          { return errors.New("none can be added") }
 func (noServices) Remove(string) error                 { return services.ErrUnknown }
 
-// newStore makes a database that knows everybody.
-func newStore(t testing.TB) *store.Store {
+// newStore makes a database that knows everybody, at a path.
+func newStore(t testing.TB, path string) *store.Store {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "hub.sqlite")
 	if err := os.WriteFile(path, emptyStore(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +307,8 @@ func roles(t testing.TB, db *store.Store, list ...access.Role) *access.Authority
 func newHub(t testing.TB, change func(*setup)) *hub {
 	t.Helper()
 	h := &hub{login: &fakeLogin{callback: "/hub/oauth_callback"}, servers: &fakeServers{table: everyState()},
-		db: newStore(t), journal: &journal{}}
+		journal: &journal{}, path: filepath.Join(t.TempDir(), "hub.sqlite")}
+	h.db = newStore(t, h.path)
 	c := setup{db: h.db, Config: Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University",
 		Contact: "hub@example.org", Login: h.login, Servers: h.servers,
 		Profiles: func(context.Context) ([]backend.Profile, error) { return twoProfiles, nil },
