@@ -1,7 +1,7 @@
 // Package imagestore reads the metadata of the image keeper's container storage, as
 // Podman 4.3 to 5 write it (containers/storage, drivers "overlay"): which images there
-// are, of which layers they are made, and what a reader with another id mapping must be
-// told of them. It never writes, never runs Podman and trusts nothing of what it reads:
+// are, of which layers they are made, and which metadata a reader with another id mapping
+// needs. It never writes, never runs Podman and trusts nothing of what it reads:
 // the store belongs to an unprivileged account.
 package imagestore
 
@@ -20,7 +20,7 @@ import (
 	"github.com/distribution/reference"
 )
 
-// Account is the owner of the store, StateDir their directory and Dir the store.
+// Account is the owner of the store, StateDir its directory and Dir the store.
 const (
 	Account  = "gifford-images"
 	StateDir = "/var/lib/gifford-images"
@@ -47,14 +47,14 @@ var id64 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // IsID reports whether s has the form of an image's or layer's ID.
 func IsID(s string) bool { return id64.MatchString(s) }
 
-// Store is the keeper's storage, opened for reading. Close it.
+// Store is the image keeper's storage, opened for reading. Close it.
 type Store struct {
 	root   *os.Root
 	images []object
 	layers map[string]object
 }
 
-// object is a JSON object whose values are kept as they were written.
+// object is a JSON object whose values stay as they were written.
 type object map[string]json.RawMessage
 
 // Image is one image of the store.
@@ -101,7 +101,7 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// Close returns the directory back.
+// Close closes the store's directory.
 func (s *Store) Close() {
 	if s.root != nil {
 		_ = s.root.Close()
@@ -213,7 +213,7 @@ func (s *Store) first(match func(object) bool) (Image, error) {
 	return s.image(s.images[i])
 }
 
-// image follows the layers down. One with a layer missing or half written is not there.
+// image follows the layers down. An image with a layer missing or half written is ErrNotFound.
 func (s *Store) image(o object) (Image, error) {
 	img := Image{ID: o.text("id"), Names: o.texts("names"), raw: o, data: o.texts("big-data-names")}
 	for next := o.text("layer"); next != ""; {
@@ -269,7 +269,7 @@ func (s *Store) View(img Image, uids, gids []Map) (View, error) {
 	for key, value := range img.raw {
 		image[key] = value
 	}
-	// Copies with other mappings are the keeper's own.
+	// Copies with other mappings are the image keeper's own.
 	delete(image, "mapped-layers")
 	v.Layers, v.Images = raw(layers), raw([]object{image})
 	for _, name := range img.data {

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// LockName is the file below the launcher's "images" directory whose lock keeps images from
-// being removed while a view of one is made.
+// LockName is the file below the launcher's "images" directory whose lock prevents the
+// removal of images while a view of one is made.
 const LockName = "lock"
 
-// Uses reports who needs which image, by its ID: units that run, from the launcher's run
-// directory, and containers that were kept ("alice/_.lab"), from its state directory.
+// Uses returns who needs which image, by its ID: units that run, from the launcher's run directory, and persistent
+// containers ("alice/_.lab"), from its state directory.
 func Uses(runDir, stateDir string) (map[string][]string, error) {
 	uses := map[string][]string{}
 	for _, dir := range []string{runDir, stateDir} {
@@ -39,7 +39,7 @@ func Uses(runDir, stateDir string) (map[string][]string, error) {
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("cannot tell which images are in use: %w", err)
+			return nil, fmt.Errorf("cannot find out which images are in use: %w", err)
 		}
 	}
 	return uses, nil

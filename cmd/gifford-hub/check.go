@@ -69,8 +69,8 @@ func writeFindings(w io.Writer, results []check.Result) error {
 			continue
 		}
 		fmt.Fprintf(&out, "%25s why:  %s\n", "", r.Why)
-		if r.Fix != "" {
-			fmt.Fprintf(&out, "%25s fix: %s\n", "", r.Fix)
+		if r.Remedy != "" {
+			fmt.Fprintf(&out, "%25s fix: %s\n", "", r.Remedy)
 		}
 	}
 	fmt.Fprintf(&out, "\n%d ok, %d warnings, %d failures, %d not tested\n",

@@ -45,7 +45,7 @@ func certificate(ctx context.Context, r *run) []finding {
 	return judge(leaf, r.settings.PublicHost(), time.Now())
 }
 
-// hubReads tries to read a file as the hub's user would. It gives nil when that works.
+// hubReads tries to read a file as the hub's user would. It returns nil when that works.
 func (r *run) hubReads(ctx context.Context, file string) []finding {
 	if !r.Host.Root() {
 		return nil // what matters is tested by root
@@ -62,7 +62,7 @@ func (r *run) hubReads(ctx context.Context, file string) []finding {
 	return nil
 }
 
-// leafOf finds the certificate that belongs to the key, in any order of blocks.
+// leafOf returns the certificate that belongs to the key, in any order of blocks.
 func leafOf(text []byte) (*x509.Certificate, error) {
 	var certificates [][]byte
 	var key []byte
@@ -88,7 +88,7 @@ func leafOf(text []byte) (*x509.Certificate, error) {
 	return nil, fmt.Errorf("the private key belongs to none of the %d certificates", len(certificates))
 }
 
-// judge looks at the names and the end date.
+// judge checks the names and the dates.
 func judge(leaf *x509.Certificate, publicHost string, now time.Time) []finding {
 	const renew = "renew the certificate; the hub takes up the new file by itself"
 	end := leaf.NotAfter.Format(time.DateOnly)

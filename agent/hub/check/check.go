@@ -1,7 +1,6 @@
 // Package check tests whether a host can do what the hub needs, for `gifford-hub check`.
-// Each finding says what was seen, why it matters and the command that fixes it. It must
-// never change anything on the host, and what it may not look at it says instead of
-// guessing.
+// Each finding says what was seen, why it matters and the command that fixes it. It must never change anything on the
+// host. What it is not permitted to read is a finding of level Unknown, never a guess.
 package check
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// Level says how a check came out.
+// Level is the result of a check.
 type Level string
 
 // The levels. Only Fail makes the command fail.
@@ -29,27 +28,27 @@ const (
 
 // Result is one finding.
 type Result struct {
-	Check string `json:"check"` // the check's name in the table
-	Level Level  `json:"level"`
-	What  string `json:"what"`          // what was seen
-	Why   string `json:"why"`           // why it matters
-	Fix   string `json:"fix,omitempty"` // the command that fixes it; "" when there is nothing to fix
+	Check  string `json:"check"` // the check's name in the table
+	Level  Level  `json:"level"`
+	What   string `json:"what"`             // what was seen
+	Why    string `json:"why"`              // why it matters
+	Remedy string `json:"remedy,omitempty"` // the command that fixes it; "" when there is nothing to fix
 }
 
-// launcher is the client of the launcher's D-Bus interface, as much of it as is tested.
+// launcher is the part of the launcher's client that is tested.
 type launcher interface {
 	Profiles(ctx context.Context) ([]launcherbus.Profile, error)
 	GPUs(ctx context.Context) (launcherbus.GPUs, error)
 }
 
-// keeper is the client of the image keeper, as much of it as is tested.
+// keeper is the part of the image keeper's client that is tested.
 type keeper interface {
 	Disk(ctx context.Context) (imagekeeper.Disk, error)
 }
 
 // Config is what Run needs.
 type Config struct {
-	// Host is the host under test; NewHost gives the real one. Required.
+	// Host is the host under test; NewHost returns the real one. Required.
 	Host host
 	// Launcher asks the launcher; nil when the system bus cannot be reached, for the
 	// reason in LauncherError.
@@ -70,11 +69,12 @@ type Config struct {
 	User ident.User
 }
 
-// finding is what a check saw; the rest of a Result is in the table.
+// finding is what a check saw; the rest of a Result is in the table. Checks make it with ok, warn, fail or unknown, whose
+// first argument is the remedy: every finding but an ok one has one where there is a command that helps.
 type finding struct {
-	level Level
-	what  string
-	fix   string
+	level  Level
+	what   string
+	remedy string
 }
 
 // check is a row of the table.
@@ -101,7 +101,7 @@ func Run(ctx context.Context, cfg Config) []Result {
 	var results []Result
 	for _, c := range table() {
 		for _, f := range c.run(ctx, r) {
-			results = append(results, Result{c.name, f.level, f.what, c.why, f.fix})
+			results = append(results, Result{c.name, f.level, f.what, c.why, f.remedy})
 		}
 	}
 	return results
@@ -150,17 +150,17 @@ func ok(format string, args ...any) []finding {
 	return []finding{{OK, fmt.Sprintf(format, args...), ""}}
 }
 
-func warn(fix, format string, args ...any) []finding {
-	return []finding{{Warn, fmt.Sprintf(format, args...), fix}}
+func warn(remedy, format string, args ...any) []finding {
+	return []finding{{Warn, fmt.Sprintf(format, args...), remedy}}
 }
 
-func fail(fix, format string, args ...any) []finding {
-	return []finding{{Fail, fmt.Sprintf(format, args...), fix}}
+func fail(remedy, format string, args ...any) []finding {
+	return []finding{{Fail, fmt.Sprintf(format, args...), remedy}}
 }
 
-func unknown(fix, format string, args ...any) []finding {
-	return []finding{{Unknown, fmt.Sprintf(format, args...), fix}}
+func unknown(remedy, format string, args ...any) []finding {
+	return []finding{{Unknown, fmt.Sprintf(format, args...), remedy}}
 }
 
-// asRoot is the next step for what only root may look at.
+// asRoot is the remedy for what only root may read.
 const asRoot = "sudo gifford-hub check"

@@ -18,13 +18,18 @@ import (
 func TestGoodHost(t *testing.T) {
 	for _, r := range Run(t.Context(), goodConfig(t, goodHost(t))) {
 		if r.Level != OK {
-			t.Errorf("%s: %s: %s (fix: %s)", r.Check, r.Level, r.What, r.Fix)
+			t.Errorf("%s: %s: %s (fix: %s)", r.Check, r.Level, r.What, r.Remedy)
 		}
 		if r.Why == "" || r.What == "" {
 			t.Errorf("%s lacks words: %+v", r.Check, r)
 		}
 	}
 }
+
+// endpoints are those of the provider, set by hand.
+const endpoints = `login.endpoints = {authorization = "https://id.example.org/a", token = "https://id.example.org/t", ` +
+	`jwks = "https://id.example.org/k"}
+`
 
 // TestFindings breaks one thing at a time. Everything else must stay as it is.
 func TestFindings(t *testing.T) {
@@ -33,7 +38,7 @@ func TestFindings(t *testing.T) {
 		check string
 		level Level
 		what  string // part of What
-		fix   string // part of Fix
+		fix   string // part of Remedy
 	}{
 		"cgroup v1": {func(_ *testing.T, h *fake, _ *Config) {
 			delete(h.files,
@@ -205,6 +210,101 @@ func TestFindings(t *testing.T) {
 		"other's home": {func(_ *testing.T, h *fake, _ *Config) {
 			h.stats["/cluster/alice"] = File{Mode: fs.ModeDir, Owner: "bob"}
 		}, "member", Fail, "belongs to bob", "chown alice"},
+		"unreadable kernel": {func(_ *testing.T, h *fake, _ *Config) { delete(h.files, "/proc/sys/kernel/osrelease") },
+			"kernel", Unknown, "cannot read", "uname"},
+		"AppArmor's profiles": {func(_ *testing.T, h *fake, _ *Config) {
+			h.files["/proc/sys/kernel/apparmor_restrict_unprivileged_userns"] = "1\n"
+		}, "user namespaces", OK, "podman and crun have their profiles", ""},
+		"no systemctl": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "systemctl --version") },
+			"systemd", Fail, "systemctl does not run", "process 1"},
+		"lingers": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands["loginctl show-user --property=Linger --value alice"] = "yes"
+		}, "linger", OK, "alice lingers", ""},
+		"no timedatectl": {func(_ *testing.T, h *fake, _ *Config) {
+			delete(h.commands, "timedatectl show --property=NTPSynchronized --value")
+		}, "clock", Unknown, "does not say", "timedatectl"},
+		"settings of another kind": {func(_ *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = func() (*config.Config, error) { return nil, errors.New("odd") }
+		}, "settings", Fail, "odd", "config validate"},
+		"policy of another kind": {func(_ *testing.T, _ *fake, c *Config) {
+			c.LoadPolicy = func() (*policy.Policy, error) { return nil, errors.New("odd") }
+		}, "policy", Fail, "odd", "sudoedit"},
+		"closed policy": {func(_ *testing.T, _ *fake, c *Config) {
+			c.LoadPolicy = func() (*policy.Policy, error) { return nil, fs.ErrPermission }
+		}, "policy", Unknown, "permission", "sudo"},
+		"no policy for the images": {func(_ *testing.T, _ *fake, c *Config) {
+			c.LoadPolicy = func() (*policy.Policy, error) { return nil, fs.ErrPermission }
+		}, "images", Unknown, "the policy cannot be read", ""},
+		"no policy for the cluster": {func(_ *testing.T, _ *fake, c *Config) {
+			c.LoadPolicy = func() (*policy.Policy, error) { return nil, fs.ErrPermission }
+		}, "cluster", Unknown, "needs a policy", "sudoedit"},
+		"keeper fails": {func(_ *testing.T, _ *fake, c *Config) { c.Keeper = store{err: errors.New("no store")} },
+			"images", Warn, "no store", "journalctl -u gifford-images"},
+		"no shared directory": {func(_ *testing.T, _ *fake, c *Config) {
+			rules, err := c.LoadPolicy()
+			rules.Host.Cluster = ""
+			c.LoadPolicy = func() (*policy.Policy, error) { return rules, err }
+		}, "cluster", OK, "no shared directory", ""},
+		"cluster is a file": {func(_ *testing.T, h *fake, _ *Config) { h.stats["/cluster"] = File{Mode: 0o755} },
+			"cluster", Fail, "is not a directory", "mount /cluster"},
+		"closed cluster": {func(_ *testing.T, h *fake, _ *Config) {
+			h.stats["/cluster"] = File{Mode: 0o750 | fs.ModeDir}
+		}, "cluster", Warn, "closed to some members (mode 0750)", "chmod o+rx /cluster"},
+		"no subuid": {func(_ *testing.T, h *fake, _ *Config) { delete(h.files, "/etc/subuid") }, "member", Fail,
+			"/etc/subuid", "touch"},
+		"no range": {func(_ *testing.T, h *fake, _ *Config) { h.files["/etc/subgid"] = "bob:1:2\nxalice:1:2\n" },
+			"member", OK, "no range in /etc/subgid", ""},
+		"groups unknown": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "id -nG -- alice") }, "member",
+			Unknown, "the groups of alice", "id alice"},
+		"home to be made": {func(_ *testing.T, h *fake, c *Config) {
+			delete(h.stats, "/cluster/alice")
+			rules, err := c.LoadPolicy()
+			rules.Host.CreateHome = true
+			c.LoadPolicy = func() (*policy.Policy, error) { return rules, err }
+		}, "member", OK, "is made at the first start", ""},
+		"home is a file": {func(_ *testing.T, h *fake, _ *Config) {
+			h.stats["/cluster/alice"] = File{Owner: "alice"}
+		}, "member", Fail, "is not a directory", "ls -ld /cluster/alice"},
+		"behind a proxy": {func(t *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = loader(t, "http.behind_proxy = true\nhttp.trusted_proxies = [\"10.0.0.1\"]\n")
+		}, "certificate", OK, "another proxy ends TLS", ""},
+		"no user of the hub": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "getent passwd gifford-hub") },
+			"certificate", Fail, "gifford-hub does not exist", "sysusers"},
+		"no certificate": {func(_ *testing.T, h *fake, _ *Config) { h.files["/tls.pem"] = "text" }, "certificate", Fail,
+			"no certificate", "openssl"},
+		"not yet": {func(t *testing.T, h *fake, _ *Config) {
+			h.files["/tls.pem"] = pemOf(t, "hub.example.org", time.Now().Add(400*24*time.Hour))
+		}, "certificate", Fail, "is the clock right", "timedatectl"},
+		"no end points": {func(_ *testing.T, h *fake, _ *Config) {
+			h.pages[discover] = strings.Replace(h.pages[discover], `"jwks_uri":"j"`, `"jwks_uri":""`, 1)
+		}, "provider", Fail, "lacks end points", "[login.endpoints]"},
+		"keys of set end points": {func(t *testing.T, h *fake, c *Config) {
+			c.LoadSettings = loader(t, endpoints)
+			h.pages["https://id.example.org/k"] = "{}"
+		}, "provider", OK, "keys can be read", ""},
+		"no keys": {func(t *testing.T, _ *fake, c *Config) { c.LoadSettings = loader(t, endpoints) }, "provider", Fail,
+			"keys cannot be read", "curl -v https://id.example.org/k"},
+		"port unknown": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands[apiShow] = strings.Replace(h.commands[apiShow], "=active", "=failed", 1)
+			h.listeners = map[int]string{8081: "?"}
+		}, "sockets", Fail, "? has it", "ss -ltnp"},
+		"no state": {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/var/lib/gifford-hub") }, "state", OK,
+			"made at the first start", ""},
+		"state of one's own is missing": {func(t *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = loader(t, "state.directory = \"/srv/hub\"\n")
+		}, "state", Fail, "/srv/hub", "install -d"},
+		"closed state": {func(_ *testing.T, h *fake, _ *Config) {
+			h.stats["/var/lib/gifford-hub"] = File{Mode: 0o500 | fs.ModeDir, Owner: "gifford-hub"}
+		}, "state", Fail, "cannot be written", "chmod"},
+		"old podman's network": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands["podman --version"] = "podman version 4.3.1"
+		}, "network", OK, "gifford-container attaches pasta", ""},
+		"podman 4.4": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands["podman --version"] = "podman version 4.4.0"
+		}, "network", OK, "makes pasta networks itself", ""},
+		"no clone": {func(_ *testing.T, h *fake, _ *Config) {
+			h.files["/proc/sys/kernel/unprivileged_userns_clone"] = "0"
+		}, "user namespaces", Fail, "unprivileged_userns_clone is 0", "sysctl -w"},
 		"no member": {func(_ *testing.T, _ *fake, c *Config) { c.User = ident.User{} }, "member", Unknown, "no member",
 			"--user"},
 	}
@@ -217,7 +317,7 @@ func TestFindings(t *testing.T) {
 			results := Run(t.Context(), c)
 			for _, r := range results {
 				if r.Check == tt.check && r.Level == tt.level && strings.Contains(r.What, tt.what) &&
-					strings.Contains(r.Fix, tt.fix) {
+					strings.Contains(r.Remedy, tt.fix) {
 					seen = true
 				} else if r.Level == Fail {
 					t.Errorf("also: %+v", r)
@@ -227,7 +327,7 @@ func TestFindings(t *testing.T) {
 				t.Errorf("no finding %s %s %q with fix %q in %+v", tt.check, tt.level, tt.what, tt.fix, results)
 			}
 			if Failed(results) != (tt.level == Fail) {
-				t.Errorf("Failed gives %v", Failed(results))
+				t.Errorf("Failed is %v", Failed(results))
 			}
 		})
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 )
 
-// diskSpace looks at the file systems that the settings name.
+// diskSpace measures the file systems that the settings name.
 func diskSpace(_ context.Context, r *run) []finding {
 	if r.settings == nil {
 		return unknown("gifford-hub config validate", "needs settings that can be used")

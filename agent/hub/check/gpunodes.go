@@ -17,7 +17,7 @@ const (
 	openToGroup = 0o060
 )
 
-// nodes looks at the device nodes that the container of a server gets. Rootless Podman
+// nodes checks the device nodes that the container of a server gets. Rootless Podman
 // mounts the host's, so their owner, group and mode count.
 func (r *run) nodes(ctx context.Context, s gpu.Spec) []finding {
 	var found []finding

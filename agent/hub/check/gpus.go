@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
@@ -25,8 +26,8 @@ var drivers = []struct{ node, kind, generate string }{
 	{"/dev/kfd", "amd.com/", "amd-ctk cdi generate --output=/etc/cdi/amd.json"},
 }
 
-// gpus reports what keeps members from the host's devices. It says nothing on a host that
-// has none and whose profiles want none.
+// gpus reports what prevents members from getting the host's devices. It has no finding on a host that has none and
+// whose profiles want none.
 func gpus(ctx context.Context, r *run) []finding {
 	inv := r.GPUs()
 	found := r.unnamed(inv)
@@ -52,7 +53,7 @@ func gpus(ctx context.Context, r *run) []finding {
 	return append(found, r.seLinux()...)
 }
 
-// unnamed looks for a driver whose devices no specification describes.
+// unnamed finds a driver whose devices no specification describes.
 func (r *run) unnamed(inv gpu.Inventory) []finding {
 	if len(inv.Broken) > 0 {
 		return nil // it may be the one
@@ -98,7 +99,7 @@ func generate(kind string) string {
 	return "load the driver of " + kind + ", or write its specification in /etc/cdi again with the vendor's tool"
 }
 
-// rules looks for names in the policy's [gpus] that mean nothing on this host.
+// rules finds names in the policy's [gpus] that mean nothing on this host.
 func (r *run) rules(ctx context.Context, devices []gpu.Device) []finding {
 	if r.policy == nil {
 		return nil // another check says so
@@ -142,7 +143,7 @@ func (r *run) measured() []finding {
 	state, err := r.GPUState()
 	switch {
 	case err != nil:
-		message, _, _ := strings.Cut(err.Error(), "\nhint: ")
+		message, _ := hint.Split(err.Error())
 		return warn(fix, "names, memory and use of the devices are not known: %s", message)
 	case state.Measured.IsZero():
 		return warn(fix, "names, memory and use of the devices are not known: gifford-gpus does not run")
@@ -152,7 +153,7 @@ func (r *run) measured() []finding {
 	var found []finding
 	for _, t := range state.Tools {
 		if t.Error != "" {
-			found = append(found, warn(t.Name, "%s tells nothing: %s", t.Name, t.Error)...)
+			found = append(found, warn(t.Name, "%s reports nothing: %s", t.Name, t.Error)...)
 		}
 	}
 	for _, d := range state.Devices {
@@ -176,8 +177,8 @@ func (r *run) lent(ctx context.Context, have bool) []finding {
 	}
 	all, err := r.Launcher.GPUs(ctx)
 	if err != nil {
-		message, _, _ := strings.Cut(err.Error(), "\nhint: ")
-		return unknown("journalctl -u gifford-launcher", "the launcher cannot tell about devices: %s", message)
+		message, _ := hint.Split(err.Error())
+		return unknown("journalctl -u gifford-launcher", "the launcher cannot list devices: %s", message)
 	}
 	var found []finding
 	for _, p := range profiles {

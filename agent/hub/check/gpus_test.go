@@ -147,7 +147,7 @@ func TestGPUs(t *testing.T) {
 		"daemon stuck": {func(r *rig) { r.state.Measured = time.Now().Add(-2 * time.Minute) }, Warn,
 			"measured nothing since", "systemctl restart gifford-gpus"},
 		"tool broken": {func(r *rig) { r.state.Tools[0].Error = "driver mismatch" }, Warn,
-			"nvidia-smi tells nothing: driver mismatch", "nvidia-smi"},
+			"nvidia-smi reports nothing: driver mismatch", "nvidia-smi"},
 		"ill": {func(r *rig) { r.state.Devices[0].Health = "fell off the bus" }, Warn,
 			"/dev/nvidia0 is not lent to anybody: fell off the bus", "journalctl -k"},
 		"stranger": {func(r *rig) {
@@ -170,7 +170,7 @@ func TestGPUs(t *testing.T) {
 			}
 			seen := 0
 			for _, f := range found {
-				if f.Level == tt.level && strings.Contains(f.What, tt.what) && strings.Contains(f.Fix, tt.fix) {
+				if f.Level == tt.level && strings.Contains(f.What, tt.what) && strings.Contains(f.Remedy, tt.fix) {
 					seen++
 				} else if f.Level != OK || strings.Contains(f.What, "\n") {
 					t.Errorf("also found %+v", f)

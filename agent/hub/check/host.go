@@ -5,7 +5,7 @@ import (
 	"io/fs"
 )
 
-// host is what the checks look at. It reads; nothing of it may change the host.
+// host is what the checks read. None of its methods may change the host.
 type host interface {
 	// Root reports whether the checks run as root.
 	Root() bool
@@ -13,7 +13,7 @@ type host interface {
 	ReadFile(path string) ([]byte, error)
 	// Stat follows links. The error is an fs.PathError.
 	Stat(path string) (File, error)
-	// Run runs a program of the host's path and gives its standard output without the
+	// Run runs a program of the host's path and returns its standard output without the
 	// line end. The error holds what it wrote to standard error.
 	Run(ctx context.Context, name string, args ...string) (string, error)
 	// Listener returns the program that listens on a TCP port: "" when nothing does, "?"
@@ -25,7 +25,7 @@ type host interface {
 	Fetch(ctx context.Context, url string) ([]byte, error)
 }
 
-// File is what the checks look at in a file.
+// File is what the checks compare of a file.
 type File struct {
 	Mode  fs.FileMode
 	Owner string // user name, or the number when there is none

@@ -23,7 +23,7 @@ func images(ctx context.Context, r *run) []finding {
 		return warn("share = true in [images] of "+policy.File,
 			"share is false: every member has a copy of each image, made at the first start")
 	case !r.Host.Root():
-		return unknown(asRoot, "only root may look into the store")
+		return unknown(asRoot, "only root may read the store")
 	}
 	if _, err := r.Host.Run(ctx, viewer, "probe"); err != nil {
 		why := strings.TrimPrefix(err.Error(), "gifford-view: ")
@@ -36,7 +36,7 @@ func images(ctx context.Context, r *run) []finding {
 		return warn("systemctl start gifford-images.socket; systemctl status gifford-images",
 			"the image keeper does not answer, so members get copies: %v", err)
 	case err != nil:
-		return warn("journalctl -u gifford-images", "the image keeper cannot tell about its disk: %v", err)
+		return warn("journalctl -u gifford-images", "the image keeper cannot measure its disk: %v", err)
 	case d.Low:
 		return warn("gifford-hub images prune", "no image is pulled or imported: only %s are free at %s",
 			disk.Size(d.Free), d.Path)

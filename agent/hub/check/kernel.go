@@ -11,7 +11,7 @@ const (
 	sysctlDirectory = "/proc/sys/"
 )
 
-// cgroups looks for the unified hierarchy and the controllers of the limits.
+// cgroups checks for the unified hierarchy and the controllers of the limits.
 func cgroups(_ context.Context, r *run) []finding {
 	b, err := r.Host.ReadFile(cgroupRoot + "cgroup.controllers")
 	if err != nil {
@@ -97,7 +97,7 @@ func (r *run) sysctl(file string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// tun looks for the device; containers and small kernels lack it.
+// tun checks the device; containers and small kernels lack it.
 func tun(_ context.Context, r *run) []finding {
 	f, err := r.Host.Stat("/dev/net/tun")
 	if err != nil {

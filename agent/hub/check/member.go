@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// cluster looks at the shared directory.
+// cluster checks the shared directory.
 func cluster(_ context.Context, r *run) []finding {
 	if r.policy == nil {
 		return unknown("sudoedit /etc/gifford-hub/launcher.toml", "needs a policy that can be used")
@@ -65,7 +65,7 @@ func (r *run) memberGroups(ctx context.Context) []finding {
 		strings.Join(r.policy.Host.UnixGroups, ", "))
 }
 
-// subIDs looks for a range in the two files; the launcher adds one where there is none.
+// subIDs checks that the two files have a range; the launcher adds one where there is none.
 func (r *run) subIDs(context.Context) []finding {
 	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
 		b, err := r.Host.ReadFile(file)
@@ -79,7 +79,7 @@ func (r *run) subIDs(context.Context) []finding {
 	return ok("%s has subordinate ids", r.User)
 }
 
-// home looks at the home that the policy names.
+// home checks the home that the policy names.
 func (r *run) home() []finding {
 	if r.policy == nil {
 		return nil

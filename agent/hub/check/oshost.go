@@ -39,7 +39,7 @@ func (*OS) Root() bool { return os.Geteuid() == 0 }
 // ReadFile is os.ReadFile.
 func (*OS) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
-// Stat looks at a file and at whether it has capabilities.
+// Stat returns the mode and owner of a file, and whether it has capabilities.
 func (*OS) Stat(path string) (File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -54,14 +54,13 @@ func (*OS) Stat(path string) (File, error) {
 	return f, nil
 }
 
-// Free looks at the file system on which a directory is.
+// Free measures the file system on which a directory is.
 func (*OS) Free(path string) (free, total int64, err error) {
 	f, err := disk.Statfs(path)
 	return f.Free, f.Total, err
 }
 
-// name asks getent, since this program itself sees only files in /etc. It gives the number
-// of what has no name.
+// name asks getent, since this program itself reads only files in /etc. It returns the number where there is no name.
 func name(database string, id uint32) string {
 	number := strconv.FormatUint(uint64(id), 10)
 	if out, err := exec.Command("getent", database, number).Output(); err == nil {

@@ -32,7 +32,7 @@ func settingsFiles(_ context.Context, r *run) []finding {
 	}
 	var found []finding
 	for _, p := range problems {
-		found = append(found, finding{Fail, p.Error(), "sudoedit " + p.File})
+		found = append(found, fail("sudoedit "+p.File, "%s", p.Error())...)
 	}
 	return found
 }
@@ -50,7 +50,7 @@ func policyFile(_ context.Context, r *run) []finding {
 	}
 	var found []finding
 	for _, p := range problems {
-		found = append(found, finding{Fail, p.Error(), "sudoedit " + p.File})
+		found = append(found, fail("sudoedit "+p.File, "%s", p.Error())...)
 	}
 	return found
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 const (
@@ -37,7 +39,7 @@ func systemdVersion(ctx context.Context, r *run) []finding {
 	return ok("systemd %d", v.major)
 }
 
-// linger asks logind, which keeps user managers.
+// linger asks logind, which runs user managers.
 func linger(ctx context.Context, r *run) []finding {
 	if _, err := r.Host.Run(ctx, "loginctl", "--no-pager", "--no-legend", "list-users"); err != nil {
 		return fail("systemctl unmask systemd-logind && systemctl start systemd-logind",
@@ -57,11 +59,11 @@ func clock(ctx context.Context, r *run) []finding {
 	out, err := r.Host.Run(ctx, "timedatectl", "show", "--property=NTPSynchronized", "--value")
 	switch {
 	case err != nil:
-		return unknown("timedatectl", "timedatectl does not say whether the clock is kept: %v", err)
+		return unknown("timedatectl", "timedatectl does not say whether the clock is synchronized: %v", err)
 	case out != "yes":
-		return warn("timedatectl set-ntp true   (or: apt install chrony)", "nothing keeps the clock in time")
+		return warn("timedatectl set-ntp true   (or: apt install chrony)", "nothing synchronizes the clock")
 	}
-	return ok("the clock is kept in time")
+	return ok("the clock is synchronized")
 }
 
 // launcherAnswers calls the launcher, which D-Bus starts for it.
@@ -77,7 +79,7 @@ func launcherAnswers(ctx context.Context, r *run) []finding {
 	}
 	switch {
 	case err != nil:
-		message, _, _ := strings.Cut(err.Error(), "\nhint: ")
+		message, _ := hint.Split(err.Error())
 		return fail("journalctl -u gifford-launcher; systemctl reload dbus; systemctl start gifford-launcher", "%s",
 			message)
 	case len(profiles) == 0:
@@ -91,7 +93,7 @@ func launcherAnswers(ctx context.Context, r *run) []finding {
 	return ok("the launcher answers; profiles: %s", strings.Join(names, ", "))
 }
 
-// sockets looks at each socket unit, and at who else has its ports.
+// sockets checks each socket unit, and who else has its ports.
 func sockets(ctx context.Context, r *run) []finding {
 	var found []finding
 	for _, unit := range []string{"gifford-hub.socket", "gifford-hub-api.socket"} {
@@ -143,7 +145,7 @@ func (r *run) inactive(unit, show string) []finding {
 	return warn("systemctl enable --now gifford-hub.socket", "%s is not active: nobody can reach the hub", unit)
 }
 
-// state looks at the directory that systemd makes for the hub.
+// state checks the directory that systemd makes for the hub.
 func state(_ context.Context, r *run) []finding {
 	directory := stateDirectory
 	if r.settings != nil && r.settings.State.Directory != "" {

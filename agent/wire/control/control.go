@@ -19,7 +19,7 @@ const (
 	StartPath   = "/servers/start" // POST StartRequest: a stream of Progress, one JSON value a line
 	StopPath    = "/servers/stop"  // POST StopRequest: 204 when the unit is gone
 	ShellPath   = "/servers/shell" // POST Shell: 204 when it stands in the hub's log
-	ResetPath   = "/servers/reset" // POST ResetRequest: 204 when the kept container is gone
+	ResetPath   = "/servers/reset" // POST ResetRequest: 204 when the persistent container is gone
 	ReloadPath  = "/reload"        // POST: 204 when the new process serves
 	StatusPath  = "/status"        // GET: Status
 	BackupPath  = "/backup"        // GET: the database, a consistent copy
@@ -41,8 +41,8 @@ type Server struct {
 	LastActivity time.Time    `json:"last_activity,omitzero"`
 	// "current", or "older" than the one of its profile; "" when that is not known
 	Image string `json:"image,omitempty"`
-	// Outdated says that the settings of its profile have changed since its kept container
-	// was made.
+	// Outdated says that the settings of its profile have changed since its persistent
+	// container was made.
 	Outdated bool `json:"outdated,omitempty"`
 }
 
@@ -61,8 +61,8 @@ type StopRequest struct {
 	Server ident.Server `json:"server"`
 }
 
-// Shell tells the hub's log of an administrator's shell in a running server, before it
-// begins and again when it has ended.
+// Shell is a record of an administrator's shell in a running server for the hub's log, sent before it begins and again
+// when it has ended.
 type Shell struct {
 	User    ident.User   `json:"user"`
 	Server  ident.Server `json:"server"`
@@ -73,7 +73,7 @@ type Shell struct {
 	Status  int          `json:"status,omitempty"` // exit status, when Ended
 }
 
-// ResetRequest removes what a persistent profile has kept of a server.
+// ResetRequest removes the persistent container of a server.
 type ResetRequest struct {
 	User   ident.User   `json:"user"`
 	Server ident.Server `json:"server"`
@@ -90,7 +90,7 @@ type Progress struct {
 	Hint     string `json:"hint,omitempty"` // what to do next when Failed
 }
 
-// Status is what the hub says of itself.
+// Status is the hub's state.
 type Status struct {
 	Version   string     `json:"version"`
 	PID       int        `json:"pid"`
@@ -114,7 +114,7 @@ type TokenRequest struct {
 	Scopes  []string   `json:"scopes"`  // nil: all that the user may do
 }
 
-// TokenAnswer is the token, told once.
+// TokenAnswer is the token, which is shown once.
 type TokenAnswer struct {
 	Token string `json:"token"`
 	ID    string `json:"id"`

@@ -1,7 +1,7 @@
 // Package imagekeeper is the interface between the image keeper, which owns the host's
 // one copy of every image, and those who ask it: HTTP over a UNIX socket that root and
 // the hub may open. It holds the types that cross it and the client. It must never import
-// the keeper, Podman's bindings or the launcher.
+// the image keeper itself, Podman's bindings or the launcher.
 package imagekeeper
 
 import "time"
@@ -37,7 +37,7 @@ type Image struct {
 	Pulled   time.Time `json:"pulled,omitzero"` // when the store got it
 	Profiles []string  `json:"profiles"`        // the policy's profiles that start with it
 	FormerOf []string  `json:"former_of"`       // names that it had until a newer one came
-	// units and kept containers that need it, such as "jupyter-alice.service"
+	// units and persistent containers that need it, such as "jupyter-alice.service"
 	InUse []string `json:"in_use"`
 	Held  bool     `json:"held"` // a rollback went to it: the timer leaves its names alone
 }
@@ -49,7 +49,7 @@ type Former struct {
 	Pulled time.Time `json:"pulled,omitzero"`
 }
 
-// Detail is an image with what only a close look tells.
+// Detail is an image with all that is known of it.
 type Detail struct {
 	Image
 	Layers  []Layer             `json:"layers"`
@@ -82,10 +82,10 @@ type RemoveRequest struct {
 	Name string `json:"name"` // a name or the beginning of an ID, 12 digits at least
 }
 
-// PruneRequest removes what no name, no former name to keep and no server needs.
+// PruneRequest removes what no name, no server and no retained former name needs.
 type PruneRequest struct {
-	KeepFormer *int `json:"keep_former,omitempty"` // former images kept for each name; nil: as the policy says
-	DryRun     bool `json:"dry_run,omitempty"`     // tell only
+	KeepFormer *int `json:"keep_former,omitempty"` // former images to retain for each name; nil: as the policy says
+	DryRun     bool `json:"dry_run,omitempty"`     // report only
 }
 
 // Pruned is what was removed, or would be.
@@ -94,7 +94,7 @@ type Pruned struct {
 	Freed  int64   `json:"freed"` // bytes
 }
 
-// RollbackRequest returns a name back to the image that had it before.
+// RollbackRequest points a name at an image that it had before.
 type RollbackRequest struct {
 	Name string `json:"name"`
 	To   string `json:"to,omitempty"` // digest or beginning of an ID; "" is the newest former one
