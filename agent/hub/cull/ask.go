@@ -16,14 +16,13 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// tokens keeps what the servers let in.
+// tokens makes the tokens with which the servers are asked.
 type tokens interface {
 	CreateToken(ctx context.Context, t store.Token) (int64, error)
 	DeleteToken(ctx context.Context, user ident.User, id int64) error
 }
 
-// Jupyter asks Jupyter servers with jupyter_server's REST API. All
-// fields are required but where said.
+// Jupyter asks Jupyter servers with jupyter_server's REST API. All fields are required except where noted.
 type Jupyter struct {
 	Tokens tokens
 	// Route returns where a server answers; ok is false for one that has no route.
@@ -48,14 +47,13 @@ type kernelModel struct {
 	Connections int    `json:"connections"`
 }
 
-// works reports whether a kernel may be at work. "starting" counts: on a loaded host
-// jupyter_server begins to listen to a kernel only after its first cell has said "busy",
-// and then stays at "starting" as long as the cell is silent (seen with 2.15). A kernel
-// that nobody ever connected to stays there too, and keeps its server.
+// works reports whether a kernel may be at work. "starting" counts: on a loaded host jupyter_server begins to listen to a
+// kernel only after its first cell has said "busy", and then stays at "starting" as long as the cell is silent (seen with
+// 2.15). A kernel that nobody ever connected to stays there too, so its server goes on.
 func (k kernelModel) works() bool { return k.State != "idle" && k.State != "dead" }
 
-// Ask asks with a token that opens this one server and is gone after the answer: of the
-// server's own token the hub keeps only the hash. The question counts as no activity.
+// Ask asks with a token that opens this one server and is deleted after the answer: of the server's own token the hub has
+// only the hash. The question counts as no activity.
 func (j Jupyter) Ask(ctx context.Context, key ident.Key) (r Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxAnswer)
 	defer cancel()
@@ -96,12 +94,12 @@ func (j Jupyter) report(ctx context.Context, key ident.Key, token string) (Repor
 		r.Busy = r.Busy || k.works() || j.Connected && k.Connections > 0
 	}
 	if r.LastActivity.After(time.Now()) {
-		r.LastActivity = time.Now() // the member's own program says so
+		r.LastActivity = time.Now() // it is the word of the member's own program
 	}
 	return r, nil
 }
 
-// get reads JSON. A redirect is an answer of another kind, which is not followed.
+// get reads JSON. It does not follow redirects.
 func get(ctx context.Context, transport http.RoundTripper, path, token string, into any) error {
 	// no_track_activity: jupyter_server/base/handlers.py, update_api_activity.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://server"+path+"?no_track_activity=1", nil)

@@ -11,15 +11,14 @@ import (
 // request must not look like work.
 const window = 10 * time.Second
 
-// sample is the processor time used until a moment, and what it told.
+// sample is the processor time used until a moment, and whether that was work.
 type sample struct {
 	at   time.Time
 	used time.Duration
 	busy Busy
 }
 
-// next takes another reading. A server that was read only once, as after a restart of the
-// hub, may be working.
+// next takes another reading. A server that was read only once, as after a restart of the hub, may be working.
 func (s sample) next(now time.Time, used time.Duration, share float64) sample {
 	switch span := now.Sub(s.at); {
 	case s.at.IsZero(), used < s.used:
@@ -32,14 +31,13 @@ func (s sample) next(now time.Time, used time.Duration, share float64) sample {
 	return sample{now, used, No}
 }
 
-// processor tells by the processor whether a server works: a kernel that computes
-// silently, or a program that no kernel knows of. No where that is not known, since the
-// server itself is asked as well.
+// processor reports by the processor whether a server works: a kernel that computes silently, or a program that no kernel
+// knows of. It is No where that is not known, since the server itself is asked as well.
 func (c *Culler) processor(ctx context.Context, key ident.Key) Busy {
-	if c.cfg.Usage == nil {
+	if c.cfg.CPUTime == nil {
 		return No
 	}
-	used, ok := c.cfg.Usage(ctx, key)
+	used, ok := c.cfg.CPUTime(ctx, key)
 	if !ok {
 		return No
 	}
@@ -50,7 +48,7 @@ func (c *Culler) processor(ctx context.Context, key ident.Key) Busy {
 	return w.cpu.busy
 }
 
-// ask takes the server's own word. That it cannot be asked is said once.
+// ask asks the server itself. That it cannot be asked is logged once.
 func (c *Culler) ask(ctx context.Context, key ident.Key) Busy {
 	r, err := c.cfg.Ask.Ask(ctx, key)
 	c.mu.Lock()
@@ -63,7 +61,7 @@ func (c *Culler) ask(ctx context.Context, key ident.Key) Busy {
 	c.mu.Unlock()
 	switch {
 	case err != nil && !said && ctx.Err() == nil:
-		c.warn(key, "cannot ask a server whether it is busy; it is kept", "server-cull-unknown", err)
+		c.warn(key, "cannot ask a server whether it is busy; it goes on", "server-cull-unknown", err)
 		return Unknown
 	case err != nil:
 		return Unknown

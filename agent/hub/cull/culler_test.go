@@ -61,7 +61,7 @@ func (h *host) Ask(context.Context, ident.Key) (Report, error) {
 	return h.report, h.askErr
 }
 
-func (h *host) usage(context.Context, ident.Key) (time.Duration, bool) {
+func (h *host) cpuTime(context.Context, ident.Key) (time.Duration, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return time.Duration(h.cores * float64(time.Since(h.begin))), h.cpu
@@ -83,15 +83,15 @@ func key(t *testing.T, user string) ident.Key {
 	return k
 }
 
-// wish presses Keep, which must be granted.
+// wish postpones the end, which must be granted.
 func wish(t *testing.T, c *Culler, user string) {
 	t.Helper()
-	if err := c.Keep(key(t, user)); err != nil {
-		t.Errorf("keep: %v", err)
+	if err := c.Postpone(key(t, user)); err != nil {
+		t.Errorf("postpone: %v", err)
 	}
 }
 
-// run starts a Culler over a host with alice's server, which looks each minute.
+// run starts a Culler over a host with alice's server, which polls each minute.
 func run(t *testing.T, more func(*host, *Config)) (h *host, c *Culler, log *bytes.Buffer, end func()) {
 	t.Helper()
 	now := time.Now()
@@ -100,7 +100,7 @@ func run(t *testing.T, more func(*host, *Config)) (h *host, c *Culler, log *byte
 		table:  map[ident.Key]servers.Server{alice: {Key: alice, State: servers.Ready, Started: now}},
 		policy: Policy{Idle: time.Hour, Notice: 10 * time.Minute}}
 	log = &bytes.Buffer{}
-	cfg := Config{Servers: h, Ask: h, Every: time.Minute, Usage: h.usage, BusyCPU: 0.05,
+	cfg := Config{Servers: h, Ask: h, Every: time.Minute, CPUTime: h.cpuTime, BusyCPU: 0.05,
 		Log:    slog.New(slog.NewTextHandler(log, nil)),
 		Policy: func(context.Context, ident.User) (Policy, error) { return h.policy, h.policErr }}
 	if more != nil {
@@ -156,17 +156,17 @@ func TestLives(t *testing.T) {
 			h.report.Busy, h.policy.MaxAge, h.policy.MaxAgeBusy = true, 2*time.Hour, true
 		}, want: 2 * time.Hour},
 		"no rule": {prepare: func(h *host, _ *Config) { h.policErr = errors.New("the directory is down") }},
-		"kept": {live: func(t *testing.T, _ *host, c *Culler) {
+		"postponed": {live: func(t *testing.T, _ *host, c *Culler) {
 			time.Sleep(55*time.Minute + time.Second)
 			if _, ok := c.Notice(key(t, "alice")); !ok {
 				t.Error("there is no notice")
 			}
 			wish(t, c, "alice")
 			if _, ok := c.Notice(key(t, "alice")); ok {
-				t.Error("the notice stands though the server is to be kept")
+				t.Error("the notice stands though it was postponed")
 			}
 		}, want: 116 * time.Minute},
-		"kept, but too old": {prepare: func(h *host, _ *Config) {
+		"postponed, but too old": {prepare: func(h *host, _ *Config) {
 			h.policy = Policy{MaxAge: time.Hour,
 				Notice: 10 * time.Minute}
 		},
@@ -225,14 +225,13 @@ func TestNotices(t *testing.T) {
 		alice := key(t, "alice")
 		time.Sleep(49*time.Minute + time.Second)
 		h.set(func(h *host) {
-			if len(c.Notices()) != 0 || h.asked != 0 {
-				t.Errorf("early: notices %v, asked %d times", c.Notices(), h.asked)
+			if n, ok := c.Notice(alice); ok || h.asked != 0 {
+				t.Errorf("early: notice %v, asked %d times", n, h.asked)
 			}
 		})
 		time.Sleep(time.Minute)
-		if diff := cmp.Diff(map[ident.Key]Notice{alice: {At: h.begin.Add(time.Hour), Reason: ReasonIdle}}, c.Notices(),
-			cmp.AllowUnexported(ident.User{}, ident.Server{})); diff != "" {
-			t.Errorf("notices (-want +got):\n%s", diff)
+		if n, ok := c.Notice(alice); !ok || n != (Notice{At: h.begin.Add(time.Hour), Reason: ReasonIdle}) {
+			t.Errorf("notice %+v, %v", n, ok)
 		}
 		h.set(func(h *host) { h.stopErr = errors.New("the launcher is down") })
 		time.Sleep(10 * time.Minute)
@@ -241,13 +240,13 @@ func TestNotices(t *testing.T) {
 		if r := <-reasons; r != ReasonIdle {
 			t.Errorf("counted for %q", r)
 		}
-		if len(c.Notices()) != 0 {
-			t.Errorf("the notice outlives the server: %v", c.Notices())
+		if n, ok := c.Notice(alice); ok {
+			t.Errorf("the notice outlives the server: %v", n)
 		}
 		end()
-		for event, want := range map[string]int{"event=server-cull-notice user=alice unit=jupyter-alice.service " +
+		for event, want := range map[string]int{"event=server-cull-notice user=alice server=\"\" " +
 			"reason=idle": 1, "event=server-cull-failed": 1,
-			"event=server-culled user=alice unit=jupyter-alice.service reason=idle": 1, "WARN": 1} {
+			"event=server-culled user=alice server=\"\" reason=idle": 1, "WARN": 1} {
 			if n := strings.Count(log.String(), event); n != want {
 				t.Errorf("%d times in the log, want %d: %s\n%s", n, want, event, log)
 			}
@@ -276,7 +275,7 @@ func TestTroubleIsSaidOnce(t *testing.T) {
 	}
 }
 
-// TestTouch checks that a wish to keep a server is told on.
+// TestTouch checks that a postponed end is recorded.
 func TestTouch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var touched []string

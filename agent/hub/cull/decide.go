@@ -1,9 +1,7 @@
-// Package cull stops servers that nobody uses: it looks at all of them again and again,
-// announces the end of one that has been idle or has run too long, and stops it when the
-// time that it announced has come. One that holds a GPU and does not use it is started
-// again without, or stopped. It must never stop a server for idleness while a kernel or
-// its GPU works, nor one of which it cannot tell, nor one whose end it has not announced
-// for as long as the policy says.
+// Package cull stops servers that nobody uses: it polls all of them, announces the end of one that has been idle or has
+// run too long, and stops it at the announced time. One that holds a GPU and does not use it is started again without, or
+// stopped. It must never stop a server for idleness while a kernel or its GPU works or while that is not known, nor one
+// whose end it has not announced for as long as the policy says.
 package cull
 
 import "time"
@@ -13,14 +11,14 @@ type Policy struct {
 	Idle       time.Duration // without activity, until the end; 0: never
 	MaxAge     time.Duration // from the start to the end; 0: never
 	MaxAgeBusy bool          // MaxAge ends servers that work, too
-	Notice     time.Duration // how long an end is announced before
-	Exempt     bool          // never
+	Notice     time.Duration // from the announcement of an end to that end
+	Exempt     bool          // it is never ended
 
 	GPUIdle    time.Duration // without use of the GPUs that it holds, until it gives them back; 0: never
 	GPURestart bool          // it is then started again without them; otherwise it is stopped
 }
 
-// Busy reports whether a server works.
+// Busy is whether a server works.
 type Busy int
 
 // The zero value is that nobody knows.
@@ -35,12 +33,12 @@ type Observation struct {
 	Started      time.Time
 	LastActivity time.Time // zero, or before Started: none in this run
 	Busy         Busy
-	Announced    time.Time // the end that people were told; zero: none
+	Announced    time.Time // the end that was announced; zero: none
 	Reason       string    // of that end
 
-	// HoldsGPU says that it holds devices that others cannot have meanwhile.
-	HoldsGPU bool
-	// when these were last used, or may have been, or wanted; zero, or before Started: not in this run
+	HoldsGPU bool // it holds devices that others cannot have meanwhile
+	// GPUUsed is when these were last used, or may have been, or their return postponed; zero, or before Started: not in
+	// this run.
 	GPUUsed time.Time
 }
 
@@ -49,7 +47,7 @@ type Act int
 
 // The acts.
 const (
-	Keep Act = iota // and withdraw what was announced
+	Leave Act = iota // it as it is, and withdraw what was announced
 	Announce
 	Cull
 	Restart // without GPUs
@@ -65,13 +63,13 @@ const (
 // Decision is what is to be done with a server.
 type Decision struct {
 	Act    Act
-	At     time.Time // the end; zero for Keep
-	Reason string    // one of the reasons; "" for Keep
+	At     time.Time // the end; zero for Leave
+	Reason string    // one of the reasons; "" for Leave
 }
 
-// Decide says what is to be done with a server at the time now. It has no effects. An end
-// is announced for the policy's whole notice, also when it is due already, as after a
-// restart of the hub, and it never moves to an earlier time than was announced.
+// Decide returns what is to be done with a server at the time now. It has no effects. An end is announced for the
+// policy's whole notice, also when it is due already, as after a restart of the hub. It never moves to an earlier time
+// than was announced.
 func Decide(now time.Time, p Policy, o Observation) Decision {
 	end, reason := p.end(o)
 	if reason == "" || now.Before(end.Add(-p.Notice)) {
@@ -79,7 +77,7 @@ func Decide(now time.Time, p Policy, o Observation) Decision {
 	}
 	told := o.Announced
 	if told.IsZero() || (reason == ReasonGPU) != (o.Reason == ReasonGPU) {
-		told = now.Add(p.Notice) // who was told of a restart was not told of a stop, nor the other way round
+		told = now.Add(p.Notice) // a restart is another announcement than a stop
 	}
 	d := Decision{Act: Announce, At: later(end, told), Reason: reason}
 	switch {
@@ -92,8 +90,7 @@ func Decide(now time.Time, p Policy, o Observation) Decision {
 	return d
 }
 
-// end returns the earliest end that the policy has for a server, and its reason; "" for
-// none.
+// end returns the earliest end that the policy has for a server, and its reason; "" for none.
 func (p Policy) end(o Observation) (end time.Time, reason string) {
 	if p.Exempt {
 		return time.Time{}, ""
@@ -114,8 +111,8 @@ func (p Policy) end(o Observation) (end time.Time, reason string) {
 	return end, reason
 }
 
-// maxAge returns how old a server may get; 0 for as old as it likes. One of which nobody
-// knows whether it works gets twice the time, so that one that hangs ends some day.
+// maxAge returns how old a server may get; 0 for any age. One of which nobody knows whether it works gets twice the time,
+// so that one that hangs ends some day.
 func (p Policy) maxAge(b Busy) time.Duration {
 	switch {
 	case b == No, p.MaxAgeBusy:

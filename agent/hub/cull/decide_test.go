@@ -32,7 +32,7 @@ func TestDecide(t *testing.T) {
 			Decision{Announce, after(h), ReasonIdle}},
 		"its end": {idle, Observation{Busy: No, Announced: after(h)}, after(h),
 			Decision{Cull, after(h), ReasonIdle}},
-		"late look": {idle, Observation{Busy: No}, after(52 * m),
+		"late poll": {idle, Observation{Busy: No}, after(52 * m),
 			Decision{Announce, after(62 * m), ReasonIdle}},
 		"after a restart": {idle, Observation{Busy: No}, after(5 * h),
 			Decision{Announce, after(5*h + 10*m), ReasonIdle}},
@@ -108,7 +108,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideNever checks what must never happen, over many lives of servers whose looks,
+// TestDecideNever checks what must never happen, over many lives of servers whose polls,
 // activity and work come at random.
 func TestDecideNever(t *testing.T) {
 	ends := map[string]int{}
@@ -134,7 +134,7 @@ func TestDecideNever(t *testing.T) {
 			}
 			d := Decide(now, p, o)
 			switch {
-			case d.Act == Keep:
+			case d.Act == Leave:
 				told, since, reason = time.Time{}, time.Time{}, ""
 				continue
 			case since.IsZero(), (d.Reason == ReasonGPU) != (reason == ReasonGPU):
@@ -196,6 +196,14 @@ func TestPolicies(t *testing.T) {
 			Notice: time.Minute, GPUIdle: 8 * time.Hour}},
 		"other way": {[]string{"staff", "wheel", "students"},
 			Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour, Notice: time.Minute, GPUIdle: 8 * time.Hour}},
+		"unknown first": {[]string{"wheel", "students"}, Policy{Idle: 30 * time.Minute, MaxAge: 24 * time.Hour,
+			Notice: time.Minute, GPUIdle: time.Hour}},
+		"unknown between": {[]string{"students", "wheel", "staff"}, Policy{Idle: 8 * time.Hour, MaxAge: 48 * time.Hour,
+			Notice: time.Minute, GPUIdle: 8 * time.Hour}},
+		"three": {[]string{"students", "always", "staff"}, Policy{Idle: 8 * time.Hour, MaxAge: 0, Notice: time.Minute,
+			GPUIdle: 8 * time.Hour}},
+		"exempt last": {[]string{"students", "gpu"}, Policy{Idle: time.Hour, MaxAge: 24 * time.Hour,
+			Notice: time.Minute, GPUIdle: 2 * time.Hour, Exempt: true}},
 		"each by itself": {[]string{"students", "always"}, Policy{Idle: time.Hour, MaxAge: 0, Notice: time.Minute,
 			GPUIdle: 2 * time.Hour}},
 		"exempt": {[]string{"gpu", "students"}, Policy{Idle: time.Hour, MaxAge: 24 * time.Hour,

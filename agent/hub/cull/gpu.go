@@ -2,7 +2,6 @@ package cull
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -13,29 +12,25 @@ import (
 
 // Bounds of what is known of GPUs.
 const (
-	// gpuEvery is how often the devices of servers that hold some are looked at, which is
-	// as often as they are measured: work in bursts must not fall between two looks.
+	// gpuEvery is how often the devices of servers that hold some are read, which is as often as they are measured: work in
+	// bursts must not fall between two readings.
 	gpuEvery = 10 * time.Second
-	// gpuStale is how long a failed look is overlooked, as while the launcher is restarted.
+	// gpuStale is for how long failed readings do not count, as while the backend is restarted.
 	gpuStale = time.Minute
-	// gpuGap is the longest time without a look of which nothing is said. Of a longer one,
-	// as while the hub was stopped, nobody knows whether the device was used.
+	// gpuGap is the longest time between readings in which a device counts as not used. After a longer one, as while the
+	// hub was stopped, nobody knows whether the device was used.
 	gpuGap = 10 * time.Minute
-	// gpuSave is how often it is written down when a device was last used.
+	// gpuSave is how often the last use of a device is saved.
 	gpuSave = 5 * time.Minute
 )
 
-// ErrKeptBefore says that a server has kept an unused GPU once already in this run.
-var ErrKeptBefore = errors.New("the server has kept its unused GPU once already, which it may once between start " +
-	"and stop\nhint: use the GPU, or let the server be started again when you need it")
-
-// memory keeps over a restart of the hub what is known of the use of GPUs.
+// memory saves over a restart of the hub what is known of the use of GPUs.
 type memory interface {
 	GPUUses(ctx context.Context) ([]store.GPUUse, error)
 	SaveGPUUse(ctx context.Context, u store.GPUUse) error
 }
 
-// gpuUse is what the devices of the host tell of one server.
+// gpuUse is how one server uses the devices.
 type gpuUse struct {
 	none   bool // it holds no device
 	holds  bool // it holds one that others cannot have meanwhile
@@ -43,8 +38,7 @@ type gpuUse struct {
 	any    Busy // use of all that it holds
 }
 
-// useOf reports how a server uses the devices that it holds. share is from which load on a
-// device is in use.
+// useOf returns how a server uses the devices that it holds. share is the load from which on a device is in use.
 func useOf(g backend.GPUs, key ident.Key, share float64) gpuUse {
 	u := gpuUse{none: true, leased: No, any: No}
 	for _, d := range g.Devices {
@@ -61,9 +55,8 @@ func useOf(g backend.GPUs, key ident.Key, share float64) gpuUse {
 	return u
 }
 
-// uses reports whether a holder uses a device. A device with several holders tells only that
-// one of them does; which one is told by processes, where the vendor's tool knows whose
-// they are.
+// uses reports whether a holder uses a device. The load of a device with several holders says only that one of them does;
+// processes say which one, where the vendor's tool reports whose they are.
 func uses(d backend.Device, h backend.Holder, share float64) Busy {
 	switch {
 	case !d.Now.Known:
@@ -87,8 +80,7 @@ func processesKnown(d backend.Device) bool {
 	return seen && !slices.ContainsFunc(d.Strangers, func(p backend.Process) bool { return p.Unit == "" })
 }
 
-// busier returns what is known of two parts: work in one is work, and what nobody knows of
-// one is known of neither.
+// busier combines two parts of a server: work in one is work, and the whole is unknown while one is.
 func busier(a, b Busy) Busy {
 	switch {
 	case a == Yes || b == Yes:
@@ -101,14 +93,14 @@ func busier(a, b Busy) Busy {
 
 // gpuWatch is what is known of a server's use of its devices in one run.
 type gpuWatch struct {
-	now   gpuUse    // as last seen; the zero value: never
-	used  time.Time // when it last used those that others cannot have, or may have
-	seen  time.Time // of the last look; zero: none
-	kept  time.Time // when a person kept them unused; zero: never
-	saved time.Time // when this was written down
+	now       gpuUse    // as last seen; the zero value: never
+	used      time.Time // when it last used those that others cannot have, or may have
+	seen      time.Time // of the last reading; zero: none
+	postponed time.Time // when a person postponed their return; zero: never
+	saved     time.Time // when this was saved
 }
 
-// take takes what a look told.
+// take takes a reading.
 func (g gpuWatch) take(now time.Time, u gpuUse) gpuWatch {
 	if u.leased != No || !g.seen.IsZero() && now.Sub(g.seen) > gpuGap {
 		g.used = now
@@ -117,8 +109,7 @@ func (g gpuWatch) take(now time.Time, u gpuUse) gpuWatch {
 	return g
 }
 
-// miss takes that a look failed. A server that held no device holds none: what it holds
-// does not change in a run.
+// miss takes a reading that failed. A server that held no device holds none: what it holds does not change in a run.
 func (g gpuWatch) miss(now time.Time) gpuWatch {
 	if g.now.none || !g.seen.IsZero() && now.Sub(g.seen) < gpuStale {
 		return g
@@ -127,11 +118,11 @@ func (g gpuWatch) miss(now time.Time) gpuWatch {
 	return g
 }
 
-// unused gives since when a server's devices wait for work; zero: since its start.
-func (g gpuWatch) unused() time.Time { return later(g.used, g.kept) }
+// unused returns since when a server's devices wait for work; zero: since its start.
+func (g gpuWatch) unused() time.Time { return later(g.used, g.postponed) }
 
-// lookAtGPUs brings what is known of the devices up to date.
-func (c *Culler) lookAtGPUs(ctx context.Context) {
+// readGPUs brings what is known of the devices up to date.
+func (c *Culler) readGPUs(ctx context.Context) {
 	if c.cfg.GPUs == nil {
 		return
 	}
@@ -145,7 +136,7 @@ func (c *Culler) lookAtGPUs(ctx context.Context) {
 	}
 }
 
-// takeGPUs takes what a look told, and gives what is to be written down.
+// takeGPUs takes a reading, and returns what is to be saved.
 func (c *Culler) takeGPUs(now time.Time, g backend.GPUs, failed error) (unsaved []store.GPUUse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,25 +150,25 @@ func (c *Culler) takeGPUs(now time.Time, g backend.GPUs, failed error) (unsaved 
 		c.anyGPU = c.anyGPU || w.gpu.now.holds
 		if w.gpu.now.holds && now.Sub(w.gpu.saved) >= gpuSave {
 			w.gpu.saved = now
-			unsaved = append(unsaved, w.remember(key))
+			unsaved = append(unsaved, w.record(key))
 		}
 	}
 	return unsaved
 }
 
-// remember is what is written down of a run. c.mu is held.
-func (w *watch) remember(key ident.Key) store.GPUUse {
-	return store.GPUUse{Key: key, Started: w.started, Used: w.gpu.used, Seen: w.gpu.seen, Kept: w.gpu.kept}
+// record is what is saved of a run. Culler.mu is held.
+func (w *watch) record(key ident.Key) store.GPUUse {
+	return store.GPUUse{Key: key, Started: w.started, Used: w.gpu.used, Seen: w.gpu.seen, Kept: w.gpu.postponed}
 }
 
-// gpuTrouble says once that the devices cannot be looked at.
+// gpuTrouble logs once that the devices cannot be read.
 func (c *Culler) gpuTrouble(err error) {
 	c.mu.Lock()
 	said := c.gpuMute
 	c.gpuMute = err != nil
 	c.mu.Unlock()
 	if err != nil && !said {
-		c.cfg.Log.Warn("cannot tell whether GPUs are used; servers that may hold one are kept", "event",
+		c.cfg.Log.Warn("cannot read whether GPUs are used; servers that may hold one go on", "event",
 			"gpu-use-unknown", "error", err.Error())
 	}
 }
@@ -199,12 +190,11 @@ func (c *Culler) recall(ctx context.Context) {
 	}
 }
 
-// begin makes what is known of a run that was not seen before by this process. c.mu is
-// held.
+// begin makes what is known of a run that this process has not seen before. c.mu is held.
 func (c *Culler) begin(key ident.Key, started time.Time) *watch {
 	w := &watch{started: started}
 	if u, ok := c.recalled[key]; ok && u.Started.Equal(started) {
-		w.gpu = gpuWatch{used: u.Used, seen: u.Seen, kept: u.Kept, saved: u.Seen}
+		w.gpu = gpuWatch{used: u.Used, seen: u.Seen, postponed: u.Kept, saved: u.Seen}
 	} else if c.cfg.GPUs != nil && time.Since(started) > gpuGap {
 		w.gpu.used = time.Now() // nobody knows what it did until now
 	}
@@ -212,13 +202,12 @@ func (c *Culler) begin(key ident.Key, started time.Time) *watch {
 	return w
 }
 
-// save writes down what is known of a server's use of GPUs. What the database does not
-// take is missed after a restart alone.
+// save saves what is known of a server's use of GPUs. What the database does not take is missing only after a restart.
 func (c *Culler) save(ctx context.Context, u store.GPUUse) {
 	if c.cfg.Memory == nil {
 		return
 	}
 	if err := c.cfg.Memory.SaveGPUUse(ctx, u); err != nil && ctx.Err() == nil {
-		c.warn(u.Key, "cannot note when a server last used its GPU", "gpu-use-unwritten", err)
+		c.warn(u.Key, "cannot save when a server last used its GPU", "gpu-use-unwritten", err)
 	}
 }

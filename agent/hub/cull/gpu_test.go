@@ -176,7 +176,7 @@ func TestGPULives(t *testing.T) {
 		}, want: 3*time.Hour + time.Minute, again: []string{"alice lab 3h1m0s"}},
 		"used in time": {live: func(t *testing.T, h *host, c *Culler, d *card) {
 			time.Sleep(115*time.Minute + time.Second)
-			if n, _ := c.Notice(key(t, "alice")); n.Reason != ReasonGPU || !n.Restart || n.Kept ||
+			if n, _ := c.Notice(key(t, "alice")); n.Reason != ReasonGPU || !n.Restart || n.Postponed ||
 				!n.Unused.Equal(h.begin) {
 				t.Errorf("the notice is %+v", n)
 			}
@@ -227,19 +227,19 @@ func TestGPULives(t *testing.T) {
 			c.load.Busy, h.policy.Idle = 0.5,
 				time.Hour
 		}},
-		"kept": {live: func(t *testing.T, h *host, c *Culler, _ *card) {
+		"postponed": {live: func(t *testing.T, h *host, c *Culler, _ *card) {
 			time.Sleep(115*time.Minute + time.Second)
 			wish(t, c, "alice")
 			if _, ok := c.Notice(key(t, "alice")); ok {
-				t.Error("the notice stands though the server is to be kept")
+				t.Error("the notice stands though it was postponed")
 			}
 			time.Sleep(112 * time.Minute)
 			n, ok := c.Notice(key(t, "alice"))
-			if !ok || n.MayKeep() || !n.Unused.Equal(h.begin) {
+			if !ok || n.MayPostpone() || !n.Unused.Equal(h.begin) {
 				t.Errorf("the second notice is %+v", n)
 			}
-			if err := c.Keep(key(t, "alice")); !errors.Is(err, ErrKeptBefore) {
-				t.Errorf("kept twice: %v", err)
+			if err := c.Postpone(key(t, "alice")); !errors.Is(err, ErrPostponedBefore) {
+				t.Errorf("postponed twice: %v", err)
 			}
 		}, want: 236 * time.Minute, again: []string{"alice lab 3h56m0s"}},
 	}
@@ -274,14 +274,14 @@ func TestGPULives(t *testing.T) {
 // TestGPUHubRestart checks what a new process of the hub knows of a server that runs.
 func TestGPUHubRestart(t *testing.T) {
 	tests := map[string]struct {
-		down time.Duration // between two processes of the hub
-		kept bool
-		want time.Duration // of the stop after the server's start; the hub was stopped after 116 minutes
+		down      time.Duration // between two processes of the hub
+		postponed bool
+		want      time.Duration // of the stop after the server's start; the hub was stopped after 116 minutes
 	}{
-		"reload":          {want: 128*time.Minute + time.Second}, // announced again
-		"down for longer": {down: time.Hour, want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
-		"kept before":     {kept: true, want: 235*time.Minute + time.Second},
-		"kept before a longer outage": {kept: true, down: time.Hour,
+		"reload":           {want: 128*time.Minute + time.Second}, // announced again
+		"down for longer":  {down: time.Hour, want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
+		"postponed before": {postponed: true, want: 235*time.Minute + time.Second},
+		"postponed before a longer outage": {postponed: true, down: time.Hour,
 			want: 117*time.Minute + time.Hour + 2*time.Hour + time.Second},
 	}
 	for name, tt := range tests {
@@ -291,7 +291,7 @@ func TestGPUHubRestart(t *testing.T) {
 				keep := func(_ *host, cfg *Config) { cfg.Memory = memory }
 				first, c, _, end := run(t, withCard(t, card, keep))
 				time.Sleep(115*time.Minute + time.Second)
-				if tt.kept {
+				if tt.postponed {
 					wish(t, c, "alice")
 				}
 				time.Sleep(time.Minute)
@@ -301,10 +301,10 @@ func TestGPUHubRestart(t *testing.T) {
 				defer end()
 				h.set(func(h *host) { h.begin, h.table = first.begin, first.table })
 				time.Sleep(time.Until(first.begin.Add(tt.want - 2*time.Minute)))
-				if n, ok := c.Notice(key(t, "alice")); !ok || n.Kept != tt.kept {
+				if n, ok := c.Notice(key(t, "alice")); !ok || n.Postponed != tt.postponed {
 					t.Errorf("notice %v: %+v", ok, n)
 				}
-				if err := c.Keep(key(t, "nobody")); err != nil {
+				if err := c.Postpone(key(t, "nobody")); err != nil {
 					t.Error(err)
 				}
 				time.Sleep(5 * time.Minute)
@@ -351,7 +351,7 @@ func TestGPUTrouble(t *testing.T) {
 		end()
 		for event, want := range map[string]int{"event=gpu-use-unknown": 1, "event=server-restart-failed": 1,
 			"event=server-culled": 1,
-			`msg="a server will be started again without GPU" event=server-cull-notice user=alice unit=jupyter-alice.service reason=gpu-idle`: 1} {
+			`msg="a server will be started again without GPU" event=server-cull-notice user=alice server="" reason=gpu-idle`: 1} {
 			if n := strings.Count(log.String(), event); n != want {
 				t.Errorf("%d times in the log, want %d: %s\n%s", n, want, event, log)
 			}

@@ -16,8 +16,7 @@ type Policies struct {
 	Groups  map[string]Override // by the group's name
 }
 
-// For returns the policy of a member of groups. Of several groups the most generous one
-// counts, each key for itself.
+// For returns the policy of a member of groups. Of several groups the most generous one counts, for each key by itself.
 func (ps Policies) For(groups []string) Policy {
 	p, found := ps.Default, false
 	for _, name := range groups {
