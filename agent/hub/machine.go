@@ -126,7 +126,7 @@ func newCuller(g given, d data, r rights, m machine, kernel cgroup.Host) (*cull.
 	return cull.New(cull.Config{
 		Servers: m.servers, Policy: rules.Policy, OnCull: d.metrics.Culled, Every: c.Every, Log: g.log,
 		Traffic: r.proxy.Activity, Touch: toucher{m.servers, d.store, g.log}.touch,
-		Usage: kernel.CPU, BusyCPU: float64(c.BusyCPU) / 100,
+		CPUTime: kernel.CPU, BusyCPU: float64(c.BusyCPU) / 100,
 		GPUs: m.backend.GPUs, BusyGPU: float64(c.BusyGPU) / 100, Memory: d.store,
 		StartWithoutGPUs: func(k ident.Key, profile string) error {
 			return m.servers.Start(k, profile, servers.Options{WithoutGPUs: true})

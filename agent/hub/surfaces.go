@@ -73,7 +73,7 @@ func newActions(g given, d data, r rights, m machine, p *process, long longWork)
 		RequestID: httpx.ContextRequestID, Log: g.log,
 	}
 	if m.culler != nil {
-		c.Postpone = m.culler.Keep
+		c.Postpone = m.culler.Postpone
 	}
 	return actions.New(c)
 }

@@ -243,7 +243,7 @@ func (a *Actions) Postpone(ctx context.Context, s access.Subject, k ident.Key) e
 		return refuse(Conflict, NotRunning, k.String(), "server %s does not run", k)
 	}
 	err := a.cfg.Postpone(k)
-	if errors.Is(err, cull.ErrKeptBefore) {
+	if errors.Is(err, cull.ErrPostponedBefore) {
 		return refuse(Conflict, Postponed, k.String(), "the end of server %s was postponed once already",
 			k).because(err)
 	}

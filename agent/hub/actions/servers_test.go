@@ -269,7 +269,7 @@ func TestPostpone(t *testing.T) {
 		"a stopped one":  {"alice:x", "", nil, false, "conflict not-running"},
 		"a starting one": {"alice:x", servers.Starting, nil, false, "conflict not-running"},
 		"none":           {"alice:y", "", nil, false, "not found no-server"},
-		"once more": {"alice:x", servers.Ready, fmt.Errorf("x: %w", cull.ErrKeptBefore), false,
+		"once more": {"alice:x", servers.Ready, fmt.Errorf("x: %w", cull.ErrPostponedBefore), false,
 			"conflict postponed"},
 		"broken":          {"alice:x", servers.Ready, errors.New("broken"), false, "error"},
 		"where none ends": {"alice:x", servers.Ready, nil, true, "unavailable switched-off"},

@@ -16,7 +16,7 @@ import (
 func announced(k ident.Key) (cull.Notice, bool) {
 	if k.String() == "bob:gpu" {
 		return cull.Notice{At: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC), Reason: cull.ReasonGPU, Restart: true,
-			Unused: time.Date(2026, 3, 4, 13, 0, 0, 0, time.UTC), Kept: true}, true
+			Unused: time.Date(2026, 3, 4, 13, 0, 0, 0, time.UTC), Postponed: true}, true
 	}
 	return cull.Notice{At: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC), Reason: cull.ReasonIdle},
 		k.String() == "bob:ends"

@@ -223,7 +223,7 @@ func (a *API) serverModel(ctx context.Context, c access.Subject, s servers.Serve
 func announcedEnd(n cull.Notice) map[string]any {
 	end := map[string]any{"at": stamp(n.At), "reason": n.Reason}
 	if n.Reason == cull.ReasonGPU {
-		end["action"], end["unused_since"], end["may_keep"] = "stop", stamp(n.Unused), n.MayKeep()
+		end["action"], end["unused_since"], end["may_keep"] = "stop", stamp(n.Unused), n.MayPostpone()
 		if n.Restart {
 			end["action"] = "restart-without-gpu"
 		}

@@ -35,8 +35,8 @@ func (c *Culler) Notice(key ident.Key) (n Notice, ok bool) {
 }
 
 // ErrPostponedBefore says that the end of a server with an unused GPU was postponed once already in this run.
-var ErrPostponedBefore = errors.New("the end of a server with an unused GPU can be postponed once between start and " +
-	"stop, and was\nhint: use the GPU, or let the server be started again when you need it")
+var ErrPostponedBefore = errors.New("the return of the server's unused GPU was postponed already, which is possible " +
+	"once between start and stop\nhint: use the GPU, or let the server be started again when you need it")
 
 // Postpone takes a person's wish to go on using a server as activity now. It does not help against its age. For an
 // unused GPU it is granted once in a run; then Postpone fails with ErrPostponedBefore.

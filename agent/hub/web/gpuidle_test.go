@@ -13,7 +13,7 @@ import (
 func TestUnusedGPU(t *testing.T) {
 	notice := func(restart, kept bool) cull.Notice {
 		return cull.Notice{At: now.Add(10 * time.Minute), Reason: cull.ReasonGPU, Restart: restart,
-			Unused: now.Add(-2 * time.Hour), Kept: kept}
+			Unused: now.Add(-2 * time.Hour), Postponed: kept}
 	}
 	tests := map[string]struct {
 		notice cull.Notice
@@ -34,8 +34,8 @@ func TestUnusedGPU(t *testing.T) {
 			h := newHub(t, func(c *setup) {
 				c.Cull = func(k ident.Key) (cull.Notice, bool) { return tt.notice, k == key("alice") }
 				c.Postpone = func(ident.Key) error {
-					if tt.notice.Kept {
-						return cull.ErrKeptBefore
+					if tt.notice.Postponed {
+						return cull.ErrPostponedBefore
 					}
 					return nil
 				}
@@ -53,7 +53,7 @@ func TestUnusedGPU(t *testing.T) {
 			if got := answer(answered); got != tt.press {
 				t.Errorf("pressed: %s, want %s", got, tt.press)
 			}
-			if tt.notice.Kept && !strings.Contains(show(t, answered).text, "can be postponed once") {
+			if tt.notice.Postponed && !strings.Contains(show(t, answered).text, "can be postponed once") {
 				t.Error("the refusal has no words")
 			}
 		})

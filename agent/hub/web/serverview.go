@@ -97,13 +97,13 @@ func (s *Web) end(srv servers.Server, mayPostpone bool) (end *endView, postpone 
 	if !ok {
 		return nil, ""
 	}
-	if mayPostpone && n.MayKeep() {
+	if mayPostpone && n.MayPostpone() {
 		postpone = s.act("keep", srv.Key)
 	}
 	end = &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: n.Reason == cull.ReasonIdle,
 		GPU: n.Reason == cull.ReasonGPU}
 	if end.GPU {
-		end.Restart, end.Unused, end.Postponed = n.Restart, s.cfg.Now().Sub(n.Unused), n.Kept
+		end.Restart, end.Unused, end.Postponed = n.Restart, s.cfg.Now().Sub(n.Unused), n.Postponed
 	}
 	return end, postpone
 }
