@@ -1,7 +1,7 @@
 // Package settings reads a TOML file by a table of its keys: how each is read, what its default is, and what the
-// documentation says of it. The hub's settings and the launcher's policy are such tables. A key that is not in the table
-// and a value that its kind refuses are problems with file and line, never ignored. The package must never open a file,
-// look a value up on the host, or guess what was meant.
+// documentation says of it. The hub's settings and the launcher's policy are such tables. A key that is not in the
+// table and a value that its kind refuses are problems with file and line, never ignored. The package must never open a
+// file, look a value up on the host, or guess what was meant.
 package settings
 
 import (
@@ -35,7 +35,8 @@ type Section[C any] struct {
 	Refuse string
 	// Example is the name of an entry as the documentation has it; "" is NAME.
 	Example string
-	// SampleName is the name of an entry that the file of the package sets; "" for none: there the section is a comment.
+	// SampleName is the name of an entry that the file of the package sets; "" for none: there the section is a
+	// comment.
 	SampleName string
 	// Sample is more lines of that file. They follow the section's keys.
 	Sample string

@@ -16,7 +16,7 @@ import (
 
 const (
 	moveTime = 10 * time.Second      // for root to move this process
-	moveStep = 20 * time.Millisecond // between looks
+	moveStep = 20 * time.Millisecond // between readings
 	// apiIdle ends a service whose caller has died without a word.
 	apiIdle = "60"
 )

@@ -61,12 +61,12 @@ func diskUse(ctx context.Context, args []string) error {
 		if err == nil || ctx.Err() != nil {
 			return inTime(ctx, err)
 		}
-		fmt.Fprintln(os.Stderr, "files of containers' other users cannot be looked at:", err)
+		fmt.Fprintln(os.Stderr, "files of containers' other users cannot be read:", err)
 	}
 	return inTime(ctx, a.measure(ctx))
 }
 
-// inTime says what an end by systemd means.
+// inTime explains an end by systemd, which is the time limit.
 func inTime(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("it was ended before everything was measured\nhint: usage_time in %s", contract.PolicyFile)
@@ -108,7 +108,7 @@ func writeResult(name string, u contract.DiskUse) error {
 type inode struct{ dev, ino uint64 }
 
 // measureTree adds up the blocks of a directory and of all below it on the same file system.
-// Its error is that of ctx; what cannot be looked at is counted.
+// Its error is that of ctx; what cannot be read is counted.
 func measureTree(ctx context.Context, root string) (contract.Tree, error) {
 	var t contract.Tree
 	var top unix.Stat_t

@@ -1,6 +1,7 @@
 // Command gifford-container prepares one notebook as its member, inside the member's
 // unit: it gets the image and, where podman cannot, attaches the network; and it measures
-// what a member's files take. It must never need a privilege, and never print what the server's environment holds.
+// what a member's files take. It must never need a privilege, nor print what the server's
+// environment holds.
 package main
 
 import (
@@ -16,8 +17,10 @@ import (
 )
 
 const usage = `usage:
-  gifford-container prepare --image REF --pull missing|never [--archive FILE] [--directory DIR] [--profile NAME] [--timeout 15m]
-  gifford-container persistent --name CONTAINER --image REF --settings HASH --environment FILE -- [OPTION…] -- [COMMAND…]
+  gifford-container prepare --image REF --pull missing|never [--archive FILE] [--directory DIR] [--profile NAME]
+      [--timeout 15m]
+  gifford-container persistent --name CONTAINER --image REF --settings HASH --environment FILE
+      -- [OPTION…] -- [COMMAND…]
   gifford-container remove -- CONTAINER…
   gifford-container api --socket FILE --unit SERVER-UNIT
   gifford-container network --pidfile FILE --port PORT
@@ -72,7 +75,7 @@ func run(ctx context.Context, args []string) error {
 	return &failure{contract.ExitUsage, fmt.Errorf("unknown command %q\n%s", args[0], usage)}
 }
 
-// failure is an error with the exit status that the launcher puts into words.
+// failure is an error with the exit status by which the launcher knows what failed (unit.Explain).
 type failure struct {
 	status int
 	err    error

@@ -35,7 +35,7 @@ func network(ctx context.Context, args []string) error {
 }
 
 // attach runs pasta, again for a while if it fails: a process that is about to become
-// another program may not be looked at for a moment (ptrace(2), PTRACE_MODE_READ).
+// another program may not be inspected for a moment (ptrace(2), PTRACE_MODE_READ).
 func attach(ctx context.Context, program string, pid int, args []string) error {
 	for end := time.Now().Add(attachTime); ; time.Sleep(attachEvery) {
 		out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()

@@ -73,7 +73,7 @@ func (k *persistent) run(ctx context.Context, credential string) error {
 }
 
 // handOver leaves the server's variables where the container's entry point reads them.
-// The directory is the member's and empty but for what he put there themselves.
+// The directory is the member's, and empty but for what they put there.
 func (k *persistent) handOver(credential string) error {
 	env, err := os.ReadFile(credential)
 	if err != nil {

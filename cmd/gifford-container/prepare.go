@@ -19,7 +19,7 @@ import (
 // image says where a profile's image comes from.
 type image struct {
 	ref, archive, profile string
-	run, slow             string // what gifford-view has told the unit to run, and why that is not shared
+	run, slow             string // what the unit is to run by gifford-view, and why that is not shared
 	pull                  string // contract.PullMissing or contract.PullNever
 	timeout               time.Duration
 	podman                string    // the program; tests have another
@@ -28,7 +28,8 @@ type image struct {
 
 func prepare(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(contract.ModePrepare, flag.ContinueOnError)
-	img := image{podman: contract.Podman, out: os.Stderr, run: os.Getenv(contract.EnvImage), slow: os.Getenv(contract.EnvSlow)}
+	img := image{podman: contract.Podman, out: os.Stderr, run: os.Getenv(contract.EnvImage),
+		slow: os.Getenv(contract.EnvSlow)}
 	flags.StringVar(&img.ref, "image", "", "")
 	flags.StringVar(&img.archive, "archive", "", "")
 	flags.StringVar(&img.profile, "profile", "", "")

@@ -11,7 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// removeContainers removes persistent containers. Those that are gone already are fine.
+// removeContainers removes persistent containers. One that is missing is no error.
 func removeContainers(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(contract.ModeRemove, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -21,7 +21,7 @@ func removeContainers(ctx context.Context, args []string) error {
 	return image{podman: contract.Podman, out: os.Stderr}.remove(ctx, flags.Args())
 }
 
-// remove does it again after fixing where podman asks to be fixed first.
+// remove removes them, a second time where podman asks for a repair first.
 func (i image) remove(ctx context.Context, names []string) error {
 	args := append([]string{"rm", "--force", "--ignore", "--time=0", "--"}, names...)
 	out, err := exec.CommandContext(ctx, i.podman, args...).CombinedOutput()

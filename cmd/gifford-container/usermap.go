@@ -27,14 +27,15 @@ const (
 // goAhead is what the waiting process reads; the end of the file means that there is no map.
 const goAhead = "\n"
 
-// mapped runs the same command in a user namespace in which the member's sub-ids are their.
+// mapped runs the same command in a user namespace in which the member is root, with their sub-ids.
 func (a diskUseArgs) mapped(ctx context.Context, args []string) error {
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer tell.Close()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", slices.Concat([]string{contract.ModeDiskUse, "--inside", insideWait}, args)...)
+	again := slices.Concat([]string{contract.ModeDiskUse, "--inside", insideWait}, args)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", again...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stderr, os.Stderr, []*os.File{ready}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, Pdeathsig: syscall.SIGKILL}
 	err = cmd.Start()

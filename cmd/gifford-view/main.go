@@ -1,7 +1,6 @@
-// Command gifford-view makes a member's view of the shared images before their server
-// starts, and takes it away after its end. systemd runs it as root, as
-// gifford-view@.service and gifford-unview@.service; the launcher has left what it needs
-// to know in a directory of root's.
+// Command gifford-view makes a member's view of the shared images before their server starts, and removes it after its
+// end. systemd runs it as root, as gifford-view@.service and gifford-unview@.service; its request is a file that the
+// launcher left in a directory of root's.
 package main
 
 import (

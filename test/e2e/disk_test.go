@@ -257,7 +257,7 @@ os.sync()`)
 	}
 	t.Run("the unit", func(t *testing.T) {
 		log := h.run(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-t", "gifford-usage", "-n", "5")
-		if strings.Contains(log, "cannot be looked at") {
+		if strings.Contains(log, "cannot be read") {
 			t.Errorf("no user namespace: %s", log)
 		}
 		h.fails(t, "systemctl", "is-active", "gifford-usage-alice.service")

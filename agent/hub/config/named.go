@@ -157,6 +157,11 @@ func grantSettings() []Setting {
 			n string) *map[string]any {
 			return &c.Groups[n].Properties
 		}, `{ room = "32-G575" }`, "What programs are told of the group."),
+	}
+}
+
+func serviceSettings() []Setting {
+	return []Setting{
 		defNamed("services.*.url", serviceURL, func(c *Config, n string) *string { return &c.Services[n].URL },
 			`"http://127.0.0.1:9001"`,
 			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port "+
@@ -194,6 +199,11 @@ func grantSettings() []Setting {
 			`false`, "The home page has a link to it."),
 		defNamed("services.*.info", freeTable, func(c *Config, n string) *map[string]any { return &c.Services[n].Info },
 			`{ title = "Board" }`, "What programs are told of it."),
+	}
+}
+
+func customScopeSettings() []Setting {
+	return []Setting{
 		defNamed("custom_scopes.*.description", text, func(c *Config,
 			n string) *string {
 			return &c.CustomScopes[n].Description

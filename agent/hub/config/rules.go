@@ -27,7 +27,9 @@ func when(condition bool, text string) string {
 func (c *Config) isSet(key string) bool { _, ok := c.origins[key]; return ok }
 
 // rules lists what is required and what contradicts.
-func rules() []rule {
+func rules() []rule { return slices.Concat(loginRules(), otherRules()) }
+
+func loginRules() []rule {
 	return []rule{
 		{"login.issuer", func(c *Config) string {
 			return when(c.Login.Issuer == "", "not set; give the provider's issuer URL, without which nobody can "+
@@ -44,7 +46,8 @@ func rules() []rule {
 		{"login.callback_url", callbackTrouble},
 		{"login.username_pattern", func(c *Config) string {
 			return when(c.Login.UsernameClaim == "email" && c.Login.UsernamePattern == "",
-				`required when username_claim is "email", or people of other domains could take a member's name; such as '^(.+)@example\.org$'`)
+				`required when username_claim is "email", or people of other domains could take a member's name; `+
+					`such as '^(.+)@example\.org$'`)
 		}},
 		{"login.groups_claim", func(c *Config) string {
 			return when(c.Login.GroupsClaim == "" && len(c.Access.Groups)+len(c.Access.AdminGroups) > 0,
@@ -66,6 +69,11 @@ func rules() []rule {
 		{"tls.key", func(c *Config) string {
 			return when(c.TLS.Key != "" && c.TLS.Certificate == "", "set without tls.certificate")
 		}},
+	}
+}
+
+func otherRules() []rule {
+	return []rule{
 		{"http.trusted_proxies", func(c *Config) string {
 			return when(c.isSet("http.trusted_proxies") && !c.HTTP.BehindProxy,
 				"has no effect without http.behind_proxy = true")

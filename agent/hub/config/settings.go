@@ -64,7 +64,7 @@ func sections() []settings.Section[Config] {
 // defaults of login are those of agent/hub/login.
 func Settings() []Setting {
 	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(),
-		diskSettings(), otherSettings(), grantSettings())
+		diskSettings(), otherSettings(), grantSettings(), serviceSettings(), customScopeSettings())
 }
 
 func httpSettings() []Setting {

@@ -18,8 +18,8 @@ type DiskUseInput struct {
 	UIDs, GIDs []string
 }
 
-// BuildDiskUse makes the unit. It runs as the member when nobody else needs the disk or a processor, sees no network and
-// can write nothing but the result's directory.
+// BuildDiskUse makes the unit. It runs as the member when nobody else needs the disk or a processor, sees no network
+// and can write nothing but the result's directory.
 func BuildDiskUse(in DiskUseInput) transient.Spec {
 	dir := contract.UserDir(in.User)
 	return transient.Spec{Name: DiskUseUnit(in.User), Properties: []transient.Property{

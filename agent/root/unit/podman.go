@@ -13,8 +13,8 @@ import (
 // prepare is ExecStartPre: image and notebook directory, as the member.
 func (in Input) prepare() []string {
 	p := in.Profile
-	args := []string{contract.Helper, contract.ModePrepare, "--profile", p.Name, "--image", p.Image, "--pull", string(p.Pull),
-		"--timeout", seconds(p.ImageTimeout) + "s"}
+	args := []string{contract.Helper, contract.ModePrepare, "--profile", p.Name, "--image", p.Image,
+		"--pull", string(p.Pull), "--timeout", seconds(p.ImageTimeout) + "s"}
 	if p.Archive != "" {
 		args = append(args, "--archive", p.Archive)
 	}
@@ -43,7 +43,7 @@ func (in Input) container() []string {
 		"--sdnotify=conmon", "--cgroups=split", "--log-driver=passthrough",
 		// The unit's TasksMax is the limit; podman's own of 2048 would come first.
 		"--pids-limit=0",
-		// The member's supplementary groups count for what he may read.
+		// The member's supplementary groups count for what they may read.
 		"--group-add", "keep-groups",
 		// Files of a shared file system cannot be relabelled for SELinux.
 		"--security-opt", "label=disable"}
@@ -67,12 +67,13 @@ func (in Input) mapping() []string {
 	return []string{"--userns=keep-id:uid=1000,gid=100"}
 }
 
-// network returns the container exactly one loopback port of the host, the hub's API.
+// network lets the container reach exactly one loopback port of the host, the hub's API.
 func (in Input) network() []string {
 	if in.Podman.HasPasta() {
 		return []string{"--network=pasta:-T," + in.apiPort()}
 	}
-	return []string{"--network=none", "--pidfile", in.pidFile(), "--mount", bind(contract.ResolvConf, "/etc/resolv.conf", true)}
+	return []string{"--network=none", "--pidfile", in.pidFile(),
+		"--mount", bind(contract.ResolvConf, "/etc/resolv.conf", true)}
 }
 
 func (in Input) apiPort() string { return strconv.Itoa(int(in.Policy.Host.HubAPIPort)) }

@@ -72,6 +72,10 @@ func TestSubordinate(t *testing.T) {
 			want: IDMap{{0, 200000, 10}, {0, 300000, 10}}},
 		"none":              {text: "# alice:1:1\nbob:100000:65536\n", wantErr: "alice has no subordinate ids"},
 		"not a number":      {text: "alice:x:65536\n", wantErr: `cannot read "alice:x:65536"`},
+		"count no number":   {text: "alice:1:x\n", wantErr: `cannot read "alice:1:x"`},
+		"none of them":      {text: "alice:1:0\n", wantErr: `cannot read "alice:1:0"`},
+		"up to the last":    {text: "alice:4294967290:5\n", want: IDMap{{0, 4294967290, 5}}},
+		"a long line":       {text: "#" + strings.Repeat("x", 1<<17) + "\n", wantErr: "token too long"},
 		"past the last one": {text: "alice:4294967290:65536\n", wantErr: "cannot read"},
 	}
 	for name, tt := range tests {

@@ -12,8 +12,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// persistentRecord names the file, below StateDir, with the image that a persistent container was made from. It outlives
-// the server.
+// persistentRecord names the file, below StateDir, with the image that a persistent container was made from. It
+// outlives the server.
 func persistentRecord(key ident.Key, r contract.ViewRequest) (dir, name string) {
 	parts := contract.SocketDirParts(key)
 	return path.Join("images", parts[1]), parts[2] + "." + r.Persistent

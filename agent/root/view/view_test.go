@@ -129,7 +129,8 @@ func TestMount(t *testing.T) {
 	old := unix.Umask(0o077)
 	defer unix.Umask(old)
 	h.must(h.Mount(h.key))
-	if got := h.mounts.mounted[h.path(viewDir+"/overlay")]; got != filepath.Join(h.Store, "overlay") || len(h.mounts.mounted) != 1 {
+	if got := h.mounts.mounted[h.path(viewDir+"/overlay")]; got != filepath.Join(h.Store, "overlay") ||
+		len(h.mounts.mounted) != 1 {
 		t.Errorf("mounted: %v", h.mounts.mounted)
 	}
 	for file, want := range map[string]string{
@@ -272,7 +273,14 @@ func TestRefusals(t *testing.T) {
 				0o755))
 		}, "not empty"},
 		"other records": {func(h *host) { h.persistent("lab"); h.put("state/images", "") }, "not a directory"},
-		"views":         {func(h *host) { h.put("run/views", "") }, "not a directory"},
+		"no manifest": {func(h *host) {
+			h.must(os.Remove(h.path("images/storage/overlay-images/" + first +
+				"/manifest")))
+		},
+			"no such file"},
+		"store is a file": {func(h *host) { h.must(os.RemoveAll(h.Store)); h.put("images/storage", "") },
+			"not a directory"},
+		"views": {func(h *host) { h.put("run/views", "") }, "not a directory"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -439,5 +447,23 @@ func TestDetach(t *testing.T) {
 	}
 	if err := (kernel{}).detach(filepath.Join(t.TempDir(), strings.Repeat("x", 300))); err == nil {
 		t.Error("a name that is too long is no error")
+	}
+}
+
+// TestUserNamespace makes one. Its process is this test, which is ended before its first instruction.
+func TestUserNamespace(t *testing.T) {
+	if _, err := userNamespace(nil, nil); errors.Is(err, unix.EPERM) {
+		t.Skip("this host lets the tests make no user namespace")
+	}
+	f, err := userNamespace(IDMap{{0, int64(os.Getuid()), 1}}, IDMap{{0, int64(os.Getgid()), 1}})
+	if err != nil {
+		t.Skip("this host lets the tests map no ids: ", err)
+	}
+	defer f.Close()
+	if kind, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWUSER {
+		t.Errorf("it is no user namespace: %#x, %v", kind, err)
+	}
+	if _, err := userNamespace(IDMap{{0, 0, 1}, {0, 5, 1}}, nil); err == nil {
+		t.Error("a mapping with an id twice is no error")
 	}
 }

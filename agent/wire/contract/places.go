@@ -72,8 +72,8 @@ func RunRoot(uid uint32) string {
 }
 
 // ContainerName is the container's name in the user's own container storage, where it must be unique and podman allows
-// no colon: "jupyter-alice", "jupyter-alice--gpu". Two users' containers may have the same name. Two of one user cannot:
-// the user is the same and only a named server adds "--".
+// no colon: "jupyter-alice", "jupyter-alice--gpu". Two users' containers may have the same name. Two of one user
+// cannot: the user is the same and only a named server adds "--".
 func ContainerName(k ident.Key) string {
 	if k.Server.IsDefault() {
 		return "jupyter-" + k.User.String()
