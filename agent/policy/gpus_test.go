@@ -126,8 +126,10 @@ func TestGPUErrors(t *testing.T) {
 		"no limit":    {smallest + "[gpus.group.a]\n", "launcher.toml:3: gpus.group.a: it limits nothing"},
 		"gpus as text": {smallest + "gpus = \"some\"\n", "launcher.toml:3: profile.a.gpus: expected a whole " +
 			"number up to 64, or \"all\""},
-		"gpus negative": {smallest + "gpus = -1\n", "launcher.toml:3: profile.a.gpus: expected a whole number up to 64"},
-		"many gpus":     {smallest + "gpus = 65\n", "launcher.toml:3: profile.a.gpus: expected a whole number up to 64"},
+		"gpus negative": {smallest + "gpus = -1\n", "launcher.toml:3: profile.a.gpus: expected a whole number up to " +
+			"64"},
+		"many gpus": {smallest + "gpus = 65\n", "launcher.toml:3: profile.a.gpus: expected a whole number up to " +
+			"64"},
 		"kind": {smallest + "gpus = 1\ngpu_kind = \"gpu\"\n",
 			"launcher.toml:4: profile.a.gpu_kind: expected a kind"},
 		"memory": {smallest + "gpus = 1\ngpu_memory = \"40 GB\"\n",
