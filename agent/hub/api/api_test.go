@@ -483,7 +483,7 @@ func TestWithoutGPUs(t *testing.T) {
 		servers.Queue{Since: time.Unix(1700000000, 0), Position: 2, Of: 3, Estimate: time.Minute}
 	_, text, _ := ask(t, srv, "GET", "/hub/api/users/alice", "", "X-Test-User", "alice")
 	for _, want := range []string{`"pending":"spawn"`, `"ready":false`,
-		`"line":{"estimate_seconds":60,"of":3,"place":2,"since":"2023-11-14T22:13:20.000000Z"}`} {
+		`"queue":{"estimate_seconds":60,"of":3,"position":2,"since":"2023-11-14T22:13:20.000000Z"}`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the model lacks %s:\n%s", want, text)
 		}

@@ -169,12 +169,32 @@ func pending(state servers.State) *string {
 	return nil
 }
 
-// serverModel returns JupyterHub's model of a server.
+// serverModel returns JupyterHub's model of a server, with what is our own: JupyterHub's clients overlook that.
 func (a *API) serverModel(ctx context.Context, c access.Subject, s servers.Server) (model, error) {
 	rec, err := a.cfg.Records.ServerByKey(ctx, s.Key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
+	m := a.bareServer(rec, s)
+	if c.MayServer(s.Key, "admin:server_state") {
+		m["state"] = serverState(s)
+	}
+	if q, ok := a.cfg.Servers.Queue(s.Key); ok {
+		m["queue"] = queueModel(q)
+	}
+	if a.cfg.Cull != nil {
+		if n, ok := a.cfg.Cull(s.Key); ok {
+			m["cull"] = announcedEnd(n)
+		}
+	}
+	if held := a.devices(ctx, s); len(held) > 0 {
+		m["gpus"] = held
+	}
+	return m, nil
+}
+
+// bareServer returns the keys of a server's model that every caller sees who may read it.
+func (a *API) bareServer(rec store.Server, s servers.Server) model {
 	last := s.LastActivity
 	if rec.LastActivity.After(last) {
 		last = rec.LastActivity
@@ -194,29 +214,25 @@ func (a *API) serverModel(ctx context.Context, c access.Subject, s servers.Serve
 		m["full_url"] = a.full(a.path(s.Key))
 		m["full_progress_url"] = a.full(a.progressPath(s.Key))
 	}
-	if c.MayServer(s.Key, "admin:server_state") {
-		state := map[string]any{}
-		if s.State.Active() && s.State != servers.Queued {
-			state["unit"] = s.Key.Unit()
-		}
-		m["state"] = state
+	return m
+}
+
+// serverState is what JupyterHub's spawner would keep of a server.
+func serverState(s servers.Server) map[string]any {
+	state := map[string]any{}
+	if s.State.Active() && s.State != servers.Queued {
+		state["unit"] = s.Key.Unit()
 	}
-	if wait, ok := a.cfg.Servers.Queue(s.Key); ok {
-		line := map[string]any{"place": wait.Position, "of": wait.Of, "since": stamp(wait.Since), "estimate_seconds": nil}
-		if wait.Estimate > 0 {
-			line["estimate_seconds"] = int(wait.Estimate.Seconds())
-		}
-		m["line"] = line
+	return state
+}
+
+// queueModel is the position of a start that waits for devices.
+func queueModel(q servers.Queue) map[string]any {
+	m := map[string]any{"position": q.Position, "of": q.Of, "since": stamp(q.Since), "estimate_seconds": nil}
+	if q.Estimate > 0 {
+		m["estimate_seconds"] = int(q.Estimate.Seconds())
 	}
-	if a.cfg.Cull != nil {
-		if n, ok := a.cfg.Cull(s.Key); ok {
-			m["cull"] = announcedEnd(n) // ours; JupyterHub's clients overlook it
-		}
-	}
-	if held := a.devices(ctx, s); len(held) > 0 {
-		m["gpus"] = held // ours as well
-	}
-	return m, nil
+	return m
 }
 
 // announcedEnd reports when a server will be stopped, or started again without its GPU.
