@@ -124,3 +124,13 @@ func TestUsageCSV(t *testing.T) {
 		t.Error("the page of users has no link")
 	}
 }
+
+// TestUsageIsForAdministrators checks that nobody else sees who works how much.
+func TestUsageIsForAdministrators(t *testing.T) {
+	h := newAdmin(t, twoNamed)
+	for _, target := range []string{"/hub/admin/usage", "/hub/admin/usage.csv", "/hub/admin/gpus"} {
+		if got := answer(h.do("GET", target, "bob")); got != "Not Found" { // the warden, who sees the administration
+			t.Errorf("%s: %s", target, got)
+		}
+	}
+}

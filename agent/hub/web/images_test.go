@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -252,5 +253,43 @@ func TestNewerImage(t *testing.T) {
 	if resp := h.do("GET", "/hub/home", "alice"); resp.StatusCode != http.StatusOK ||
 		strings.Contains(body(t, resp), note) {
 		t.Errorf("with a silent launcher: %s", resp.Status)
+	}
+}
+
+// TestWaitForChange has what ends the wait of a stream, and when.
+func TestWaitForChange(t *testing.T) {
+	const never = time.Hour
+	tests := map[string]struct {
+		changes, gone, ticks time.Duration // when
+		dead                 bool          // the browser does not take what keeps the connection alive
+		want                 bool
+		after                time.Duration
+	}{
+		"a change":           {changes: time.Second, gone: never, ticks: never, want: true, after: time.Second},
+		"a change at once":   {changes: 0, gone: never, ticks: never, want: true, after: updateEvery},
+		"the browser leaves": {changes: never, gone: time.Minute, ticks: never, after: time.Minute},
+		"it is there":        {changes: time.Minute, gone: never, ticks: time.Second, want: true, after: time.Minute},
+		"it has left":        {changes: time.Minute, gone: never, ticks: time.Second, dead: true, after: time.Second},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), tt.gone)
+				defer cancel()
+				changed := make(chan struct{})
+				time.AfterFunc(tt.changes, func() { close(changed) })
+				began, alive := time.Now(), 0
+				got := (&Web{}).waitForChange(ctx, changed, time.After(tt.ticks), func() error {
+					alive++
+					if tt.dead {
+						return errors.New("broken pipe")
+					}
+					return nil
+				})
+				if got != tt.want || time.Since(began) != tt.after || (alive > 0) != (tt.ticks < never) {
+					t.Errorf("%v after %v, asked %d times", got, time.Since(began), alive)
+				}
+			})
+		})
 	}
 }

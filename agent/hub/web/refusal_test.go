@@ -157,8 +157,8 @@ func TestFormsRefused(t *testing.T) {
 	}
 }
 
-// newRefusing is a hub of which TestFormsRefused asks too much: tokens live an hour, erin has all named servers that
-// she may have, alice's server w runs, and frank may share no more than the opening of his server, by links.
+// newRefusing is a hub of which TestFormsRefused asks too much: tokens live an hour, erin has as many named servers as are
+// allowed, alice's server w runs, and frank may only share to open a server, and by links.
 func newRefusing(t *testing.T) *hub {
 	t.Helper()
 	visits := access.Role{Role: scopes.Role{Name: scopes.UserRole, Scopes: []string{"access:servers!user",
@@ -197,8 +197,9 @@ func TestFormsTooLong(t *testing.T) {
 			strings.HasPrefix(rt.path, "hub/reset") {
 			continue // without a form
 		}
-		if got := answer(h.post(target, user, form)); got != "Bad Request" {
-			t.Errorf("%s: %s", rt.path, got)
+		p := show(t, h.post(target, user, form))
+		if p.status != http.StatusBadRequest || !strings.Contains(p.text, "the form cannot be read") {
+			t.Errorf("%s: %d\n%s", rt.path, p.status, p.text)
 		}
 	}
 	if len(h.servers.started)+len(h.servers.stopped)+len(h.told()) > 0 {
