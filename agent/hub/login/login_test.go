@@ -124,7 +124,7 @@ func users(t *testing.T, names ...string) []ident.User {
 // says otherwise.
 func newSite(t *testing.T, change func(*Config)) *site {
 	t.Helper()
-	s := &site{t: t, clock: &clock{t: time.Now()}, log: &syncBuffer{},
+	s := &site{t: t, clock: &clock{t: time.Now().Truncate(time.Microsecond)}, log: &syncBuffer{},
 		accounts: &fakeAccounts{groups: map[string][]string{"alice": {"cgs"}, "bob": {"cgs"}, "carol": {"others"}}}}
 	s.provider = newFakeProvider(t, s.clock.now)
 	log := slog.New(slog.NewJSONHandler(s.log, nil))
