@@ -53,9 +53,8 @@ func fieldRune(r rune) rune {
 	return '_'
 }
 
-// reserved reports names that the logger itself fills in, or that journalctl
-// or journald give a meaning to (systemd.journal-fields(7)): a field from
-// outside must not pose as one of them.
+// reserved reports names that the logger itself fills in, or that have a meaning for journalctl or journald
+// (systemd.journal-fields(7)): a field from outside must not pass for one of them.
 func reserved(name string) bool {
 	switch name {
 	case "MESSAGE", "PRIORITY", "ERRNO", "TID", "DOCUMENTATION", "UNIT", "USER_UNIT":

@@ -4,7 +4,7 @@
 //
 // It must never log on its own account, never drop an entry that journald
 // refuses (the entry then goes to standard error), and never let a log field
-// overwrite a field that the journal gives a meaning to.
+// overwrite a field that has a meaning in the journal.
 package journal
 
 import (
@@ -24,7 +24,7 @@ import (
 // `journalctl -t gifford-hub` finds them.
 const Identifier = "gifford-hub"
 
-// Config says where and how much to log.
+// Config says where and how much to log. All fields are optional.
 type Config struct {
 	// Identifier is the SYSLOG_IDENTIFIER of the entries; "" means the constant of that name.
 	Identifier string
@@ -65,7 +65,7 @@ func textHandler(w io.Writer, level slog.Level) slog.Handler {
 }
 
 // identified adds our identifier when the program file has another name, which
-// the library takes for the identifier. The journal keeps both values.
+// the library takes for the identifier. The journal then has both values.
 func identified(inner slog.Handler, identifier string) slog.Handler {
 	if filepath.Base(os.Args[0]) == identifier {
 		return inner

@@ -22,7 +22,7 @@ type figure struct {
 	Spread   float64  `json:"spread"` // interquartile range of the rounds' values over their median
 }
 
-// newFigure sums the rounds up. Both lists are in the order of the rounds; peer is empty
+// newFigure summarises the rounds. Both lists are in the order of the rounds; peer is empty
 // where there is none.
 func newFigure(name, unit, peerName string, ours, peer []float64) (figure, error) {
 	f := figure{Name: name, Unit: unit, PeerName: peerName, Rounds: len(ours)}

@@ -16,15 +16,15 @@ const (
 )
 
 // workload is a Python program that runs inside a container and prints how long its work
-// took and what it came to; that must be the same on both sides. The page cache is warm:
-// emptying it would touch the machine below the host.
+// took and a count of what it did, which must be the same on both sides. The page cache is warm: emptying it would slow
+// the machine that runs the host.
 type workload struct{ name, program string }
 
 const imports = "import jupyterlab.labapp, jupyter_server.serverapp, jupyterhub.singleuser.app, IPython, " +
 	"ipykernel.kernelapp, nbconvert, sys; done = len(sys.modules)"
 
 var workloads = []workload{
-	// No compiled file is read or written: every module is looked for, read and compiled.
+	// No compiled file is read or written: every module is searched, read and compiled.
 	{"import-cold-pycache", "sys.dont_write_bytecode, sys.pycache_prefix = True, '/proc/nowhere'\n" + imports},
 	{"import", "sys.dont_write_bytecode = True\n" + imports},
 	{"stat-walk", `import os

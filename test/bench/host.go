@@ -107,7 +107,7 @@ func (h *host) member(ctx context.Context) (account, error) {
 	return list[0], err
 }
 
-// addProfile adds a profile to the policy and lets the keeper load its image.
+// addProfile adds a profile to the policy and lets the image keeper load its image.
 func (h *host) addProfile(ctx context.Context, text, name string) error {
 	f, err := os.OpenFile(h.path(policy.File), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -132,7 +132,7 @@ func (h *host) diskUse(ctx context.Context, dirs ...string) (float64, error) {
 	return strconv.ParseFloat(out, 64)
 }
 
-// needFree refuses to go on without so many GB on the disk of the host.
+// needFree returns an error if the disk of the host has less than that many GB free.
 func (h *host) needFree(gb float64) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(h.path(workDir), &fs); err != nil {
@@ -147,7 +147,7 @@ func (h *host) needFree(gb float64) error {
 	return nil
 }
 
-// settle writes out what earlier rounds have left, so that the next does not pay for it.
+// settle writes dirty pages to the disk, so that a round does not pay for the one before.
 func (h *host) settle() error {
 	f, err := os.Open(h.path(workDir))
 	if err != nil {

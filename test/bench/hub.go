@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// atRest takes over what testSizes of test/e2e has measured in the same run, before there
+// atRest reports what testSizes of test/e2e has measured in the same run, before there
 // was anything else on the host.
 func atRest(_ context.Context, b *bench) error {
 	file := os.Getenv("BENCH_HUB")

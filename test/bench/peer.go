@@ -42,7 +42,7 @@ func (h *host) newPlain(ctx context.Context) (plain, error) {
 }
 
 // start loads the image from an archive and runs it in a unit of the form of gifford-hub's
-// own, without its limits and mounts. It gives the time from the request to active.
+// own, without its limits and mounts. It returns the time from the request to active.
 func (p plain) start(ctx context.Context, h *host, archive, image string, payload []string) (time.Duration, error) {
 	set := func(name string, value any) property { return property{name, dbus.MakeVariant(value)} }
 	load := []string{podman, "load", "--quiet", "--input", archive}

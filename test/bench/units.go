@@ -35,7 +35,7 @@ type property struct {
 	Value dbus.Variant
 }
 
-// start asks the launcher for a member's server, as the hub does, and gives the time from
+// start asks the launcher for a member's server, as the hub does, and returns the time from
 // the request to systemd's stamp of the active unit.
 func (h *host) start(ctx context.Context, who account, profile string) (time.Duration, error) {
 	key, err := ident.ParseKey(who.name, "")
@@ -62,7 +62,7 @@ func (h *host) stop(ctx context.Context, who account) error {
 	return h.launcher.Stop(ctx, key)
 }
 
-// startUnit starts a transient unit and gives the time from the request to active.
+// startUnit starts a transient unit and returns the time from the request to active.
 func (h *host) startUnit(ctx context.Context, name string, properties []property) (time.Duration, error) {
 	begun, err := monotonic()
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/containers/image/v5/pkg/compression"
 )
 
-// headSize is how much of an archive is looked at. Its first name stands in the first
-// kilobyte; a compressed block may be larger.
+// headSize is how much of an archive is read to recognise it, in bytes. Its first name is in the first kilobyte; a
+// compressed block may be larger.
 const headSize = 1 << 20
 
 // savedFirst are names with which the archives begin that "podman save" and "docker save"
@@ -22,7 +22,7 @@ const headSize = 1 << 20
 var savedFirst = regexp.MustCompile(`^(manifest\.json|repositories|oci-layout|index\.json|blobs/?$|blobs/sha256.*|[0-9a-f]{64}(\.tar|\.json|/.*)?)$`)
 
 // saved reports whether an archive, which may be compressed, is one that Podman loads; if
-// not, it is the root file system of an image. The reader it gives has all of it, plain:
+// not, it is the root file system of an image. The reader that it returns has all of it, not compressed:
 // Podman 4.3 cannot load a compressed docker-archive. Close it.
 func saved(archive io.Reader) (image bool, whole io.ReadCloser, err error) {
 	buffered := bufio.NewReaderSize(archive, headSize)

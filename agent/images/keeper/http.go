@@ -22,8 +22,8 @@ const maxRequest = 1 << 20
 // peerKey is the context key of a connection's uid.
 type peerKey struct{}
 
-// Peer notes on a connection who is at its other end (unix(7), SO_PEERCRED): for
-// http.Server's ConnContext.
+// Peer adds the uid of a connection's other end to its context (unix(7), SO_PEERCRED). It is for http.Server's
+// ConnContext.
 func Peer(ctx context.Context, c net.Conn) context.Context {
 	if uc, ok := c.(*net.UnixConn); ok {
 		if raw, err := uc.SyscallConn(); err == nil {
@@ -181,7 +181,7 @@ func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (k *Keeper) serveImport(w http.ResponseWriter, r *http.Request) error {
-	// The archive comes while the answer goes.
+	// The archive is read while the answer is written.
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	j, err := k.Import(r.Context(), r.URL.Query().Get("name"), r.Body)
 	if err != nil {

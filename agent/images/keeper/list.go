@@ -37,7 +37,7 @@ func (k *Keeper) Images(ctx context.Context) ([]imagekeeper.Image, error) {
 			image.Profiles = append(image.Profiles, profilesOf(rules, name)...)
 			image.Held = image.Held || h.of(name).Held
 			if _, digest, ok := strings.Cut(name, "@"); ok {
-				image.Digest = digest // an image may have come with another manifest before
+				image.Digest = digest // the image may have had another manifest before
 			}
 		}
 		list = append(list, image)
@@ -49,7 +49,7 @@ func (k *Keeper) Images(ctx context.Context) ([]imagekeeper.Image, error) {
 	return list, nil
 }
 
-// Image tells all about one image.
+// Image returns all that is known of one image.
 func (k *Keeper) Image(ctx context.Context, name string) (imagekeeper.Detail, error) {
 	s, _, err := k.lookup(ctx, name)
 	if err != nil {

@@ -26,12 +26,12 @@ import (
 const (
 	podmanProgram = contract.Podman
 	podmanStarts  = 30 * time.Second // until its API answers
-	// compatVersion is the version of Docker's API whose pull tells of each layer.
+	// compatVersion is the version of Docker's API whose pull reports each layer.
 	compatVersion = "v1.41"
 	readLog       = "journalctl -u gifford-images"
 )
 
-// Podman is the keeper's own Podman: a "podman system service" as its child, started when
+// Podman is the image keeper's own Podman: a "podman system service" as its child, started when
 // it is first needed.
 type Podman struct {
 	runDir, stateDir string
@@ -50,12 +50,12 @@ func NewPodman(runDir, stateDir, auth string, stderr io.Writer) (*Podman, error)
 	p := &Podman{runDir: runDir, stateDir: stateDir, auth: auth, stderr: stderr}
 	for _, dir := range []string{p.tmp(), filepath.Join(runDir, "containers")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("cannot make the keeper's directory: %w", err)
+			return nil, fmt.Errorf("cannot make the image keeper's directory: %w", err)
 		}
 	}
 	storage := contract.Storage{Graph: filepath.Join(stateDir, "storage"), Run: filepath.Join(runDir, "storage")}
 	if err := os.WriteFile(p.storageConf(), storage.Conf("gifford-images"), 0o600); err != nil {
-		return nil, fmt.Errorf("cannot write the keeper's storage.conf: %w", err)
+		return nil, fmt.Errorf("cannot write the image keeper's storage.conf: %w", err)
 	}
 	return p, p.credentials()
 }
@@ -97,7 +97,7 @@ func (p *Podman) connection(ctx context.Context) (context.Context, error) {
 	return p.with(ctx), nil
 }
 
-// with returns the bindings' connection the life of ctx.
+// with returns the bindings' connection with the life of ctx.
 func (p *Podman) with(ctx context.Context) context.Context { return both{p.conn, ctx} }
 
 // both has the values of a connection and the end of a request.
@@ -219,7 +219,7 @@ func readPull(resp *http.Response, each func(layerStep)) error {
 	}
 }
 
-// load reads a docker-archive or oci-archive and gives the names in it.
+// load reads a docker-archive or oci-archive and returns the names in it.
 func (p *Podman) load(ctx context.Context, archive io.Reader) ([]string, error) {
 	conn, err := p.connection(ctx)
 	if err != nil {
