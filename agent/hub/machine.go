@@ -58,7 +58,7 @@ func newMachine(g given, d data, r rights, p *process) (m machine, err error) {
 	if m.disk, err = newDisk(g, d, m); err != nil {
 		return m, err
 	}
-	m.gpus, err = gpus.New(gpus.Config{Launcher: m.backend, UserName: accounts.Directory{}.UserName, Log: g.log})
+	m.gpus, err = gpus.New(gpus.Config{Backend: m.backend, UserName: accounts.Directory{}.UserName, Log: g.log})
 	if err != nil {
 		return m, err
 	}

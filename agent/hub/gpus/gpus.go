@@ -1,8 +1,7 @@
-// Package gpus is what the hub knows of the host's GPUs: the launcher's last word, asked
-// for at most every two seconds however many pages, scrapes and commands want it, and in
-// words for people. Texts that come from a vendor's tool or a member's process are made
-// harmless here, once for all. It must never read the host's files, decide who gets a
-// device, or make a page wait for long or fail.
+// Package gpus is what the hub knows of the GPUs: the backend's last answer, asked for at most every two seconds however
+// many pages, scrapes and commands want it, and in words for people. Texts that come from a vendor's tool or a member's
+// process are made printable here, once for all. It must never read the host's files, decide who gets a device, or make a
+// page wait for long or fail.
 package gpus
 
 import (
@@ -20,21 +19,21 @@ import (
 
 const (
 	fresh = 2 * time.Second // how long an answer is good for, a failure too
-	wait  = 2 * time.Second // how long the launcher has for one
-	slack = time.Second     // how much longer anybody waits, such as for a bus that hangs
+	wait  = 2 * time.Second // how long the backend has for one
+	slack = time.Second     // how much longer a caller waits, such as for a bus that hangs
 )
 
-var errSilent = errors.New("the launcher does not answer")
+var errSilent = errors.New("the backend does not answer")
 
-// launcher knows the devices and who holds them.
-type launcher interface {
+// source knows the devices and who holds them.
+type source interface {
 	GPUs(ctx context.Context) (backend.GPUs, error)
 }
 
-// Config is what a Desk needs. All fields are required but where said.
+// Config is what a Desk needs. All fields are required except where noted.
 type Config struct {
-	Launcher launcher
-	// UserName returns the name of a Unix uid. Its error means that there is none to be told.
+	Backend source
+	// UserName returns the name of a Unix uid. Its error means that no name is known.
 	UserName func(ctx context.Context, uid uint32) (string, error)
 	Log      *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -44,11 +43,11 @@ type Config struct {
 // Desk answers questions about the devices. It is safe for concurrent use.
 type Desk struct {
 	cfg    Config
-	flight singleflight.Group // one question to the launcher at a time
+	flight singleflight.Group // one question to the backend at a time
 	users  users
 
 	mu   sync.Mutex // guards all below
-	at   time.Time  // when the launcher was asked; zero for never
+	at   time.Time  // when the backend was asked; zero for never
 	last backend.GPUs
 	err  error
 	any  bool // the last good answer had something in it
@@ -56,8 +55,8 @@ type Desk struct {
 
 // New makes a Desk; nothing is asked yet.
 func New(cfg Config) (*Desk, error) {
-	if cfg.Launcher == nil || cfg.UserName == nil || cfg.Log == nil {
-		return nil, errors.New("cannot tell of GPUs: a launcher, names of users and a log are required")
+	if cfg.Backend == nil || cfg.UserName == nil || cfg.Log == nil {
+		return nil, errors.New("cannot report GPUs: a backend, names of users and a log are required")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -65,7 +64,7 @@ func New(cfg Config) (*Desk, error) {
 	return &Desk{cfg: cfg}, nil
 }
 
-// GPUs returns what the launcher last said, at most two seconds ago. The answer is shared:
+// GPUs returns what the backend last said, at most two seconds ago. The answer is shared:
 // nobody may change it. After an error it is empty.
 func (d *Desk) GPUs(ctx context.Context) (backend.GPUs, error) {
 	if g, ok, err := d.known(); ok {
@@ -97,19 +96,19 @@ func (d *Desk) known() (g backend.GPUs, ok bool, err error) {
 
 func (d *Desk) ask(ctx context.Context) {
 	if _, ok, _ := d.known(); ok {
-		return // somebody else's question ended between ours and now
+		return // another caller's question was answered between ours and now
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	d.note(d.cfg.Launcher.GPUs(ctx))
+	d.note(d.cfg.Backend.GPUs(ctx))
 }
 
-// note keeps an answer. A launcher that stays silent is told of once, not at each page.
+// note notes an answer. A backend that stays silent is logged once, not at each page.
 func (d *Desk) note(g backend.GPUs, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil && (d.err == nil || d.err.Error() != err.Error()) {
-		d.cfg.Log.Warn("cannot tell who holds which GPU", "event", "gpus-unknown", "error", err.Error())
+		d.cfg.Log.Warn("cannot read who holds which GPU", "event", "gpus-unknown", "error", err.Error())
 	}
 	d.at, d.err, d.last = d.cfg.Now(), err, backend.GPUs{}
 	if err == nil {
@@ -118,15 +117,14 @@ func (d *Desk) note(g backend.GPUs, err error) {
 	}
 }
 
-// Any reports whether the host had devices, or specifications of some that are broken, when
-// the launcher last told.
+// Any reports whether there were devices, or broken specifications of some, when the backend last answered.
 func (d *Desk) Any() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.any
 }
 
-// Held returns the devices that a server holds, by name; none while that cannot be told.
+// Held returns the devices that a server holds, by name; none while that is not known.
 func (d *Desk) Held(ctx context.Context, key ident.Key) []string {
 	g, _ := d.GPUs(ctx)
 	return g.Held(key)

@@ -74,7 +74,7 @@ func TestAskedSeldom(t *testing.T) {
 			Holders: []backend.Holder{{Key: alice}}}}}, nil
 	}}
 	var log bytes.Buffer
-	d := newDesk(t, Config{Launcher: a, Now: func() time.Time { return now },
+	d := newDesk(t, Config{Backend: a, Now: func() time.Time { return now },
 		Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if d.Any() {
 		t.Error("there are devices before the launcher was asked")
@@ -108,7 +108,7 @@ func TestTogether(t *testing.T) {
 		<-let
 		return backend.GPUs{Broken: []backend.BrokenSpec{{File: "f"}}}, ctx.Err()
 	}}
-	d := newDesk(t, Config{Launcher: a})
+	d := newDesk(t, Config{Backend: a})
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if _, err := d.GPUs(gone); !errors.Is(err, context.Canceled) {
@@ -143,7 +143,7 @@ func TestSilentLauncher(t *testing.T) {
 				<-ctx.Done()
 				return backend.GPUs{}, ctx.Err()
 			}}
-			d := newDesk(t, Config{Launcher: a})
+			d := newDesk(t, Config{Backend: a})
 			begun := time.Now()
 			if _, err := d.GPUs(t.Context()); !errors.Is(err, want) || time.Since(begun) > wait+slack+5*time.Second {
 				t.Errorf("after %v: %v", time.Since(begun), err)
@@ -180,7 +180,7 @@ func TestHarmless(t *testing.T) {
 
 func TestUser(t *testing.T) {
 	now, n := time.Unix(1e9, 0), 0
-	d := newDesk(t, Config{Launcher: &asked{}, Now: func() time.Time { return now },
+	d := newDesk(t, Config{Backend: &asked{}, Now: func() time.Time { return now },
 		UserName: func(_ context.Context, uid uint32) (string, error) {
 			n++
 			if uid == 7 {
@@ -207,15 +207,9 @@ func TestWords(t *testing.T) {
 		"exclusive": {Lent(backend.Device{Sharing: backend.Exclusive, Places: 1}), "one server"},
 		"shared": {Lent(backend.Device{Sharing: backend.Shared, Places: 4, Holders: two}),
 			"2 of 4 places taken"},
-		"open":           {Lent(backend.Device{Sharing: backend.Open, Holders: two}), "open to all"},
-		"a new word":     {Lent(backend.Device{Sharing: "by\x1bturns"}), "byturns"},
-		"nothing":        {Percent(0), "0 %"},
-		"nearly nothing": {Percent(.0001), "1 %"},
-		"nearly all":     {Percent(.9999), "99 %"},
-		"all":            {Percent(1), "100 %"},
-		"unknown":        {Loads(backend.Load{}), ""},
-		"known":          {Loads(backend.Load{Known: true, Busy: .5, Memory: 2e9}), "50 %, 2.0 GB"},
-		"too much":       {Size(math.MaxUint64), "9.2 EB"},
+		"open":       {Lent(backend.Device{Sharing: backend.Open, Holders: two}), "open to all"},
+		"a new word": {Lent(backend.Device{Sharing: "by\x1bturns"}), "byturns"},
+		"too much":   {Size(math.MaxUint64), "9.2 EB"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: %q, want %q", name, tt.got, tt.want)
@@ -226,5 +220,13 @@ func TestWords(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("was made of nothing")
+	}
+}
+
+func TestWhole(t *testing.T) {
+	for share, want := range map[float64]int{0: 0, .0001: 1, .005: 1, .07: 7, .9999: 99, 1: 100, 1.5: 150} {
+		if got := Whole(share); got != want {
+			t.Errorf("%v is %d %%, want %d", share, got, want)
+		}
 	}
 }

@@ -23,9 +23,6 @@ func Lent(g backend.Device) string {
 	}
 }
 
-// Percent says a share, for people: "7 %".
-func Percent(share float64) string { return fmt.Sprintf("%d %%", Whole(share)) }
-
 // Whole returns a share in whole per cents. What is more than nothing is at least one, and
 // what is less than all at most 99, so that a device that does a little is not idle.
 func Whole(share float64) int {
@@ -41,11 +38,3 @@ func Whole(share float64) int {
 
 // Size says bytes, for people.
 func Size(bytes uint64) string { return disk.Size(int64(min(bytes, math.MaxInt64))) }
-
-// Loads says what a device is doing, for people: "7 %, 1.2 GB".
-func Loads(l backend.Load) string {
-	if !l.Known {
-		return ""
-	}
-	return Percent(l.Busy) + ", " + Size(l.Memory)
-}

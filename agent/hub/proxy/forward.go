@@ -36,7 +36,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	for _, name := range claims {
 		out.Header.Del(name)
 	}
-	if fwd := pr.In.Header["Forwarded"]; trusted && len(fwd) > 0 {
+	if fwd, sent := pr.In.Header["Forwarded"]; trusted && sent {
 		out.Header["Forwarded"] = fwd
 	}
 	out.Header.Set("X-Forwarded-For", from.addr)

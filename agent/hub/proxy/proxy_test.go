@@ -339,6 +339,7 @@ func TestActivity(t *testing.T) {
 		counts             bool
 	}{
 		"answer":              {"GET", "lab", "", 200, true},
+		"many choices":        {"GET", "lab", "", 300, false},
 		"redirect":            {"GET", "lab", "", 302, false},
 		"refusal":             {"GET", "lab", "", 403, false},
 		"failure":             {"GET", "lab", "", 500, false},

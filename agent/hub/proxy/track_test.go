@@ -1,12 +1,16 @@
 package proxy
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // TestOpenCount opens and closes until nothing is open, twice.
@@ -96,6 +100,46 @@ func TestReadsAreActivity(t *testing.T) {
 	route.traffic.Store(0)
 	if _, err := body.Read(b); err != io.EOF || route.traffic.Load() != 0 {
 		t.Errorf("the end: %v, activity %d", err, route.traffic.Load())
+	}
+}
+
+// TestConnEnds checks that the end of an upgraded connection is no activity, and its bytes are.
+func TestConnEnds(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	route := &route{}
+	c := &countedConn{Conn: server, early: bufio.NewReader(strings.NewReader("")), route: route}
+	go func() {
+		_, _ = client.Write([]byte("x"))
+		_ = client.Close()
+	}()
+	b := make([]byte, 4)
+	if n, err := c.Read(b); n != 1 || err != nil || route.traffic.Load() == 0 {
+		t.Errorf("a byte: %d, %v, activity %d", n, err, route.traffic.Load())
+	}
+	route.traffic.Store(0)
+	if n, err := c.Read(b); n != 0 || err != io.EOF || route.traffic.Load() != 0 {
+		t.Errorf("the end: %d, %v, activity %d", n, err, route.traffic.Load())
+	}
+}
+
+// TestHijackFails upgrades over a writer that cannot hand out its connection.
+func TestHijackFails(t *testing.T) {
+	p := newProxy(t, Config{})
+	a := &answer{ResponseWriter: httptest.NewRecorder(), proxy: p, session: &session{route: &route{}}}
+	if conn, _, err := a.Hijack(); err == nil || conn != nil || p.WebSockets() != 0 || a.status != 0 {
+		t.Errorf("hijacked: %v, %v, %d counted, status %d", conn, err, p.WebSockets(), a.status)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	p := newProxy(t, Config{})
+	if c := p.cfg; c.MaxIdle != 8 || c.MaxOpen != 1024 || c.IdleTimeout != time.Minute {
+		t.Errorf("defaults: %d, %d, %s", c.MaxIdle, c.MaxOpen, c.IdleTimeout)
+	}
+	p = newProxy(t, Config{MaxIdle: 1, MaxOpen: 2, IdleTimeout: time.Second})
+	if c := p.cfg; c.MaxIdle != 1 || c.MaxOpen != 2 || c.IdleTimeout != time.Second {
+		t.Errorf("set: %d, %d, %s", c.MaxIdle, c.MaxOpen, c.IdleTimeout)
 	}
 }
 

@@ -69,7 +69,7 @@ func fourGPUs() backend.GPUs {
 // withGPUs returns a hub's settings what knows of the launcher's devices.
 func withGPUs(t testing.TB, f *fakeLauncher) func(*setup) {
 	t.Helper()
-	desk, err := gpus.New(gpus.Config{Launcher: f, Log: slog.New(slog.DiscardHandler), Now: f.later,
+	desk, err := gpus.New(gpus.Config{Backend: f, Log: slog.New(slog.DiscardHandler), Now: f.later,
 		UserName: func(_ context.Context, uid uint32) (string, error) {
 			if uid == 5001 {
 				return "<i>bob</i>", nil
