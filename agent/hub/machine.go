@@ -112,7 +112,7 @@ func newServers(g given, d data, r rights, m machine, p *process) (*servers.Mana
 
 func newDisk(g given, d data, m machine) (*disk.Watch, error) {
 	c, members := g.cfg.Disk, members{d.store, m.servers}
-	return disk.New(disk.Config{Launcher: m.backend, Refresh: c.Refresh, Paths: c.Paths,
+	return disk.New(disk.Config{Backend: m.backend, Refresh: c.Refresh, Paths: c.Paths,
 		WarnFree: disk.Threshold(c.WarnFree), Log: g.log, Users: members.all, Recent: members.recent})
 }
 

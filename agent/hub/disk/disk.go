@@ -1,7 +1,6 @@
-// Package disk knows what members' files take, as the launcher measures it for the hub, and
-// how much is free where they are. It warns before a disk is full. It must never look into a
-// member's directory, never have more than one member measured at a time, and never make a page
-// wait for a file system that does not answer.
+// Package disk knows how much space members' files take, as the backend measures it for the hub, and how much is free on
+// their file systems. It warns before a disk is full. It must never read a member's directory, never have more than one
+// member measured at a time, and never make a page wait for a file system that does not answer.
 package disk
 
 import (
@@ -18,8 +17,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// launcher measures.
-type launcher interface {
+// meter is the backend, which measures.
+type meter interface {
 	DiskUse(ctx context.Context, user ident.User, measure bool) (backend.DiskUse, error)
 }
 
@@ -44,28 +43,28 @@ type Place struct {
 	id          uint64 // of the file system
 }
 
-// Config is what a Watch needs. All fields are required but where said.
+// Config is what a Watch needs. All fields are required except where noted.
 type Config struct {
-	Launcher launcher
+	Backend meter
 	// Users returns all users; what was measured of them before is asked for once.
 	Users func(ctx context.Context) ([]ident.User, error)
 	// Recent returns the users whose files may have changed since a time: those with a server
 	// that runs, or was used since then.
 	Recent func(ctx context.Context, since time.Time) ([]ident.User, error)
-	// Refresh is how old a measuring may be; 0: only what Measure asks for is measured.
+	// Refresh is how old a measurement may be; 0: only what Measure asks for is measured.
 	Refresh time.Duration
-	// Paths are directories on the file systems to watch. One that is not there is left out.
+	// Paths are directories on the file systems to watch. One that does not exist is left out.
 	Paths []string
 	// WarnFree is when people are warned.
 	WarnFree Threshold
-	// Statfs looks at a file system; nil is the host's.
+	// Statfs reads a file system; nil is the host's.
 	Statfs func(path string) (FileSystem, error)
 	Log    *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
 
-// Watch keeps what is known. Make it with New, then Run it; it is safe for concurrent use.
+// Watch holds what is known. Make it with New, then Run it; it is safe for concurrent use.
 type Watch struct {
 	cfg  Config
 	turn chan struct{} // holds one thing while a member is measured
@@ -79,20 +78,20 @@ type Watch struct {
 
 // Bounds of the work.
 const (
-	lookEvery    = time.Minute           // at file systems
+	readEvery    = time.Minute           // for file systems
 	roundEvery   = 10 * time.Minute      // for members who are to be measured
 	pollEvery    = 2 * time.Second       // while one is
-	longest      = 30 * time.Minute      // that a measuring is waited for; the policy's own limit is below
-	answerTime   = time.Minute           // for the launcher
+	longest      = 30 * time.Minute      // for one measurement; the policy's own limit is below
+	answerTime   = time.Minute           // for the backend
 	statfsTime   = 5 * time.Second       // for one file system
 	quickTime    = 50 * time.Millisecond // for the next after one that does not answer
-	tryAgainTime = time.Hour             // after a measuring without a result
+	tryAgainTime = time.Hour             // after a measurement without a result
 )
 
-// New checks cfg. Nothing is looked at yet.
+// New checks cfg. Nothing is read yet.
 func New(cfg Config) (*Watch, error) {
-	if cfg.Launcher == nil || cfg.Users == nil || cfg.Recent == nil || cfg.Log == nil {
-		return nil, errors.New("cannot watch the disks: Launcher, Users, Recent and Log must be set")
+	if cfg.Backend == nil || cfg.Users == nil || cfg.Recent == nil || cfg.Log == nil {
+		return nil, errors.New("cannot watch the disks: Backend, Users, Recent and Log must be set")
 	}
 	if cfg.Statfs == nil {
 		cfg.Statfs = Statfs
@@ -107,7 +106,7 @@ func New(cfg Config) (*Watch, error) {
 // Run works until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
 	var both sync.WaitGroup
-	both.Go(func() { repeat(ctx, lookEvery, w.Look) })
+	both.Go(func() { repeat(ctx, readEvery, w.Read) })
 	both.Go(func() {
 		w.recall(ctx)
 		if w.cfg.Refresh > 0 {
@@ -157,8 +156,8 @@ func (w *Watch) note(user ident.User, u backend.DiskUse) {
 	w.usage[user] = u
 }
 
-// ErrNoResult says that a measuring ended and left nothing new.
-var ErrNoResult = errors.New("the measuring ended without a result")
+// ErrNoResult says that a measurement ended without a new result.
+var ErrNoResult = errors.New("the measurement ended without a result")
 
 // Measure has a user measured now and waits for the result. Those of others come first.
 func (w *Watch) Measure(ctx context.Context, user ident.User) (backend.DiskUse, error) {
@@ -192,7 +191,7 @@ func (w *Watch) Measure(ctx context.Context, user ident.User) (backend.DiskUse, 
 func (w *Watch) ask(ctx context.Context, user ident.User, measure bool) (backend.DiskUse, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	u, err := w.cfg.Launcher.DiskUse(ctx, user, measure)
+	u, err := w.cfg.Backend.DiskUse(ctx, user, measure)
 	if err == nil {
 		w.note(user, u)
 	}
@@ -217,7 +216,7 @@ func (w *Watch) recall(ctx context.Context) {
 	}
 }
 
-// round measures those whose numbers are old, one after the other.
+// round measures one by one those whose numbers are old.
 func (w *Watch) round(ctx context.Context) {
 	users, err := w.cfg.Recent(ctx, w.cfg.Now().Add(-w.cfg.Refresh))
 	if err != nil {

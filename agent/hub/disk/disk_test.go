@@ -70,7 +70,7 @@ func watch(t *testing.T, f *fakeLauncher, c Config) *Watch {
 	users := func(context.Context) ([]ident.User, error) {
 		return []ident.User{user(t, "alice"), user(t, "gone"), user(t, "bob")}, nil
 	}
-	c.Launcher, c.Users = f, users
+	c.Backend, c.Users = f, users
 	c.Recent = func(ctx context.Context, _ time.Time) ([]ident.User, error) { return users(ctx) }
 	if c.Statfs == nil {
 		c.Statfs = func(string) (FileSystem, error) { return FileSystem{1, 50, 100}, nil }
@@ -184,7 +184,7 @@ func TestPlaces(t *testing.T) {
 	look := func(free int64) string {
 		t.Helper()
 		systems["/homes/alice"] = FileSystem{2, free, 100}
-		w.Look(t.Context())
+		w.Read(t.Context())
 		var names []string
 		for _, p := range w.Places() {
 			name := p.Path
@@ -235,14 +235,14 @@ func TestHungFileSystem(t *testing.T) {
 				return FileSystem{uint64(len(path)), 1, 2}, nil
 			}})
 		for range 5 {
-			w.Look(t.Context())
+			w.Read(t.Context())
 		}
 		if asked.Load() != 1 || len(w.Places()) != 1 {
 			t.Errorf("asked %d times, found %v", asked.Load(), w.Places())
 		}
 		close(back)
 		synctest.Wait()
-		if w.Look(t.Context()); len(w.Places()) != 2 {
+		if w.Read(t.Context()); len(w.Places()) != 2 {
 			t.Errorf("after it is back: %v", w.Places())
 		}
 	})

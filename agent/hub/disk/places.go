@@ -19,8 +19,8 @@ type FileSystem struct {
 	Free, Total int64  // bytes
 }
 
-// Statfs looks at the file system on which a directory is. It needs no right on the directory
-// itself, so that the hub can look at members' homes.
+// Statfs reads the file system on which a directory is. It needs no right on the directory itself, so it works for
+// members' homes.
 func Statfs(path string) (FileSystem, error) {
 	var dev unix.Stat_t
 	var st unix.Statfs_t
@@ -31,8 +31,8 @@ func Statfs(path string) (FileSystem, error) {
 	return FileSystem{dev.Dev, int64(st.Bavail) * size, int64(st.Blocks) * size}, nil
 }
 
-// Look looks at the file systems of the settings' directories and of the homes that are known.
-func (w *Watch) Look(ctx context.Context) {
+// Read reads the file systems of the settings' directories and of the homes that are known.
+func (w *Watch) Read(ctx context.Context) {
 	wait := statfsTime
 	for _, path := range w.paths() {
 		if ctx.Err() != nil {
@@ -45,12 +45,12 @@ func (w *Watch) Look(ctx context.Context) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			w.drop(path)
-		case errors.Is(err, errNoAnswer) && wait < statfsTime: // told for another one
+		case errors.Is(err, errNoAnswer) && wait < statfsTime: // logged for another one
 		case err != nil:
 			if errors.Is(err, errNoAnswer) {
 				wait = quickTime // the others are likely on the same one
 			}
-			w.cfg.Log.Warn("cannot look at a file system", "event", "disk-unreadable", "path", path, "error",
+			w.cfg.Log.Warn("cannot read a file system", "event", "disk-unreadable", "path", path, "error",
 				err.Error())
 		default:
 			w.see(path, f)
@@ -73,7 +73,7 @@ func (w *Watch) paths() []string {
 
 var errNoAnswer = errors.New("the file system does not answer")
 
-// stuck reports whether an earlier question has no answer yet.
+// stuck reports whether an earlier call of Statfs has not returned yet.
 func (w *Watch) stuck(path string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,8 +88,8 @@ func (w *Watch) setAsking(path string, on bool) {
 	}
 }
 
-// within gives up after a while: a network file system whose server is away answers never.
-// One goroutine for each path then waits until it is back.
+// within calls Statfs with a time limit: on a network file system whose server is away it does not return. One goroutine
+// for each path then waits until the server is back.
 func (w *Watch) within(ctx context.Context, path string, wait time.Duration) (FileSystem, error) {
 	type answer struct {
 		f   FileSystem
@@ -118,7 +118,7 @@ func (w *Watch) drop(path string) {
 	delete(w.places, path)
 }
 
-// see notes a file system and tells of one that is nearly full, once until it is not.
+// see notes a file system, and logs once that it is nearly full, until it no longer is.
 func (w *Watch) see(path string, f FileSystem) {
 	p := Place{Path: path, Free: f.Free, Total: f.Total, Low: w.cfg.WarnFree.Low(f.Free, f.Total), Seen: w.cfg.Now(),
 		id: f.ID}
@@ -138,8 +138,8 @@ func (w *Watch) see(path string, f FileSystem) {
 	}
 }
 
-// nameOf returns the path by which a file system is called: the first of the settings' that
-// is on it, or else the first of the homes'. w.mu is held.
+// nameOf returns the path that names a file system: the first of the settings' that is on it, or else the first of the
+// homes'. w.mu is held.
 func (w *Watch) nameOf(p Place) string {
 	for _, path := range append(slices.Clone(w.cfg.Paths), slices.Sorted(maps.Keys(w.places))...) {
 		if other, ok := w.places[path]; ok && other.id == p.id && other.Total == p.Total {

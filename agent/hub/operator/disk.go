@@ -17,13 +17,13 @@ type disks interface {
 	Users() []ident.User
 	Of(user ident.User) (backend.DiskUse, bool)
 	Measure(ctx context.Context, user ident.User) (backend.DiskUse, error)
-	Look(ctx context.Context)
+	Read(ctx context.Context)
 	Places() []disk.Place
 }
 
 func (o *Operator) disk(w http.ResponseWriter, r *http.Request) error {
 	d := control.Disk{FileSystems: []control.FileSystem{}, Users: []control.DiskUser{}}
-	o.cfg.Disk.Look(r.Context())
+	o.cfg.Disk.Read(r.Context())
 	for _, p := range o.cfg.Disk.Places() {
 		d.FileSystems = append(d.FileSystems, control.FileSystem{Path: p.Path, Free: p.Free, Total: p.Total,
 			Low: p.Low})
