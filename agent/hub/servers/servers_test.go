@@ -394,6 +394,33 @@ func TestStopDuringStart(t *testing.T) {
 	}
 }
 
+// slowBus delivers starts late.
+type slowBus struct{ *world }
+
+func (b slowBus) Start(ctx context.Context, r backend.StartRequest) error {
+	time.Sleep(time.Second)
+	return b.world.Start(ctx, r)
+}
+
+// TestStopNeverOvertakes stops a server whose start is still on its way to the backend.
+func TestStopNeverOvertakes(t *testing.T) {
+	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
+		m.cfg.Backend = slowBus{w}
+		alice := key(t, "alice")
+		if err := m.Start(alice, "", Options{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second / 2)
+		if err := m.Stop(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if left, _ := w.List(t.Context()); len(left) > 0 || m.Get(alice).State != Stopped {
+			t.Errorf("the server is %s, the backend has %v", m.Get(alice).State, left)
+		}
+	})
+}
+
 // TestOldNews stops a server and starts it again while the events of its first run are behind.
 func TestOldNews(t *testing.T) {
 	for _, boot := range []time.Duration{time.Millisecond, 3 * time.Second, 10 * time.Second} {
