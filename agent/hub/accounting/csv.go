@@ -44,7 +44,7 @@ func Total(all []Hours) (sum Hours) {
 // WriteCSV writes a header and a line for each user and month (RFC 4180, with "\n").
 func WriteCSV(w io.Writer, all []Hours) error {
 	out := csv.NewWriter(w)
-	// Error tells
+	// out.Error returns the first error of all writes
 	_ = out.Write([]string{"month", "user", "gpu_hours", "cpu_hours", "memory_gib_hours", "server_hours"})
 	for _, h := range all {
 		_ = out.Write([]string{cell(h.Month), cell(h.User), number(h.GPU), number(h.CPU), number(h.Memory),
@@ -56,7 +56,7 @@ func WriteCSV(w io.Writer, all []Hours) error {
 
 func number(hours float64) string { return strconv.FormatFloat(hours, 'f', 3, 64) }
 
-// cell keeps a spreadsheet from taking a text for a formula (OWASP, CSV Injection).
+// cell makes a text that no spreadsheet takes for a formula (OWASP, CSV Injection).
 func cell(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
 		return "'" + s

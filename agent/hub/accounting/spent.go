@@ -24,7 +24,7 @@ type observation struct {
 
 // next returns the reading that follows last and what was used in between, by month. Time
 // without an earlier reading of the same run counts from the start of the unit, whose
-// devices are lent for its whole life. It gives nil where no time has passed or where it
+// devices are lent for its whole life. It returns nil where no time has passed or where it
 // is not known how many devices that were.
 func next(last store.Reading, known bool, o observation) (*store.Reading, []store.Spent) {
 	if !known || !last.Started.Equal(o.started) {

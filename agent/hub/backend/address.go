@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Address is where a server answers HTTP, and how to make sure that it is that server who answers. Only Dial looks
-// inside. Addresses can be compared; the zero value is no address.
+// Address is where a server answers HTTP, and how to make sure that it is that server who answers. Only Dial reads
+// it. Addresses can be compared; the zero value is no address.
 type Address struct {
 	network, address string // of net.Dial
 	uid              uint32 // of a UNIX socket: the account that must listen there

@@ -31,7 +31,7 @@ type Server struct {
 	State   State
 	Address Address   // where it answers HTTP; the zero value until that is known
 	Started time.Time // when it was asked for, or began where it was queued before; zero while that is not known
-	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. The backend keeps it, so that
+	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. The backend stores it, so that
 	// a hub that has lost its database still knows the servers that run.
 	TokenHash string
 	Devices   []string  // qualified CDI names of the devices that it holds
@@ -46,7 +46,7 @@ type Queue struct {
 	Position int           // 1 is the next; 0 while that is not known
 	Of       int           // how many wait for the same
 	Since    time.Time     // when it joined the queue
-	Estimate time.Duration // until its turn; 0 when nobody can tell
+	Estimate time.Duration // until its turn; 0 while it is not known
 }
 
 // Event is a server's new state. It carries all that List says of the server, so that nobody asks after an event.

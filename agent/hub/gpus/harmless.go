@@ -13,7 +13,7 @@ const (
 	maxText = 1000
 )
 
-// harmless gives g with texts that neither a terminal nor a page misreads, and with
+// harmless returns g with texts that neither a terminal nor a page misreads, and with
 // numbers that JSON can carry. Nothing that g refers to is changed.
 func harmless(g backend.GPUs) backend.GPUs {
 	h := backend.GPUs{Measured: g.Measured, ToolError: printable.Line(g.ToolError, maxText)}

@@ -26,7 +26,7 @@ type knownUser struct {
 	at   time.Time
 }
 
-// User returns the name of a uid, or "uid 1234" where there is none to be told.
+// User returns the name of a uid, or "uid 1234" where no name is known.
 func (d *Desk) User(ctx context.Context, uid uint32) string {
 	u, now := &d.users, d.cfg.Now()
 	u.mu.Lock()

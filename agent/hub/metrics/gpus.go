@@ -27,7 +27,7 @@ func newDevices(from Sources) *devices {
 		holders:   desc("holders", "Servers that hold a GPU."),
 		healthy:   desc("healthy", "1 for a GPU with which nothing is known to be wrong, else 0."),
 		strangers: desc("strangers", "Processes on a GPU outside the servers that hold it."),
-		waiting: prometheus.NewDesc("gifford_gpu_waiting", "Starts of servers that wait in the line for GPUs.", nil,
+		waiting: prometheus.NewDesc("gifford_gpu_waiting", "Starts of servers that wait in the queue for GPUs.", nil,
 			nil),
 	}
 }
@@ -39,8 +39,8 @@ func (s *devices) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What is not known is left out. Why the launcher
-// told nothing, who asked it has logged.
+// Collect implements prometheus.Collector. What is not known is left out; whoever asked
+// the backend has logged why.
 func (s *devices) Collect(ch chan<- prometheus.Metric) {
 	if s.from.GPUs == nil {
 		return
@@ -73,7 +73,7 @@ func (s *devices) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// waits counts the starts in the line.
+// waits counts the starts in the queue.
 func (s *devices) waits() (n int) {
 	for _, v := range s.from.Servers() {
 		if v.State == servers.Queued {

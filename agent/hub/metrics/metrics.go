@@ -1,9 +1,9 @@
-// Package metrics counts what the hub does and tells Prometheus: under JupyterHub's
+// Package metrics counts what the hub does, for Prometheus: under JupyterHub's
 // names and labels (jupyterhub/metrics.py of version 5.5), so that its dashboards go on
 // working, and beside them under names of our own that begin with "gifford_". It must
 // never put a path, a name of a person or anything else of a client's choice into a
 // label, never decide who may read (its caller wraps Handler), and never make work
-// between two scrapes: what can be looked up is looked up when somebody asks.
+// between two scrapes: gauges are read when somebody asks.
 package metrics
 
 import (

@@ -66,7 +66,7 @@ func (s *scrape) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector. What cannot be read is left out and logged:
-// a value that is missing is told from one that is zero.
+// a missing value differs from zero.
 func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -113,7 +113,7 @@ func (s *scrape) collectUsers(gauge gaugeFunc) {
 	gauge(s.active, float64(u.Month), "30d")
 }
 
-// collectDatabase looks at the file and its write-ahead log by name: opening them here
+// collectDatabase reads the sizes of the file and its write-ahead log by name: opening them here
 // would drop SQLite's locks at the close (sqlite.org/howtocorrupt.html, 2.2).
 func (s *scrape) collectDatabase(gauge gaugeFunc) {
 	for label, path := range map[string]string{"database": s.from.Database, "wal": s.from.Database + "-wal"} {

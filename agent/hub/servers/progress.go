@@ -7,14 +7,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// keptSteps bounds what a late reader is told of a start that writes a lot.
-const keptSteps = 200
+// maxSteps bounds what a late reader gets of a start that writes a lot.
+const maxSteps = 200
 
-// broadcast keeps the steps of one start and wakes those who follow it.
+// broadcast holds the steps of one start and wakes those who follow it.
 type broadcast struct {
 	mu    sync.Mutex // guards all below
 	steps []Progress
-	first int // number of the oldest step kept
+	first int // number of the oldest step in steps
 	done  bool
 	wake  chan struct{} // closed and made again at each step
 	read  bool          // the unit's journal is being read for it
@@ -37,9 +37,9 @@ func (b *broadcast) add(p Progress) {
 		p.Percent = max(p.Percent, b.steps[n-1].Percent)
 	}
 	b.steps = append(b.steps, p)
-	if len(b.steps) > keptSteps {
-		b.first += len(b.steps) - keptSteps
-		b.steps = b.steps[len(b.steps)-keptSteps:]
+	if len(b.steps) > maxSteps {
+		b.first += len(b.steps) - maxSteps
+		b.steps = b.steps[len(b.steps)-maxSteps:]
 	}
 	if b.done = p.Ready || p.Failed; b.done {
 		close(b.ended)

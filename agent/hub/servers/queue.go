@@ -146,7 +146,7 @@ type past struct {
 	now     time.Time
 }
 
-// estimate returns how long an entry will wait, 0 when nobody can tell.
+// estimate returns how long an entry will wait, 0 while that is not known.
 func estimate(queue []entry, at int, devices []backend.Device, p past) time.Duration {
 	free, usual, known := p.untilFree(queue[at], devices)
 	ahead := 0 // devices that must come free

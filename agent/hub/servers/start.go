@@ -22,7 +22,7 @@ type Options struct {
 	WithoutGPUs bool
 }
 
-// Start begins to start a server and returns at once; Follow tells how it goes. It fails with ErrActive where there is
+// Start begins to start a server and returns at once; Follow reports its progress. It fails with ErrActive where there is
 // nothing to start.
 func (m *Manager) Start(key ident.Key, profile string, o Options) error {
 	m.mu.Lock()

@@ -46,7 +46,7 @@ func (m *Manager) adopt(u backend.Server) {
 	case backend.Running:
 		m.adoptRunning(s)
 	case backend.Stopping:
-		// A unit that fails is "deactivating" before it is failed; its end tells which it was.
+		// A unit that fails is "deactivating" before it is failed; the event of its end says which it was.
 		if !s.State.Active() {
 			m.must(s, running)
 			m.must(s, stopAsked)

@@ -40,7 +40,7 @@ func (m *Manager) apply(s *server, e event) error {
 	return nil
 }
 
-// announce tells everybody of a new state: the router, those who wait for a device or for this start, the log, and who
+// announce passes a new state on: to the router, those who wait for a device or for this start, the log, and who
 // counts. m.mu is held.
 func (m *Manager) announce(s *server, from State) {
 	if s.State == Ready {

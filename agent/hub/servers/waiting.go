@@ -16,7 +16,7 @@ type Queue struct {
 	Since    time.Time        // when it joined the queue
 	Position int              // 1 is the next; 0 while that is not known
 	Of       int              // how many wait for the same
-	Estimate time.Duration    // until its turn; 0 when nobody can tell
+	Estimate time.Duration    // until its turn; 0 while that is not known
 	Reason   string           // why it waits, in the backend's words; "" in the hub's own queue
 	Devices  []backend.Device // those that it waits for, with who holds them; none in the backend's queue
 }
@@ -121,7 +121,7 @@ func (m *Manager) turn(key ident.Key, seen string) {
 	m.begin(s)
 }
 
-// setQueue notes how a start stands, and tells those who follow it when its position has changed.
+// setQueue notes how a start stands, and informs those who follow it when its position has changed.
 func (m *Manager) setQueue(key ident.Key, q Queue) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

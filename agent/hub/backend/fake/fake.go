@@ -20,7 +20,7 @@ type Config struct {
 	Prepare time.Duration // before a server is accepted, such as for a slow name service
 	Boot    time.Duration // from there, or from its turn, until its process runs
 	Halt    time.Duration // for a stop
-	Lag     time.Duration // of each event behind what it tells of
+	Lag     time.Duration // of each event
 	// Slots is how many servers may run at once; others are queued, and Start returns when a server is accepted. 0 is any
 	// number; Start returns then when the process runs.
 	Slots int
@@ -120,7 +120,7 @@ func (b *Backend) Lose(key ident.Key) {
 	delete(b.servers, key)
 }
 
-// End lets a server end by itself: Failed with a reason, or Stopped. A real backend may tell first that it is Stopping.
+// End lets a server end by itself: Failed with a reason, or Stopped. A real backend may say before that it is Stopping.
 func (b *Backend) End(key ident.Key, state backend.State, why backend.Why) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -261,7 +261,7 @@ func (b *Backend) accept(r backend.StartRequest) (*server, error) {
 	return s, nil
 }
 
-// advance starts those of the queue for whom there is room, and tells the others where they stand. b.mu is held.
+// advance starts those of the queue for whom there is room, and updates the positions of the others. b.mu is held.
 func (b *Backend) advance() {
 	if b.ctx.Err() != nil {
 		return
