@@ -32,7 +32,8 @@ esac
 
 // TestKept checks whether the container is started or made, and with what.
 func TestKept(t *testing.T) {
-	made := []string{"--events-backend=file", "run", "--replace", "--label", contract.SettingsLabel + "=now", "--name", "c",
+	made := []string{"--events-backend=file", "run", "--replace",
+		"--label", contract.SettingsLabel + "=now", "--name", "c",
 		"--entrypoint",
 		`["/bin/sh","-c",". /run/jupyter/env \u0026\u0026 rm -f /run/jupyter/env \u0026\u0026 exec \"$@\"","sh"]`,
 		"img", "tini", "-g", "--"}

@@ -8,19 +8,20 @@ import (
 
 // policyIntro is Markdown without links.
 const policyIntro = "The launcher, which runs as root, takes images, mounts, limits and arguments from this file and from " +
-	"nobody else; a caller names a member and a profile. The file is TOML, belongs to root, may be writable by nobody " +
-	"else, and is read at each request, so a change needs no restart: it counts from the next start of a server. An " +
-	"unknown key or a wrong value is an error that names the line, and nothing starts until it is fixed; `gifford-hub " +
-	"check` shows it, as does `journalctl -u gifford-launcher`."
+	"nobody else; a caller names a member and a profile. The file is TOML, belongs to root, may be writable " +
+	"by nobody else, and is read at each request, so a change needs no restart: it counts from the next start " +
+	"of a server. An unknown key or a wrong value is an error that names the line, and nothing starts until " +
+	"it is fixed; `gifford-hub check` shows it, as does `journalctl -u gifford-launcher`."
 
 // policyFile writes the launcher.toml that the package installs.
 func policyFile(w io.Writer) error {
-	return sampleFile(w, `# /etc/gifford-hub/launcher.toml: what gifford-launcher, the root part of gifford-hub, may do. All of
-# it is in launcher.toml(5). It must belong to root and be writable by nobody else. A change counts
+	const intro = `# /etc/gifford-hub/launcher.toml: what gifford-launcher, the root part of gifford-hub, may do.
+# All of it is in launcher.toml(5). It must belong to root and be writable by nobody else. A change counts
 # from the next start of a server; nothing needs a restart. "gifford-hub check" tests it, and an
 # unknown key or bad value is an error that names the line: journalctl -u gifford-launcher.
 # Lines that begin with "#" and a key show the default, or an example where there is none.
-`, policy.Chapters())
+`
+	return sampleFile(w, intro, policy.Chapters())
 }
 
 // manPolicy writes launcher.toml(5).

@@ -41,7 +41,8 @@ exempt = true
 	if err := c.Show(&shown); err != nil {
 		t.Fatal(err)
 	}
-	line := `group = { "domain users" = { exempt = true }, staff = { idle = "8h", max_age = "0s", gpu_idle = "0s" }, students = {} }`
+	line := `group = { "domain users" = { exempt = true }, staff = { idle = "8h", max_age = "0s", ` +
+		`gpu_idle = "0s" }, students = {} }`
 	if !strings.Contains(shown.String(), line) {
 		t.Errorf("the settings lack the line %s:\n%s", line, shown.String())
 	}

@@ -51,7 +51,8 @@ var (
 	port    = settings.Whole[int]("a port from 0 to 65535", 0, 65535)
 	count   = settings.Kind[int]{Name: "true, false or a number",
 		Read: readCount, Show: showCount}
-	cullGroups = settings.Kind[map[string]CullGroup]{Name: `a section for each group, such as { staff = { idle = "8h" } }`,
+	cullGroups = settings.Kind[map[string]CullGroup]{Name: `a section for each group, such as { ` +
+		`staff = { idle = "8h" } }`,
 		Read: readCullGroups, Show: showCullGroups}
 	userMap = settings.Kind[map[string]ident.User]{Name: `a table of names, such as { haoyangz = "zeng" }`,
 		Read: readUserMap, Show: showUserMap}

@@ -71,13 +71,16 @@ func TestProblems(t *testing.T) {
 			[]string{
 				"hub.toml:8: http.redirect_port: expected a port from 0 to 65535, found text",
 				"hub.toml:9: http.behind_proxy: expected true or false, found a whole number",
-				`hub.toml:10: http.drain_timeout: expected a time above zero, such as "30s", "5m" or "24h", found a whole number`,
-				`hub.toml:11: http.trusted_proxies: expected a list of addresses or networks, such as ["127.0.0.1", "10.0.0.0/8"], found a list of other things`}},
+				`hub.toml:10: http.drain_timeout: expected a time above zero, such as "30s", "5m" ` +
+					`or "24h", found a whole number`,
+				`hub.toml:11: http.trusted_proxies: expected a list of addresses or networks, such ` +
+					`as ["127.0.0.1", "10.0.0.0/8"], found a list of other things`}},
 		"bad values": {map[string]string{"hub.toml": good, "hub.d/1.toml": "http.redirect_port = " +
 			"70000\naccess.users = [\"a b\"]\naccess.recheck = \"-1s\"\nlog.level = \"loud\"\nlogin.username_map.x " +
 			"= \"../y\"\n"}, []string{
 			"hub.d/1.toml:1: http.redirect_port: expected a port from 0 to 65535; 70000 is out of range",
-			`hub.d/1.toml:2: access.users: expected a list of user names, such as ["alice", "bob"]; cannot use user name "a b"`,
+			`hub.d/1.toml:2: access.users: expected a list of user names, such as ["alice", "bob"]; ` +
+				`cannot use user name "a b"`,
 			`hub.d/1.toml:3: access.recheck: expected a time above zero`,
 			`hub.d/1.toml:4: log.level: expected "debug", "info", "warn" or "error"; "loud" is none of these`,
 			`hub.d/1.toml:5: login.username_map: expected a table of names`}},

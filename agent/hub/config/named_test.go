@@ -47,7 +47,8 @@ func TestNamedProblems(t *testing.T) {
 		"group's member": {"[groups.a]\nusers = [\"a b\"]\n",
 			[]string{`8: groups.a.users: expected a list of user names`}},
 		"nested properties": {"[groups.a.properties]\nx = [1]\n",
-			[]string{`7: groups.a.properties: expected a table of texts, numbers, true and false, such as { a = "b", n = 1 }; x is a list`}},
+			[]string{`7: groups.a.properties: expected a table of texts, numbers, true and false, ` +
+				`such as { a = "b", n = 1 }; x is a list`}},
 		"url without a scheme": {"[services.a]\nurl = \"127.0.0.1:80\"\n",
 			[]string{`8: services.a.url: expected "http://HOST:PORT"`}},
 		"url with a path": {"[services.a]\nurl = \"http://127.0.0.1:80/x\"\n",
@@ -66,7 +67,8 @@ func TestNamedProblems(t *testing.T) {
 		"oauth without a token": {"[services.a]\nurl = \"http://127.0.0.1:1\"\noauth = true\n",
 			[]string{`9: services.a.oauth: needs a token`}},
 		"admin without a token": {"[services.a]\nadmin = true\n",
-			[]string{`7: services.a.token_file: there is no token that could use the service's rights; put one into /etc/gifford-hub/secrets/service-a`}},
+			[]string{`7: services.a.token_file: there is no token that could use the service's ` +
+				`rights; put one into /etc/gifford-hub/secrets/service-a`}},
 		"scopes, no token": {"[services.a]\nscopes = [\"list:users\"]\n",
 			[]string{`7: services.a.token_file: there is no token`}},
 		"unknown scope":      {"[services.t1]\nscopes = [\"list:userz\"]\n", []string{`8: services.t1.scopes: `}},

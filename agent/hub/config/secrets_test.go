@@ -14,7 +14,8 @@ import (
 const bare = "[login]\nissuer = \"https://id.example.org\"\n[tls]\ncertificate = \"/tls.pem\"\n"
 
 func TestOldEnvFile(t *testing.T) {
-	old := "# made in 2016\nOAUTH_CALLBACK_URL=https://hub.example.org/hub/oauth2_callback\nOAUTH_CLIENT_ID=old\nOAUTH_CLIENT_SECRET=\"a=b# c\"\nOTHER=1\n"
+	old := "# made in " +
+		"2016\nOAUTH_CALLBACK_URL=https://hub.example.org/hub/oauth2_callback\nOAUTH_CLIENT_ID=old\nOAUTH_CLIENT_SECRET=\"a=b# c\"\nOTHER=1\n"
 	tests := map[string]struct {
 		files              map[string]string
 		env                map[string]string
@@ -28,7 +29,8 @@ func TestOldEnvFile(t *testing.T) {
 		"environment": {nil, map[string]string{"OAUTH_CALLBACK_URL": "https://hub.example.org/cb",
 			"OAUTH_CLIENT_ID": "env", "OAUTH_CLIENT_SECRET": "e"},
 			"env", "e", "$OAUTH_CLIENT_SECRET"},
-		"name alone": {map[string]string{"secrets/oauth.env": "OAUTH_CLIENT_SECRET\nOAUTH_CLIENT_ID=x\nOAUTH_CALLBACK_URL=https://h/cb\n"},
+		"name alone": {map[string]string{"secrets/oauth.env": "OAUTH_CLIENT_SECRET\nOAUTH_CLIENT_ID=x\n" +
+			"OAUTH_CALLBACK_URL=https://h/cb\n"},
 			map[string]string{"OAUTH_CLIENT_SECRET": "e"}, "x", "e", "oauth.env"},
 		"no secret": {map[string]string{"secrets/oauth.env": "OAUTH_CLIENT_ID=x\nOAUTH_CALLBACK_URL=https://h/cb\n"},
 			nil, "x", "", ""},

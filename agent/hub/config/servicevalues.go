@@ -25,7 +25,8 @@ var (
 		quote)
 	clientID  = settings.OfText(`text that begins with "service-"`, parseClientID, quote)
 	unitName  = settings.OfText(`a unit, such as "x.service"`, parseUnit, quote)
-	freeTable = settings.Kind[map[string]any]{Name: `a table of texts, numbers, true and false, such as { a = "b", n = 1 }`,
+	freeTable = settings.Kind[map[string]any]{Name: `a table of texts, numbers, true and false, ` +
+		`such as { a = "b", n = 1 }`,
 		Read: readFreeTable, Show: showFreeTable}
 )
 

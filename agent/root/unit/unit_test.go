@@ -187,7 +187,8 @@ func golden(t *testing.T, file, got string) {
 
 func TestExplain(t *testing.T) {
 	in := input(t, plain, "alice", "", podman54)
-	for _, status := range []int32{contract.ExitNoImage, contract.ExitLoad, contract.ExitPull, contract.ExitDirectory, contract.ExitNetwork, contract.ExitPodman} {
+	for _, status := range []int32{contract.ExitNoImage, contract.ExitLoad, contract.ExitPull,
+		contract.ExitDirectory, contract.ExitNetwork, contract.ExitPodman} {
 		if Explain(in.Profile, status) == "" {
 			t.Errorf("exit status %d has no words", status)
 		}

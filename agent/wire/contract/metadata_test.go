@@ -20,8 +20,9 @@ func TestMetadata(t *testing.T) {
 		"plain": {plain, plain},
 		"devices": {with(Device{"a.b/c=0", []string{"/dev/a", "/dev/b"}}, Device{"a.b/c=1", []string{"/dev/c"}}),
 			with(Device{"a.b/c=0", []string{"/dev/a", "/dev/b"}}, Device{"a.b/c=1", []string{"/dev/c"}})},
-		"no nodes":      {with(Device{"a.b/c=0", nil}), with(Device{"a.b/c=0", nil})},
-		"strange nodes": {with(Device{"a.b/c=0", []string{"/dev/a b", "/x,y", "", "/z"}}), with(Device{"a.b/c=0", []string{"/z"}})},
+		"no nodes": {with(Device{"a.b/c=0", nil}), with(Device{"a.b/c=0", nil})},
+		"strange nodes": {with(Device{"a.b/c=0", []string{"/dev/a b", "/x,y", "", "/z"}}),
+			with(Device{"a.b/c=0", []string{"/z"}})},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -62,7 +62,8 @@ rootless_storage_path = "/g \"x\""
 		t.Errorf("got %s", got)
 	}
 	more := "\n[storage.options]\nadditionalimagestores = [\"/a\", \"/b\"]\n"
-	if got := string(Storage{Graph: `/g "x"`, Run: "/r", Additional: []string{"/a", "/b"}}.Conf("x")); got != want+more {
+	both := Storage{Graph: `/g "x"`, Run: "/r", Additional: []string{"/a", "/b"}}
+	if got := string(both.Conf("x")); got != want+more {
 		t.Errorf("with additional stores: %s", got)
 	}
 }
