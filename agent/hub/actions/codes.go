@@ -18,8 +18,8 @@ const (
 	MaxCodeLife = 365 * 24 * time.Hour
 )
 
-// CreateCode makes a code that whoever has it may exchange for a share with the scopes, as GrantShare has them. The code
-// itself is kept nowhere. It takes the scope "shares" on the server and each scope that it shares.
+// CreateCode makes a code that whoever has it may exchange for a share with the scopes, as GrantShare has them. The
+// code itself is saved nowhere. It takes the scope "shares" on the server and each scope that it shares.
 //
 // Refusals: LacksScope; NoServer; BadLife; BadScope, WrongFilter; ExceedsRights.
 func (a *Actions) CreateCode(ctx context.Context, s access.Subject, k ident.Key, list []string, life time.Duration) (

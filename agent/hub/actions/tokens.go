@@ -145,8 +145,8 @@ func (a *Actions) holds(ctx context.Context, owner store.User, wanted []string) 
 	return nil
 }
 
-// RevokeToken revokes a token of a user; one of an OAuth client takes all that the user gave this client along. It takes
-// the scope "tokens" on the owner.
+// RevokeToken revokes a token of a user; one of an OAuth client takes all that the user gave this client along. It
+// takes the scope "tokens" on the owner.
 //
 // Refusals: LacksScope; NoToken.
 func (a *Actions) RevokeToken(ctx context.Context, s access.Subject, owner ident.User, id int64) error {

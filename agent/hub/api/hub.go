@@ -19,7 +19,7 @@ func (a *API) health(_ access.Subject, w http.ResponseWriter, _ *http.Request) e
 	return nil
 }
 
-// info tells administrators what runs. "python" and "sys_executable" are keys that clients
+// info answers administrators what runs. "python" and "sys_executable" are keys that clients
 // may look for; what stands there is the truth about us.
 func (a *API) info(_ access.Subject, w http.ResponseWriter, _ *http.Request) error {
 	class := func(name string) map[string]string { return map[string]string{"class": name, "version": a.cfg.Program} }

@@ -252,7 +252,7 @@ func (a *API) createUsers(c access.Subject, w http.ResponseWriter, r *http.Reque
 	return a.json(w, http.StatusCreated, models)
 }
 
-// parseUsers checks names; the error tells all that cannot be.
+// parseUsers checks names; the error names all that cannot be.
 func parseUsers(raw []string) (names []ident.User, err error) {
 	var invalid []string
 	for _, text := range raw {

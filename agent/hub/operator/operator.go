@@ -1,6 +1,6 @@
-// Package operator is the hub's side of the control socket: it translates between what the administrator's commands ask
-// of a running hub and package actions. Whoever can open the socket is root. It must never be mounted on a listener of a
-// network, and never write to the database itself.
+// Package operator is the hub's side of the control socket: it translates between what the administrator's commands
+// ask of a running hub and package actions. Whoever can open the socket is root. It must never be mounted on a
+// listener of a network, and never write to the database itself.
 package operator
 
 import (

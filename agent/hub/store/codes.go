@@ -7,7 +7,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Code is an OAuth authorization code; the code itself is kept nowhere.
+// Code is an OAuth authorization code; the code itself is saved nowhere.
 type Code struct {
 	Hash                string // ident.HashToken of the code
 	User                ident.User
@@ -29,14 +29,15 @@ func (s *Store) CreateCode(ctx context.Context, c Code) error {
 	return err
 }
 
-const codeColumns = `hash, user, client_id, redirect_uri, session_id, scopes, code_challenge, code_challenge_method, expires`
+const codeColumns = `hash, user, client_id, redirect_uri, session_id, scopes, code_challenge, code_challenge_method,
+	expires`
 
 func (c *Code) dest() []any {
 	return []any{&c.Hash, userCol{&c.User}, &c.ClientID, &c.RedirectURI, &c.SessionID, listCol{&c.Scopes},
 		&c.CodeChallenge, &c.CodeChallengeMethod, timeCol{&c.Expires}}
 }
 
-// TakeCode deletes the code with that hash and gives it, in one step, so that it
+// TakeCode deletes the code with that hash and returns it, in one step, so that it
 // works once for one caller. ErrNotFound says unknown, used or expired.
 func (s *Store) TakeCode(ctx context.Context, hash string) (Code, error) {
 	var c Code

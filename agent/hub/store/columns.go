@@ -8,7 +8,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// micros is how a time is kept; the zero time is NULL.
+// micros is how a time is saved; the zero time is NULL.
 func micros(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -31,7 +31,7 @@ func (c timeCol) Scan(src any) error {
 	return nil
 }
 
-// list is how strings are kept: a JSON array.
+// list is how strings are saved: a JSON array.
 func list(s []string) string {
 	if len(s) == 0 {
 		return "[]"
@@ -90,7 +90,7 @@ func (c anyUserCol) Scan(src any) error {
 	return userCol(c).Scan(src)
 }
 
-// object is how a JSON object is kept.
+// object is how a JSON object is saved.
 func object(m map[string]any) string {
 	if len(m) == 0 {
 		return "{}"

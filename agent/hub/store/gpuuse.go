@@ -21,7 +21,8 @@ type GPUUse struct {
 func (s *Store) SaveGPUUse(ctx context.Context, u GPUUse) error {
 	_, err := s.exec(ctx, "note the use of GPUs", `
 		INSERT INTO gpu_uses (user, server, started, used, seen, kept) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (user, server) DO UPDATE SET started = excluded.started, used = excluded.used, seen = excluded.seen, kept = excluded.kept`,
+		ON CONFLICT (user, server) DO UPDATE SET started = excluded.started, used = excluded.used, seen =
+			excluded.seen, kept = excluded.kept`,
 		u.Key.User.String(), u.Key.Server.String(), micros(u.Started), micros(u.Used), micros(u.Seen), micros(u.Kept))
 	return err
 }

@@ -253,7 +253,8 @@ func (s *Store) DeclareGroups(ctx context.Context, groups []Group) error {
 		for _, g := range groups {
 			if _, err := tx.ExecContext(ctx,
 				`INSERT INTO user_groups (name, properties, kept, created) VALUES (?, ?, 1, ?)
-				ON CONFLICT (name) DO UPDATE SET properties = CASE WHEN excluded.properties = '{}' THEN user_groups.properties ELSE excluded.properties END, kept = 1`,
+				ON CONFLICT (name) DO UPDATE SET properties = CASE WHEN excluded.properties = '{}' THEN
+					user_groups.properties ELSE excluded.properties END, kept = 1`,
 				g.Name, object(g.Properties), micros(s.now())); err != nil {
 				return err
 			}

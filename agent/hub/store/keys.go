@@ -8,7 +8,7 @@ import (
 // keySize suits AES-256 and HMAC-SHA256.
 const keySize = 32
 
-// SecretKey returns the 32 random bytes kept under name and makes them at the first
+// SecretKey returns the 32 random bytes saved under name and makes them at the first
 // call. Every process that has the file open gets the same.
 func (s *Store) SecretKey(ctx context.Context, name string) ([]byte, error) {
 	fresh := make([]byte, keySize)

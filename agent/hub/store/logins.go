@@ -43,7 +43,8 @@ func (s *Store) CreateLogin(ctx context.Context, l Login) error {
 	return err
 }
 
-const loginColumns = `session_id, user, subject, display_name, admin, groups, secret, created, expires, seen, checked, attempted`
+const loginColumns = `session_id, user, subject, display_name, admin, groups, secret, created, expires, seen,
+	checked, attempted`
 
 func (l *Login) dest() []any {
 	return []any{&l.SessionID, userCol{&l.User}, &l.Subject, &l.DisplayName, &l.Admin, listCol{&l.Groups}, &l.Secret,
@@ -133,7 +134,7 @@ func (s *Store) EndLogin(ctx context.Context, sessionID string) (ended bool, err
 	return ended, nil
 }
 
-// EndLoginsOf ends all sign-ins of a user with their tokens, and gives how many ended.
+// EndLoginsOf ends all sign-ins of a user with their tokens, and returns how many ended.
 func (s *Store) EndLoginsOf(ctx context.Context, user ident.User) (n int, err error) {
 	all, err := s.LoginsOf(ctx, user)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 // PurgeExpired deletes sessions, sign-ins, tokens and codes that have expired, with
-// the tokens of each sign-in, and gives how many rows that were.
+// the tokens of each sign-in, and returns how many rows that were.
 func (s *Store) PurgeExpired(ctx context.Context) (total int64, err error) {
 	now := micros(s.now())
 	for _, q := range []string{

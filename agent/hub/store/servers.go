@@ -58,7 +58,8 @@ func (s *Store) upsertServer(ctx context.Context, tx *sql.Tx, v Server) error {
 		options = object(v.UserOptions)
 	}
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO servers (user, server, last_activity, profile, started, last_failure, display_name, user_options, created)
+		INSERT INTO servers (user, server, last_activity, profile, started, last_failure, display_name,
+			user_options, created)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ifnull(?8, '{}'), ?9)
 		ON CONFLICT (user, server) DO UPDATE SET
 			last_activity = nullif(max(ifnull(last_activity, 0), ifnull(excluded.last_activity, 0)), 0),
@@ -86,7 +87,8 @@ func (s *Store) RenameServer(ctx context.Context, old ident.Key, v Server) error
 			return err
 		}
 		for _, q := range []string{
-			`UPDATE OR REPLACE shares SET server = ?3, scopes = replace(scopes, ?4, ?5) WHERE owner = ?1 AND server = ?2`,
+			`UPDATE OR REPLACE shares SET server = ?3, scopes = replace(scopes, ?4, ?5)
+				WHERE owner = ?1 AND server = ?2`,
 			`UPDATE share_codes SET server = ?3, scopes = replace(scopes, ?4, ?5) WHERE owner = ?1 AND server = ?2`,
 		} {
 			if _, err := tx.ExecContext(ctx, q, old.User.String(), old.Server.String(), v.Key.Server.String(),

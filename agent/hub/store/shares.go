@@ -44,7 +44,8 @@ func (r *Reader) Shares(ctx context.Context, q ShareQuery) ([]Share, error) {
 	}
 	rows, err := r.db.QueryContext(ctx, `SELECT `+shareColumns+` FROM shares
 		WHERE (?1 = '' OR owner = ?1) AND (?2 IS NULL OR server = ?2)
-		  AND ((?3 = '' AND ?4 = '[]') OR (user <> '' AND user = ?3) OR (user_group <> '' AND user_group IN (SELECT value FROM json_each(?4))))
+		  AND ((?3 = '' AND ?4 = '[]') OR (user <> '' AND user = ?3) OR (user_group <> '' AND user_group IN (SELECT
+			value FROM json_each(?4))))
 		ORDER BY id`, q.Owner.String(), server, q.With.String(), list(q.WithGroups))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the shares in the database: %w", err)
@@ -57,7 +58,7 @@ func (r *Reader) SharesFor(ctx context.Context, u ident.User, groups []string) (
 	return r.Shares(ctx, ShareQuery{With: u, WithGroups: groups})
 }
 
-// GrantShare makes a share or adds scopes to the one that is there, and gives the whole.
+// GrantShare makes a share or adds scopes to the one that is there, and returns the whole.
 func (s *Store) GrantShare(ctx context.Context, v Share) (Share, error) {
 	err := s.tx(ctx, "share the server", func(tx *sql.Tx) error { return s.grant(ctx, tx, &v) })
 	return v, err
@@ -86,7 +87,7 @@ func oneShare(ctx context.Context, tx *sql.Tx, v Share) (Share, error) {
 }
 
 // RevokeShare takes scopes from a share, or the share as a whole when scopes is nil or
-// none is left, and gives what is left of it. ErrNotFound says that there was none.
+// none is left, and returns what is left of it. ErrNotFound says that there was none.
 func (s *Store) RevokeShare(ctx context.Context, v Share, scopes []string) (Share, error) {
 	err := s.tx(ctx, "revoke the share", func(tx *sql.Tx) error {
 		have, err := oneShare(ctx, tx, v)
@@ -101,7 +102,8 @@ func (s *Store) RevokeShare(ctx context.Context, v Share, scopes []string) (Shar
 				slices.Contains(scopes, scope)
 		})
 		v = have
-		query, args := `UPDATE shares SET scopes = ?5 WHERE owner = ?1 AND server = ?2 AND user = ?3 AND user_group = ?4`,
+		query, args := `UPDATE shares SET scopes = ?5 WHERE owner = ?1 AND server = ?2 AND user = ?3 AND user_group
+			= ?4`,
 			[]any{v.Key.User.String(), v.Key.Server.String(), v.User.String(), v.Group, list(v.Scopes)}
 		if len(v.Scopes) == 0 {
 			query, args = `DELETE FROM shares WHERE owner = ?1 AND server = ?2 AND user = ?3 AND user_group = ?4`,
@@ -120,7 +122,7 @@ func (s *Store) RevokeShares(ctx context.Context, k ident.Key) error {
 	return err
 }
 
-// ShareCode can be exchanged for a share by whoever has it; the code itself is kept
+// ShareCode can be exchanged for a share by whoever has it; the code itself is saved
 // nowhere.
 type ShareCode struct {
 	ID            int64
@@ -141,10 +143,11 @@ func (c *ShareCode) dest() []any {
 		timeCol{&c.Expires}, &c.ExchangeCount, timeCol{&c.LastExchanged}}
 }
 
-// CreateShareCode saves a code and gives its id.
+// CreateShareCode saves a code and returns its id.
 func (s *Store) CreateShareCode(ctx context.Context, c ShareCode) (id int64, err error) {
 	err = s.queryRow(ctx, "save the share code", []any{&id}, `
-		INSERT INTO share_codes (hash, owner, server, scopes, created, expires, exchange_count) VALUES (?, ?, ?, ?, ?, ?, 0) RETURNING id`,
+		INSERT INTO share_codes (hash, owner, server, scopes, created, expires, exchange_count) VALUES (?, ?, ?, ?,
+			?, ?, 0) RETURNING id`,
 		c.Hash, c.Key.User.String(), c.Key.Server.String(), list(c.Scopes), micros(c.Created), micros(c.Expires))
 	return id, err
 }

@@ -162,7 +162,7 @@ func (s *Store) tx(ctx context.Context, what string, f func(*sql.Tx) error) erro
 	return fmt.Errorf("cannot %s in the database: %w", what, err)
 }
 
-// exec runs one statement and gives the number of rows that it changed. what names
+// exec runs one statement and returns the number of rows that it changed. what names
 // the act in errors.
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int64, error) {
 	res, err := s.db.ExecContext(ctx, query, args...)

@@ -18,7 +18,7 @@ const (
 	APIToken TokenKind = "api"
 )
 
-// Token is what the hub knows of a token; the token itself is kept nowhere.
+// Token is what the hub knows of a token; the token itself is saved nowhere.
 type Token struct {
 	ID        int64
 	Hash      string // ident.HashToken of the token: no salt, since tokens are at least 128 random bits
@@ -33,7 +33,7 @@ type Token struct {
 	Expires   time.Time // zero: never
 }
 
-// CreateToken saves a token and gives its id. A zero Created means now.
+// CreateToken saves a token and returns its id. A zero Created means now.
 func (s *Store) CreateToken(ctx context.Context, t Token) (int64, error) {
 	var id int64
 	err := s.queryRow(ctx, "save the token", []any{&id}, `

@@ -76,9 +76,12 @@ func saveReading(ctx context.Context, tx *sql.Tx, r Reading) error {
 
 func addSpent(ctx context.Context, tx *sql.Tx, v Spent) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO usage (user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (month, user) DO UPDATE SET gpu_seconds = gpu_seconds + excluded.gpu_seconds, cpu_seconds = cpu_seconds + excluded.cpu_seconds,
-			memory_byte_seconds = memory_byte_seconds + excluded.memory_byte_seconds, server_seconds = server_seconds + excluded.server_seconds`,
+		INSERT INTO usage (user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds) VALUES (?, ?,
+			?, ?, ?, ?)
+		ON CONFLICT (month, user) DO UPDATE SET gpu_seconds = gpu_seconds + excluded.gpu_seconds, cpu_seconds =
+			cpu_seconds + excluded.cpu_seconds,
+			memory_byte_seconds = memory_byte_seconds + excluded.memory_byte_seconds, server_seconds =
+				server_seconds + excluded.server_seconds`,
 		v.User.String(), v.Month, v.GPU, v.CPU, v.Memory, v.Server)
 	return err
 }

@@ -25,7 +25,8 @@ type User struct {
 func (s *Store) UpsertUser(ctx context.Context, u User) error {
 	_, err := s.exec(ctx, "save the user", `
 		INSERT INTO users (name, display_name, admin, created, last_activity) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (name) DO UPDATE SET display_name = excluded.display_name, admin = max(excluded.admin, admin_by_api)`,
+		ON CONFLICT (name) DO UPDATE SET display_name = excluded.display_name, admin = max(excluded.admin,
+			admin_by_api)`,
 		u.Name.String(), u.DisplayName, u.Admin, micros(s.orNow(u.Created)), micros(u.LastActivity))
 	return err
 }
@@ -82,7 +83,8 @@ func (s *Store) SetAdminByRules(ctx context.Context, name ident.User, admin bool
 // CreateUser makes a user who has not signed in yet; ErrExists for one who is known.
 func (s *Store) CreateUser(ctx context.Context, u User) error {
 	n, err := s.exec(ctx, "save the user", `
-		INSERT INTO users (name, display_name, admin, admin_by_api, created) VALUES (?1, ?2, ?3, ?3, ?4) ON CONFLICT DO NOTHING`,
+		INSERT INTO users (name, display_name, admin, admin_by_api, created) VALUES (?1, ?2, ?3, ?3, ?4) ON CONFLICT
+			DO NOTHING`,
 		u.Name.String(), u.DisplayName, u.Admin, micros(s.orNow(u.Created)))
 	if err == nil && n == 0 {
 		return &ExistsError{u.Name.String()}
