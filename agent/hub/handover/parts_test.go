@@ -23,7 +23,8 @@ func TestCheck(t *testing.T) {
 		"no name":      {Config{Path: "/bin/hub", Listeners: map[string][]net.Listener{"": nil}}, "is empty"},
 		"a colon":      {Config{Path: "/bin/hub", Listeners: map[string][]net.Listener{"a:b": nil}}, "has a colon"},
 	} {
-		if err := tt.cfg.check(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+		err := tt.cfg.check()
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

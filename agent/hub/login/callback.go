@@ -157,8 +157,8 @@ func (s *Service) admit(ctx context.Context, c claims, tok *oauth2.Token, raw st
 		return person{}, err
 	}
 	if err != nil {
-		s.c.Log.Warn("cannot look up whether the user is an administrator", "event", "lookup-failed", "user", u.String(),
-			"error", err.Error())
+		s.c.Log.Warn("cannot look up whether the user is an administrator", "event", "lookup-failed", "user",
+			u.String(), "error", err.Error())
 	}
 	p := person{user: u, display: c.text("name"), subject: c.text("sub"), groups: groups, admin: v.admin,
 		secret: s.secretOf(tok, raw)}

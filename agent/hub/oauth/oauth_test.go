@@ -223,7 +223,8 @@ func TestToken(t *testing.T) {
 			if err != nil || token.User.String() != "alice" || token.SessionID != "session-1" {
 				t.Errorf("stored token is %+v, %v", token, err)
 			}
-			if want := "read:users:name!user=alice read:users:groups!user=alice access:servers!server=alice/"; body["scope"] != want {
+			want := "read:users:name!user=alice read:users:groups!user=alice access:servers!server=alice/"
+			if body["scope"] != want {
 				t.Errorf("scope is %q, want %q", body["scope"], want)
 			}
 			if status, body := exchange(p, form); status != 400 || body["error"] != "invalid_grant" {
