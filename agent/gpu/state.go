@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 // StateFile is what gifford-gpus writes.
@@ -37,14 +39,16 @@ func ReadState(file string) (State, error) {
 	}
 	var s State
 	if err := json.Unmarshal(data, &s); err != nil {
-		return State{}, fmt.Errorf("cannot read what the GPUs do: %s: %w\nhint: systemctl restart gifford-gpus", file,
-			err)
+		return State{}, hint.With(fmt.Errorf("cannot read what the GPUs do: %s: %w", file, err), restart)
 	}
 	if time.Since(s.Measured) > stale {
 		s.forget()
 	}
 	return s, nil
 }
+
+// restart is the next step of whoever finds a bad file.
+const restart = "systemctl restart gifford-gpus"
 
 func readState(file string) ([]byte, error) {
 	directory, err := os.Lstat(filepath.Dir(file))
@@ -61,7 +65,7 @@ func readState(file string) ([]byte, error) {
 		return nil, err
 	}
 	if owner := ownerOf(info); !info.Mode().IsRegular() || owner != 0 && owner != ownerOf(directory) {
-		return nil, fmt.Errorf("%s is not a regular file of gifford-gpus\nhint: systemctl restart gifford-gpus", file)
+		return nil, hint.With(fmt.Errorf("%s is not a regular file of gifford-gpus", file), restart)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxState+1))
 	if err == nil && len(data) > maxState {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/gpuwatch"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 )
 
@@ -30,7 +30,7 @@ func main() {
 		return
 	}
 	if err := watch(*file); err != nil {
-		fmt.Fprintf(os.Stderr, "gifford-gpus: %v\n", err)
+		fmt.Fprintln(os.Stderr, "gifford-gpus:", hint.Text(err))
 		os.Exit(1)
 	}
 }
@@ -38,8 +38,8 @@ func main() {
 // watch measures until a signal ends it, or there are no CDI specifications.
 func watch(file string) error {
 	if os.Geteuid() == 0 {
-		return errors.New("this must not run as root: a vendor's tool is a large program\nhint: systemctl start " +
-			"gifford-gpus.path")
+		return hint.New("this must not run as root: a vendor's tool is a large program",
+			"systemctl start gifford-gpus.path")
 	}
 	log, err := journal.New(journal.Config{Identifier: "gifford-gpus"})
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,29 +31,18 @@ a "+" stands behind what could not be read as a whole. Only root may do it.`,
   sudo gifford-hub disk --json | jq '.users | max_by(.home.bytes)'`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range refresh {
-				u, err := ident.ParseUser(name)
-				if err != nil {
-					return &usageError{err, cmd.CommandPath()}
-				}
-				if _, err := a.hub().MeasureDisk(cmd.Context(), control.DiskRequest{User: u}); err != nil {
-					return err
-				}
+			users, err := usersNamed(refresh)
+			if err != nil {
+				return &usageError{err, cmd.CommandPath()}
 			}
-			d, err := a.hub().Disk(cmd.Context())
+			report, err := a.diskReport(cmd.Context(), users)
 			if err != nil {
 				return err
 			}
-			all := diskReport{Disk: d}
-			if images, err := a.keeper().Disk(cmd.Context()); err == nil {
-				all.Images = &images
-			} else if !errors.Is(err, imagekeeper.ErrUnreachable) {
-				return err
-			}
 			if asJSON {
-				return writeJSON(a.stdout, all)
+				return writeJSON(a.stdout, report)
 			}
-			return writeDisk(a.stdout, all, time.Now())
+			return writeDisk(a.stdout, report, time.Now())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -66,18 +56,38 @@ type diskReport struct {
 	Images *imagekeeper.Disk `json:"images,omitempty"` // nil when the keeper does not answer
 }
 
+func usersNamed(names []string) (users []ident.User, err error) {
+	for _, name := range names {
+		u, err := ident.ParseUser(name)
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, u)
+	}
+	return users, nil
+}
+
+// diskReport has the files of users measured first, and then asks hub and image keeper.
+func (a *app) diskReport(ctx context.Context, measure []ident.User) (diskReport, error) {
+	for _, u := range measure {
+		if _, err := a.hub().MeasureDisk(ctx, control.DiskRequest{User: u}); err != nil {
+			return diskReport{}, err
+		}
+	}
+	d, err := a.hub().Disk(ctx)
+	if err != nil {
+		return diskReport{}, err
+	}
+	images, err := a.keeper().Disk(ctx)
+	if errors.Is(err, imagekeeper.ErrUnreachable) {
+		return diskReport{Disk: d}, nil
+	}
+	return diskReport{Disk: d, Images: &images}, err
+}
+
 // writeDisk prints the file systems, and then what is on them.
 func writeDisk(w io.Writer, d diskReport, now time.Time) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "FILE SYSTEM OF\tFREE\tSIZE\t")
-	for _, f := range d.FileSystems {
-		low := ""
-		if f.Low {
-			low = "LOW"
-		}
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", f.Path, disk.Size(f.Free), disk.Size(f.Total), low)
-	}
-	if err := tw.Flush(); err != nil {
+	if err := writeFileSystems(w, d.FileSystems); err != nil {
 		return err
 	}
 	if i := d.Images; i != nil {
@@ -88,8 +98,26 @@ func writeDisk(w io.Writer, d diskReport, now time.Time) error {
 		_, _ = fmt.Fprintf(w, "\nShared images take %s in %s; %s are free for more%s.\n", disk.Size(i.Store), i.Path,
 			disk.Size(i.Free), low)
 	}
+	return writeDiskUsers(w, d.Users, now)
+}
+
+func writeFileSystems(w io.Writer, all []control.FileSystem) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tw, "FILE SYSTEM OF\tFREE\tSIZE\t")
+	for _, f := range all {
+		low := ""
+		if f.Low {
+			low = "LOW"
+		}
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", f.Path, disk.Size(f.Free), disk.Size(f.Total), low)
+	}
+	return tw.Flush()
+}
+
+func writeDiskUsers(w io.Writer, all []control.DiskUser, now time.Time) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "\nUSER\tHOME\tCONTAINERS\tMEASURED")
-	for _, u := range d.Users {
+	for _, u := range all {
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s ago\n", u.User, treeSize(u.Home), treeSize(u.Storage),
 			age(now.Sub(u.Measured)))
 	}

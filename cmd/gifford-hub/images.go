@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
@@ -171,13 +172,13 @@ func openArchive(cmd *cobra.Command, name string) (io.ReadCloser, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, &hinted{fmt.Errorf("cannot read the archive: %w", err),
-			"name a file that podman save has written, or - for standard input"}
+		return nil, hint.With(fmt.Errorf("cannot read the archive: %w", err),
+			"name a file that podman save has written, or - for standard input")
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close()
-		return nil, &hinted{fmt.Errorf("cannot import %s: it is a directory", name),
-			"name a file that podman save has written, or - for standard input"}
+		return nil, hint.With(fmt.Errorf("cannot import %s: it is a directory", name),
+			"name a file that podman save has written, or - for standard input")
 	}
 	return f, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -63,7 +64,7 @@ func (a *app) journal(cmd *cobra.Command, args []string) error {
 	case errors.As(err, &exit):
 		return &silent{exit.ExitCode()}
 	case err != nil:
-		return &hinted{err, "journalctl belongs to systemd, which the hub needs"}
+		return hint.With(err, "journalctl belongs to systemd, which the hub needs")
 	}
 	return nil
 }

@@ -1,6 +1,5 @@
-// Command gifford-hub is the hub (gifford-hub serve) and its operator's commands. It
-// parses flags, reads the settings, wires the parts and prints; what it does stands in
-// the packages below agent. It must never start a notebook itself: it asks the launcher.
+// Command gifford-hub is the hub (gifford-hub serve) and its operator's commands. It parses flags, reads the settings and
+// prints; the daemon is agent/hub. It must never start a notebook itself: the hub asks the launcher.
 package main
 
 import (

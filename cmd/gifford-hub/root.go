@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/settings"
@@ -32,7 +33,15 @@ type app struct {
 	imagesSocket   string                      // --images-socket
 }
 
-func (a *app) load() (*config.Config, error) { return config.Load(config.Host(a.configFile, a.lookup)) }
+// load reads the hub's settings.
+func (a *app) load() (*config.Config, error) {
+	c, err := config.Load(config.Host(a.configFile, a.lookup))
+	var problems settings.Problems
+	if errors.As(err, &problems) {
+		return nil, hint.With(err, "man gifford-hub.toml; then: gifford-hub config validate")
+	}
+	return c, err
+}
 
 func (a *app) hub() *control.Client { return control.New(a.socket) }
 
@@ -45,21 +54,15 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// hinted is an error with a next step.
-type hinted struct {
-	err  error
-	hint string
-}
+// NextStep returns the command that explains the command line.
+func (e *usageError) NextStep() string { return e.command + " --help" }
 
-func (e *hinted) Error() string { return e.err.Error() }
-func (e *hinted) Unwrap() error { return e.err }
-
-// silent is a failure that the command has told already.
+// silent is a failure that the command has printed already.
 type silent struct{ status int }
 
 func (e *silent) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
-// execute runs one command line and gives the exit status.
+// execute runs one command line and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
@@ -74,38 +77,14 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, _ = fmt.Fprintln(a.stderr, "gifford-hub: "+line)
 	}
-	if hint := hintOf(err); hint != "" {
-		_, _ = fmt.Fprintln(a.stderr, "hint: "+hint)
+	if step := hint.Of(err); step != "" {
+		_, _ = fmt.Fprintln(a.stderr, "hint: "+step)
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
-}
-
-// hintOf returns the next step that an error names.
-func hintOf(err error) string {
-	var (
-		usage      *usageError
-		own        *hinted
-		refused    *control.Error // the image keeper's are the same type
-		unreadable *config.Unreadable
-		problems   settings.Problems
-	)
-	switch {
-	case errors.As(err, &usage):
-		return usage.command + " --help"
-	case errors.As(err, &own):
-		return own.hint
-	case errors.As(err, &refused):
-		return refused.Hint
-	case errors.As(err, &unreadable):
-		return unreadable.Hint()
-	case errors.As(err, &problems):
-		return "man gifford-hub.toml; then: gifford-hub config validate"
-	}
-	return ""
 }
 
 func (a *app) root() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
@@ -67,8 +68,8 @@ func (a *app) writeServiceEnv(ctx context.Context, cfg *config.Config, name stri
 	all := hub.DeclaredServices(cfg)
 	i := slices.IndexFunc(all, func(s services.Service) bool { return s.Name == name })
 	if i < 0 {
-		return &hinted{fmt.Errorf("there is no section [services.%s] in the settings", name),
-			"gifford-hub config validate --show"}
+		return hint.With(fmt.Errorf("there is no section [services.%s] in the settings", name),
+			"gifford-hub config validate --show")
 	}
 	address, known := a.apiAddress(ctx)
 	c := services.EnvConfig{BaseURL: cfg.HTTP.BaseURL, APIURL: "http://" + address + cfg.HTTP.BaseURL + "hub/api",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
@@ -82,7 +83,7 @@ func (a *app) shell(ctx context.Context, s control.Shell) error {
 	err := shell.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		return &hinted{err, "is the package whole? " + shellProgram}
+		return hint.With(err, "is the package whole? "+shellProgram)
 	}
 	s.Ended, s.Status = true, shell.ProcessState.ExitCode()
 	if err := a.hub().Shell(context.WithoutCancel(ctx), s); err != nil {

@@ -11,14 +11,20 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
 // everyMonth is the value of --month for all of them.
 const everyMonth = "all"
 
+// usageOptions is what the command line asks for.
+type usageOptions struct {
+	asJSON, asCSV bool
+	month, user   string
+}
+
 func (a *app) usageCommand() *cobra.Command {
-	var asJSON, asCSV bool
-	var month, user string
+	var o usageOptions
 	cmd := &cobra.Command{
 		Use:   "usage",
 		Short: "Show what users used in a month: GPU, processor and memory hours",
@@ -32,41 +38,52 @@ user's hours stay under the name. Only root may do it.`,
   sudo gifford-hub usage --month all --csv >usage.csv`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			wanted, err := wantedMonth(month, time.Now())
+			month, user, err := o.query(time.Now())
 			if err != nil {
 				return &usageError{err, cmd.CommandPath()}
 			}
-			var u ident.User
-			if user != "" {
-				if u, err = ident.ParseUser(user); err != nil {
-					return &usageError{err, cmd.CommandPath()}
-				}
-			}
-			if asJSON && asCSV {
-				return &usageError{errors.New("--json and --csv exclude each other"), cmd.CommandPath()}
-			}
-			all, err := a.hub().Usage(cmd.Context(), wanted, u)
+			all, err := a.hub().Usage(cmd.Context(), month, user)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return writeJSON(a.stdout, all)
-			}
-			hours := make([]accounting.Hours, 0, len(all))
-			for _, v := range all {
-				hours = append(hours, accounting.Hours(v))
-			}
-			if asCSV {
-				return accounting.WriteCSV(a.stdout, hours)
-			}
-			return writeUsage(a.stdout, hours)
+			return o.print(a.stdout, all)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&asCSV, "csv", false, "print CSV")
-	cmd.Flags().StringVar(&month, "month", "", "the month, such as 2026-11, or all (default this month)")
-	cmd.Flags().StringVar(&user, "user", "", "this user alone")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&o.asCSV, "csv", false, "print CSV")
+	cmd.Flags().StringVar(&o.month, "month", "", "the month, such as 2026-11, or all (default this month)")
+	cmd.Flags().StringVar(&o.user, "user", "", "this user alone")
 	return cmd
+}
+
+// query returns the month and the user that are asked for, both zero for all, or what is wrong with the command line.
+func (o usageOptions) query(now time.Time) (month string, user ident.User, err error) {
+	if month, err = wantedMonth(o.month, now); err != nil {
+		return "", ident.User{}, err
+	}
+	if o.user != "" {
+		if user, err = ident.ParseUser(o.user); err != nil {
+			return "", ident.User{}, err
+		}
+	}
+	if o.asJSON && o.asCSV {
+		return "", ident.User{}, errors.New("--json and --csv exclude each other")
+	}
+	return month, user, nil
+}
+
+func (o usageOptions) print(w io.Writer, all []control.Usage) error {
+	if o.asJSON {
+		return writeJSON(w, all)
+	}
+	hours := make([]accounting.Hours, 0, len(all))
+	for _, v := range all {
+		hours = append(hours, accounting.Hours(v))
+	}
+	if o.asCSV {
+		return accounting.WriteCSV(w, hours)
+	}
+	return writeUsage(w, hours)
 }
 
 // wantedMonth returns the month that is asked for; "" for all.

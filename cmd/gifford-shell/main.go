@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/printable"
 	"github.com/gifford-lab/gifford-hub/agent/root/memberpodman"
@@ -35,7 +36,7 @@ func main() {
 	status, err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "gifford-hub:", err)
+		fmt.Fprintln(os.Stderr, "gifford-hub:", hint.Text(err))
 		status = exitOurs
 	}
 	os.Exit(status)
@@ -80,7 +81,7 @@ func shell(ctx context.Context, key ident.Key, who string, e memberpodman.Exec) 
 	defer sd.Close()
 	api, err := memberpodman.Open(ctx, sd, key, printable.Line(who, maxWho))
 	if errors.Is(err, memberpodman.ErrNotRunning) {
-		return 0, fmt.Errorf("server %s does not run\nhint: gifford-hub servers start %s", key, key)
+		return 0, hint.Withf(fmt.Errorf("server %s does not run", key), "gifford-hub servers start %s", key)
 	} else if err != nil {
 		return 0, err
 	}

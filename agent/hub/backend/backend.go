@@ -7,6 +7,7 @@ package backend
 import (
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -62,7 +63,7 @@ type Why struct {
 }
 
 // String returns the message, and the hint on a line of its own.
-func (w Why) String() string { return withHint(w.Message, w.Hint) }
+func (w Why) String() string { return hint.Join(w.Message, w.Hint) }
 
 // StartRequest asks for one server. All else (image, mounts, limits, devices, arguments) comes from the backend's
 // policy.

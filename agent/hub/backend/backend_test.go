@@ -127,7 +127,7 @@ func TestErrors(t *testing.T) {
 	if !Is(wrapped, Refused) || Is(wrapped, NotFound) || Is(nil, Refused) || Is(errors.New("no"), "") {
 		t.Error("codes are mixed up")
 	}
-	if refused.Error() != "no\nhint: ask" || (&Error{Message: "no"}).Error() != "no" ||
+	if refused.Error() != "no" || refused.NextStep() != "ask" || (&Error{Message: "no"}).Error() != "no" ||
 		(Why{Message: "it ended"}).String() != "it ended" {
 		t.Error("words are mixed up")
 	}

@@ -28,18 +28,14 @@ type Error struct {
 	Hint    string // the next step; may be empty
 }
 
-// Error returns the message, and the hint on a line of its own.
-func (e *Error) Error() string { return withHint(e.Message, e.Hint) }
+// Error returns the message alone.
+func (e *Error) Error() string { return e.Message }
+
+// NextStep returns the hint, for package hint.
+func (e *Error) NextStep() string { return e.Hint }
 
 // Is reports whether err is an Error with this code.
 func Is(err error, code Code) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code == code
-}
-
-func withHint(message, hint string) string {
-	if hint == "" {
-		return message
-	}
-	return message + "\nhint: " + hint
 }

@@ -125,8 +125,8 @@ func (e *Unreadable) Error() string {
 // Unwrap returns the operating system's error.
 func (e *Unreadable) Unwrap() error { return e.Err }
 
-// Hint returns the next step, "" when there is none to tell.
-func (e *Unreadable) Hint() string {
+// NextStep returns the next step, "" when there is none.
+func (e *Unreadable) NextStep() string {
 	switch {
 	case errors.Is(e.Err, fs.ErrPermission):
 		return "settings are for root and the group gifford-hub: run this with sudo"

@@ -375,7 +375,7 @@ max_expires_in = "720h"`, ""},
 func TestUnreadable(t *testing.T) {
 	_, err := Load(Host(filepath.Join(t.TempDir(), "hub.toml"), os.LookupEnv))
 	var unreadable *Unreadable
-	if !errors.As(err, &unreadable) || !errors.Is(err, os.ErrNotExist) || unreadable.Hint() == "" {
+	if !errors.As(err, &unreadable) || !errors.Is(err, os.ErrNotExist) || unreadable.NextStep() == "" {
 		t.Errorf("Load of nothing: %v", err)
 	}
 }

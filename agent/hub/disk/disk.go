@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -183,7 +184,7 @@ func (w *Watch) Measure(ctx context.Context, user ident.User) (backend.DiskUse, 
 		}
 	}
 	if err == nil && u.Measured.Before(begun.Truncate(time.Second)) {
-		err = fmt.Errorf("%w\nhint: journalctl -u gifford-usage-%s", ErrNoResult, user)
+		err = hint.Withf(ErrNoResult, "journalctl -u gifford-usage-%s", user)
 	}
 	return u, err
 }

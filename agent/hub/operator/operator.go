@@ -4,14 +4,15 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
@@ -112,11 +113,7 @@ func (o *Operator) serve(h httpx.Handler) http.Handler {
 		httpx.LogFailure(o.cfg.Log, r, err)
 		// The operator is root and reads the journal anyway, so the cause is no secret here.
 		e := httpx.Public(err)
-		failure := control.Failure{Message: err.Error(), Hint: e.Hint}
-		if message, hint, ok := strings.Cut(failure.Message, "\nhint: "); ok {
-			failure = control.Failure{Message: message, Hint: hint}
-		}
-		answer(w, e.Status, failure)
+		answer(w, e.Status, control.Failure{Message: err.Error(), Hint: cmp.Or(hint.Of(err), e.Hint)})
 	})
 }
 

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -65,13 +65,12 @@ func (o *Operator) follow(w http.ResponseWriter, r *http.Request, key ident.Key)
 }
 
 // failure returns the reason of a failed start and the next step.
-func (o *Operator) failure(key ident.Key, otherwise string) (message, hint string) {
+func (o *Operator) failure(key ident.Key, otherwise string) (message, step string) {
 	f := o.cfg.Servers.Get(key).Failure
 	if f == nil {
 		return otherwise, ""
 	}
-	message, hint, _ = strings.Cut(f.Message, "\nhint: ")
-	return message, hint
+	return hint.Split(f.Message)
 }
 
 // stop stops a user's server and waits until its unit is gone.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -97,7 +98,7 @@ func (m *Manager) launch(ctx context.Context, l launch) {
 	case isAbandoned:
 	case isTaken:
 		if !m.takeOver(l) {
-			m.startFailed(l, o.err.Error(), since, false)
+			m.startFailed(l, hint.Text(o.err), since, false)
 		}
 	case tookTooLong:
 		m.stopGivenUp(l.Key)
@@ -105,7 +106,7 @@ func (m *Manager) launch(ctx context.Context, l launch) {
 	case isCancelled:
 		m.startFailed(l, "the start was cancelled", since, false)
 	case hasFailed:
-		m.startFailed(l, o.err.Error(), since, backend.Is(o.err, backend.StartFailed))
+		m.startFailed(l, hint.Text(o.err), since, backend.Is(o.err, backend.StartFailed))
 	}
 }
 

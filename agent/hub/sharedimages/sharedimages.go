@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
@@ -35,7 +34,6 @@ func New(k keeper, log *slog.Logger) Images { return Images{k, log} }
 // while a pull goes on. It returns no error when the keeper cannot be reached, and the context's when that has ended.
 func (i Images) Ensure(ctx context.Context, profile string, step func(string)) error {
 	err := i.keeper.Ensure(ctx, profile, newPullSum(step).add)
-	var failed *imagekeeper.Error
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return ctx.Err()
@@ -43,8 +41,6 @@ func (i Images) Ensure(ctx context.Context, profile string, step func(string)) e
 		i.log.Warn("the image keeper does not answer; the member gets a copy of the image", "event",
 			"images-unreachable", "profile", profile, "error", err.Error())
 		return nil
-	case errors.As(err, &failed):
-		return errors.New(hint.Join(failed.Message, failed.Hint))
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
@@ -37,12 +38,13 @@ func TestEnsure(t *testing.T) {
 		err    error
 		ended  bool
 		want   string
+		hint   string
 		logged string
 	}{
 		"available": {},
 		"refused":   {err: &imagekeeper.Error{Message: "no such profile"}, want: "no such profile"},
 		"with a hint": {err: &imagekeeper.Error{Message: "no room", Hint: "gifford-hub images prune"},
-			want: "no room\nhint: gifford-hub images prune"},
+			want: "no room", hint: "gifford-hub images prune"},
 		"another error": {err: unknown, want: "no such file"},
 		"no keeper": {err: fmt.Errorf("dial: %w", imagekeeper.ErrUnreachable),
 			logged: "images-unreachable"},
@@ -58,8 +60,8 @@ func TestEnsure(t *testing.T) {
 				cancel()
 			}
 			err := New(pull{err: tt.err}, slog.New(slog.NewTextHandler(&log, nil))).Ensure(ctx, "lab", func(string) {})
-			if got := text(err); got != tt.want {
-				t.Errorf("error %q, want %q", got, tt.want)
+			if got := text(err); got != tt.want || hint.Of(err) != tt.hint {
+				t.Errorf("error %q, hint %q; want %q, hint %q", got, hint.Of(err), tt.want, tt.hint)
 			}
 			if !strings.Contains(log.String(), tt.logged) || tt.logged == "" && log.Len() > 0 {
 				t.Errorf("logged %q, want %q", log.String(), tt.logged)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
@@ -122,15 +123,9 @@ func failure(srv servers.Server) *failureView {
 	if srv.State != servers.Failed || srv.Failure == nil {
 		return nil
 	}
-	message, hint := splitHint(srv.Failure.Message)
-	return &failureView{Message: message, Hint: hint, Lines: srv.Failure.Lines, Unit: srv.Key.Unit(),
+	message, step := hint.Split(srv.Failure.Message)
+	return &failureView{Message: message, Hint: step, Lines: srv.Failure.Lines, Unit: srv.Key.Unit(),
 		At: srv.Failure.At}
-}
-
-// splitHint splits the hint off a message, which has it on a line of its own after "hint: ".
-func splitHint(text string) (message, hint string) {
-	message, hint, _ = strings.Cut(text, "\nhint: ")
-	return message, hint
 }
 
 // prefix is the URL path of a server.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 // Config is what a Client needs.
@@ -124,7 +126,7 @@ func (c *Client) connection() (*dbus.Conn, error) {
 	}
 	conn, err := c.cfg.Dial(context.Background())
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach the system bus: %w\nhint: systemctl status dbus", err)
+		return nil, hint.With(fmt.Errorf("cannot reach the system bus: %w", err), "systemctl status dbus")
 	}
 	c.conn = conn
 	return conn, nil

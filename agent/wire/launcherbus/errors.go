@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 // errorPrefix and a Code make a D-Bus error name.
@@ -56,5 +58,5 @@ func fromBus(err error) error {
 	if code, ok := strings.CutPrefix(e.Name, errorPrefix); ok {
 		return &Error{Code(code), e.Error()}
 	}
-	return fmt.Errorf("the launcher does not answer: %w\nhint: journalctl -u gifford-launcher", err)
+	return hint.With(fmt.Errorf("the launcher does not answer: %w", err), "journalctl -u gifford-launcher")
 }

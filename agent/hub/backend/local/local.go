@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/unitlog"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -166,8 +167,8 @@ func neutral(err error) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	message, hint, _ := strings.Cut(refused.Message, "\nhint: ")
-	return &backend.Error{Code: backend.Code(refused.Code), Message: message, Hint: hint}
+	message, step := hint.Split(refused.Message)
+	return &backend.Error{Code: backend.Code(refused.Code), Message: message, Hint: step}
 }
 
 func each[A, B any](all []A, to func(A) B) []B {
