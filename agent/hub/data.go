@@ -11,7 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/tlscert"
 )
 
-// data is what the hub keeps and counts.
+// data is the database, the counters and the certificate.
 type data struct {
 	store   *store.Store
 	metrics *metrics.Metrics

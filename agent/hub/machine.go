@@ -74,7 +74,7 @@ func (m machine) close() {
 	m.backend.Close()
 }
 
-// serverEnv is what servers are told of the hub.
+// serverEnv returns the addresses of the hub that servers get in their environment.
 func serverEnv(g given) (servers.EnvConfig, error) {
 	base := g.cfg.HTTP.BaseURL
 	for _, l := range g.listeners["api"] {
@@ -148,7 +148,7 @@ func (p timedProber) Probe(ctx context.Context, server backend.Address, path str
 	return err
 }
 
-// queueMemory keeps in the database who waits for devices.
+// queueMemory saves the queue for devices in the database.
 type queueMemory struct{ *store.Store }
 
 func (m queueMemory) SaveQueue(ctx context.Context, queue []servers.QueueEntry) error {
@@ -159,7 +159,7 @@ func (m queueMemory) SaveQueue(ctx context.Context, queue []servers.QueueEntry) 
 	return m.Store.SaveLine(ctx, rows)
 }
 
-// announcedEnd returns when a server will be stopped, as its people were told.
+// announcedEnd returns the time of a server's announced end.
 func (m machine) announcedEnd(key ident.Key) (time.Time, bool) {
 	if m.culler == nil {
 		return time.Time{}, false

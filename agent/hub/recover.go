@@ -12,7 +12,7 @@ import (
 )
 
 // recover brings back what an earlier process left: routes to the servers that run, who waits for devices. It comes
-// before anything is accepted, and must never keep the hub from its service: what is missing is logged.
+// before anything is accepted, and no failure here stops the hub: what is missing is logged.
 func (h *hub) recover(ctx context.Context) {
 	h.warnUnknownGroups(ctx, accounts.Directory{})
 	for _, problem := range h.login.Problems(ctx) {

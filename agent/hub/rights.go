@@ -51,7 +51,7 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	return r, err
 }
 
-// newLoginConfig adds to the settings of sign-in what they cannot say.
+// newLoginConfig adds the parts that sign-in needs to its settings.
 func newLoginConfig(g given, d data, unix accounts.Directory) login.Config {
 	c := loginSettings(g.cfg)
 	c.HTTP, c.Store, c.Accounts, c.Log, c.Now = http.DefaultClient, d.store, unix, g.log, time.Now

@@ -9,8 +9,8 @@ import (
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "config",
-		Short:   "Look at the hub's settings",
-		Long:    `Looks at the settings in /etc/gifford-hub/hub.toml and hub.d, which gifford-hub.toml(5) describes.`,
+		Short:   "Read the hub's settings",
+		Long:    `Reads the settings in /etc/gifford-hub/hub.toml and hub.d, which gifford-hub.toml(5) describes.`,
 		Example: `  sudo gifford-hub config validate`,
 		Args:    noCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

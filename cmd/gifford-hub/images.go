@@ -38,8 +38,8 @@ func (a *app) imagesListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the images of the store",
-		Long: `Lists the images of the store by name, below each name the former images that are kept for
-it. IN USE counts the servers and kept containers that need an image. NOTES says "held" of
+		Long: `Lists the images of the store by name, below each name the former images that are retained for
+it. IN USE counts the servers and persistent containers that need an image. NOTES says "held" of
 a name that a rollback went back with and that the timer leaves alone, "pinned" of one
 with a digest, and of which name an image is a former one. The last line says what the
 store takes and what is left.`,
@@ -98,7 +98,7 @@ func (a *app) imagesPullCommand() *cobra.Command {
 		Use:   "pull {NAME | --all}",
 		Short: "Ask the registry for an image again",
 		Long: `Asks the registry for an image and fetches the layers that the store lacks. Servers that run
-stay on the image that they have; the next start takes the new one, and the old one is kept
+stay on the image that they have; the next start takes the new one, and the old one is retained
 as a former one. NAME must be one that the policy, launcher.toml(5), allows. With --all it
 is every image that the policy's profiles pull, without those that a rollback holds.
 
@@ -199,7 +199,7 @@ func (a *app) imagesRemoveCommand() *cobra.Command {
 		Use:   "rm NAME",
 		Short: "Take a name or an image out of the store",
 		Long: `Takes a name, or by the first 12 digits of its ID an image with all its names, out of the
-store. An image that a server or a kept container needs is not removed: stop the server
+store. An image that a server or a persistent container needs is not removed: stop the server
 first.`,
 		Example: `  sudo gifford-hub images rm quay.io/jupyter/scipy-notebook:2026-01-05
   sudo gifford-hub images rm 0123456789ab`,
@@ -224,8 +224,8 @@ func (a *app) imagesPruneCommand() *cobra.Command {
 		Use:   "prune",
 		Short: "Remove the images that nobody needs",
 		Long: `Removes the images that have no name, are not among the newest former ones of a name, and
-that no server and no kept container needs. How many former ones of each name are kept
-says the policy, launcher.toml(5).`,
+that no server and no persistent container needs. The policy, launcher.toml(5), says how many
+former ones of each name are retained.`,
 		Example: `  sudo gifford-hub images prune --dry-run
   sudo gifford-hub images prune --keep-former 0`,
 		Args: arguments(cobra.NoArgs),
@@ -244,7 +244,7 @@ says the policy, launcher.toml(5).`,
 		},
 	}
 	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be removed, and remove nothing")
-	cmd.Flags().IntVar(&keep, "keep-former", 0, "former images to keep for each name (default: as the policy says)")
+	cmd.Flags().IntVar(&keep, "keep-former", 0, "former images to retain for each name (default: as the policy says)")
 	return cmd
 }
 

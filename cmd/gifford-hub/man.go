@@ -13,7 +13,7 @@ import (
 )
 
 // page builds a manual page (man(7)). It has no date, so that the same source always
-// gives the same page.
+// makes the same page.
 type page struct{ strings.Builder }
 
 func newPage(name, section, what string) *page {
@@ -81,7 +81,7 @@ func manCommands(w io.Writer, root *cobra.Command) error {
 		"standard error.")
 	p.item("2", "The command line cannot be understood.")
 	p.line(".PP")
-	p.text("`servers logs` gives journalctl's, `servers shell` the command's, or 125 when it could not be run.")
+	p.text("`servers logs` returns journalctl's, `servers shell` the command's, or 125 when it could not be run.")
 	p.section("FILES")
 	p.item(config.DefaultFile, "The settings, gifford-hub.toml(5).")
 	p.item(config.DefaultSecrets, "Secrets that systemd hands to the hub: `client-secret`, and `oauth.env`, a "+

@@ -15,8 +15,8 @@ func (a *app) resetCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "reset USER",
-		Short: "Remove what a persistent server has kept",
-		Long: `Removes the containers that persistent profiles have kept of a member's server, with all that
+		Short: "Remove the container of a persistent server",
+		Long: `Removes the persistent containers of a member's server, with all that
 was installed or changed in them. The next start makes a fresh one, of the newest image and the
 profile's present settings. HOME and /cluster are not in the container and stay as they are.`,
 		Example: `  sudo gifford-hub servers reset alice

@@ -107,7 +107,7 @@ that runs rootless Podman as that member. systemd starts the hub itself with
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{err, cmd.CommandPath()} })
 	root.SetVersionTemplate("gifford-hub {{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile,
-		"the hub's settings; hub.d and secrets are looked for beside it")
+		"the hub's settings; hub.d and secrets are read beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", control.DefaultSocket, "the running hub's control socket")
 	root.PersistentFlags().StringVar(&a.imagesSocket, "images-socket", imagekeeper.DefaultSocket,
 		"the image keeper's control socket")

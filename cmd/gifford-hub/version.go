@@ -11,7 +11,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version of this program",
-		Long:    `Prints the version of this program. The running hub's is told by "gifford-hub status".`,
+		Long:    `Prints the version of this program. "gifford-hub status" prints that of the running hub.`,
 		Example: `  gifford-hub version`,
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
