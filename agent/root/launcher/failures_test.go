@@ -197,6 +197,94 @@ func TestKilledAtStop(t *testing.T) {
 	}
 }
 
+// TestStopFails checks what a stop answers that systemd does not take, and that a failure afterwards is one.
+func TestStopFails(t *testing.T) {
+	h := newHost(t)
+	k := h.key("alice", "")
+	if err := start(h, k); err != nil {
+		t.Fatal(err)
+	}
+	h.fails["Stop"] = systemd.ErrNotLoaded
+	if err := h.l.Stop(t.Context(), k); codeOf(err) != launcherbus.NotFound {
+		t.Errorf("a unit that systemd does not know: %v", err)
+	}
+	h.l.server(k).stopping = false
+	h.fails["Stop"] = errBroken
+	if err := h.l.Stop(t.Context(), k); !errors.Is(err, errBroken) {
+		t.Errorf("error is %v", err)
+	}
+	h.change(t.Context(), k.Unit(), systemd.Failed)
+	if h.states() != "alice running, alice failed" {
+		t.Errorf("events: %s", h.states())
+	}
+}
+
+// TestMakeRoom starts a server whose unit exists in each state, of the launcher's making and of another's.
+func TestMakeRoom(t *testing.T) {
+	ours := []string{"GIFFORD_PROFILE=lab", "GIFFORD_UID=1"}
+	for name, tt := range map[string]struct {
+		state systemd.State
+		env   []string
+		code  launcherbus.Code
+		reset int
+	}{
+		"ours has failed": {systemd.Failed, ours, "", 1}, "ours runs": {systemd.Active, ours, launcherbus.AlreadyExists,
+			0},
+		"ours ends":            {systemd.Deactivating, ours, launcherbus.AlreadyExists, 0},
+		"another's has failed": {systemd.Failed, nil, launcherbus.AlreadyExists, 0},
+		"another's runs":       {systemd.Active, nil, launcherbus.AlreadyExists, 0},
+		"another's is loaded":  {systemd.Inactive, nil, launcherbus.AlreadyExists, 0},
+	} {
+		h := newHost(t)
+		h.units["jupyter-alice.service"], h.env["jupyter-alice.service"] = tt.state, tt.env
+		if err := start(h, h.key("alice", "")); codeOf(err) != tt.code || (err == nil) != (tt.code == "") ||
+			len(h.reset) != tt.reset {
+			t.Errorf("%s: %v, reset %v", name, err, h.reset)
+		}
+	}
+	h := newHost(t)
+	h.units["jupyter-alice.service"], h.env["jupyter-alice.service"] = systemd.Failed, ours
+	h.fails["ResetFailed"] = errBroken
+	if err := start(h, h.key("alice", "")); !errors.Is(err, errBroken) {
+		t.Errorf("a failed unit that stays: %v", err)
+	}
+}
+
+// TestImages checks which images servers run on, and that a store that cannot be read has none.
+func TestImages(t *testing.T) {
+	h := newHost(t)
+	for _, user := range []string{"alice", "bob"} {
+		if err := start(h, h.key(user, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := strings.Repeat("0a", 32)
+	for unit, text := range map[string]string{"jupyter-alice.service": id + "\n", "jupyter-bob.service": "no id"} {
+		if err := os.WriteFile(filepath.Join(h.dir, "run/images", unit), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(h.dir, "store"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	h.l.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for _, share := range []string{"true", "false"} {
+		h.text += "[images]\nshare = " + share + "\n"
+		images, err := h.l.Images(t.Context())
+		if err != nil || len(images.Servers) != 1 || images.Servers[0] != (launcherbus.ServerImage{User: "alice",
+			ID: id}) ||
+			images.Profiles == nil || len(images.Profiles) != 0 {
+			t.Errorf("share = %s: %+v, %v", share, images, err)
+		}
+		if got := strings.Contains(log.String(), "event=images-unreadable"); got != (share == "true") {
+			t.Errorf("share = %s: the log says %s", share, log.String())
+		}
+		h.text = strings.Replace(h.text, "[images]\nshare = true\n", "", 1)
+		log.Reset()
+	}
+}
+
 // TestNewRefuses leaves out each field and each directory.
 func TestNewRefuses(t *testing.T) {
 	h := newHost(t)

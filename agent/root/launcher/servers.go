@@ -81,6 +81,13 @@ func (l *Launcher) noteStart(s *server, since time.Time) {
 	}
 }
 
+// setStopping notes whether a unit's end was asked for.
+func (l *Launcher) setStopping(s *server, stopping bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.stopping = stopping
+}
+
 // recall returns what a unit was made of, without a question to systemd where this process made or adopted it. It is
 // nil for a unit that is gone or that the launcher has not made.
 func (l *Launcher) recall(ctx context.Context, name string) (*made, error) {

@@ -215,13 +215,12 @@ func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
 	if s == nil {
 		return notRunning(key)
 	}
-	l.mu.Lock()
-	s.stopping = true
-	l.mu.Unlock()
+	l.setStopping(s, true)
 	wait, err := l.cfg.Manager.Stop(ctx, key.Unit())
 	if errors.Is(err, systemd.ErrNotLoaded) {
 		return notRunning(key)
 	} else if err != nil {
+		l.setStopping(s, false) // a later failure is one
 		return err
 	}
 	if err := wait(ctx); err != nil {
