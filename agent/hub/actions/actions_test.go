@@ -26,8 +26,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// bench is Actions over a real database with alice, bob and dora (an administrator). alice has a saved server "x", which
-// is shared with bob, a share code ("secret") of it, and two tokens, one of them of the OAuth client "app". bob is in
+// bench is Actions over a real database with alice, bob and dora (an administrator). alice has a saved server "x",
+// which is shared with bob, a share code ("secret") of it, and two tokens, one of them of the OAuth client "app". bob is in
 // the group lab; "ext" is a service.
 type bench struct {
 	*Actions
