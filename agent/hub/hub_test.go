@@ -208,9 +208,11 @@ func TestConstructRefuses(t *testing.T) {
 		"no certificate": {func(g *given) { g.cfg.TLS.Certificate = "/nowhere.pem" }, "/nowhere.pem", ""},
 		"no listener for servers": {func(g *given) { delete(g.listeners, "api") },
 			"no listener for the servers' way back to the hub", "systemctl start gifford-hub-api.socket"},
-		"a base without a slash":           {func(g *given) { g.cfg.HTTP.BaseURL = "/x" }, `base URL "/x"`, ""},
-		"a database elsewhere":             {func(g *given) { g.cfg.State.Directory = "/nowhere" }, "/nowhere/hub.sqlite", ""},
-		"no time to look for idle servers": {func(g *given) { g.cfg.Cull.Enabled = true }, "cannot make the culler", ""},
+		"a base without a slash": {func(g *given) { g.cfg.HTTP.BaseURL = "/x" }, `base URL "/x"`, ""},
+		"a database elsewhere": {func(g *given) { g.cfg.State.Directory = "/nowhere" },
+			"/nowhere/hub.sqlite", ""},
+		"no time to look for idle servers": {func(g *given) { g.cfg.Cull.Enabled = true }, "cannot make the culler",
+			""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := given{cfg: settings(t), log: slog.New(slog.DiscardHandler), listeners: listening(t, "public", "api")}

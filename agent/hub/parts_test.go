@@ -75,7 +75,8 @@ func TestConfirmed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			saved := &savedGroups{full: tt.full}
-			err := confirmed([]string{"gpu", "staff"}, tt.unix, saved)(t.Context(), testUser(t, "alice"), []string{"cgs"})
+			err := confirmed([]string{"gpu", "staff"}, tt.unix, saved)(t.Context(), testUser(t, "alice"),
+				[]string{"cgs"})
 			if diff := cmp.Diff(tt.want, saved.groups); diff != "" || !errors.Is(err, tt.err) {
 				t.Errorf("error %v, saved (-want +got):\n%s", err, diff)
 			}
@@ -149,7 +150,10 @@ func TestHasPersistent(t *testing.T) {
 			t.Errorf("%v: %v, %v", key, got, err)
 		}
 	}
-	_, err := hasPersistent(func(context.Context) ([]backend.PersistentContainer, error) { return nil, down })(t.Context(),
+	_, err := hasPersistent(func(context.Context) ([]backend.PersistentContainer, error) {
+		return nil,
+			down
+	})(t.Context(),
 		alice)
 	if !errors.Is(err, down) {
 		t.Errorf("without a launcher: %v", err)

@@ -33,11 +33,13 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	if err := d.store.DeclareGroups(ctx, declaredGroups(g.cfg)); err != nil {
 		return rights{}, err
 	}
-	r.authority, err = access.New(access.Config{Table: table, Roles: declaredRoles(g.cfg), Records: d.store, Log: g.log})
+	r.authority, err = access.New(access.Config{Table: table, Roles: declaredRoles(g.cfg), Records: d.store,
+		Log: g.log})
 	if err != nil {
 		return rights{}, err
 	}
-	r.proxy, err = proxy.New(proxy.Config{BaseURL: g.cfg.HTTP.BaseURL, TrustedProxies: trustedProxies(g.cfg), Log: g.log})
+	r.proxy, err = proxy.New(proxy.Config{BaseURL: g.cfg.HTTP.BaseURL, TrustedProxies: trustedProxies(g.cfg),
+		Log: g.log})
 	if err != nil {
 		return rights{}, err
 	}

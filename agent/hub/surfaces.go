@@ -39,11 +39,12 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 	}
 	observed := d.metrics.Middleware(httpx.Route)
 	handlers := routing{
-		base:     g.cfg.HTTP.BaseURL,
-		pages:    observed(pages.Handler()),
-		api:      observed(newAPI(g, d, r, m, who, deeds, clients, pages).Handler()),
-		metrics:  observed(guardMetrics(scrapes, metricsReader(g.cfg.Metrics.Authenticate, who), g.log, pages.Error)),
-		servers:  d.metrics.Proxy(r.proxy.Handler(proxy.Answers{Unrouted: pages.Unrouted(), Unavailable: pages.Unavailable})),
+		base:    g.cfg.HTTP.BaseURL,
+		pages:   observed(pages.Handler()),
+		api:     observed(newAPI(g, d, r, m, who, deeds, clients, pages).Handler()),
+		metrics: observed(guardMetrics(scrapes, metricsReader(g.cfg.Metrics.Authenticate, who), g.log, pages.Error)),
+		servers: d.metrics.Proxy(r.proxy.Handler(proxy.Answers{Unrouted: pages.Unrouted(),
+			Unavailable: pages.Unavailable})),
 		services: d.metrics.Proxy(r.toServices.Handler(g.cfg.HTTP.BaseURL, r.services, pages.Error)),
 		operator: newOperator(g, d, m, p, who, deeds).Handler(),
 	}

@@ -1,5 +1,5 @@
-// Command gifford-hub is the hub (gifford-hub serve) and its operator's commands. It parses flags, reads the settings and
-// prints; the daemon is agent/hub. It must never start a notebook itself: the hub asks the launcher.
+// Command gifford-hub is the hub (gifford-hub serve) and its operator's commands. It parses flags, reads the settings
+// and prints; the daemon is agent/hub. It must never start a notebook itself: the hub asks the launcher.
 package main
 
 import (

@@ -7,7 +7,8 @@ import (
 )
 
 // policyIntro is Markdown without links.
-const policyIntro = "The launcher, which runs as root, takes images, mounts, limits and arguments from this file and from " +
+const policyIntro = "The launcher, which runs as root, takes images, mounts, limits and arguments from this file " +
+	"and from " +
 	"nobody else; a caller names a member and a profile. The file is TOML, belongs to root, may be writable " +
 	"by nobody else, and is read at each request, so a change needs no restart: it counts from the next start " +
 	"of a server. An unknown key or a wrong value is an error that names the line, and nothing starts until " +

@@ -34,13 +34,16 @@ func TestScripts(t *testing.T) {
 
 // someGPUs is what the hub in the tests says of its host where it is told to have GPUs.
 const someGPUs = `{"devices":[
-{"name":"nvidia.com/gpu=0","model":"NVIDIA H100 80GB HBM3","memory":80000000000,"sharing":"exclusive","places":1,"lent":"one server","profiles":["gpu"],
+{"name":"nvidia.com/gpu=0","model":"NVIDIA H100 80GB HBM3","memory":80000000000,"sharing":"exclusive",
+ "places":1,"lent":"one server","profiles":["gpu"],
  "holders":[{"user":"alice","server":"","profile":"gpu","since":"2020-01-01T00:00:00Z"}],
  "now":{"busy":0.97,"memory":60000000000},"hour":{"busy":0.001,"memory":0},"busiest":{"busy":1,"memory":79000000000},
  "strangers":[{"pid":4711,"uid":5002,"user":"bob","command":"python","unit":"session-3.scope","memory":2000000000}]},
-{"name":"nvidia.com/gpu=1","health":"it fell off the bus","sharing":"shared","places":4,"lent":"0 of 4 places taken","profiles":[],"holders":[],
+{"name":"nvidia.com/gpu=1","health":"it fell off the bus","sharing":"shared","places":4,
+ "lent":"0 of 4 places taken","profiles":[],"holders":[],
  "strangers":[{"pid":4712,"uid":9,"user":"uid 9","command":""}]}],
-"broken":[{"file":"/etc/cdi/amd.yaml","error":"line 3: no kind"}],"measured":"2020-01-01T00:00:00Z","tool_error":"rocm-smi ended with exit status 9"}`
+"broken":[{"file":"/etc/cdi/amd.yaml","error":"line 3: no kind"}],"measured":"2020-01-01T00:00:00Z",` +
+	`"tool_error":"rocm-smi ended with exit status 9"}`
 
 // hub starts a hub that knows alice's server and says so on the socket named, and has GPUs
 // when the second word says so. It stands for the real one, whose own tests cover what it
@@ -50,16 +53,22 @@ func runningHub(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+control.ServersPath,
-		answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab","since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service","image":"older"}]`))
+		answer(`[{"user":"alice","server":"","state":"running","profile":"jupyterlab",`+
+			`"since":"2020-01-01T00:00:00Z","url":"https://hub.example.org/user/alice/","unit":"jupyter-alice.service","image":"older"}]`))
 	mux.HandleFunc("GET "+control.StatusPath,
-		answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public","address":"0.0.0.0:443"},{"name":"api","address":"127.0.0.1:9091"}],"uptime":61.5,"draining":1}`))
+		answer(`{"version":"1.2.3","pid":42,"servers":1,"listeners":[{"name":"public",`+
+			`"address":"0.0.0.0:443"},{"name":"api","address":"127.0.0.1:9091"}],"uptime":61.5,"draining":1}`))
 	mux.HandleFunc("GET "+control.DiskPath,
-		answer(`{"file_systems":[{"path":"/cluster","free":1100000000000,"total":40000000000000,"low":true},{"path":"/var","free":5,"total":9}],`+
-			`"users":[{"user":"alice","measured":"2020-01-01T00:00:00Z","home":{"bytes":12345678901,"unread":2},"storage":{"bytes":400000}}]}`))
+		answer(`{"file_systems":[{"path":"/cluster","free":1100000000000,"total":40000000000000,`+
+			`"low":true},{"path":"/var","free":5,"total":9}],`+
+			`"users":[{"user":"alice","measured":"2020-01-01T00:00:00Z","home":{"bytes":12345678901,`+
+			`"unread":2},"storage":{"bytes":400000}}]}`))
 	mux.HandleFunc("GET "+control.UsagePath, func(w http.ResponseWriter, r *http.Request) {
 		if q := r.URL.RawQuery; q == "month=2026-11&user=alice" || q == "" {
-			_, _ = w.Write([]byte(`[{"user":"alice","month":"2026-11","gpu_hours":1.5,"cpu_hours":0.0004,"memory_gib_hours":3,"server_hours":1234.56},` +
-				`{"user":"bob","month":"2026-10","gpu_hours":0.25,"cpu_hours":2,"memory_gib_hours":1,"server_hours":1}]`))
+			_, _ = w.Write([]byte(`[{"user":"alice","month":"2026-11","gpu_hours":1.5,"cpu_hours":0.0004,` +
+				`"memory_gib_hours":3,"server_hours":1234.56},` +
+				`{"user":"bob","month":"2026-10","gpu_hours":0.25,"cpu_hours":2,"memory_gib_hours":1,` +
+				`"server_hours":1}]`))
 			return
 		}
 		_, _ = w.Write([]byte(`[]`))

@@ -102,7 +102,8 @@ func TestSteps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got []string
-				err := New(pull{steps: steps, every: tt.every}, slog.New(slog.DiscardHandler)).Ensure(t.Context(), "lab",
+				err := New(pull{steps: steps, every: tt.every}, slog.New(slog.DiscardHandler)).Ensure(t.Context(),
+					"lab",
 					func(text string) { got = append(got, text) })
 				if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 					t.Errorf("error %v, steps (-want +got):\n%s", err, diff)
