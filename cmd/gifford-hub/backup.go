@@ -51,7 +51,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		Short: "Make an API token for a user",
 		Long: `Makes a token with which a program acts as a user, and prints it this once. Without --scopes it may
 do all that the user may do. The user must have signed in once. Only root may do it.`,
-		Example: `  sudo gifford-hub token alice --note backup-script --scopes "read:servers!user list:users" --expires 720h`,
+		Example: `  sudo gifford-hub token alice --note backup --scopes "read:servers!user list:users" --expires 720h`,
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			u, err := ident.ParseUser(args[0])
