@@ -21,7 +21,7 @@ COMMANDS := gifford-hub gifford-launcher gifford-container gifford-view gifford-
 ARCHES := amd64 arm64
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build docs deb rpm apt-repo check quick static lines mutants fuzz conformance test e2e bench demo demo-stop \
+.PHONY: help build docs deb rpm apt-repo check quick static dbus-daemon lines mutants fuzz conformance test e2e bench demo demo-stop \
     clean programs package-docs
 .DEFAULT_GOAL := help
 
@@ -55,12 +55,17 @@ quick: static ## format, vet, staticcheck, and the tests of what changed: under 
 	go test -count=1 ./test/guard
 
 # Go's own cache of test results knows what a change touches, so "quick" names all packages.
-static: .cache/tools/staticcheck
+static: .cache/tools/staticcheck dbus-daemon
 	@unformatted=$$(gofmt -l agent cmd test); \
 	    [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted (hint: gofmt -w)"; exit 1; }
 	go vet ./...
 	go vet -tags '$(TAGS) e2e demo conformance' ./test/...
 	.cache/tools/staticcheck ./...
+
+# The launcher's tests speak D-Bus with a daemon of their own.
+dbus-daemon:
+	@command -v dbus-daemon >/dev/null || \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends dbus-daemon; }
 
 lines: ## the lines of our own that each privileged program links
 	@test/lines

@@ -48,7 +48,7 @@ func (h *hub) recoverQueue(ctx context.Context) {
 	rows, err := h.store.Line(ctx)
 	if err != nil {
 		h.log.Error("cannot read the queue for devices; those who waited must start their servers again", "event",
-			"line-unreadable", "error", err.Error())
+			"queue-unreadable", "error", err.Error())
 		return
 	}
 	queue := make([]servers.QueueEntry, len(rows))
