@@ -107,6 +107,16 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+// TestOlderModes checks that a unit that the launcher of before has made finds its mode.
+func TestOlderModes(t *testing.T) {
+	for older, today := range map[string]string{"kept": "persistent", "forget": "remove", "usage": "disk-use"} {
+		err := run(t.Context(), []string{older})
+		if err == nil || !strings.HasPrefix(err.Error(), "cannot read the arguments of "+today+"\n") {
+			t.Errorf("%s: %v", older, err)
+		}
+	}
+}
+
 // TestPasta checks that nothing but the one port is opened.
 func TestPasta(t *testing.T) {
 	want := []string{"--config-net", "--no-map-gw", "--dns-forward", "169.254.1.1", "--quiet", "-t", "none", "-u",

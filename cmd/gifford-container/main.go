@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return &failure{contract.ExitUsage, errors.New("no command\n" + strings.TrimSpace(usage))}
 	}
-	switch args[0] {
+	switch contract.Mode(args[0]) {
 	case contract.ModePrepare:
 		return prepare(ctx, args[1:])
 	case contract.ModeAPI:

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -93,7 +94,9 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 }
 
 func emit(bus *dbus.Conn, e launcherbus.Event) error {
-	return bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...)
+	return errors.Join(
+		bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.ChangedSignal, e.Body()...),
+		bus.Emit(launcherbus.ObjectPath, launcherbus.Interface+"."+launcherbus.OlderSignal, e.OlderBody()...))
 }
 
 // export puts the methods on the bus and then takes the name, so that no call comes before them.

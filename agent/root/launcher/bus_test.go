@@ -212,10 +212,113 @@ func TestIntrospection(t *testing.T) {
 	if got, want := len(node.Interfaces[i].Methods), len(operations()); got != want {
 		t.Errorf("%d methods of %d", got, want)
 	}
-	signals := []introspect.Signal{{Name: "Changed", Args: []introspect.Arg{{Name: "server", Type: "(ssssustsas)"},
-		{Name: "result", Type: "s"}, {Name: "exit", Type: "i"}}}}
+	signals := []introspect.Signal{{Name: "ServerChanged", Args: []introspect.Arg{
+		{Name: "server", Type: "(ssssustsas)"}, {Name: "result", Type: "s"}, {Name: "exit", Type: "i"}}}}
 	if diff := cmp.Diff(signals, node.Interfaces[i].Signals); diff != "" {
 		t.Errorf("signals: want(-) got(+):\n%s", diff)
+	}
+}
+
+// olderClient calls operations and receives signals as the hub of before did.
+type olderClient struct {
+	object  dbus.BusObject
+	signals chan *dbus.Signal
+}
+
+func newOlderClient(t *testing.T, bus *dbus.Conn) olderClient {
+	t.Helper()
+	err := bus.AddMatchSignal(dbus.WithMatchInterface(launcherbus.Interface), dbus.WithMatchMember("Changed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := olderClient{bus.Object(launcherbus.BusName, launcherbus.ObjectPath), make(chan *dbus.Signal, 10)}
+	bus.Signal(c.signals)
+	return c
+}
+
+func (c olderClient) call(t *testing.T, operation string, args, replies []any) {
+	t.Helper()
+	if err := c.object.Call(launcherbus.Interface+"."+operation, 0, args...).Store(replies...); err != nil {
+		t.Errorf("%s: %v", operation, err)
+	}
+}
+
+// TestOlderHub talks to the launcher as the hub of version 0.1 did, which runs on where it could not be
+// reloaded.
+func TestOlderHub(t *testing.T) {
+	h := gpuHost(t)
+	today, bus, _ := onBus(t, h)
+	c := newOlderClient(t, bus)
+	k := h.key("alice", "")
+	if err := today.Start(t.Context(), launcherbus.StartRequest{Key: k, Profile: "keeps"}); err != nil {
+		t.Fatal(err)
+	}
+	want := []any{"alice", "", "running", "", int32(0)}
+	select {
+	case s := <-c.signals:
+		if diff := cmp.Diff(want, s.Body); s.Name != launcherbus.Interface+".Changed" || diff != "" {
+			t.Errorf("signal %s: want(-) got(+):\n%s", s.Name, diff)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("there was no signal of before")
+	}
+	var containers []launcherbus.PersistentRow
+	c.call(t, "Kept", nil, []any{&containers})
+	if diff := cmp.Diff([]launcherbus.PersistentRow{{User: "alice", Profile: "keeps"}}, containers); diff != "" {
+		t.Errorf("Kept: want(-) got(+):\n%s", diff)
+	}
+	var use launcherbus.DiskUseRow
+	c.call(t, "Usage", []any{"alice", false}, []any{&use})
+	if want := h.dir + "/cluster/alice"; use.HomePath != want {
+		t.Errorf("Usage: %+v", use)
+	}
+	servers, profiles := []launcherbus.ServerImage{}, []launcherbus.ProfileImage{}
+	c.call(t, "Images", nil, []any{&servers, &profiles})
+}
+
+// TestOlderLauncher asks a launcher of before, which runs on until the package has restarted it.
+func TestOlderLauncher(t *testing.T) {
+	dial := privateBus(t)
+	bus, err := dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if err := export(bus, map[string]any{
+		"Kept": func() ([]launcherbus.PersistentRow, *dbus.Error) {
+			return []launcherbus.PersistentRow{{User: "alice", Profile: "lab"}}, nil
+		},
+		"Usage": func(user string, measure bool) (launcherbus.DiskUseRow, *dbus.Error) {
+			return launcherbus.DiskUseRow{Measuring: measure, HomePath: "/cluster/" + user}, nil
+		},
+		"Images": func() ([]launcherbus.ServerImage, []launcherbus.ProfileImage, *dbus.Error) {
+			return nil, []launcherbus.ProfileImage{{Profile: "lab", ID: "x"}}, nil
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := launcherbus.New(launcherbus.Config{Dial: dial, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	key, err := ident.ParseKey("alice", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.Persistent(t.Context())
+	if err != nil || len(all) != 1 || all[0].Key != key || all[0].Profile != "lab" {
+		t.Errorf("Persistent: %+v, %v", all, err)
+	}
+	if use, err := c.DiskUse(t.Context(), key.User, true); err != nil || !use.Measuring ||
+		use.HomePath != "/cluster/alice" {
+		t.Errorf("DiskUse: %+v, %v", use, err)
+	}
+	if images, err := c.Images(t.Context()); err != nil || images.Profiles["lab"] != "x" {
+		t.Errorf("Images: %+v, %v", images, err)
+	}
+	if _, err := c.List(t.Context()); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("an operation that nobody has: %v", err)
 	}
 }
 

@@ -35,7 +35,7 @@ func operations() map[string]operation {
 		"List":       {hubAndRoot, "", "servers", aboutAll((*Launcher).List)},
 		"Persistent": {hubAndRoot, "", "containers", aboutAll((*Launcher).Persistent)},
 		"Profiles":   {hubAndRoot, "", "profiles", aboutAll((*Launcher).Profiles)},
-		"Images":     {hubAndRoot, "", "images", aboutAll((*Launcher).Images)},
+		"Images":     {hubAndRoot, "", "servers profiles", imagesOperation},
 		"GPUs":       {hubAndRoot, "", "gpus", aboutAll((*Launcher).GPUs)},
 		"DiskUse":    {hubAndRoot, "user measure", "disk_use", diskUseOperation},
 	}
@@ -101,6 +101,19 @@ func startOperation(l *Launcher, through gate) any {
 	}
 }
 
+// imagesOperation returns two values, unlike the others.
+func imagesOperation(l *Launcher, through gate) any {
+	return func(from dbus.Sender) (servers []launcherbus.ServerImage, profiles []launcherbus.ProfileImage,
+		failed *dbus.Error) {
+		failed = through(from, func(ctx context.Context) error {
+			images, err := l.Images(ctx)
+			servers, profiles = images.Servers, images.Profiles
+			return err
+		})
+		return servers, profiles, failed
+	}
+}
+
 func diskUseOperation(l *Launcher, through gate) any {
 	return func(from dbus.Sender, user string, measure bool) (answer launcherbus.DiskUseRow, failed *dbus.Error) {
 		failed = through(from, func(ctx context.Context) error {
@@ -133,6 +146,9 @@ func (l *Launcher) Methods(ctx context.Context, uidOf Callers) map[string]any {
 	methods := map[string]any{}
 	for name, op := range operations() {
 		methods[name] = op.method(l, l.gate(ctx, name, op.callers, uidOf))
+		if older := launcherbus.OlderName(name); older != "" {
+			methods[older] = methods[name]
+		}
 	}
 	return methods
 }

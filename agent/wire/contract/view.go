@@ -41,10 +41,11 @@ type ViewRequest struct {
 func ReadViewRequest(data []byte) (ViewRequest, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	var r ViewRequest
-	if err := dec.Decode(&r); err != nil {
+	var either olderViewRequest
+	if err := dec.Decode(&either); err != nil {
 		return ViewRequest{}, err
 	}
+	r := either.today()
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return ViewRequest{}, errors.New("something follows the request")
 	}

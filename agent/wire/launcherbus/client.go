@@ -73,17 +73,29 @@ func (c *Client) ask(ctx context.Context, operation string, reply any, args ...a
 	if err != nil {
 		return err
 	}
-	call := conn.Object(BusName, ObjectPath).CallWithContext(ctx, Interface+"."+operation, 0, args...)
+	launcher := conn.Object(BusName, ObjectPath)
+	call := launcher.CallWithContext(ctx, Interface+"."+operation, 0, args...)
+	if older := OlderName(operation); older != "" && unknownMethod(call.Err) {
+		call = launcher.CallWithContext(ctx, Interface+"."+older, 0, args...)
+	}
 	if call.Err != nil {
 		return fromBus(call.Err)
 	}
 	if reply == nil {
 		return nil
 	}
-	if err := call.Store(reply); err != nil {
+	if err := store(call, reply); err != nil {
 		return fmt.Errorf("cannot read the launcher's answer to %s: %w", operation, err)
 	}
 	return nil
+}
+
+// store puts an answer into reply, or into its fields where the answer has several values.
+func store(call *dbus.Call, reply any) error {
+	if several, ok := reply.(interface{ fields() []any }); ok {
+		return call.Store(several.fields()...)
+	}
+	return call.Store(reply)
 }
 
 // read calls an operation whose answer is a row, and turns the row into what it stands for.

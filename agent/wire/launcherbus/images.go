@@ -13,7 +13,7 @@ type Images struct {
 	Profiles map[string]string
 }
 
-// ImagesRow is an Images on the bus, D-Bus type (a(sss)a(ss)).
+// ImagesRow is an Images on the bus: two values, D-Bus types a(sss) and a(ss).
 type ImagesRow struct {
 	Servers  []ServerImage
 	Profiles []ProfileImage
@@ -24,6 +24,9 @@ type ServerImage struct{ User, Server, ID string }
 
 // ProfileImage is an entry of Images.Profiles on the bus.
 type ProfileImage struct{ Profile, ID string }
+
+// fields returns where the two values go.
+func (r *ImagesRow) fields() []any { return []any{&r.Servers, &r.Profiles} }
 
 func (r ImagesRow) images() (Images, error) {
 	images := Images{map[ident.Key]string{}, map[string]string{}}

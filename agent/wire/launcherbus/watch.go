@@ -10,7 +10,7 @@ import (
 
 // ChangedSignal is the signal of a changed unit, D-Bus type (ssssustsas)si: the row of the server as List has it, the
 // result and the exit status.
-const ChangedSignal = "Changed"
+const ChangedSignal = "ServerChanged"
 
 // Event is a new state of a unit. It carries all that List says of the server, so nobody needs to ask after an event.
 type Event struct {

@@ -81,7 +81,7 @@ func TestEvent(t *testing.T) {
 		}
 	}
 	if sig := dbus.SignatureOf(want.Body()...).String(); sig != "(ssssustsas)si" {
-		t.Errorf("Changed has signature %s", sig)
+		t.Errorf("ServerChanged has signature %s", sig)
 	}
 	for name, body := range map[string][]any{
 		"empty": {}, "types": {1, 2, 3}, "name": {ServerRow{User: "a/b"}, "", int32(0)},
