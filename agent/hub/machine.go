@@ -12,7 +12,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local"
-	"github.com/gifford-lab/gifford-hub/agent/hub/cgroup"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local/cgroup"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/disk"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"

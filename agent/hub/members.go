@@ -71,6 +71,7 @@ func know(records interface {
 type toucher struct {
 	servers interface {
 		Touch(key ident.Key, at time.Time)
+		Get(key ident.Key) servers.Server
 	}
 	records interface {
 		TouchServer(ctx context.Context, key ident.Key, at time.Time) error
@@ -83,6 +84,6 @@ func (t toucher) touch(key ident.Key, at time.Time) {
 	t.servers.Touch(key, at)
 	if err := t.records.TouchServer(context.Background(), key, at); err != nil {
 		t.log.Warn("cannot save a server's activity", "event", "activity-unwritten", "user", key.User.String(), "unit",
-			key.Unit(), "error", err.Error())
+			t.servers.Get(key).Name, "error", err.Error())
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
-	"github.com/gifford-lab/gifford-hub/agent/hub/cgroup"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local/cgroup"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"

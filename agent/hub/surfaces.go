@@ -143,7 +143,7 @@ func routes(base string, running []servers.Server, declared []services.Service) 
 			continue
 		}
 		path := base + s.Key.Path()[1:]
-		all[path] = api.Route{Spec: path, Target: s.Key.Unit(), Data: map[string]any{"user": s.Key.User,
+		all[path] = api.Route{Spec: path, Target: s.Name, Data: map[string]any{"user": s.Key.User,
 			"server_name": s.Key.Server, "last_activity": s.LastActivity.UTC().Format(time.RFC3339Nano)}}
 	}
 	for _, s := range declared {

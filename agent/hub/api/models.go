@@ -221,7 +221,7 @@ func (a *API) bareServer(rec store.Server, s servers.Server) model {
 func serverState(s servers.Server) map[string]any {
 	state := map[string]any{}
 	if s.State.Active() && s.State != servers.Queued {
-		state["unit"] = s.Key.Unit()
+		state["unit"] = s.Name
 	}
 	return state
 }

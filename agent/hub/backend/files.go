@@ -22,6 +22,7 @@ type DiskUse struct {
 	Storage   Tree      // the private container storage: changes in containers, and images that are the member's own
 	Home      Tree
 	HomePath  string
+	Hint      string // the next step where a measurement ended without a result
 }
 
 // Tree is one directory with all below it on the same file system. The numbers come from a program that runs as the

@@ -67,7 +67,7 @@ type Process struct {
 	PID     uint32
 	UID     uint32
 	Command string
-	Unit    string // the systemd unit whose control group it is in; "" where that is not known
+	Unit    string // what it runs in, as its host calls that; "" where that is not known
 	Memory  uint64 // bytes on the device; 0 where that is not known
 }
 

@@ -184,7 +184,7 @@ func (w *Watch) Measure(ctx context.Context, user ident.User) (backend.DiskUse, 
 		}
 	}
 	if err == nil && u.Measured.Before(begun.Truncate(time.Second)) {
-		err = hint.Withf(ErrNoResult, "journalctl -u gifford-usage-%s", user)
+		err = hint.With(ErrNoResult, u.Hint)
 	}
 	return u, err
 }

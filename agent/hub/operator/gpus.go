@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
@@ -20,7 +21,7 @@ func (o *Operator) gpus(w http.ResponseWriter, r *http.Request) error {
 	known, err := o.cfg.GPUs.GPUs(r.Context())
 	if err != nil {
 		return &httpx.Error{Status: http.StatusServiceUnavailable, Public: "cannot ask the launcher for the GPUs",
-			Cause: err, Hint: "systemctl status gifford-launcher"}
+			Cause: err, Hint: hint.Of(err)}
 	}
 	all := control.GPUs{Devices: []control.GPU{}, Broken: []control.BrokenSpec{}, Measured: known.Measured,
 		ToolError: known.ToolError}

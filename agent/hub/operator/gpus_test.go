@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
@@ -71,9 +71,9 @@ func TestGPUs(t *testing.T) {
 
 // TestGPUsUnknown checks that root is told why, and what to do.
 func TestGPUsUnknown(t *testing.T) {
-	w := askGPUs(fakeDevices{err: errors.New("no reply")})
+	w := askGPUs(fakeDevices{err: hint.New("no reply", "ask the backend")})
 	if text := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(text, "no reply") ||
-		!strings.Contains(text, "systemctl status gifford-launcher") {
+		!strings.Contains(text, "ask the backend") {
 		t.Errorf("%d %s", w.Code, text)
 	}
 }

@@ -85,6 +85,7 @@ type Config struct {
 // Server is what is known of one server at one moment.
 type Server struct {
 	Key          ident.Key
+	Name         string // what the backend calls it, for people, logs and JSON
 	State        State
 	Profile      string    // the profile asked for; "" is the policy's default
 	WithoutGPUs  bool      // it was asked for without the devices of its profile
@@ -180,7 +181,7 @@ func (m *Manager) Get(key ident.Key) Server {
 	if s, ok := m.servers[key]; ok {
 		return s.Server
 	}
-	return Server{Key: key, State: Stopped}
+	return Server{Key: key, Name: m.cfg.Backend.Name(key), State: Stopped}
 }
 
 // List returns all servers that are active or failed, ordered by key.
@@ -243,7 +244,7 @@ func (m *Manager) Touch(key ident.Key, t time.Time) {
 func (m *Manager) entry(key ident.Key) *server {
 	s, ok := m.servers[key]
 	if !ok {
-		s = &server{Server: Server{Key: key, State: Stopped}, progress: newBroadcast()}
+		s = &server{Server: Server{Key: key, Name: m.cfg.Backend.Name(key), State: Stopped}, progress: newBroadcast()}
 		m.servers[key] = s
 	}
 	return s

@@ -10,7 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Server is what systemd does not know of a server, running or not.
+// Server is what the backend does not know of a server, running or not.
 type Server struct {
 	Key          ident.Key
 	LastActivity time.Time // zero: none reported

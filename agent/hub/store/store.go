@@ -1,5 +1,5 @@
 // Package store keeps what the hub must remember over a restart: users, sessions,
-// tokens, OAuth codes and what systemd does not know of a server. It is one SQLite
+// tokens, OAuth codes and what the backend does not know of a server. It is one SQLite
 // file that several processes may hold open at once, as during a reload. It must
 // never keep a token or code itself, only its hash, and never overwrite a file that
 // it cannot read.

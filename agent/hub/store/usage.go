@@ -14,7 +14,7 @@ import (
 // accounted for.
 type Reading struct {
 	Key     ident.Key
-	Started time.Time // of its unit: another one is another run
+	Started time.Time // of its run: another one is another run
 	At      time.Time
 	GPUs    float64 // devices that it holds; parts of those that several hold
 	CPU     float64 // seconds of processor time since its start

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
@@ -78,7 +79,7 @@ func (s *Web) gpusPage(m access.Subject, w http.ResponseWriter, r *http.Request)
 	}
 	if err != nil {
 		return &httpx.Error{Status: http.StatusServiceUnavailable,
-			Public: "the launcher cannot list the GPUs at the moment", Hint: "systemctl status gifford-launcher",
+			Public: "the launcher cannot list the GPUs at the moment", Hint: hint.Of(err),
 			Cause: err}
 	}
 	profiles, _ := s.profiles(r.Context())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/gpus"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -216,7 +217,7 @@ func TestGPUsUnknown(t *testing.T) {
 	if text := body(t, h.do("GET", "/hub/admin", "dora")); !strings.Contains(text, `href="/hub/admin/gpus"`) {
 		t.Errorf("no link to the GPUs:\n%s", text)
 	}
-	f.fails = errors.New("no reply")
+	f.fails = hint.New("no reply", "ask the backend")
 	p := show(t, h.do("GET", "/hub/home", "alice"))
 	if p.status != http.StatusOK || !strings.Contains(p.text, "cannot be read at the moment") ||
 		len(rowsOf(p, "gpus")) > 0 || strings.Contains(p.text, "<dt>GPU") {
@@ -224,7 +225,7 @@ func TestGPUsUnknown(t *testing.T) {
 	}
 	resp := h.do("GET", "/hub/admin/gpus", "dora")
 	if text := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable ||
-		!strings.Contains(text, "systemctl status gifford-launcher") || strings.Contains(text, "no reply") {
+		!strings.Contains(text, "ask the backend") || strings.Contains(text, "no reply") {
 		t.Errorf("%s\n%s", resp.Status, text)
 	}
 	if text := body(t, h.do("GET", "/hub/admin", "dora")); !strings.Contains(text, `href="/hub/admin/gpus"`) {

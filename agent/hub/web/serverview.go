@@ -124,7 +124,7 @@ func failure(srv servers.Server) *failureView {
 		return nil
 	}
 	message, step := hint.Split(srv.Failure.Message)
-	return &failureView{Message: message, Hint: step, Lines: srv.Failure.Lines, Unit: srv.Key.Unit(),
+	return &failureView{Message: message, Hint: step, Lines: srv.Failure.Lines, Unit: srv.Name,
 		At: srv.Failure.At}
 }
 

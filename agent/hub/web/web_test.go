@@ -124,7 +124,7 @@ func (f *fakeServers) Get(k ident.Key) servers.Server {
 	if s, ok := f.table[k]; ok {
 		return s
 	}
-	return servers.Server{Key: k, State: servers.Stopped}
+	return servers.Server{Key: k, Name: "job-" + k.String(), State: servers.Stopped}
 }
 
 func (f *fakeServers) List() []servers.Server {

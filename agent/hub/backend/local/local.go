@@ -16,7 +16,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
-	"github.com/gifford-lab/gifford-hub/agent/hub/unitlog"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local/unitlog"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
@@ -141,7 +141,7 @@ func (b *Backend) Images(ctx context.Context) (backend.Images, error) {
 // GPUs returns the devices of the host that can be lent, and who holds them.
 func (b *Backend) GPUs(ctx context.Context) (backend.GPUs, error) {
 	g, err := b.launcher.GPUs(ctx)
-	return gpus(g), neutral(err)
+	return gpus(g), hint.With(neutral(err), "systemctl status gifford-launcher")
 }
 
 // Persistent returns the persistent containers of all members.
@@ -158,7 +158,8 @@ func (b *Backend) Persistent(ctx context.Context) ([]backend.PersistentContainer
 func (b *Backend) DiskUse(ctx context.Context, user ident.User, measure bool) (backend.DiskUse, error) {
 	u, err := b.launcher.DiskUse(ctx, user, measure)
 	return backend.DiskUse{Measuring: u.Measuring, Measured: u.Measured, Storage: backend.Tree(u.Storage),
-		Home: backend.Tree(u.Home), HomePath: u.HomePath}, neutral(err)
+			Home: backend.Tree(u.Home), HomePath: u.HomePath, Hint: "journalctl -u gifford-usage-" + user.String()},
+		neutral(err)
 }
 
 // neutral turns the launcher's refusals into the backend's.

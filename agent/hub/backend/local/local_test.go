@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -119,7 +120,7 @@ func TestErrors(t *testing.T) {
 			}
 		}
 		h.err = io.EOF
-		if err := call(); err != io.EOF {
+		if err := call(); !errors.Is(err, io.EOF) || err.Error() != io.EOF.Error() {
 			t.Errorf("%s: no answer became %#v", name, err)
 		}
 		h.err = nil
@@ -212,6 +213,11 @@ func TestDevices(t *testing.T) {
 	if diff := cmp.Diff(want, got, equal); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
+	h.err = io.EOF
+	if _, err := b.GPUs(t.Context()); hint.Of(err) != "systemctl status gifford-launcher" {
+		t.Errorf("a launcher that does not answer: next step %q", hint.Of(err))
+	}
+	h.err = nil
 	all, err := b.Persistent(t.Context())
 	if err != nil || len(all) != 1 || all[0] != (backend.PersistentContainer{Key: alice(t), Profile: "p",
 		Outdated: true}) {
@@ -219,7 +225,8 @@ func TestDevices(t *testing.T) {
 	}
 	u, err := b.DiskUse(t.Context(), alice(t).User, false)
 	if err != nil || u != (backend.DiskUse{Measuring: true, Measured: since,
-		Storage: backend.Tree{Bytes: 1, Files: 2, Unread: 3}, Home: backend.Tree{Bytes: 4}, HomePath: "/h"}) {
+		Storage: backend.Tree{Bytes: 1, Files: 2, Unread: 3}, Home: backend.Tree{Bytes: 4}, HomePath: "/h",
+		Hint: "journalctl -u gifford-usage-alice"}) {
 		t.Errorf("disk use: %+v, %v", u, err)
 	}
 }
