@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -65,7 +66,30 @@ func TestSignInOnAFullDisk(t *testing.T) {
 		b.signIn().want(t, 303)
 		s.sql(t, `ALTER TABLE logins RENAME TO gone`)
 		b.signIn().want(t, 500)
+		if id, err := s.svc.sessionID(b.request(t), users(t, "alice")[0]); id != "" || err == nil {
+			t.Errorf("the sign-in goes on with session %q, %v", id, err)
+		}
 	})
+}
+
+// request returns a request of the browser as it is inside Wrap.
+func (b *browser) request(t *testing.T) *http.Request {
+	t.Helper()
+	at, err := url.Parse(b.s.URL + "/jhub/hub/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := ""
+	for _, c := range b.Jar.Cookies(at) {
+		if c.Name == LoginCookie {
+			token = c.Value
+		}
+	}
+	ctx, err := b.s.svc.sessions.Load(t.Context(), token)
+	if err != nil || token == "" {
+		t.Fatalf("cookie %q: %v", token, err)
+	}
+	return httptest.NewRequestWithContext(ctx, http.MethodGet, at.Path, nil)
 }
 
 // TestConfirmedFails checks that groups that cannot be written down fail a sign-in, and at a check leave the
@@ -304,5 +328,20 @@ func TestUpsertKeepsTokens(t *testing.T) {
 	b.signIn().want(t, 303)
 	if _, err := s.store.TokenByHash(t.Context(), "h"); err != nil {
 		t.Error(fmt.Errorf("the token after a second sign-in: %w", err))
+	}
+}
+
+// TestCallbackWithoutProvider ends a sign-in that another process of the hub began, while the provider is down.
+func TestCallbackWithoutProvider(t *testing.T) {
+	s := newSite(t, nil)
+	s.provider.set(func() { s.provider.down = true })
+	fresh, err := New(t.Context(), s.svc.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	p, err := fresh.identify(r, newAttempt("/", s.clock.now()), "code")
+	if err == nil || httpx.Public(err).Status != http.StatusServiceUnavailable || !p.user.IsZero() {
+		t.Errorf("identified %v, %v; want 503", p.user, err)
 	}
 }
