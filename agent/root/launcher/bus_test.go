@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,7 @@ func privateBus(t *testing.T) func(context.Context) (*dbus.Conn, error) {
 	t.Helper()
 	daemon, err := exec.LookPath("dbus-daemon")
 	if err != nil {
-		t.Skip("there is no dbus-daemon")
+		t.Fatalf("there is no message bus to test with: %v\nhint: apt install dbus-daemon", err)
 	}
 	dir := t.TempDir()
 	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
@@ -46,8 +47,11 @@ func privateBus(t *testing.T) func(context.Context) (*dbus.Conn, error) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for range 500 {
-		if _, err := os.Stat(socket); err == nil {
+	// The socket's file is there before the daemon listens.
+	for range 1000 {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = conn.Close()
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -226,6 +226,9 @@ func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
+		if err := h.fails["StopJob"]; err != nil {
+			return err
+		}
 		h.mu.Lock()
 		h.gone[name] = h.units[name] == systemd.Activating // systemd cancels the start job
 		h.mu.Unlock()
