@@ -17,6 +17,7 @@ import (
 
 // fakeGetent answers as getent does; the real one is asked in the end-to-end tests.
 const fakeGetent = `#!/bin/sh
+[ "$(/usr/bin/id -u)" != 0 ] || exit 4
 case "$1 $2" in
 "passwd alice") echo "alice:x:5001:5001:Alice,,,:/cluster/alice:/bin/bash" ;;
 "passwd 5001") echo "alice:x:5001:5001:Alice,,,:/cluster/alice:/bin/bash" ;;
@@ -29,6 +30,19 @@ case "$1 $2" in
 "passwd two") echo "two:x:1:1::/:/bin/sh"; echo "two:x:2:2::/:/bin/sh" ;;
 "passwd short") echo "short:x:1" ;;
 "passwd away") exit 3 ;;
+"passwd gid") echo "gid:x:1:y::/:/bin/sh" ;;
+"passwd ungrouped") echo "ungrouped:x:5:6::/:/bin/sh" ;;
+"passwd halfway") echo "halfway:x:5:6::/:/bin/sh" ;;
+"initgroups halfway") exit 3 ;;
+"passwd mixed") echo "mixed:x:5:6::/:/bin/sh" ;;
+"initgroups mixed") echo "alice 7" ;;
+"passwd badgroup") echo "badgroup:x:5:6::/:/bin/sh" ;;
+"initgroups badgroup") echo "badgroup 7 z" ;;
+"passwd 78") echo ":x:78:78::/:/bin/sh" ;;
+"passwd 79") echo "bob:x:79:79" ;;
+"group short") echo "short:x:1" ;;
+"group liar") echo "cgs:x:6001:" ;;
+"group badgid") echo "badgid:x:-1:" ;;
 "passwd flood") while :; do echo "flood:x:1:1:::xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"; done ;;
 "passwd slow") sleep 60 ;;
 "passwd env") [ -z "$HOME$SECRET" ] && echo "env:x:7:7::/:/bin/sh" ;;
@@ -84,6 +98,12 @@ func TestLookup(t *testing.T) {
 		"short":  {err: "cannot read the name service's answer"},
 		"away":   {err: "no answer from the name service"},
 		"flood":  {err: "no answer from the name service"},
+
+		"gid":       {err: "gid of account \"gid\""},
+		"ungrouped": {want: Account{UID: 5, GID: 6, Home: "/", Groups: []uint32{6}}},
+		"halfway":   {err: "groups of account \"halfway\": "},
+		"mixed":     {err: "answer for the groups of \"mixed\""},
+		"badgroup":  {err: "cannot use \"z\" as an id"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +127,7 @@ func TestLookup(t *testing.T) {
 
 func TestUserName(t *testing.T) {
 	d := directory(t)
-	for uid, want := range map[uint32]string{5001: "alice", 77: "", 5: ""} {
+	for uid, want := range map[uint32]string{5001: "alice", 77: "", 5: "", 78: "", 79: ""} {
 		got, err := d.UserName(t.Context(), uid)
 		if got != want || (err == nil) != (want != "") || uid == 5 && !errors.Is(err, ErrNotFound) {
 			t.Errorf("uid %d: %q, %v", uid, got, err)
@@ -141,6 +161,10 @@ func TestMemberOf(t *testing.T) {
 		"group as gid":    {"alice", "6001", false, true},
 		"option":          {"alice", "--service", false, true},
 		"away":            {"alice", "away", false, true},
+		"account is away": {"away", "cgs", false, true},
+		"short answer":    {"alice", "short", false, true},
+		"another's":       {"alice", "liar", false, true},
+		"no gid":          {"alice", "badgid", false, true},
 		"empty":           {"alice", "", false, true},
 	}
 	for name, tt := range tests {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
+	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -434,6 +436,13 @@ func TestGoneMember(t *testing.T) {
 func TestMembersDirectory(t *testing.T) {
 	h := newHost(t)
 	at := filepath.Join(h.dir, "state/users/alice")
+	if err := os.Symlink("/etc", at); err != nil {
+		t.Fatal(err)
+	}
+	if err := memberDirectory(h.l.files.state, "users/alice", private, 0, 0); err == nil ||
+		!strings.Contains(err.Error(), "cannot open a member's directory") {
+		t.Errorf("a link out of the launcher's directory: %v", err)
+	}
 	for name, put := range map[string]func() error{
 		"another's directory": func() error { return os.Mkdir(at, 0o700) },
 		"the member's file":   func() error { return errors.Join(os.WriteFile(at, nil, 0o600), os.Chown(at, member, -1)) },
@@ -551,4 +560,147 @@ func (h *host) logged() func() string {
 	var text strings.Builder
 	h.l.cfg.Log = slog.New(slog.NewTextHandler(&text, nil))
 	return text.String
+}
+
+// TestOtherProfile checks that a container is of today only if its own profile is there and still persistent.
+func TestOtherProfile(t *testing.T) {
+	h := keepingHost(t)
+	life(t, h, "alice", "")
+	record := filepath.Join(h.dir, "state/kept/alice/_")
+	data, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outdated := func(what string, want bool) {
+		t.Helper()
+		rows, err := h.l.Persistent(t.Context())
+		if err != nil || len(rows) != 1 || rows[0].Outdated != want {
+			t.Errorf("%s: %+v, %v", what, rows, err)
+		}
+	}
+	outdated("as it was made", false)
+	text := h.text
+	h.text = strings.Replace(text, "persistent = true", "persistent = false", 1)
+	outdated("no longer persistent", true)
+	h.text = text
+	if err := os.WriteFile(record, []byte(strings.Replace(string(data), "lab", "gone", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	outdated("of a profile that is gone", true)
+	if err := os.WriteFile(record, []byte("lab\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := h.l.Persistent(t.Context()); err == nil || rows != nil {
+		t.Errorf("a record that cannot be read: %+v, %v", rows, err)
+	}
+	rules, err := h.l.policy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := unit.Input{Key: h.key("alice", ""), Profile: rules.Profiles[0], Policy: rules}
+	if _, err := h.l.lend(t.Context(), &in, h.l.names()); err == nil {
+		t.Error("devices are lent though nobody knows which are in the container")
+	}
+}
+
+// TestCredentialWhileStarting checks that the credential of a start that an earlier launcher began stays until the unit
+// runs.
+func TestCredentialWhileStarting(t *testing.T) {
+	h := newHost(t)
+	k := h.key("alice", "")
+	h.env[k.Unit()], h.units[k.Unit()] = []string{"GIFFORD_PROFILE=lab", "GIFFORD_UID=1"}, systemd.Activating
+	if err := h.l.files.writeCredential(k, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []systemd.State{systemd.Activating, systemd.Active} {
+		h.change(t.Context(), k.Unit(), state)
+		if left := leftIn(t, h.dir); (left != "") != (state == systemd.Activating) {
+			t.Errorf("%s: left %q", state, left)
+		}
+	}
+}
+
+// TestSubIDsChange lets subuid become unreadable while a start waits for its lock.
+func TestSubIDsChange(t *testing.T) {
+	s, dir := ids(t, map[string]string{"subuid.lock": "1\x00"})
+	done := make(chan error)
+	go func() {
+		done <- s.ensure(t.Context(), account(t, "alice", 5001), policy.SubIDs{First: 1000, Count: 100})
+	}()
+	for { // it makes .pwd.lock after it has read the files
+		if _, err := os.Stat(filepath.Join(dir, ".pwd.lock")); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "subuid"), 0o755),
+		os.Remove(filepath.Join(dir, "subuid.lock"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "cannot read the subordinate ids") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestHomeNotMade checks what keeps a directory from being made or given away.
+func TestHomeNotMade(t *testing.T) {
+	dir := rootsDirectory(t)
+	h := home{filepath.Join(dir, strings.Repeat("x", 300)), account(t, "alice", member), true, 0o750, "home directory"}
+	if err := h.make(); err == nil || !strings.Contains(err.Error(), "cannot make it") {
+		t.Errorf("too long a name: %v", err)
+	}
+	for name, want := range map[string]string{"none": "cannot open the new directory",
+		"sys": "cannot set the new directory's mode"} {
+		proc, err := os.Open("/proc") // nobody may change the mode of what is there
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer proc.Close()
+		if err := h.hand(int(proc.Fd()), name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestBusLost checks that a launcher without a name on the bus says so.
+func TestBusLost(t *testing.T) {
+	bus, err := privateBus(t)(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := export(bus, map[string]any{}); err == nil || !strings.Contains(err.Error(), "cannot take the name") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestFirstNews checks which first news of a unit that an earlier launcher had queued make it this launcher's.
+func TestFirstNews(t *testing.T) {
+	for state, want := range map[systemd.State]string{systemd.Activating: "alice starting",
+		systemd.Active: "alice running", systemd.Deactivating: "", systemd.Failed: "", systemd.Inactive: ""} {
+		h := newHost(t)
+		h.env["jupyter-alice.service"] = []string{"GIFFORD_PROFILE=lab", "GIFFORD_UID=1"}
+		h.units["jupyter-alice.service"] = state
+		h.l.Changed(t.Context(), systemd.Change{Name: "jupyter-alice.service", State: state})
+		if got := h.states(); got != want {
+			t.Errorf("%s: events %q, want %q", state, got, want)
+		}
+		known := h.l.server(h.key("alice", ""))
+		h.l.Changed(t.Context(), systemd.Change{Name: "jupyter-alice.service", State: systemd.Active})
+		if known != nil && h.l.server(h.key("alice", "")) != known {
+			t.Errorf("%s: the next news make it another", state)
+		}
+	}
+}
+
+// TestLendWithoutAnswer checks that a name service that does not answer about a device's group lends nothing.
+func TestLendWithoutAnswer(t *testing.T) {
+	h := gpuHost(t)
+	h.text += "[[gpus.device]]\nmatch = [\"*/gpu=*\"]\nunix_groups = [\"away\"]\n"
+	if err := h.startWith("gpu", h.key("alice", "")); err == nil || codeOf(err) != "" ||
+		!strings.Contains(err.Error(), "secret detail") || len(h.units) != 0 {
+		t.Errorf("error is %v, units %v", err, h.units)
+	}
 }
