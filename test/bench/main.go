@@ -89,5 +89,5 @@ func parseSizes(s string) ([]float64, error) {
 	return sizes, nil
 }
 
-// progress tells on standard error what is being done; figures go to standard output.
+// progress reports on standard error what is being done; figures go to standard output.
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }

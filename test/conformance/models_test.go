@@ -312,7 +312,7 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// lastEvent checks the form of a stream of events and gives the last.
+// lastEvent checks the form of a stream of events and returns the last.
 func lastEvent(t *testing.T, a answer) map[string]any {
 	t.Helper()
 	if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") ||

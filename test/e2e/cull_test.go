@@ -48,7 +48,7 @@ func (v *visitor) active(user string) string {
 	return v.host.property(v.t, "jupyter-"+user+".service", "ActiveState")
 }
 
-// state returns the kernel's state as its server tells it.
+// state returns the kernel's state as its server reports it.
 func (k *kernel) state() string {
 	k.v.t.Helper()
 	p := k.v.jupyter(k.user, "GET", "/api/kernels/"+k.id, "")
@@ -61,7 +61,7 @@ func (k *kernel) state() string {
 	return model.State
 }
 
-// testCull checks that an idle server is announced, kept at its owner's wish, announced
+// testCull checks that an idle server is announced, postponed by its owner, announced
 // again and stopped, while servers whose kernels work in silence stay.
 func testCull(t *testing.T) {
 	h := theHost(t)

@@ -24,7 +24,7 @@ func withPolicy(t *testing.T, h host, lines string) {
 	})
 }
 
-// startFails asks for a server and gives why it did not start, as its owner is told.
+// startFails asks for a server and returns why it did not start, as its owner is told.
 func (v *visitor) startFails(user, profile string) string {
 	v.t.Helper()
 	v.stop(user)
@@ -218,7 +218,7 @@ func measured(t *testing.T, h host, user string) (home, storage int64) {
 	return 0, 0
 }
 
-// testDiskUse writes files and looks for them in the numbers.
+// testDiskUse writes files and finds them in the numbers.
 func testDiskUse(t *testing.T) {
 	h := theHost(t)
 	alice := member(t, h, "alice")
@@ -318,7 +318,7 @@ func testLowDisk(t *testing.T) {
 		t.Errorf("the check does not warn:\n%s", out)
 	}
 	if n := strings.Count(h.journal(t, "gifford-hub", since, "EVENT=disk-low"), "little disk space"); n != 1 {
-		t.Errorf("the journal tells %d times of little space", n)
+		t.Errorf("the journal reports %d times of little space", n)
 	}
 	if p := dora.get("/hub/metrics"); !strings.Contains(p.body,
 		`gifford_disk_free_bytes{path="/var/lib/gifford-launcher"}`) {

@@ -41,7 +41,7 @@ func (h host) fixture(t *testing.T, input string, verb string) {
 	}
 }
 
-// withGPUs returns the host its devices until the test ends, and looks whether all is as
+// withGPUs returns the host its devices until the test ends, and checks that all is as
 // before then.
 func withGPUs(t *testing.T, h host) {
 	t.Helper()
@@ -66,7 +66,7 @@ func withGPUs(t *testing.T, h host) {
 	})
 }
 
-// gpus is what "gifford-hub gpus" tells.
+// gpus is what "gifford-hub gpus" reports.
 type gpus struct {
 	Devices []struct {
 		Name    string
@@ -98,7 +98,7 @@ func (g gpus) holders() map[string]string {
 	return all
 }
 
-// lease returns the devices that the unit of a user's server holds, as it tells itself.
+// lease returns the devices that the unit of a user's server holds, as it says itself.
 func lease(t *testing.T, h host, user string) string {
 	t.Helper()
 	for field := range strings.FieldsSeq(h.property(t, "jupyter-"+user+".service", "Environment")) {
@@ -110,7 +110,7 @@ func lease(t *testing.T, h host, user string) string {
 }
 
 // devicesInside lists the device nodes in the container of a user's server, with their
-// numbers, as the member sees them; those that he cannot open are marked.
+// numbers, as the member sees them; those that they cannot open are marked.
 func devicesInside(t *testing.T, h host, user string) []string {
 	t.Helper()
 	out := h.must(t, "", user, "--", "sh", "-ec",
@@ -137,7 +137,7 @@ func (v *visitor) ask(user, profile string) page {
 	return p
 }
 
-// waits waits until a user's server is in the line at a place, as its page tells.
+// waits waits until a user's server is at a position of the queue, as its page says.
 func (v *visitor) waits(user string, place int) page {
 	v.t.Helper()
 	var p page
@@ -150,7 +150,7 @@ func (v *visitor) waits(user string, place int) page {
 
 var placeWords = regexp.MustCompile(`(\d+)(?:st|nd|rd|th) of \d+ in the queue`)
 
-// placeOnPage reads the place in the line from a page, 0 when it tells none.
+// placeOnPage reads the position in the queue from a page, 0 when it shows none.
 func placeOnPage(p page) int {
 	m := placeWords.FindStringSubmatch(p.body)
 	if m == nil {

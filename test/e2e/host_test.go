@@ -31,7 +31,7 @@ func theHost(t *testing.T) host {
 	return h
 }
 
-// try runs a command on the host as root and gives what it wrote to both outputs.
+// try runs a command on the host as root and returns what it wrote to both outputs.
 func (h host) try(ctx context.Context, command ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, h.lab, append([]string{"enter", h.name, "--"}, command...)...)
 	var out bytes.Buffer

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// layerLine is how a pull tells of a layer where there is no terminal.
+// layerLine is how a pull reports a layer where there is no terminal.
 var layerLine = regexp.MustCompile(`(?m)^[0-9a-f]{12} Download complete`)
 
 // testPullAndRollBack is an image's life on a host with a registry: pulled, replaced by a
@@ -28,7 +28,7 @@ func testPullAndRollBack(t *testing.T) {
 	h.forget(t, name)
 
 	if out := h.run(t, "gifford-hub", "images", "pull", name); !layerLine.MatchString(out) {
-		t.Errorf("the pull tells of no layer:\n%s", out)
+		t.Errorf("the pull reports no layer:\n%s", out)
 	}
 	first := h.id(t, name)
 	if out := h.run(t, "gifford-hub", "images", "pull", name, "--quiet"); out != "" {
@@ -103,7 +103,7 @@ func testPullRefused(t *testing.T) {
 	}
 }
 
-// testPinned pulls by digest: what the registry gives under the tag afterwards is no matter.
+// testPinned pulls by digest: what the registry has under the tag afterwards is no matter.
 func testPinned(t *testing.T) {
 	h := theHost(t)
 	r := newRegistry(t, h, 5000, "")
@@ -277,7 +277,7 @@ func testNewerImage(t *testing.T) {
 	}
 
 	h.run(t, "gifford-hub", "images", "import", name, "/srv/images/notebook6.tar")
-	eventually(t, "alice's home page tells of the newer image", 20*time.Second, func() bool {
+	eventually(t, "alice's home page names the newer image", 20*time.Second, func() bool {
 		return strings.Contains(alice.get("/hub/home").body, note)
 	})
 	dora := member(t, h, "dora")

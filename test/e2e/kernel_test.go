@@ -68,7 +68,7 @@ func (v *visitor) tryJupyter(ctx context.Context, user, method, path, body strin
 	return v.tryDo(ctx, method, target.String(), "application/json", body)
 }
 
-// dial opens another WebSocket to the kernel and gives the status of the answer.
+// dial opens another WebSocket to the kernel and returns the status of the answer.
 func (k *kernel) dial() (*websocket.Conn, int, error) {
 	ctx, cancel := context.WithTimeout(k.v.t.Context(), 30*time.Second)
 	defer cancel()
@@ -157,7 +157,7 @@ func (k *kernel) next(id string, bound time.Duration) (text string, done bool, e
 	}
 }
 
-// exec runs a cell and gives all that it printed, errors included.
+// exec runs a cell and returns all that it printed, errors included.
 func (k *kernel) exec(code string) string {
 	k.v.t.Helper()
 	id := "cell-" + time.Now().Format("150405.000000000")

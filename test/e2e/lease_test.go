@@ -265,7 +265,7 @@ func processLeft(t *testing.T, h host, c crew) {
 	}
 }
 
-// gpuPages looks at the pages in the browser, wide and narrow.
+// gpuPages reads the pages in the browser, wide and narrow.
 func gpuPages(t *testing.T, h host, c crew) {
 	if p := c["alice"].get("/hub/admin/gpus"); p.status != http.StatusNotFound {
 		t.Errorf("alice sees the administrators' page: %s", p)
@@ -343,13 +343,13 @@ func unusedAnnounced(t *testing.T, h host, c crew) {
 	}
 }
 
-// unusedGivenBack waits for the end of gail's lease, which cannot be kept twice.
+// unusedGivenBack waits for the end of gail's lease, which cannot be postponed twice.
 func unusedGivenBack(t *testing.T, h host, c crew) {
 	gail := c["gail"]
 	eventually(t, "the end is announced again", time.Minute, func() bool { return unusedEnd(gail) })
 	for _, f := range gail.get("/hub/home").forms(t) {
 		if strings.HasSuffix(f.action.Path, "/hub/keep/gail") {
-			t.Error("it can be kept twice")
+			t.Error("it can be postponed twice")
 		}
 	}
 	began := time.Now()

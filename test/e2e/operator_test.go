@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// testServices looks at what systemctl and journalctl show of the hub.
+// testServices checks what systemctl and journalctl show of the hub.
 func testServices(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")

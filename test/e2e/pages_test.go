@@ -13,7 +13,7 @@ import (
 )
 
 // testSharing is the way of a share as people go it: alice makes a link, bob accepts it,
-// is asked before he opens her server, and is out again when she takes it back.
+// is asked before her server opens, and has no access once the share is revoked.
 func testSharing(t *testing.T) {
 	h := theHost(t)
 	withSettings(t, h, "62-shares.toml", "[roles.user]\nscopes = [\"self\", \"shares!user\"]\n")
@@ -42,7 +42,7 @@ func testSharing(t *testing.T) {
 	}
 	p = bob.get("/user/alice/lab")
 	if p.url.Path != "/hub/api/oauth2/authorize" {
-		t.Fatalf("bob is not asked before he opens it: %s", p)
+		t.Fatalf("bob is not asked before it opens: %s", p)
 	}
 	if p = bob.press(p, "/hub/api/oauth2/authorize"); p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
 		t.Errorf("after their yes: %s", p)

@@ -47,7 +47,7 @@ func newRegistry(t *testing.T, h host, port int, creds string) registry {
 	return r
 }
 
-// push puts an image of /srv/images into the registry and gives the whole name and digest.
+// push puts an image of /srv/images into the registry and returns the whole name and digest.
 func (r registry) push(t *testing.T, image, name string) (full, digest string) {
 	t.Helper()
 	full = r.address + "/" + name

@@ -169,8 +169,8 @@ func testReloadOfABrokenHub(t *testing.T) {
 	}
 }
 
-// knock opens connections and asks for the health page all the time until the function
-// it gives is called, which tells how many were refused or broken and how many answered.
+// knock opens connections and asks for the health page all the time until it is told to
+// stop by the function that it returns, which counts the refused or broken and the answered ones.
 func knock(t *testing.T, h host) func() (refused, answered int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// shell runs "gifford-hub servers shell" on the host with an input, and gives the output
+// shell runs "gifford-hub servers shell" on the host with an input, and returns the output
 // and the exit status.
 func (h host) shell(t *testing.T, input string, args ...string) (string, int) {
 	t.Helper()
@@ -35,7 +35,7 @@ func (h host) must(t *testing.T, input string, args ...string) string {
 	return out
 }
 
-// debianPackage makes a package with one program on the host and gives it in base 64.
+// debianPackage makes a package with one program on the host and returns it in base 64.
 func debianPackage(t *testing.T, h host) string {
 	t.Helper()
 	return h.run(t, "sh", "-ec", `
@@ -50,7 +50,7 @@ func debianPackage(t *testing.T, h host) string {
 		rm -r $dir`)
 }
 
-// token returns the JUPYTERHUB_API_TOKEN of a running server and looks whether the hub's API
+// token returns the JUPYTERHUB_API_TOKEN of a running server and checks whether the hub's API
 // takes it from inside.
 func (v *visitor) token(user string) string {
 	v.t.Helper()
@@ -111,7 +111,7 @@ func testPersistentServer(t *testing.T) {
 	t.Run("no secret", func(t *testing.T) { noKeptSecret(t, h, since, first, second) })
 
 	v.stop("alice")
-	v.start("alice", "jupyterlab") // in between, and not kept
+	v.start("alice", "jupyterlab") // in between, and not persistent
 	if hasCow(t, h) {
 		t.Error("the package is in a profile that keeps nothing")
 	}
@@ -188,7 +188,7 @@ func noKeptSecret(t *testing.T, h host, since time.Time, tokens ...string) {
 func changedSettings(t *testing.T, h host, v *visitor) {
 	const file = "/etc/gifford-hub/launcher.toml"
 	before := h.run(t, "cat", file)
-	h.put(t, file, "0644", before+"\nenv = { GIFFORD_TEST = \"x\" }\n") // the last profile is the one that is kept
+	h.put(t, file, "0644", before+"\nenv = { GIFFORD_TEST = \"x\" }\n") // the last profile is the persistent one
 	defer h.put(t, file, "0644", before)
 	v.stop("alice")
 	since := time.Now()

@@ -8,11 +8,10 @@ import (
 )
 
 // journal is a log of which tests read the audit records of acts on what is not one's own, each as
-// "event by user=… admin=…", and what was logged beside.
+// "event by user=… admin=…".
 type journal struct {
-	mu     sync.Mutex // guards all below
-	acts   []string
-	events []string // of other entries
+	mu   sync.Mutex // guards all below
+	acts []string
 }
 
 func (*journal) Enabled(context.Context, slog.Level) bool { return true }
@@ -38,8 +37,6 @@ func (j *journal) Handle(_ context.Context, r slog.Record) error {
 	defer j.mu.Unlock()
 	if r.Message == "administrative action" {
 		j.acts = append(j.acts, known["event"]+" "+known["by"]+text)
-	} else {
-		j.events = append(j.events, known["event"])
 	}
 	return nil
 }
@@ -49,11 +46,4 @@ func (h *hub) told() []string {
 	h.journal.mu.Lock()
 	defer h.journal.mu.Unlock()
 	return slices.Clone(h.journal.acts)
-}
-
-// logged returns the events of other entries.
-func (h *hub) logged() []string {
-	h.journal.mu.Lock()
-	defer h.journal.mu.Unlock()
-	return slices.Clone(h.journal.events)
 }
