@@ -292,6 +292,9 @@ func TestOlderLauncher(t *testing.T) {
 		"Kept": func() ([]launcherbus.PersistentRow, *dbus.Error) {
 			return []launcherbus.PersistentRow{{User: "alice", Profile: "lab"}}, nil
 		},
+		"List": func() ([]launcherbus.ServerRow, *dbus.Error) {
+			return []launcherbus.ServerRow{{User: "alice", Profile: "lab", State: "running"}}, nil
+		},
 		"Usage": func(user string, measure bool) (launcherbus.DiskUseRow, *dbus.Error) {
 			return launcherbus.DiskUseRow{Measuring: measure, HomePath: "/cluster/" + user}, nil
 		},
@@ -321,7 +324,17 @@ func TestOlderLauncher(t *testing.T) {
 	if images, err := c.Images(t.Context()); err != nil || images.Profiles["lab"] != "x" {
 		t.Errorf("Images: %+v, %v", images, err)
 	}
-	if _, err := c.List(t.Context()); err == nil || !strings.Contains(err.Error(), "does not answer") {
+	if s, err := c.Get(t.Context(), key); err != nil || s.Key != key || s.Profile != "lab" {
+		t.Errorf("Get: %+v, %v", s, err)
+	}
+	none, err := ident.ParseKey("alice", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(t.Context(), none); codeOf(err) != launcherbus.NotFound {
+		t.Errorf("Get of none: %v", err)
+	}
+	if _, err := c.Profiles(t.Context()); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("an operation that nobody has: %v", err)
 	}
 }

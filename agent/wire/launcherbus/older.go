@@ -1,16 +1,20 @@
 package launcherbus
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Names of version 0.1. During an upgrade hub and launcher are of different versions: from the
-// launcher's restart until the hub has been reloaded, which may fail and then lasts until an administrator acts; and
-// before it, if the hub is restarted first. So the launcher answers to both names of an operation and sends both
-// signals, and the client tries the older name where the launcher does not know today's. They go with
-// version 0.3.
+// Names of version 0.1. During an upgrade hub and launcher are of different versions: from the launcher's restart until
+// the hub has been reloaded, which may fail and then lasts until an administrator acts; and before it, if the hub is
+// restarted first. So the launcher answers to both names of an operation and sends both signals, and the client tries
+// the older name where the launcher does not know today's. The client does not hear the older launcher's signal: a
+// server's unexpected end is noticed when the launcher has been restarted. They go with version 0.3.
 
 // OlderSignal is today's ChangedSignal without what List has of the server, D-Bus type ssssi: user, server, state,
 // result, exit. The client of today does not subscribe to it.
@@ -30,6 +34,20 @@ func OlderName(operation string) string {
 		return "Usage"
 	}
 	return ""
+}
+
+// olderGet is Get of a launcher that has only List.
+func (c *Client) olderGet(ctx context.Context, key ident.Key) (Server, error) {
+	all, err := c.List(ctx)
+	if err != nil {
+		return Server{}, err
+	}
+	for _, s := range all {
+		if s.Key == key {
+			return s, nil
+		}
+	}
+	return Server{}, &Error{NotFound, fmt.Sprintf("server %s does not run", key)}
 }
 
 // unknownMethod reports whether an error says that the launcher has no operation of that name.

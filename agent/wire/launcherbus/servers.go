@@ -106,7 +106,11 @@ func (c *Client) Reset(ctx context.Context, key ident.Key) error {
 
 // Get returns one server. One whose unit does not exist, or has ended, is an *Error with code NotFound.
 func (c *Client) Get(ctx context.Context, key ident.Key) (Server, error) {
-	return read(ctx, c, "Get", ServerRow.server, key.User.String(), key.Server.String())
+	s, err := read(ctx, c, "Get", ServerRow.server, key.User.String(), key.Server.String())
+	if unknownMethod(err) {
+		return c.olderGet(ctx, key)
+	}
+	return s, err
 }
 
 // List returns the servers whose units exist and have not ended.
