@@ -704,3 +704,18 @@ func TestLendWithoutAnswer(t *testing.T) {
 		t.Errorf("error is %v, units %v", err, h.units)
 	}
 }
+
+// TestWithoutGPUsAgain checks that a persistent container that was made without devices starts without them again.
+func TestWithoutGPUsAgain(t *testing.T) {
+	h := gpuHost(t)
+	k := h.key("alice", "")
+	for range 2 {
+		r := launcherbus.StartRequest{Key: k, Profile: "keeps", WithoutGPUs: true}
+		if err := h.l.Start(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.l.Stop(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
