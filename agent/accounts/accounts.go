@@ -1,6 +1,6 @@
-// Package accounts asks the host's name service (files, LDAP, SSSD …) for Unix accounts and groups by running getent(1):
-// a program without cgo only sees /etc/passwd. It must never run anything else, use a shell, or pass a name that getent
-// could read as a number or an option.
+// Package accounts asks the host's name service (files, LDAP, SSSD …) for Unix accounts and groups by running
+// getent(1): a program without cgo only sees /etc/passwd. It must never run anything else, use a shell, or pass a name
+// that getent could read as a number or an option.
 package accounts
 
 import (

@@ -43,7 +43,8 @@ case "$1 $2" in
 "group short") echo "short:x:1" ;;
 "group liar") echo "cgs:x:6001:" ;;
 "group badgid") echo "badgid:x:-1:" ;;
-"passwd flood") while :; do echo "flood:x:1:1:::xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"; done ;;
+"passwd flood")
+  while :; do echo "flood:x:1:1:::xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"; done ;;
 "passwd slow") sleep 60 ;;
 "passwd env") [ -z "$HOME$SECRET" ] && echo "env:x:7:7::/:/bin/sh" ;;
 "initgroups env") echo "env 7" ;;
@@ -88,7 +89,8 @@ func TestLookup(t *testing.T) {
 		err      string
 		notFound bool
 	}{
-		"alice":  {want: Account{UID: 5001, GID: 5001, Home: "/cluster/alice", Groups: []uint32{5001, 6001, 6002, 6003}}},
+		"alice": {want: Account{UID: 5001, GID: 5001, Home: "/cluster/alice",
+			Groups: []uint32{5001, 6001, 6002, 6003}}},
 		"lone":   {want: Account{UID: 5002, GID: 100, Home: "/home/lone", Groups: []uint32{100}}},
 		"env":    {want: Account{UID: 7, GID: 7, Home: "/", Groups: []uint32{7}}},
 		"nobody": {err: "not found", notFound: true},

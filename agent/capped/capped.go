@@ -1,5 +1,5 @@
-// Package capped collects what another program writes, up to a bound. It must never grow beyond it: the program, such as
-// a vendor's tool or a plug-in of the name service, is not ours.
+// Package capped collects what another program writes, up to a bound. It must never grow beyond it: the program, such
+// as a vendor's tool or a plug-in of the name service, is not ours.
 package capped
 
 import (
@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Buffer is an io.Writer that holds at most a number of bytes. A write beyond it fails, which ends a program that writes
-// there. Its zero value holds nothing. The bytes.Buffer is not embedded: its ReadFrom would know no bound.
+// Buffer is an io.Writer that holds at most a number of bytes. A write beyond it fails, which ends a program that
+// writes there. Its zero value holds nothing. The bytes.Buffer is not embedded: its ReadFrom would know no bound.
 type Buffer struct {
 	most int
 	held bytes.Buffer

@@ -1,5 +1,6 @@
-// Package gpu reads what is known of the host's devices: CDI specifications, and the file in which gifford-gpus leaves the
-// answers of the vendors' tools. It only reads files. It must never open a device, run a program or decide who gets what.
+// Package gpu reads what is known of the host's devices: CDI specifications, and the file in which gifford-gpus leaves
+// the answers of the vendors' tools. It only reads files. It must never open a device, run a program or decide who gets
+// what.
 package gpu
 
 import "time"

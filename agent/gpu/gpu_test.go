@@ -76,7 +76,9 @@ func TestRead(t *testing.T) {
 		"paths written in other ways": {map[string]string{"a.yaml": spec(gpus, "0|/dev/nvidia0", "first|/dev//nvidia0",
 			"second|/dev/dri/../nvidia0 /dev//nvidiactl")},
 			[]string{"nvidia.com/gpu=0 = nvidia.com/gpu=first = nvidia.com/gpu=second /dev/nvidia0"}},
-		"other vendor, JSON": {map[string]string{"a.json": `{"cdiVersion":"0.6.0","kind":"amd.com/gpu","devices":[{"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/kfd"},{"path":"/dev/dri/renderD128","hostPath":"/dev/dri/renderD128"}]}}]}`},
+		"other vendor, JSON": {map[string]string{"a.json": `{"cdiVersion":"0.6.0","kind":"amd.com/gpu",
+			"devices":[{"name":"0","containerEdits":{"deviceNodes":[
+			{"path":"/dev/kfd"},{"path":"/dev/dri/renderD128","hostPath":"/dev/dri/renderD128"}]}}]}`},
 			[]string{"amd.com/gpu=0 /dev/dri/renderD128"}},
 		"no nodes": {map[string]string{"a.yaml": spec("lab.example/licence", "a", "b")},
 			[]string{"lab.example/licence=a", "lab.example/licence=b"}},

@@ -23,8 +23,8 @@ func DefaultDirs() []string { return []string{"/etc/cdi", "/var/run/cdi"} }
 // maxSpec is more than any vendor's generator writes: some 100 KB for 16 GPUs.
 const maxSpec = 4 << 20
 
-// Read reads the specifications in the directories. It skips a directory that is missing, and names a specification that
-// cannot be used in Broken; the others count. It does not touch the devices.
+// Read reads the specifications in the directories. It skips a directory that is missing, and names a specification
+// that cannot be used in Broken; the others count. It does not touch the devices.
 func Read(dirs ...string) Inventory {
 	var inv Inventory
 	found := map[string]entry{}

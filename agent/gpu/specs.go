@@ -56,8 +56,8 @@ func allNodes(s *cdi.Spec) (common []node, devices [][]node) {
 }
 
 const (
-	// maxDevices is more than a host has: 16 GPUs of 7 instances with two names each are 240. The launcher compares each
-	// with each at every request.
+	// maxDevices is more than a host has: 16 GPUs of 7 instances with two names each are 240. The launcher compares
+	// each with each at every request.
 	maxDevices = 1000
 	// maxName is more than a UUID with its kind needs. Names are arguments of Podman and part of a unit's environment.
 	maxName = 200

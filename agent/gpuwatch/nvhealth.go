@@ -44,8 +44,8 @@ func (e nvidiaECC) health() string {
 
 func yes(s string) bool { return strings.EqualFold(strings.TrimSpace(s), "yes") }
 
-// The parts that may not be well-formed: some drivers' lists of clocks, and names of processes, which members choose and
-// the tool does not escape.
+// The parts that may not be well-formed: some drivers' lists of clocks, and names of processes, which members choose
+// and the tool does not escape.
 var (
 	clocks   = regexp.MustCompile(`(?s)<supported_clocks>.*?</supported_clocks>`)
 	ofOne    = regexp.MustCompile(`<process_name>.*</process_name>`)

@@ -10,8 +10,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 )
 
-// The parts of "nvidia-smi -q -x" that are read (nvsmi_device_v*.dtd; except for ECC errors the names are the same since
-// driver 418).
+// The parts of "nvidia-smi -q -x" that are read (nvsmi_device_v*.dtd; except for ECC errors the names are the same
+// since driver 418).
 type (
 	nvidiaLog struct {
 		XMLName xml.Name    `xml:"nvidia_smi_log"`

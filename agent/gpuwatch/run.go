@@ -24,8 +24,8 @@ const (
 // ErrNoTool says that the host does not have a tool.
 var ErrNoTool = errors.New("there is no such tool")
 
-// runner runs tools. One that hangs in the driver cannot be killed (proc(5), state D). It is left alone, and not started
-// again while it exists.
+// runner runs tools. One that hangs in the driver cannot be killed (proc(5), state D). It is left alone, and not
+// started again while it exists.
 type runner struct {
 	mu   sync.Mutex // guards busy
 	busy map[string]bool

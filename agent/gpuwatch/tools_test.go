@@ -94,8 +94,9 @@ func TestHealth(t *testing.T) {
 		"well": {"<gpu_recovery_action>None</gpu_recovery_action>", ""},
 		"not known": {ecc("<double_bit><total>N/A</total></double_bit>") +
 			"<gpu_recovery_action>N/A</gpu_recovery_action>", ""},
-		"correctable":          {ecc("<sram_correctable>9</sram_correctable>"), ""},
-		"before the driver":    {"<ecc_errors><aggregate><dram_uncorrectable>3</dram_uncorrectable></aggregate></ecc_errors>", ""},
+		"correctable": {ecc("<sram_correctable>9</sram_correctable>"), ""},
+		"before the driver": {"<ecc_errors><aggregate><dram_uncorrectable>3</dram_uncorrectable></aggregate>" +
+			"</ecc_errors>", ""},
 		"Volta, uncorrectable": {ecc("<double_bit><total>3</total></double_bit>"), "could not be corrected"},
 		"Ampere, SRAM":         {ecc("<sram_uncorrectable>1</sram_uncorrectable>"), "could not be corrected"},
 		"Hopper, parity": {ecc("<sram_uncorrectable_parity>1</sram_uncorrectable_parity>"),

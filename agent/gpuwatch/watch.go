@@ -1,5 +1,5 @@
-// Package gpuwatch asks the vendors' tools what the GPUs do and leaves the answers in a file for the launcher. It runs as
-// an account of its own: it must never run as root, change a device, or rely on a tool to answer, in time or at all.
+// Package gpuwatch asks the vendors' tools what the GPUs do and leaves the answers in a file for the launcher. It runs
+// as an account of its own: it must never run as root, change a device, or rely on a tool to answer, in time or at all.
 package gpuwatch
 
 import (
@@ -32,8 +32,8 @@ type Config struct {
 	Sys   string   // "/sys"
 	Every time.Duration
 	Log   *slog.Logger
-	// Run runs a tool and returns its output; nil runs it. ErrNoTool means that the host does not have it. The output of
-	// one that failed counts too.
+	// Run runs a tool and returns its output; nil runs it. ErrNoTool means that the host does not have it. The output
+	// of one that failed counts too.
 	Run func(ctx context.Context, name string, args ...string) ([]byte, error)
 }
 
@@ -56,8 +56,8 @@ func New(cfg Config) (*Watch, error) {
 	return &Watch{cfg: cfg, past: history{}, last: map[string][]gpu.Facts{}, failed: map[string]string{}}, nil
 }
 
-// Run writes the state until ctx ends or the host has no CDI specification any more. Neither is an error. It calls first
-// when it has written the state for the first time.
+// Run writes the state until ctx ends or the host has no CDI specification any more. Neither is an error. It calls
+// first when it has written the state for the first time.
 func (w *Watch) Run(ctx context.Context, first func()) error {
 	defer func() { _ = os.Remove(w.cfg.File) }()
 	tick := time.NewTicker(w.cfg.Every)

@@ -23,7 +23,9 @@ const digest = "sha256:0d87609a3721ddefe330a17b6b381903193835d5a82bf927991902cf7
 // Lists as Podman 5.4 writes them, but for the names.
 var (
 	goodLayers = `[{"id":"` + base +
-		`","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,"diff-digest":"sha256:00","diff-size":9,"uidset":[0,1000],"gidset":[0,100]},
+		`","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,` +
+		`"diff-digest":"sha256:00",` +
+		`"diff-size":9,"uidset":[0,1000],"gidset":[0,100]},
 		{"id":"` + top + `","names":["x"],"parent":"` + base +
 		`","created":"2026-11-23T11:52:10Z","compression":2,"toc-digest":"sha256:11"}]`
 	goodImages = `[{"id":"` + image + `","digest":"` + digest +
@@ -205,7 +207,9 @@ func TestView(t *testing.T) {
 	uids := `[{"container_id":0,"host_id":1,"size":1000},{"container_id":1000,"host_id":0,"size":1}]`
 	gids := `[{"container_id":0,"host_id":1,"size":100}]`
 	wantLayers := `[{"id":"` + base +
-		`","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,"diff-digest":"sha256:00","diff-size":9,"uidset":[0,1000],"gidset":[0,100],"uidmap":` + uids + `,"gidmap":` + gids + `},
+		`","created":"2026-11-23T11:52:09.74803102Z","compressed-diff-digest":"sha256:00","compressed-size":5,` +
+		`"diff-digest":"sha256:00","diff-size":9,"uidset":[0,1000],"gidset":[0,100],"uidmap":` + uids +
+		`,"gidmap":` + gids + `},
 		{"id":"` + top + `","parent":"` + base +
 		`","created":"2026-11-23T11:52:10Z","compression":2,"toc-digest":"sha256:11","uidmap":` + uids + `,"gidmap":` +
 		gids + `}]`

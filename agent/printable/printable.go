@@ -21,8 +21,8 @@ func forbidden(c rune) bool {
 	return unicode.IsControl(c) || unicode.In(c, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
 }
 
-// Valid reports whether s is one line that can be shown as it is. Tabs and line breaks are refused too. Use it to refuse
-// what people type; use Line or Text for what cannot be refused.
+// Valid reports whether s is one line that can be shown as it is. Tabs and line breaks are refused too. Use it to
+// refuse what people type; use Line or Text for what cannot be refused.
 func Valid(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, forbidden) }
 
 // Text returns s without what must not be shown. Tabs, line breaks and other white space stay; bytes that are not UTF-8

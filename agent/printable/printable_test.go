@@ -71,7 +71,8 @@ func FuzzPrintable(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, most int) {
 		most = 1 + (most%300+300)%300
 		bad := func(c rune) bool {
-			return c == 0x1b || unicode.Is(unicode.Cc, c) && c != '\t' && c != '\n' || unicode.Is(unicode.Bidi_Control, c) ||
+			return c == 0x1b || unicode.Is(unicode.Cc, c) && c != '\t' && c != '\n' ||
+				unicode.Is(unicode.Bidi_Control, c) ||
 				c == 0x2028 || c == 0x2029
 		}
 		text, line := Text(s), Line(s, most)

@@ -20,7 +20,10 @@ const fakePodman = `#!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >>calls
 case "$*" in
-"image exists lost") if test -e fixed; then exit 0; fi; echo 'level=error msg="invalid internal status, try resetting the pause process with \\"podman system migrate\\""' >&2; exit 1 ;;
+"image exists lost")
+  if test -e fixed; then exit 0; fi
+  echo 'level=error msg="invalid internal status, try resetting the pause process with \\"'\
+'podman system migrate\\""' >&2; exit 1 ;;
 "image exists stuck") echo 'try "podman system migrate"' >&2; exit 1 ;;
 "system migrate") if grep -q stuck calls; then echo broken >&2; exit 125; fi; touch fixed ;;
 "image exists "*) test -e there ;;

@@ -1,6 +1,6 @@
 // Command gifford-shell runs a command in the container of a member's running server, for "gifford-hub servers shell",
-// which has written it to the hub's log before. It is a program of its own so that the hub links neither Podman's client
-// nor systemd's. Nothing but an administrator may start it.
+// which has written it to the hub's log before. It is a program of its own so that the hub links neither Podman's
+// client nor systemd's. Nothing but an administrator may start it.
 package main
 
 import (

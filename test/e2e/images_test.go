@@ -342,7 +342,8 @@ func testImagesPage(t *testing.T) {
 		return !strings.Contains(dora.get(p.url.RequestURI()).body, `http-equiv="refresh"`)
 	})
 	first := h.id(t, name)
-	if log := h.journal(t, "gifford-hub", time.Now().Add(-time.Minute)); !strings.Contains(log, "administrative action") {
+	if log := h.journal(t, "gifford-hub", time.Now().Add(-time.Minute)); !strings.Contains(log,
+		"administrative action") {
 		t.Errorf("the journal does not say who pulled:\n%s", log)
 	}
 	r.push(t, "silent", "test/app:latest")

@@ -84,7 +84,8 @@ func testAliceAndBob(t *testing.T) {
 		if p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
 			t.Errorf("after her yes: %s", p)
 		}
-		if log := h.run(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "gifford-hub", "EVENT=shared-server-opened",
+		if log := h.run(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "gifford-hub",
+			"EVENT=shared-server-opened",
 			"JUPYTER_USER=dora"); log == "" {
 			t.Error("the journal does not tell that dora opened alice's server")
 		}

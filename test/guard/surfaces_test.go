@@ -27,7 +27,8 @@ func TestSurfacesOnlyRead(t *testing.T) {
 			}
 			if from, ok := sel.X.(*ast.Ident); ok && from.Name == "store" &&
 				(sel.Sel.Name == "Store" || sel.Sel.Name == "Open") {
-				t.Errorf("%s names store.%s: take a *store.Reader, and let package actions write", s.fset.Position(sel.Pos()),
+				t.Errorf("%s names store.%s: take a *store.Reader, and let package actions write",
+					s.fset.Position(sel.Pos()),
 					sel.Sel.Name)
 			}
 			return true

@@ -238,8 +238,8 @@ func (a *Accountant) forget(ctx context.Context, list []backend.Server) error {
 	return err
 }
 
-// trouble logs once that servers cannot be accounted for. Nothing is lost by a turn that fails: the next one counts from
-// the last that did not.
+// trouble logs once that servers cannot be accounted for. Nothing is lost by a turn that fails: the next one counts
+// from the last that did not.
 func (a *Accountant) trouble(ctx context.Context, err error) {
 	said := a.mute
 	a.mute = err != nil

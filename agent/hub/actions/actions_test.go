@@ -27,8 +27,8 @@ import (
 )
 
 // bench is Actions over a real database with alice, bob and dora (an administrator). alice has a saved server "x",
-// which is shared with bob, a share code ("secret") of it, and two tokens, one of them of the OAuth client "app". bob is in
-// the group lab; "ext" is a service.
+// which is shared with bob, a share code ("secret") of it, and two tokens, one of them of the OAuth client "app". bob
+// is in the group lab; "ext" is a service.
 type bench struct {
 	*Actions
 	db      *store.Store

@@ -32,8 +32,8 @@ type Server struct {
 	State   State
 	Address Address   // where it answers HTTP; the zero value until that is known
 	Started time.Time // when it was asked for, or began where it was queued before; zero while that is not known
-	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. The backend stores it, so that
-	// a hub that has lost its database still knows the servers that run.
+	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. The backend stores it, so
+	// that a hub that has lost its database still knows the servers that run.
 	TokenHash string
 	Devices   []string  // qualified CDI names of the devices that it holds
 	Where     string    // the host and job in which it runs, for people; "" on the hub's own host

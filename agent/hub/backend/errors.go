@@ -14,7 +14,8 @@ const (
 	MountRefused   Code = "MountRefused"   // the source of one of the policy's mounts is missing or cannot be trusted
 	AlreadyExists  Code = "AlreadyExists"  // the server exists
 	NotFound       Code = "NotFound"       // no such server or profile
-	DevicesTaken   Code = "DevicesTaken"   // others hold the devices that the profile needs; a later request may succeed
+	// others hold the devices that the profile needs; a later request may succeed
+	DevicesTaken   Code = "DevicesTaken"
 	DevicesMissing Code = "DevicesMissing" // too few devices of the kind that the profile needs, whoever holds them
 	StartFailed    Code = "StartFailed"    // the server could not be started; its log says why
 	Internal       Code = "Internal"       // anything else; the backend's log says why

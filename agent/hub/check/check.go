@@ -69,8 +69,8 @@ type Config struct {
 	User ident.User
 }
 
-// finding is what a check saw; the rest of a Result is in the table. Checks make it with ok, warn, fail or unknown, whose
-// first argument is the remedy: every finding but an ok one has one where there is a command that helps.
+// finding is what a check saw; the rest of a Result is in the table. Checks make it with ok, warn, fail or unknown,
+// whose first argument is the remedy: every finding but an ok one has one where there is a command that helps.
 type finding struct {
 	level  Level
 	what   string

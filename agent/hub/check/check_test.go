@@ -27,7 +27,8 @@ func TestGoodHost(t *testing.T) {
 }
 
 // endpoints are those of the provider, set by hand.
-const endpoints = `login.endpoints = {authorization = "https://id.example.org/a", token = "https://id.example.org/t", ` +
+const endpoints = `login.endpoints = {authorization = "https://id.example.org/a", ` +
+	`token = "https://id.example.org/t", ` +
 	`jwks = "https://id.example.org/k"}
 `
 
@@ -268,7 +269,9 @@ func TestFindings(t *testing.T) {
 		"behind a proxy": {func(t *testing.T, _ *fake, c *Config) {
 			c.LoadSettings = loader(t, "http.behind_proxy = true\nhttp.trusted_proxies = [\"10.0.0.1\"]\n")
 		}, "certificate", OK, "another proxy ends TLS", ""},
-		"no user of the hub": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "getent passwd gifford-hub") },
+		"no user of the hub": {func(_ *testing.T, h *fake, _ *Config) {
+			delete(h.commands, "getent passwd gifford-hub")
+		},
 			"certificate", Fail, "gifford-hub does not exist", "sysusers"},
 		"no certificate": {func(_ *testing.T, h *fake, _ *Config) { h.files["/tls.pem"] = "text" }, "certificate", Fail,
 			"no certificate", "openssl"},

@@ -142,8 +142,9 @@ func goodHost(t *testing.T) *fake {
 				"(Stream)",
 			apiShow: "LoadState=loaded\nActiveState=active\nListen=127.0.0.1:8081 (Stream)",
 		},
-		free:  map[string]int64{"/var/lib/gifford-launcher": 50, "/cluster": 50},
-		pages: map[string]string{discover: `{"issuer":"https://id.example.org","authorization_endpoint":"a","token_endpoint":"t","jwks_uri":"j","code_challenge_methods_supported":["plain","S256"]}`},
+		free: map[string]int64{"/var/lib/gifford-launcher": 50, "/cluster": 50},
+		pages: map[string]string{discover: `{"issuer":"https://id.example.org","authorization_endpoint":"a",
+			"token_endpoint":"t","jwks_uri":"j","code_challenge_methods_supported":["plain","S256"]}`},
 	}
 }
 

@@ -75,6 +75,7 @@ func openUp(node string) string {
 		return "echo 'options nvidia NVreg_DeviceFileMode=0666' >/etc/modprobe.d/gifford-nvidia.conf && chmod 0666 " +
 			node
 	}
-	return fmt.Sprintf(`echo 'KERNEL=="%s", MODE="0666"' >>/etc/udev/rules.d/99-gifford-gpus.rules && udevadm control --reload && udevadm trigger --name-match=%s`,
+	return fmt.Sprintf(`echo 'KERNEL=="%s", MODE="0666"' >>/etc/udev/rules.d/99-gifford-gpus.rules && `+
+		`udevadm control --reload && udevadm trigger --name-match=%s`,
 		path.Base(node), node)
 }

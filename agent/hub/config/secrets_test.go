@@ -15,7 +15,8 @@ const bare = "[login]\nissuer = \"https://id.example.org\"\n[tls]\ncertificate =
 
 func TestOldEnvFile(t *testing.T) {
 	old := "# made in " +
-		"2016\nOAUTH_CALLBACK_URL=https://hub.example.org/hub/oauth2_callback\nOAUTH_CLIENT_ID=old\nOAUTH_CLIENT_SECRET=\"a=b# c\"\nOTHER=1\n"
+		"2016\nOAUTH_CALLBACK_URL=https://hub.example.org/hub/oauth2_callback\n" +
+		"OAUTH_CLIENT_ID=old\nOAUTH_CLIENT_SECRET=\"a=b# c\"\nOTHER=1\n"
 	tests := map[string]struct {
 		files              map[string]string
 		env                map[string]string

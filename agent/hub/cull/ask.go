@@ -47,13 +47,13 @@ type kernelModel struct {
 	Connections int    `json:"connections"`
 }
 
-// works reports whether a kernel may be at work. "starting" counts: on a loaded host jupyter_server begins to listen to a
-// kernel only after its first cell has said "busy", and then stays at "starting" as long as the cell is silent (seen with
-// 2.15). A kernel that nobody ever connected to stays there too, so its server goes on.
+// works reports whether a kernel may be at work. "starting" counts: on a loaded host jupyter_server begins to listen to
+// a kernel only after its first cell has said "busy", and then stays at "starting" as long as the cell is silent (seen
+// with 2.15). A kernel that nobody ever connected to stays there too, so its server goes on.
 func (k kernelModel) works() bool { return k.State != "idle" && k.State != "dead" }
 
-// Ask asks with a token that opens this one server and is deleted after the answer: of the server's own token the hub has
-// only the hash. The question counts as no activity.
+// Ask asks with a token that opens this one server and is deleted after the answer: of the server's own token the hub
+// has only the hash. The question counts as no activity.
 func (j Jupyter) Ask(ctx context.Context, key ident.Key) (r Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxAnswer)
 	defer cancel()

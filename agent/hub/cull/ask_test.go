@@ -79,10 +79,12 @@ func jupyter(t *testing.T, p *purse, status, kernels string) (socket string) {
 }
 
 func TestAsk(t *testing.T) {
-	const status = `{"connections": 1, "kernels": 2, "last_activity": "2026-03-04T09:00:00.123456Z", "started": "2026-03-04T08:00:00Z"}`
+	const status = `{"connections": 1, "kernels": 2, "last_activity": "2026-03-04T09:00:00.123456Z",
+		"started": "2026-03-04T08:00:00Z"}`
 	active := time.Date(2026, 3, 4, 9, 0, 0, 123456000, time.UTC)
 	kernel := func(state string, connections int) string {
-		return fmt.Sprintf(`{"id": "x", "name": "python3", "last_activity": "2026-03-04T09:00:00Z", "execution_state": %q, "connections": %d}`, state, connections)
+		return fmt.Sprintf(`{"id": "x", "name": "python3", "last_activity": "2026-03-04T09:00:00Z",
+			"execution_state": %q, "connections": %d}`, state, connections)
 	}
 	tests := map[string]struct {
 		status, kernels string

@@ -31,8 +31,8 @@ func (s sample) next(now time.Time, used time.Duration, share float64) sample {
 	return sample{now, used, No}
 }
 
-// processor reports by the processor whether a server works: a kernel that computes silently, or a program that no kernel
-// knows of. It is No where that is not known, since the server itself is asked as well.
+// processor reports by the processor whether a server works: a kernel that computes silently, or a program that no
+// kernel knows of. It is No where that is not known, since the server itself is asked as well.
 func (c *Culler) processor(ctx context.Context, key ident.Key) Busy {
 	if c.cfg.CPUTime == nil {
 		return No

@@ -39,8 +39,8 @@ type Config struct {
 	// CPUTime returns the processor time that a server has used since it started; ok is false where nobody knows. The
 	// caller decides how it is measured. Optional.
 	CPUTime func(ctx context.Context, key ident.Key) (cpu time.Duration, ok bool)
-	// BusyCPU is the share of one core, 0.05 for 5 %, from which on a server is busy whatever it says; 0: CPUTime is not
-	// asked.
+	// BusyCPU is the share of one core, 0.05 for 5 %, from which on a server is busy whatever it says; 0: CPUTime is
+	// not asked.
 	BusyCPU float64
 	// Traffic returns when data last passed to a server, for those that have never reported activity. Optional.
 	Traffic func(key ident.Key) time.Time
@@ -62,8 +62,8 @@ type Config struct {
 // complete checks a Config and drops what its settings turn off.
 func (c *Config) complete() error {
 	if c.Servers == nil || c.Ask == nil || c.Policy == nil || c.Log == nil || c.Every <= 0 {
-		return errors.New("cannot make the culler: servers, asker, policy, log and a time above zero between polls are " +
-			"required")
+		return errors.New("cannot make the culler: servers, asker, policy, log and a time above zero between polls " +
+			"are required")
 	}
 	if c.BusyCPU <= 0 {
 		c.CPUTime = nil

@@ -1,7 +1,7 @@
 // Package cull stops servers that nobody uses: it polls all of them, announces the end of one that has been idle or has
-// run too long, and stops it at the announced time. One that holds a GPU and does not use it is started again without, or
-// stopped. It must never stop a server for idleness while a kernel or its GPU works or while that is not known, nor one
-// whose end it has not announced for as long as the policy says.
+// run too long, and stops it at the announced time. One that holds a GPU and does not use it is started again without,
+// or stopped. It must never stop a server for idleness while a kernel or its GPU works or while that is not known, nor
+// one whose end it has not announced for as long as the policy says.
 package cull
 
 import "time"
@@ -37,8 +37,8 @@ type Observation struct {
 	Reason       string    // of that end
 
 	HoldsGPU bool // it holds devices that others cannot have meanwhile
-	// GPUUsed is when these were last used, or may have been, or their return postponed; zero, or before Started: not in
-	// this run.
+	// GPUUsed is when these were last used, or may have been, or their return postponed; zero, or before Started: not
+	// in this run.
 	GPUUsed time.Time
 }
 
@@ -111,8 +111,8 @@ func (p Policy) end(o Observation) (end time.Time, reason string) {
 	return end, reason
 }
 
-// maxAge returns how old a server may get; 0 for any age. One of which nobody knows whether it works gets twice the time,
-// so that one that hangs ends some day.
+// maxAge returns how old a server may get; 0 for any age. One of which nobody knows whether it works gets twice the
+// time, so that one that hangs ends some day.
 func (p Policy) maxAge(b Busy) time.Duration {
 	switch {
 	case b == No, p.MaxAgeBusy:

@@ -9,8 +9,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// examine decides about one server and acts on it. The server is asked only where its answer matters: when its end would
-// be announced, or it stopped, if it did not work.
+// examine decides about one server and acts on it. The server is asked only where its answer matters: when its end
+// would be announced, or it stopped, if it did not work.
 func (c *Culler) examine(ctx context.Context, s servers.Server) {
 	policy, err := c.cfg.Policy(ctx, s.Key.User)
 	if c.ruleless(s.Key, err) {
@@ -144,8 +144,8 @@ func (c *Culler) stop(ctx context.Context, key ident.Key, reason string) bool {
 }
 
 func (c *Culler) event(key ident.Key, message, event, reason string, more ...any) {
-	c.cfg.Log.Info(message, append([]any{"event", event, "user", key.User.String(), "server", key.Server.String(), "reason",
-		reason}, more...)...)
+	c.cfg.Log.Info(message, append([]any{"event", event, "user", key.User.String(), "server", key.Server.String(),
+		"reason", reason}, more...)...)
 }
 
 func (c *Culler) warn(key ident.Key, message, event string, err error) {

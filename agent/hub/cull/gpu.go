@@ -12,13 +12,13 @@ import (
 
 // Bounds of what is known of GPUs.
 const (
-	// gpuEvery is how often the devices of servers that hold some are read, which is as often as they are measured: work in
-	// bursts must not fall between two readings.
+	// gpuEvery is how often the devices of servers that hold some are read, which is as often as they are measured:
+	// work in bursts must not fall between two readings.
 	gpuEvery = 10 * time.Second
 	// gpuStale is for how long failed readings do not count, as while the backend is restarted.
 	gpuStale = time.Minute
-	// gpuGap is the longest time between readings in which a device counts as not used. After a longer one, as while the
-	// hub was stopped, nobody knows whether the device was used.
+	// gpuGap is the longest time between readings in which a device counts as not used. After a longer one, as while
+	// the hub was stopped, nobody knows whether the device was used.
 	gpuGap = 10 * time.Minute
 	// gpuSave is how often the last use of a device is saved.
 	gpuSave = 5 * time.Minute
@@ -55,8 +55,8 @@ func useOf(g backend.GPUs, key ident.Key, share float64) gpuUse {
 	return u
 }
 
-// uses reports whether a holder uses a device. The load of a device with several holders says only that one of them does;
-// processes say which one, where the vendor's tool reports whose they are.
+// uses reports whether a holder uses a device. The load of a device with several holders says only that one of them
+// does; processes say which one, where the vendor's tool reports whose they are.
 func uses(d backend.Device, h backend.Holder, share float64) Busy {
 	switch {
 	case !d.Now.Known:

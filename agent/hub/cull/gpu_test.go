@@ -351,7 +351,8 @@ func TestGPUTrouble(t *testing.T) {
 		end()
 		for event, want := range map[string]int{"event=gpu-use-unknown": 1, "event=server-restart-failed": 1,
 			"event=server-culled": 1,
-			`msg="a server will be started again without GPU" event=server-cull-notice user=alice server="" reason=gpu-idle`: 1} {
+			`msg="a server will be started again without GPU" event=server-cull-notice user=alice server="" ` +
+				`reason=gpu-idle`: 1} {
 			if n := strings.Count(log.String(), event); n != want {
 				t.Errorf("%d times in the log, want %d: %s\n%s", n, want, event, log)
 			}

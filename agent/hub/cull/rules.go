@@ -35,7 +35,8 @@ type knownPolicy struct {
 const knownFor = 10 * time.Minute
 
 // NewRules makes Rules of the settings' policies. unix knows the groups of the host, groups returns those of the hub.
-func NewRules(p Policies, unix memberships, groups func(ctx context.Context, user ident.User) ([]string, error)) *Rules {
+func NewRules(p Policies, unix memberships,
+	groups func(ctx context.Context, user ident.User) ([]string, error)) *Rules {
 	return &Rules{policies: p, unix: unix, groups: groups, known: map[ident.User]knownPolicy{}}
 }
 

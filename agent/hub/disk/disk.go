@@ -1,6 +1,6 @@
-// Package disk knows how much space members' files take, as the backend measures it for the hub, and how much is free on
-// their file systems. It warns before a disk is full. It must never read a member's directory, never have more than one
-// member measured at a time, and never make a page wait for a file system that does not answer.
+// Package disk knows how much space members' files take, as the backend measures it for the hub, and how much is free
+// on their file systems. It warns before a disk is full. It must never read a member's directory, never have more than
+// one member measured at a time, and never make a page wait for a file system that does not answer.
 package disk
 
 import (

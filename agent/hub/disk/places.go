@@ -88,8 +88,8 @@ func (w *Watch) setAsking(path string, on bool) {
 	}
 }
 
-// within calls Statfs with a time limit: on a network file system whose server is away it does not return. One goroutine
-// for each path then waits until the server is back.
+// within calls Statfs with a time limit: on a network file system whose server is away it does not return. One
+// goroutine for each path then waits until the server is back.
 func (w *Watch) within(ctx context.Context, path string, wait time.Duration) (FileSystem, error) {
 	type answer struct {
 		f   FileSystem

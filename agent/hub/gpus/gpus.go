@@ -1,7 +1,7 @@
-// Package gpus is what the hub knows of the GPUs: the backend's last answer, asked for at most every two seconds however
-// many pages, scrapes and commands want it, and in words for people. Texts that come from a vendor's tool or a member's
-// process are made printable here, once for all. It must never read the host's files, decide who gets a device, or make a
-// page wait for long or fail.
+// Package gpus is what the hub knows of the GPUs: the backend's last answer, asked for at most every two seconds
+// however many pages, scrapes and commands want it, and in words for people. Texts that come from a vendor's tool or a
+// member's process are made printable here, once for all. It must never read the host's files, decide who gets a
+// device, or make a page wait for long or fail.
 package gpus
 
 import (

@@ -22,7 +22,8 @@ func harmless(g backend.GPUs) backend.GPUs {
 			Error: printable.Line(b.Error, maxText)})
 	}
 	for _, d := range g.Devices {
-		d.Name, d.Model, d.Health = printable.Line(d.Name, maxWord), printable.Line(d.Model, maxWord), printable.Line(d.Health, maxText)
+		d.Name, d.Model, d.Health = printable.Line(d.Name, maxWord), printable.Line(d.Model, maxWord),
+			printable.Line(d.Health, maxText)
 		d.Now, d.Hour, d.Busiest = load(d.Now), load(d.Hour), load(d.Busiest)
 		all := d.Strangers
 		d.Strangers = nil

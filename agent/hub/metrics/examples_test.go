@@ -31,7 +31,8 @@ func names(t *testing.T) map[string]bool {
 
 // What an expression of PromQL holds besides names of metrics.
 var (
-	notNames = regexp.MustCompile(`"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
+	notNames = regexp.MustCompile(`"[^"]*"|\{[^}]*\}|\[[^\]]*\]|` +
+		`\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
 	word     = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*\s*\(?`)
 	operator = map[string]bool{"and": true, "or": true, "unless": true, "offset": true, "bool": true}
 )

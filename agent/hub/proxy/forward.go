@@ -63,8 +63,8 @@ func (p *Proxy) origin(r *http.Request) (origin, bool) {
 	return o, trusted
 }
 
-// believe takes what a trusted proxy says. Where a header is a list, its last word is the one that the proxy next to the
-// hub wrote; the words before may be the client's.
+// believe takes what a trusted proxy says. Where a header is a list, its last word is the one that the proxy next to
+// the hub wrote; the words before may be the client's.
 func (p *Proxy) believe(o origin, h http.Header) origin {
 	hops := list(h, "X-Forwarded-For")
 	for i := len(hops) - 1; i >= 0 && p.trusts(o.addr); i-- {

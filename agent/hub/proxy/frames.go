@@ -75,9 +75,9 @@ func isWebSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// poll reports whether a request is one that an open JupyterLab makes by itself: every few seconds it asks for the lists
-// of kernels, sessions and terminals, for the directory that it shows, and for how much memory there is. All of these
-// read below a server's api/.
+// poll reports whether a request is one that an open JupyterLab makes by itself: every few seconds it asks for the
+// lists of kernels, sessions and terminals, for the directory that it shows, and for how much memory there is. All of
+// these read below a server's api/.
 func poll(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false

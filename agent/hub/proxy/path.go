@@ -73,8 +73,8 @@ func decodesTo(segment, want string) bool {
 	return err == nil && got == want
 }
 
-// rawPath returns the path byte for byte as the client sent it. What net/http parsed is not enough: it writes characters
-// that should have been escaped in its own way.
+// rawPath returns the path byte for byte as the client sent it. What net/http parsed is not enough: it writes
+// characters that should have been escaped in its own way.
 func rawPath(r *http.Request) string {
 	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {
 		return path

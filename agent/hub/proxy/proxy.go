@@ -1,7 +1,7 @@
 // Package proxy passes requests below /user/ on to the servers: HTTP in both directions as a stream, and WebSockets. It
-// holds the routes, counts what is open, and ends WebSockets by the hub's own rules. It must never decide who may open a
-// server (the single-user server asks the hub for that), never believe a client's word on where it comes from, and never
-// send a byte to an address before the address itself has checked who listens there.
+// holds the routes, counts what is open, and ends WebSockets by the hub's own rules. It must never decide who may open
+// a server (the single-user server asks the hub for that), never believe a client's word on where it comes from, and
+// never send a byte to an address before the address itself has checked who listens there.
 package proxy
 
 import (

@@ -127,8 +127,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, a Answers) {
 	}
 }
 
-// addSlash redirects to the server's own path, which is made from the names alone: nothing that the client sent can lead
-// elsewhere.
+// addSlash redirects to the server's own path, which is made from the names alone: nothing that the client sent can
+// lead elsewhere.
 func (p *Proxy) addSlash(w http.ResponseWriter, r *http.Request, key ident.Key) {
 	to := p.cfg.BaseURL + key.Path()[1:]
 	if r.URL.RawQuery != "" {

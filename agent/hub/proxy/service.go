@@ -25,9 +25,9 @@ type Service struct {
 	unavailable unavailable
 }
 
-// ForService returns a handler that passes requests on to a service as the proxy does to servers: path, query and Host as
-// they came, forwarding headers from what the hub itself knows, both ways as a stream, WebSockets included. What is open
-// to the service counts and ends with what is open to the servers.
+// ForService returns a handler that passes requests on to a service as the proxy does to servers: path, query and Host
+// as they came, forwarding headers from what the hub itself knows, both ways as a stream, WebSockets included. What is
+// open to the service counts and ends with what is open to the servers.
 func (p *Proxy) ForService(u Upstream) (*Service, error) {
 	to, err := url.Parse(u.URL)
 	if err != nil {

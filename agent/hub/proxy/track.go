@@ -41,11 +41,11 @@ func (p *Proxy) Stats(key ident.Key) Stats {
 	return Stats{int(r.requests.Load()), int(r.sockets.Load()), time.Unix(0, r.traffic.Load())}
 }
 
-// Activity returns when the server of key was last used: when its route was made, data came from a client (the body of a
-// request, or a message over a WebSocket), or an answer below 300 was complete. These are configurable-http-proxy's rules
-// (lib/configproxy.js), except that a browser's pings and JupyterLab's polls do not count: they would make an open tab
-// look active for ever. The pings of some programs are messages like any other, so use it only for servers that do not
-// report their activity. Zero without a route.
+// Activity returns when the server of key was last used: when its route was made, data came from a client (the body of
+// a request, or a message over a WebSocket), or an answer below 300 was complete. These are configurable-http-proxy's
+// rules (lib/configproxy.js), except that a browser's pings and JupyterLab's polls do not count: they would make an
+// open tab look active for ever. The pings of some programs are messages like any other, so use it only for servers
+// that do not report their activity. Zero without a route.
 func (p *Proxy) Activity(key ident.Key) time.Time { return p.Stats(key).LastTraffic }
 
 // Open returns how many requests and WebSockets are being passed.

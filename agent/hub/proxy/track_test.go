@@ -63,7 +63,9 @@ func TestDrainTwice(t *testing.T) {
 		if err := p.Drain(t.Context()); err != nil {
 			t.Errorf("after the last: %v", err)
 		}
-		eventually(t, "something is still counted", func() bool { return p.Open() == 0 && p.Stats(alice).WebSockets == 0 })
+		eventually(t, "something is still counted", func() bool {
+			return p.Open() == 0 && p.Stats(alice).WebSockets == 0
+		})
 		if n := p.WebSockets(); n != 0 {
 			t.Errorf("%d WebSockets are counted", n)
 		}

@@ -16,7 +16,8 @@ type devices interface {
 }
 
 const (
-	queueEvery = 15 * time.Second // between polls when nothing has happened: a device may have appeared, or be well again
+	// between polls when nothing has happened: a device may have appeared, or be well again
+	queueEvery = 15 * time.Second
 	limitedFor = 5 * time.Minute  // for which a refusal that no device explains is believed
 	pollTime   = 10 * time.Second // for one poll of the devices
 )

@@ -20,8 +20,8 @@ type failure struct {
 }
 
 // fail makes a server failed at once, so that no later event can take it for stopped, and returns the function that
-// reads the log and informs those who wait. There is nothing to do where a stop was asked for meanwhile, which takes care
-// of the server, and where the failure is known. m.mu is held.
+// reads the log and informs those who wait. There is nothing to do where a stop was asked for meanwhile, which takes
+// care of the server, and where the failure is known. m.mu is held.
 func (m *Manager) fail(key ident.Key, e event, f failure) (explain func()) {
 	s := m.entry(key)
 	if s.State == Stopping || s.State == Stopped || s.State == Failed {

@@ -105,7 +105,8 @@ func TestQueuedOverRestart(t *testing.T) {
 	inWorld(t, fake.Config{}, func(t *testing.T, w *world, m *Manager) {
 		alice, bob := key(t, "alice"), key(t, "bob")
 		for _, k := range []ident.Key{alice, bob} {
-			w.Put(backend.Server{Key: k, State: backend.Queued, Reason: "waits", Queue: backend.Queue{Position: 3, Of: 4}})
+			w.Put(backend.Server{Key: k, State: backend.Queued, Reason: "waits",
+				Queue: backend.Queue{Position: 3, Of: 4}})
 		}
 		if err := m.Sync(t.Context()); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,8 @@ import (
 var ErrNoContainer = errors.New("this server has no persistent container")
 
 // Reset removes the persistent containers of a stopped server, so that its next start makes a fresh one. It fails with
-// ErrActive where the server is not stopped, and with ErrNoContainer. A start that comes meanwhile waits at the backend.
+// ErrActive where the server is not stopped, and with ErrNoContainer. A start that comes meanwhile waits at the
+// backend.
 func (m *Manager) Reset(ctx context.Context, key ident.Key) error {
 	if state := m.Get(key).State; state.Active() {
 		return fmt.Errorf("server %s is %s: %w", key, state, ErrActive)

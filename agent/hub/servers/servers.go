@@ -65,8 +65,8 @@ type output interface {
 type Config struct {
 	Backend runner
 	Images  images // optional; without it the backend does what is needed
-	// Devices knows the devices that profiles need. Without it nobody is queued for devices: a start whose devices others
-	// hold fails. Optional.
+	// Devices knows the devices that profiles need. Without it nobody is queued for devices: a start whose devices
+	// others hold fails. Optional.
 	Devices      devices
 	Memory       memory // optional; without it a restart of the hub forgets the queue for devices
 	Router       router

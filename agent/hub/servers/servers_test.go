@@ -441,7 +441,8 @@ func TestOldNews(t *testing.T) {
 			follow(t, m, alice)
 			time.Sleep(time.Minute)
 			if got := m.Get(alice); got.State != Ready {
-				t.Errorf("with a boot of %s the server is %s with failure %+v, want ready", boot, got.State, got.Failure)
+				t.Errorf("with a boot of %s the server is %s with failure %+v, want ready", boot, got.State,
+					got.Failure)
 			}
 		})
 	}

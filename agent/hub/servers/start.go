@@ -23,8 +23,8 @@ type Options struct {
 	WithoutGPUs bool
 }
 
-// Start begins to start a server and returns at once; Follow reports its progress. It fails with ErrActive where there is
-// nothing to start.
+// Start begins to start a server and returns at once; Follow reports its progress. It fails with ErrActive where there
+// is nothing to start.
 func (m *Manager) Start(key ident.Key, profile string, o Options) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -231,8 +231,8 @@ func (m *Manager) takeOver(l launch) bool {
 	return current
 }
 
-// startFailed ends a start with its reason and the end of the server's log. byItself says that the backend had begun it,
-// and that it is over.
+// startFailed ends a start with its reason and the end of the server's log. byItself says that the backend had begun
+// it, and that it is over.
 func (m *Manager) startFailed(l launch, reason string, since time.Time, byItself bool) {
 	m.mu.Lock()
 	explain := func() {}

@@ -18,20 +18,23 @@ func TestStartVerdict(t *testing.T) {
 		o    outcome
 		want verdict
 	}{
-		"accepted":                       {outcome{}, isAccepted},
-		"accepted as the time ended":     {outcome{startEnds: context.DeadlineExceeded}, isAccepted},
-		"accepted as the hub ends":       {outcome{hubEnds: true}, isAccepted},
-		"others are before it":           {outcome{mustWait: true, hubEnds: true, queues: true}, mustQueue},
-		"devices are held":               {outcome{err: refused(backend.DevicesTaken), queues: true}, mustQueue},
-		"devices are held, no queue":     {outcome{err: refused(backend.DevicesTaken)}, hasFailed},
-		"another process was faster":     {outcome{err: refused(backend.AlreadyExists)}, isTaken},
-		"refused":                        {outcome{err: refused(backend.NoAccount), queues: true}, hasFailed},
-		"refused as the time ended":      {outcome{err: refused(backend.Refused), startEnds: context.DeadlineExceeded}, hasFailed},
-		"the hub ends":                   {outcome{err: silent, hubEnds: true, startEnds: context.Canceled}, isAbandoned},
-		"the hub ends, devices are held": {outcome{err: refused(backend.DevicesTaken), hubEnds: true, queues: true}, isAbandoned},
-		"time-out":                       {outcome{err: silent, startEnds: context.DeadlineExceeded}, tookTooLong},
-		"stopped":                        {outcome{err: silent, startEnds: context.Canceled}, isCancelled},
-		"no answer":                      {outcome{err: silent}, hasFailed},
+		"accepted":                   {outcome{}, isAccepted},
+		"accepted as the time ended": {outcome{startEnds: context.DeadlineExceeded}, isAccepted},
+		"accepted as the hub ends":   {outcome{hubEnds: true}, isAccepted},
+		"others are before it":       {outcome{mustWait: true, hubEnds: true, queues: true}, mustQueue},
+		"devices are held":           {outcome{err: refused(backend.DevicesTaken), queues: true}, mustQueue},
+		"devices are held, no queue": {outcome{err: refused(backend.DevicesTaken)}, hasFailed},
+		"another process was faster": {outcome{err: refused(backend.AlreadyExists)}, isTaken},
+		"refused":                    {outcome{err: refused(backend.NoAccount), queues: true}, hasFailed},
+		"refused as the time ended": {outcome{err: refused(backend.Refused), startEnds: context.DeadlineExceeded},
+			hasFailed},
+		"the hub ends": {outcome{err: silent, hubEnds: true, startEnds: context.Canceled},
+			isAbandoned},
+		"the hub ends, devices are held": {outcome{err: refused(backend.DevicesTaken), hubEnds: true, queues: true},
+			isAbandoned},
+		"time-out":  {outcome{err: silent, startEnds: context.DeadlineExceeded}, tookTooLong},
+		"stopped":   {outcome{err: silent, startEnds: context.Canceled}, isCancelled},
+		"no answer": {outcome{err: silent}, hasFailed},
 	}
 	for name, tt := range tests {
 		if got := startVerdict(tt.o); got != tt.want {

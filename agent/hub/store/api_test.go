@@ -302,7 +302,8 @@ func TestUpgradeKeepsRows(t *testing.T) {
 	first, err := os.ReadFile("migrations/00001_first.sql")
 	ok(t, err)
 	execRaw(t, path, string(first))
-	execRaw(t, path, `CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')));
+	execRaw(t, path, `CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL,
+		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')));
 		INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1), (1, 1);
 		INSERT INTO users VALUES ('alice', 'Alice', 1, 1000, NULL);
 		INSERT INTO servers VALUES ('alice', '', NULL, 'lab', 1000, '')`)
@@ -350,7 +351,8 @@ func many(b *testing.B) *Store {
 			b.Fatal(err)
 		}
 		for j := range 10 {
-			if _, err := tx.Exec(`INSERT INTO tokens (hash, kind, user, client_id, session_id, scopes, note, created) VALUES (?, 'api', ?, '', '', '["inherit"]', '', 0)`,
+			if _, err := tx.Exec(`INSERT INTO tokens (hash, kind, user, client_id, session_id, scopes, note, created)
+				VALUES (?, 'api', ?, '', '', '["inherit"]', '', 0)`,
 				fmt.Sprintf("%04d-%d", i, j), fmt.Sprintf("user%04d", i)); err != nil {
 				b.Fatal(err)
 			}

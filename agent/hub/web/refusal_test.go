@@ -157,8 +157,8 @@ func TestFormsRefused(t *testing.T) {
 	}
 }
 
-// newRefusing is a hub of which TestFormsRefused asks too much: tokens live an hour, erin has as many named servers as are
-// allowed, alice's server w runs, and frank may only share to open a server, and by links.
+// newRefusing is a hub of which TestFormsRefused asks too much: tokens live an hour, erin has as many named servers as
+// are allowed, alice's server w runs, and frank may only share to open a server, and by links.
 func newRefusing(t *testing.T) *hub {
 	t.Helper()
 	visits := access.Role{Role: scopes.Role{Name: scopes.UserRole, Scopes: []string{"access:servers!user",

@@ -20,8 +20,8 @@ type descriptor struct {
 }
 
 // adopter writes an oci-archive of an image that is made of layers which the store has already, and returns the image's
-// ID. Podman cannot remove a layer that belongs to no image: loading this archive gives it an image, whose removal takes
-// the layers along. The archive has no layers in it, since Podman does not read those that its store has.
+// ID. Podman cannot remove a layer that belongs to no image: loading this archive gives it an image, whose removal
+// takes the layers along. The archive has no layers in it, since Podman does not read those that its store has.
 func adopter(layers []imagestore.Layer, w io.Writer) (id string, err error) {
 	var digests []string
 	var blobs []descriptor

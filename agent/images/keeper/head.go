@@ -19,7 +19,8 @@ const headSize = 1 << 20
 
 // savedFirst are names with which the archives begin that "podman save" and "docker save"
 // write: the description, or a layer or configuration named by its digest.
-var savedFirst = regexp.MustCompile(`^(manifest\.json|repositories|oci-layout|index\.json|blobs/?$|blobs/sha256.*|[0-9a-f]{64}(\.tar|\.json|/.*)?)$`)
+var savedFirst = regexp.MustCompile(`^(manifest\.json|repositories|oci-layout|index\.json|blobs/?$|blobs/sha256.*|` +
+	`[0-9a-f]{64}(\.tar|\.json|/.*)?)$`)
 
 // saved reports whether an archive, which may be compressed, is one that Podman loads; if
 // not, it is the root file system of an image. The reader that it returns has all of it, not compressed:

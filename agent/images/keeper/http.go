@@ -89,7 +89,8 @@ func (k *Keeper) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		writeFailure(w, http.StatusBadRequest, err.Error(), hint.Of(err))
 	default:
 		k.cfg.Log.Error("request failed", "event", "request-failed", "path", r.URL.Path, "error", err)
-		writeFailure(w, http.StatusInternalServerError, err.Error(), cmp.Or(hint.Of(err), "journalctl -u gifford-images"))
+		writeFailure(w, http.StatusInternalServerError, err.Error(),
+			cmp.Or(hint.Of(err), "journalctl -u gifford-images"))
 	}
 }
 

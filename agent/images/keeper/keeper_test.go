@@ -372,7 +372,8 @@ func TestReadPull(t *testing.T) {
 		want   []layerStep
 		err    string
 	}{
-		"whole": {200, `{"status":"Downloading","progressDetail":{"current":5,"total":10},"id":"aa"}{"status":"Download complete","id":"bb"}`,
+		"whole": {200, `{"status":"Downloading","progressDetail":{"current":5,"total":10},"id":"aa"}` +
+			`{"status":"Download complete","id":"bb"}`,
 			[]layerStep{{"aa", "Downloading", 5, 10}, {"bb", "Download complete", 0, 0}}, ""},
 		"error in the stream": {200,
 			`{"status":"x"}{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}`,

@@ -97,7 +97,11 @@ func TestWaitersMayGo(t *testing.T) {
 	r.pulled(t, name, id(2))
 	r.hanging(t, name, id(3))
 	for what, wait := range map[string]func(context.Context) error{
-		"Prune":                func(ctx context.Context) error { _, err := r.Prune(ctx, imagekeeper.PruneRequest{}); return err },
+		"Prune": func(ctx context.Context) error {
+			_,
+				err := r.Prune(ctx, imagekeeper.PruneRequest{})
+			return err
+		},
 		"Remove":               func(ctx context.Context) error { return r.Remove(ctx, name) },
 		"Remove of the former": func(ctx context.Context) error { return r.Remove(ctx, id(1)) },
 		"Rollback": func(ctx context.Context) error {

@@ -16,8 +16,8 @@ func (k *Keeper) Tidy() {
 	})
 }
 
-// sweep removes the layers that a failed change has left behind. While other changes are under way, whose layers have no
-// image either, it leaves that to the last of them. It goes on when ctx has ended.
+// sweep removes the layers that a failed change has left behind. While other changes are under way, whose layers have
+// no image either, it leaves that to the last of them. It goes on when ctx has ended.
 func (k *Keeper) sweep(ctx context.Context, failed bool) {
 	if failed {
 		k.orphans.Store(true)

@@ -46,8 +46,8 @@ func (k *Keeper) Prune(ctx context.Context, req imagekeeper.PruneRequest) (image
 	return result, err
 }
 
-// prunable returns those of the images that have no name, are not in use and are not among the newest former images of a
-// name, of which it retains a number.
+// prunable returns those of the images that have no name, are not in use and are not among the newest former images of
+// a name, of which it retains a number.
 func prunable(all []imagekeeper.Image, names map[string]*nameHistory, retain int) []imagekeeper.Image {
 	retained := map[string]bool{}
 	for _, n := range names {

@@ -38,8 +38,8 @@ func (k *Keeper) sharePull(rules *policy.Policy, name string) *job {
 	})
 }
 
-// Refreshable names what a timer pulls: images of profiles that come from a registry, are not pinned to a digest and not
-// held by a rollback.
+// Refreshable names what a timer pulls: images of profiles that come from a registry, are not pinned to a digest and
+// not held by a rollback.
 func (k *Keeper) Refreshable() ([]string, error) {
 	rules, err := k.cfg.Policy()
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Remove takes a name, or an image with all its names, out of the store. It waits for other changes of those names until
-// ctx ends.
+// Remove takes a name, or an image with all its names, out of the store. It waits for other changes of those names
+// until ctx ends.
 func (k *Keeper) Remove(ctx context.Context, name string) error {
 	image, byName, err := k.lookup(ctx, name)
 	if err != nil {

@@ -95,8 +95,8 @@ func (r *renewal) rollback(ctx context.Context) error {
 }
 
 // leftBehind returns the IDs of the images that a failed renewal of a name has left: new ones that no other job, whose
-// names are in others, may have brought. Without another job that is every new one; else one that nobody can own is left
-// for Prune.
+// names are in others, may have brought. Without another job that is every new one; else one that nobody can own is
+// left for Prune.
 func leftBehind(now []summary, known map[string]bool, pulled map[string]time.Time, name string,
 	others []string) []string {
 	var left []string

@@ -29,8 +29,8 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Serve answers requests on the system bus until ctx ends (nil) or until the bus or systemd's signals are lost. After an
-// error the process should end and be started again; the next one finds the units as they are.
+// Serve answers requests on the system bus until ctx ends (nil) or until the bus or systemd's signals are lost. After
+// an error the process should end and be started again; the next one finds the units as they are.
 func Serve(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -20,7 +20,8 @@ import (
 )
 
 func goodResult(ended time.Time) string {
-	return fmt.Sprintf(`{"ended":%d,"storage":{"bytes":1,"files":2,"unread":3},"home":{"bytes":4,"files":5,"unread":6}}`, ended.Unix())
+	return fmt.Sprintf(`{"ended":%d,"storage":{"bytes":1,"files":2,"unread":3},`+
+		`"home":{"bytes":4,"files":5,"unread":6}}`, ended.Unix())
 }
 
 // TestDiskUse asks, starts a measurement, asks while it runs, and reads its result.

@@ -135,8 +135,8 @@ func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint
 	return nil
 }
 
-// prepareServer makes an empty directory for the server's socket. It belongs to the member, and the hub's group may pass
-// it.
+// prepareServer makes an empty directory for the server's socket. It belongs to the member, and the hub's group may
+// pass it.
 func (f files) prepareServer(key ident.Key, a accounts.Account) error {
 	parts := contract.SocketDirParts(key)
 	if err := ownDirectory(f.run, path.Join(parts[0], parts[1]), passage); err != nil {

@@ -20,7 +20,8 @@ import (
 
 // A lease has no record of its own that could be wrong: it is the environment of a unit that exists. A launcher that is
 // started again reads it there. When systemd says that a unit has ended, its devices are free at once, before the hub
-// learns of it. Only between the choice and systemd's answer to the start does nothing but this process know of a lease.
+// learns of it. Only between the choice and systemd's answer to the start does nothing but this process know of a
+// lease.
 
 // lending is what this process has lent to units that may not exist yet. Its lock is also held while the units are
 // read: what was read must still be so when the choice is made.

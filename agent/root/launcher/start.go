@@ -101,8 +101,8 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 		if err == nil && (u.State == systemd.Active || u.State == systemd.Activating) {
 			return fail(launcherbus.AlreadyExists, "unit %q exists already", key.Unit())
 		}
-		// It is ending, or has ended and systemd's signal is on its way, which must not be taken for the end of the next
-		// unit.
+		// It is ending, or has ended and systemd's signal is on its way, which must not be taken for the end of the
+		// next unit.
 		waitEnd(ctx, s)
 	}
 	u, err := l.forgotten(ctx, key)
@@ -162,8 +162,8 @@ func (l *Launcher) startFailed(ctx context.Context, b begun, err error) error {
 	in, s := b.in, b.server
 	var job *systemd.JobError
 	if !errors.As(err, &job) {
-		// The job goes on, and systemd may still need the credential: this launcher or the next removes it when the unit
-		// has started or ended.
+		// The job goes on, and systemd may still need the credential: this launcher or the next removes it when the
+		// unit has started or ended.
 		return err
 	}
 	l.files.removeCredential(in.Key)

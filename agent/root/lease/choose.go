@@ -52,8 +52,8 @@ func (a allocation) open() ([]gpu.Device, error) {
 	return chosen, nil
 }
 
-// from chooses so many of the devices. It checks what would hold on an empty host first and what holds now last, so that
-// the first obstacle is the reason of the refusal.
+// from chooses so many of the devices. It checks what would hold on an empty host first and what holds now last, so
+// that the first obstacle is the reason of the refusal.
 func (a allocation) from(list []Device, count int) ([]gpu.Device, error) {
 	if pick(list, count, unlimited) == nil {
 		return nil, a.missing(list, count)

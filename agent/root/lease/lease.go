@@ -68,8 +68,8 @@ type Request struct {
 	// none.
 	Persistent bool
 	Devices    []string
-	// InGroup reports whether a user is in a Unix group. Required where the policy names groups in [gpus]; its errors end
-	// the request.
+	// InGroup reports whether a user is in a Unix group. Required where the policy names groups in [gpus]; its errors
+	// end the request.
 	InGroup func(user ident.User, group string) (bool, error)
 }
 

@@ -321,7 +321,8 @@ func TestFirstIsOpen(t *testing.T) {
 }
 
 func TestAtMost(t *testing.T) {
-	for n, want := range map[uint64]int{0: 0, 3: 3, 1 << 31: 1 << 31, 1<<31 + 1: unlimited, policy.Infinity: unlimited} {
+	for n, want := range map[uint64]int{0: 0, 3: 3, 1 << 31: 1 << 31, 1<<31 + 1: unlimited,
+		policy.Infinity: unlimited} {
 		if got := atMost(n); got != want {
 			t.Errorf("%d: %d, want %d", n, got, want)
 		}

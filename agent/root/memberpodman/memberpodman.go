@@ -1,8 +1,8 @@
 // Package memberpodman opens Podman's API of one member for root, for as long as a server of theirs runs: a "podman
 // system service" in a transient unit of its own, as the member and with the environment of the server's unit, moved
-// into the control group of that unit so that it may run commands in the container. The service is the member's process,
-// so its answers must never decide about rights. The package must never start anything as root, nor leave the service
-// behind.
+// into the control group of that unit so that it may run commands in the container. The service is the member's
+// process, so its answers must never decide about rights. The package must never start anything as root, nor leave the
+// service behind.
 package memberpodman
 
 import (

@@ -71,8 +71,8 @@ func readChange(update *systemd.PropertiesUpdate) (Change, bool) {
 type states map[string]State
 
 // change notes a unit's state and reports whether it is new. systemd repeats the state with every other property that
-// changes. A new unit is inactive before its job runs, and a failed one becomes inactive when it is reset: neither is an
-// end.
+// changes. A new unit is inactive before its job runs, and a failed one becomes inactive when it is reset: neither is
+// an end.
 func (s states) change(name string, to State) bool {
 	from := s[name]
 	if to == Inactive {
@@ -83,8 +83,8 @@ func (s states) change(name string, to State) bool {
 	return from != to
 }
 
-// EnableLinger lets the user's runtime directory /run/user/UID and user manager exist without a login session, and waits
-// until they do.
+// EnableLinger lets the user's runtime directory /run/user/UID and user manager exist without a login session, and
+// waits until they do.
 func (c *Conn) EnableLinger(ctx context.Context, uid uint32) error {
 	login := c.bus.Object("org.freedesktop.login1", "/org/freedesktop/login1")
 	if err := login.CallWithContext(ctx, "org.freedesktop.login1.Manager.SetUserLinger", 0, uid, true,

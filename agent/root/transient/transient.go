@@ -1,6 +1,6 @@
-// Package transient has the types of a transient systemd unit, as systemd's D-Bus interface takes it. Package unit makes
-// them, package systemd sends them. It must never hold anything else, so that a program that starts units need not link
-// what decides on them.
+// Package transient has the types of a transient systemd unit, as systemd's D-Bus interface takes it. Package unit
+// makes them, package systemd sends them. It must never hold anything else, so that a program that starts units need
+// not link what decides on them.
 package transient
 
 // Spec is a unit to start.

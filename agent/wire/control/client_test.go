@@ -106,7 +106,8 @@ func TestRefused(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		if r.URL.Path == StopPath {
-			_ = json.NewEncoder(w).Encode(Failure{Message: "user \"x\": no server runs", Hint: "gifford-hub servers list"})
+			_ = json.NewEncoder(w).Encode(Failure{Message: "user \"x\": no server runs",
+				Hint: "gifford-hub servers list"})
 		}
 	})
 	var e *Error

@@ -27,8 +27,8 @@ type Server struct {
 	UID     uint32    // Unix uid of the owner
 	Socket  string    // path of the UNIX socket on the host on which the server answers HTTP
 	Started time.Time // when the unit began to start; zero before that
-	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. It stands in the unit so that
-	// a hub that has lost its database still knows the servers that run.
+	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. It stands in the unit so
+	// that a hub that has lost its database still knows the servers that run.
 	TokenHash string
 	// Devices are the qualified CDI names of the devices that it holds.
 	Devices []string
@@ -75,9 +75,9 @@ func timeOf(micros uint64) time.Time {
 type StartRequest struct {
 	Key     ident.Key
 	Profile string // "" is the policy's default profile
-	// Env is JupyterHub's contract with the single-user server: names that begin with JUPYTERHUB_, and JPY_API_TOKEN; the
-	// launcher refuses others, and values with control characters. It reaches the container through a credential, never
-	// through the unit's Environment or a command line.
+	// Env is JupyterHub's contract with the single-user server: names that begin with JUPYTERHUB_, and JPY_API_TOKEN;
+	// the launcher refuses others, and values with control characters. It reaches the container through a credential,
+	// never through the unit's Environment or a command line.
 	Env map[string]string
 	// WithoutGPUs asks for a server with none of the devices that the profile would lend.
 	WithoutGPUs bool

@@ -15,7 +15,8 @@ const ChangedSignal = "ServerChanged"
 // Event is a new state of a unit. It carries all that List says of the server, so nobody needs to ask after an event.
 type Event struct {
 	Server
-	// systemd's Result property when State is Failed ("exit-code", "timeout", "oom-kill" …; systemd.service(5)), else ""
+	// systemd's Result property when State is Failed ("exit-code", "timeout", "oom-kill" …; systemd.service(5)), else
+	// ""
 	Result string
 	Exit   int32 // exit status or signal of the main process when State is Failed
 }

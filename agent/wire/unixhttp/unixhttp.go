@@ -99,7 +99,8 @@ func (c *Client) Post(ctx context.Context, path string, body Body, out any) erro
 	return c.call(ctx, http.MethodPost, path, body, out)
 }
 
-// Copy writes the body of an answer to w, which may be of any length. Errors of w are returned as they are in the chain.
+// Copy writes the body of an answer to w, which may be of any length. Errors of w are returned as they are in the
+// chain.
 func (c *Client) Copy(ctx context.Context, path string, w io.Writer) error {
 	answer, err := c.do(ctx, http.MethodGet, path, Body{})
 	if err != nil {

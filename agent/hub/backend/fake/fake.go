@@ -21,8 +21,8 @@ type Config struct {
 	Boot    time.Duration // from there, or from its turn, until its process runs
 	Halt    time.Duration // for a stop
 	Lag     time.Duration // of each event
-	// Slots is how many servers may run at once; others are queued, and Start returns when a server is accepted. 0 is any
-	// number; Start returns then when the process runs.
+	// Slots is how many servers may run at once; others are queued, and Start returns when a server is accepted. 0 is
+	// any number; Start returns then when the process runs.
 	Slots int
 	// Refuse is asked before a server is accepted. It may take its time and set the server's devices.
 	Refuse func(r backend.StartRequest, s *backend.Server) error
