@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzRead checks that no specification ends the reader, which is part of the launcher,
-// and that no two devices to lend are names of the same hardware.
+// FuzzRead checks that no specification crashes the reader, which is part of the launcher, and that no two devices to
+// lend are names of the same hardware.
 func FuzzRead(f *testing.F) {
 	for _, file := range []string{"testdata/amd-ctk.json", "testdata/nvidia-ctk.yaml"} {
 		text, err := os.ReadFile(file)

@@ -1,6 +1,6 @@
-// Package gpu reads what is known of the host's devices: CDI specifications, and the file in which gifford-gpus leaves
-// the answers of the vendors' tools. It only reads files. It must never open a device, run a program or decide who gets
-// what.
+// Package gpu reads the description of the host's devices: CDI specifications, and the file in which gifford-gpus
+// writes the answers of the vendors' tools. It only reads files. It must never open a device, run a program or decide
+// who gets which device.
 package gpu
 
 import "time"
@@ -10,20 +10,20 @@ type Device struct {
 	Name    string   // qualified CDI name, such as "nvidia.com/gpu=0": the shortest of those of the same hardware
 	Kind    string   // "nvidia.com/gpu"
 	Aliases []string // the other qualified names of the same hardware
-	Nodes   []string // device nodes of its own on the host, sorted; the vendor's control nodes are not among them
+	Nodes   []string // the device's own nodes on the host, sorted, without the vendor's control nodes
 }
 
 // Broken is a CDI specification that cannot be used, or a directory of them.
 type Broken struct{ File, Reason string }
 
-// Inventory is what the CDI specifications of a host say.
+// Inventory is the content of a host's CDI specifications.
 type Inventory struct {
-	Devices []Device // by kind and the natural order of their names
-	Broken  []Broken // by file
-	Specs   []Spec   // those that can be used, by directory and file
+	Devices []Device // sorted by kind, then by name in natural order
+	Broken  []Broken // sorted by file
+	Specs   []Spec   // those that can be used, sorted by directory and file
 }
 
-// State is what gifford-gpus knows of the devices. It is the content of its file.
+// State is what gifford-gpus measured. It is the content of its file.
 type State struct {
 	Measured time.Time `json:"measured"`
 	Tools    []Tool    `json:"tools"`
@@ -36,13 +36,13 @@ type Tool struct {
 	Error string `json:"error,omitempty"` // why it reported nothing, for people
 }
 
-// Facts is what the vendor's tool says of one device.
+// Facts is what the vendor's tool reports of one device.
 type Facts struct {
 	Node      string    `json:"node"`           // device node, by which a Device is found: "/dev/nvidia0"
-	Part      string    `json:"part,omitempty"` // of a partitioned device: "0:1" is the instance 1 of the GPU 0
+	Part      string    `json:"part,omitempty"` // on a partitioned device: "0:1" is instance 1 of GPU 0
 	UUID      string    `json:"uuid,omitempty"`
 	Model     string    `json:"model"`
-	Health    string    `json:"health,omitempty"` // what is wrong with it, for people; "" when nothing is known to be
+	Health    string    `json:"health,omitempty"` // the fault, for people; "" when none is known
 	Memory    uint64    `json:"memory"`           // bytes
 	Now       Load      `json:"now"`
 	Hour      Load      `json:"hour"`    // the average over the last hour

@@ -97,7 +97,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestBroken checks that one specification that cannot be used is named and the other counts.
+// TestBroken checks that the reader names a specification that it cannot use, and that the others count.
 func TestBroken(t *testing.T) {
 	good := spec("nvidia.com/gpu", "0|/dev/nvidia0")
 	tests := map[string]struct{ file, text string }{
@@ -142,13 +142,13 @@ func numbered(n int) (devices []string) {
 	return devices
 }
 
-// fit reports whether a text can be sent over D-Bus and stands in a line.
+// fit reports whether a text can be sent over D-Bus and is a single line.
 func fit(text string) bool {
 	return text != "" && utf8.RuneCountInString(text) <= maxReason && utf8.ValidString(text) &&
 		!strings.ContainsAny(text, "\n\r\t")
 }
 
-// TestDirectories checks which directory counts, and those that cannot be read.
+// TestDirectories checks which directory counts, and directories that cannot be read.
 func TestDirectories(t *testing.T) {
 	etc := directory(t, map[string]string{"a.yaml": spec("nvidia.com/gpu", "0|/dev/old")})
 	run := directory(t, map[string]string{"b.yaml": spec("nvidia.com/gpu", "0|/dev/new")})
@@ -234,14 +234,15 @@ func TestReadState(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadState(file); err == nil || !strings.Contains(err.Error(), "cannot read what the GPUs do") {
+		if _, err := ReadState(file); err == nil || !strings.Contains(err.Error(),
+			"cannot read the state of the GPUs") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// TestHostileState puts what the account of gifford-gpus could in the file's place. Root reads it at every start with
-// GPUs and must not wait, follow a link or believe another's file.
+// TestHostileState replaces the file with whatever the account of gifford-gpus could put there. Root reads it at every
+// start with GPUs. Root must not wait, follow a link or trust another account's file.
 func TestHostileState(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "target.json")
 	if err := os.WriteFile(target, []byte(`{"tools":[{"name":"x"}]}`), 0o644); err != nil {
@@ -277,7 +278,7 @@ func TestHostileState(t *testing.T) {
 			}()
 			select {
 			case err := <-done:
-				if err == nil || !strings.Contains(err.Error(), "cannot read what the GPUs do") {
+				if err == nil || !strings.Contains(err.Error(), "cannot read the state of the GPUs") {
 					t.Errorf("it is believed: %v", err)
 				}
 			case <-time.After(5 * time.Second):
@@ -287,7 +288,7 @@ func TestHostileState(t *testing.T) {
 	}
 }
 
-// TestStateOwners checks whose files count: root's and the directory's owner's.
+// TestStateOwners checks that only root's files and those of the directory's owner are accepted.
 func TestStateOwners(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can give files away")

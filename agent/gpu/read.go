@@ -16,15 +16,15 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
-// DefaultDirs are where CDI specifications are. Those of the later directory replace those of the former (Container
-// Device Interface Specification, "File Location").
+// DefaultDirs are the directories of CDI specifications. A later directory replaces devices of an earlier one
+// (Container Device Interface Specification, "File Location").
 func DefaultDirs() []string { return []string{"/etc/cdi", "/var/run/cdi"} }
 
 // maxSpec is more than any vendor's generator writes: some 100 KB for 16 GPUs.
 const maxSpec = 4 << 20
 
-// Read reads the specifications in the directories. It skips a directory that is missing, and names a specification
-// that cannot be used in Broken; the others count. It does not touch the devices.
+// Read reads the specifications in the directories. It skips a missing directory. It lists a specification that it
+// cannot use in Broken and uses the others. It does not touch the devices.
 func Read(dirs ...string) Inventory {
 	var inv Inventory
 	found := map[string]entry{}
@@ -45,14 +45,14 @@ func Read(dirs ...string) Inventory {
 	return inv
 }
 
-// entry is a device of a name, or nil when two files of the same directory describe it.
+// entry is a named device. It is nil when two files of the same directory describe it.
 type entry struct {
 	device   *cdi.Device
 	file     string
 	priority int
 }
 
-// readDirectory adds the devices of a directory, which replace those of directories before.
+// readDirectory adds the devices of a directory. They replace those of earlier directories.
 func readDirectory(dir string, priority int, found map[string]entry) (good []Spec, bad []Broken) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +85,7 @@ func enter(spec *cdi.Spec, file string, priority int, found map[string]entry) (b
 		}
 		name := d.GetQualifiedName()
 		if other, ok := found[name]; ok && other.priority == priority && other.file != file {
-			bad = append(bad, newBroken(file, fmt.Sprintf("it describes %s, and so does %s: neither counts", name,
+			bad = append(bad, newBroken(file, fmt.Sprintf("it describes %s, and so does %s: both are ignored", name,
 				other.file)))
 			d = nil
 		}
@@ -99,7 +99,7 @@ func enter(spec *cdi.Spec, file string, priority int, found map[string]entry) (b
 func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 	defer func() {
 		if recover() != nil {
-			spec, err = nil, errors.New("it is no valid specification: a vendor or class of one letter, or another "+
+			spec, err = nil, errors.New("it is not a valid specification: a vendor or class of one letter, or another "+
 				"mistake that the library does not report")
 		}
 	}()
@@ -108,11 +108,11 @@ func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxSpec {
-		return nil, fmt.Errorf("it is no file of up to %d bytes", maxSpec)
+		return nil, fmt.Errorf("it is not a file of up to %d bytes", maxSpec)
 	}
 	spec, err = cdi.ReadSpec(file, priority)
 	if err == nil && spec == nil {
-		err = errors.New("it is gone")
+		err = errors.New("it no longer exists")
 	}
 	if err == nil {
 		err = excessive(spec)
@@ -123,8 +123,8 @@ func readSpec(file string, priority int) (spec *cdi.Spec, err error) {
 	return spec, err
 }
 
-// newBroken makes both texts fit for a line of a page and for D-Bus, which only takes UTF-8: otherwise one file of an
-// odd name would hide the others. An error may quote the whole file.
+// newBroken makes both texts fit for a line of a page and for D-Bus, which only accepts UTF-8. Otherwise one file with
+// an odd name would hide the others. An error may quote the whole file.
 func newBroken(file, reason string) Broken {
 	return Broken{printable.Line(file, maxReason), printable.Line(reason, maxReason)}
 }
@@ -145,7 +145,7 @@ func newDevice(name string, d *cdi.Device) Device {
 	return Device{Name: name, Kind: kind, Nodes: slices.Sorted(maps.Keys(nodes))}
 }
 
-// controls reports whether a node belongs to the vendor's driver as a whole, so that all of its devices may name it.
+// controls reports whether a node belongs to the vendor's driver as a whole, so that all its devices may name it.
 func controls(node string) bool {
 	switch node {
 	case "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/kfd", "/dev/dxg":
@@ -179,8 +179,8 @@ func leasable(all []Device) []Device {
 	return list
 }
 
-// preferred orders the names of one device: the shortest first, since people type it, and "all" last, since it is the
-// name of no single one.
+// preferred orders the names of one device. The shortest comes first, since people type it. "all" comes last, since it
+// does not name a single device.
 func preferred(a, b string) int {
 	all := func(name string) int {
 		if strings.HasSuffix(name, "=all") {
@@ -191,7 +191,7 @@ func preferred(a, b string) int {
 	return cmp.Or(cmp.Compare(all(a), all(b)), cmp.Compare(len(a), len(b)), naturally(a, b))
 }
 
-// groups reports whether d is made of e and others.
+// groups reports whether d consists of e and other devices.
 func groups(d, e Device) bool {
 	if len(e.Nodes) == 0 || len(d.Nodes) <= len(e.Nodes) || !includes(d.Nodes, e.Nodes) {
 		return false
@@ -204,11 +204,11 @@ func includes(all, some []string) bool {
 	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
-// capabilities is where the nodes of the instances of a partitioned GPU are (NVIDIA
-// Multi-Instance GPU User Guide, "Device Nodes and Capabilities").
+// capabilities is the directory of the nodes of a partitioned GPU's instances (NVIDIA Multi-Instance GPU User Guide,
+// "Device Nodes and Capabilities").
 const capabilities = "/dev/nvidia-caps/"
 
-// parts separates the nodes of an instance from those of the GPU that it is part of.
+// parts separates the nodes of an instance from those of its GPU.
 func parts(d Device) (own, whole []string) {
 	for _, n := range d.Nodes {
 		if strings.HasPrefix(n, capabilities) {

@@ -11,11 +11,11 @@ import (
 	specs "tags.cncf.io/container-device-interface/specs-go"
 )
 
-// Spec is a CDI specification that can be used, as a file.
+// Spec is the file of a usable CDI specification.
 type Spec struct {
 	File    string
 	Kind    string
-	Version string   // of the format, which Podman must know
+	Version string   // of the format; Podman must support it
 	Nodes   []string // all device nodes that containers with its devices get, sorted
 }
 
@@ -28,16 +28,16 @@ func newSpec(s *cdi.Spec, file string) Spec {
 	return Spec{file, s.Kind, s.Version, slices.Sorted(maps.Keys(nodes))}
 }
 
-// node is a device node of a specification: where it is on the host, and inside.
+// node is a device node of a specification: its path on the host and its path in the container.
 type node struct{ host, inside string }
 
-// newNode cleans the paths: "/dev//nvidia0" is the same hardware as "/dev/nvidia0", and would be lent a second time. It
-// follows no links, since the launcher does not see the devices.
+// newNode cleans the paths: "/dev//nvidia0" is the same hardware as "/dev/nvidia0" and would be lent a second time. It
+// follows no links, since the launcher cannot see the devices.
 func newNode(n *specs.DeviceNode) node {
 	return node{filepath.Clean(cmp.Or(n.HostPath, n.Path)), filepath.Clean(n.Path)}
 }
 
-// allNodes returns the device nodes of a specification: those of all devices, and each device's.
+// allNodes returns the device nodes of a specification: the nodes common to all devices, and those of each device.
 func allNodes(s *cdi.Spec) (common []node, devices [][]node) {
 	for _, n := range s.ContainerEdits.DeviceNodes {
 		if n != nil {
@@ -56,14 +56,14 @@ func allNodes(s *cdi.Spec) (common []node, devices [][]node) {
 }
 
 const (
-	// maxDevices is more than a host has: 16 GPUs of 7 instances with two names each are 240. The launcher compares
-	// each with each at every request.
+	// maxDevices exceeds what a host has: 16 GPUs of 7 instances with two names each are 240. The launcher compares
+	// each with every other at every request.
 	maxDevices = 1000
-	// maxName is more than a UUID with its kind needs. Names are arguments of Podman and part of a unit's environment.
+	// maxName is longer than a UUID with its kind. Names are arguments of Podman and part of a unit's environment.
 	maxName = 200
 )
 
-// excessive says why a valid specification is too large for the launcher.
+// excessive returns why a valid specification is too large for the launcher.
 func excessive(s *cdi.Spec) error {
 	if len(s.Devices) > maxDevices {
 		return fmt.Errorf("it describes %d devices, more than %d", len(s.Devices), maxDevices)
@@ -76,9 +76,9 @@ func excessive(s *cdi.Spec) error {
 	return nil
 }
 
-// unsafe says why a valid specification would put other devices into a container than those that were lent to it.
-// Rootless Podman mounts the host's node of the path that is wanted inside, whatever the specification says of its path
-// on the host (seen with 4.3 and 5.4, docs/gpus.md).
+// unsafe returns why a valid specification would put devices into a container that were not lent to it. Rootless Podman
+// mounts the host's node at the path inside the container and ignores the path on the host that the specification names
+// (seen with 4.3 and 5.4, docs/gpus.md).
 func unsafe(s *cdi.Spec) error {
 	common, devices := allNodes(s)
 	for _, n := range slices.Concat(append(devices, common)...) {

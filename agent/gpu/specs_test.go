@@ -8,8 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestUnsafe reads specifications with which rootless Podman would give other devices
-// than those that were lent.
+// TestUnsafe reads specifications with which rootless Podman would mount devices that were not lent.
 func TestUnsafe(t *testing.T) {
 	const head = "cdiVersion: 0.5.0\nkind: lab.example/gpu\ndevices:\n"
 	device := func(name, node string) string {

@@ -16,7 +16,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
-// StateFile is what gifford-gpus writes.
+// StateFile is the file that gifford-gpus writes.
 const StateFile = "/run/gifford-gpus/state.json"
 
 const (
@@ -24,22 +24,22 @@ const (
 	stale    = time.Minute
 )
 
-// ReadState reads the file of gifford-gpus. No file is an empty State: there is no gifford-gpus. It drops what an older
-// file says of loads and processes, since nobody knows whether that is still so.
+// ReadState reads the file of gifford-gpus. A missing file is an empty State: the service does not run here. ReadState
+// drops the loads and processes of an outdated file, since they may have changed.
 //
 // Root calls it, and the account gifford-gpus can put anything in the file's place. So the file must be a regular one
-// that belongs to root or to the owner of its directory, which systemd makes for that account; nothing is followed and
-// nothing is waited for.
+// that belongs to root or to the owner of its directory, which systemd makes for that account. ReadState follows no
+// link and never blocks.
 func ReadState(file string) (State, error) {
 	data, err := readState(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return State{}, nil
 	} else if err != nil {
-		return State{}, fmt.Errorf("cannot read what the GPUs do: %w", err)
+		return State{}, fmt.Errorf("cannot read the state of the GPUs: %w", err)
 	}
 	var s State
 	if err := json.Unmarshal(data, &s); err != nil {
-		return State{}, hint.With(fmt.Errorf("cannot read what the GPUs do: %s: %w", file, err), restart)
+		return State{}, hint.With(fmt.Errorf("cannot read the state of the GPUs: %s: %w", file, err), restart)
 	}
 	if time.Since(s.Measured) > stale {
 		s.forget()
@@ -47,7 +47,7 @@ func ReadState(file string) (State, error) {
 	return s, nil
 }
 
-// restart is the next step of whoever finds a bad file.
+// restart is the remedy for a bad file.
 const restart = "systemctl restart gifford-gpus"
 
 func readState(file string) ([]byte, error) {
@@ -74,7 +74,7 @@ func readState(file string) ([]byte, error) {
 	return data, err
 }
 
-// ownerOf returns the uid of a file; the invalid uid if it is not known.
+// ownerOf returns the uid of a file, or the invalid uid if it is unknown.
 func ownerOf(info fs.FileInfo) uint32 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return st.Uid
@@ -91,8 +91,8 @@ func (s *State) forget() {
 	}
 }
 
-// Of returns what is known of a device: by the UUID where the specification has it as a name, then by the number of an
-// instance, then by the device node.
+// Of returns the facts of a device. It searches by the UUID if the specification uses it as a name, then by the number
+// of an instance, then by the device node.
 func (s State) Of(d Device) (Facts, bool) {
 	names := []string{}
 	for _, name := range append([]string{d.Name}, d.Aliases...) {

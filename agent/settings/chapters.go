@@ -1,6 +1,6 @@
 package settings
 
-// Chapter is what the documentation says of one section.
+// Chapter is the documentation of one section.
 type Chapter struct {
 	Title  string // "[host]", "[profile.NAME]", "[[mount]]"
 	Doc    string // Markdown without links
@@ -10,14 +10,14 @@ type Chapter struct {
 	Keys   []Documented
 }
 
-// Documented is what the documentation says of one key.
+// Documented is the documentation of one key.
 type Documented struct {
 	Name string // within its section
 	Type string // what is expected
 	Words
 }
 
-// Chapters returns the sections with the keys that have words, in the order of the table.
+// Chapters returns the sections with the documented keys, in the order of the table.
 func (t Table[C]) Chapters() []Chapter {
 	var all []Chapter
 	for _, s := range t.Sections {

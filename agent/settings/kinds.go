@@ -27,7 +27,7 @@ func OfText[T any](name string, parse func(string) (T, error), show func(T) stri
 	}, show}
 }
 
-// ListOf makes a kind of lists. The error of a value is that of the list, on the value's own line.
+// ListOf makes a kind of lists. An error of one value is an error of the list, on the value's own line.
 func ListOf[T any](name string, of Kind[T]) Kind[[]T] {
 	kind := Kind[[]T]{Name: name, Read: func(v any) ([]T, error) {
 		values, ok := v.([]any)
@@ -56,7 +56,7 @@ func ListOf[T any](name string, of Kind[T]) Kind[[]T] {
 	return kind
 }
 
-// OneOf makes a kind of a few texts; "" may be among them without being named to people.
+// OneOf makes a kind of a few texts. "" may be among them; messages do not mention it.
 func OneOf[T ~string](choices ...T) Kind[T] {
 	var quoted []string
 	for _, c := range choices {
@@ -106,7 +106,7 @@ func Plain(s string) (string, error) {
 	return s, nil
 }
 
-// QuoteKey writes one part of a key as TOML does, so that a quoted key with a dot in it is not taken for two.
+// QuoteKey writes one part of a key as TOML does, so that a quoted key that contains a dot is not read as two.
 func QuoteKey(s string) string {
 	bare := strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 	if bare && s != "" {

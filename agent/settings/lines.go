@@ -8,11 +8,11 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// Lines holds the line, from 1, of each key and section of a file where it is first written. An entry of a list has its
+// Lines holds the line, from 1, where each key and section of a file is first written. An entry of a list has its
 // number from 0: "mount[1].source", "access.users[0]".
 type Lines map[string]int
 
-// Of returns the line of a key, or of the nearest thing around it that the file has; 0 when there is none.
+// Of returns the line of a key, or of the nearest enclosing key or section in the file; 0 when there is none.
 func (l Lines) Of(key string) int {
 	for key != "" {
 		if line, ok := l[key]; ok {
@@ -37,16 +37,17 @@ func around(key string) string {
 	return ""
 }
 
-// escaped reports whether an odd number of backslashes stands before a byte.
+// escaped reports whether an odd number of backslashes precedes a byte.
 func escaped(s string, i int) bool {
 	return (i-len(strings.TrimRight(s[:i], `\`)))%2 == 1
 }
 
-// finder gathers the lines of a file that is known to be TOML. The decoder itself has lines for its own errors only.
+// finder collects the lines of a file that is known to be TOML. The decoder itself reports lines only with its own
+// errors.
 type finder struct {
 	data  []byte
 	lines Lines
-	lists map[string]int // how many sections of a list came so far
+	lists map[string]int // how many sections of each list were seen so far
 }
 
 func keyLines(data []byte) Lines {
@@ -65,7 +66,7 @@ func keyLines(data []byte) Lines {
 	return f.lines
 }
 
-// section notes the parts of a section's name and returns its key. A list stands for its last entry.
+// section records the parts of a section's name and returns its key. A list stands for its last entry.
 func (f *finder) section(parts unstable.Iterator, list bool) string {
 	key := ""
 	for parts.Next() {
@@ -82,7 +83,7 @@ func (f *finder) section(parts unstable.Iterator, list bool) string {
 	return key
 }
 
-// value notes a key and what its value holds.
+// value records a key and the contents of its value.
 func (f *finder) value(section string, e *unstable.Node) {
 	key := section
 	for parts := e.Key(); parts.Next(); {
@@ -91,7 +92,7 @@ func (f *finder) value(section string, e *unstable.Node) {
 	f.inside(key, e.Value())
 }
 
-// inside notes the values of a list and the keys of an inline table.
+// inside records the values of a list and the keys of an inline table.
 func (f *finder) inside(key string, v *unstable.Node) {
 	switch v.Kind {
 	case unstable.InlineTable:
@@ -109,7 +110,7 @@ func (f *finder) inside(key string, v *unstable.Node) {
 	}
 }
 
-// note adds a part of a key to what stands before it.
+// note adds a part of a key to the parts before it.
 func (f *finder) note(key string, part *unstable.Node) string {
 	key = join(key, QuoteKey(string(part.Data)))
 	f.at(key, part.Raw)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a file.
+// Problem is one fault of a file.
 type Problem struct {
 	File string // path, or the name of a credential or variable; never empty
 	Line int    // 0 when the problem has no line, such as a key that is missing
@@ -25,7 +25,7 @@ func (p Problem) Error() string {
 	return where + ": " + p.Key + ": " + p.Text
 }
 
-// Problems is every problem of some files, in the order of files and lines.
+// Problems are all problems of some files, in the order of files and lines.
 type Problems []Problem
 
 func (ps Problems) Error() string {
@@ -36,7 +36,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Below is what is wrong with a key inside a value that is a table.
+// Below is a problem of a key inside a value that is a table.
 type Below struct {
 	Key string // below the value's, as QuoteKey writes it
 	Err error
@@ -47,7 +47,7 @@ func (e *Below) Error() string { return e.Key + ": " + e.Err.Error() }
 // Unwrap returns Err.
 func (e *Below) Unwrap() error { return e.Err }
 
-// element is what is wrong with one value of a list.
+// element is a problem of one value of a list.
 type element struct {
 	index int
 	err   error
@@ -56,7 +56,7 @@ type element struct {
 func (e *element) Error() string { return e.err.Error() }
 func (e *element) Unwrap() error { return e.err }
 
-// ErrType says that a value is of another TOML type than its kind.
+// ErrType says that a value has another TOML type than its kind.
 var ErrType = errors.New("wrong type")
 
 // Expected says what is wrong with a value, from the name of its kind, the value and the kind's error.

@@ -11,7 +11,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Result is what a file holds.
+// Result describes what Read found in a file.
 type Result struct {
 	Lines    Lines
 	Keys     []string // those that were read
@@ -19,8 +19,8 @@ type Result struct {
 	Problems Problems // in the order of lines
 }
 
-// Read applies one file's values to c. Values replace those that c has, lists and tables as a whole. file is for
-// problems.
+// Read applies one file's values to c. They replace the values of c; lists and tables are replaced as a whole. file is
+// for problems.
 func (t Table[C]) Read(c *C, file string, data []byte) Result {
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
@@ -47,7 +47,7 @@ func (t Table[C]) Read(c *C, file string, data []byte) Result {
 	return r.Result
 }
 
-// outer is the section around one: "gpus.group" for "gpus.group.*", "profile.*" for "profile.*.mount[]".
+// outer is the enclosing section: "gpus.group" for "gpus.group.*", "profile.*" for "profile.*.mount[]".
 func outer(section string) string {
 	return section[:max(strings.LastIndexByte(section, '.'), 0)]
 }
@@ -72,7 +72,7 @@ type reader[C any] struct {
 	Result
 }
 
-// place is where in the file the reader is.
+// place is the position of the reader in the file.
 type place struct {
 	key   string // as people write it
 	line  string // as Lines has it, with numbers
@@ -188,7 +188,7 @@ func (r *reader[C]) value(k Key[C], at place, v any) {
 	}
 }
 
-// unknown says so, with the key or section that was probably meant.
+// unknown reports an unknown key, with the key or section that was probably meant.
 func (r *reader[C]) unknown(at place, v any) string {
 	what, known := "key", slices.Collect(maps.Keys(r.keys))
 	if _, isTable := v.(map[string]any); isTable {

@@ -1,7 +1,7 @@
-// Package settings reads a TOML file by a table of its keys: how each is read, what its default is, and what the
-// documentation says of it. The hub's settings and the launcher's policy are such tables. A key that is not in the
-// table and a value that its kind refuses are problems with file and line, never ignored. The package must never open a
-// file, look a value up on the host, or guess what was meant.
+// Package settings reads a TOML file by a table of its keys. The table says how each key is read, its default, and its
+// documentation. The hub's settings and the launcher's policy are such tables. An unknown key and a value that its kind
+// refuses are problems with file and line, never ignored. The package must never open a file, resolve a value on the
+// host, or guess what was meant.
 package settings
 
 import (
@@ -12,30 +12,30 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Table is all that a kind of file may hold. C is the struct that it fills.
+// Table is everything that a kind of file may hold. C is the struct that it fills.
 type Table[C any] struct {
 	Manual   string // the manual page that lists all keys, for messages
 	Sections []Section[C]
 	Keys     []Key[C]
 }
 
-// Section is a section, in the order in which the documentation has them and in which they are read: one may take its
-// start from one before it.
+// Section is a section. The table has the sections in the order in which they are documented and read: one may start
+// from the values of an earlier one.
 type Section[C any] struct {
 	// Key is "host" for [host], "profile.*" for sections [profile.NAME], "mount[]" for sections [[mount]], and
 	// "profile.*.mount[]" for sections [[profile.NAME.mount]].
 	Key string
 	Doc string // Markdown without links
-	// Check refuses names; nil for sections without names, or with any.
+	// Check refuses names. It is nil for sections without names, or with arbitrary ones.
 	Check func(name string) error
-	// Add makes the entry of a section of which there may be many, unless another file has made it, and reports whether
-	// it has. Required for such sections.
+	// Add makes the entry of a section that may occur many times, unless another file has made it, and reports whether
+	// it did. Required for such sections.
 	Add func(c *C, at Entry) bool
-	// Refuse says why there is no such section, for one that people may expect.
+	// Refuse explains why a section that people may expect does not exist.
 	Refuse string
-	// Example is the name of an entry as the documentation has it; "" is NAME.
+	// Example is the name of an entry in the documentation; "" means NAME.
 	Example string
-	// SampleName is the name of an entry that the file of the package sets; "" for none: there the section is a
+	// SampleName is the name of an entry that the file of the package sets. "" means none: there the section is a
 	// comment.
 	SampleName string
 	// Sample is more lines of that file. They follow the section's keys.
@@ -56,7 +56,7 @@ func (s Section[C]) title(name string) string {
 	return "[" + title + "]"
 }
 
-// Entry says which of many sections is meant.
+// Entry identifies one of many sections.
 type Entry struct {
 	Name  string // for the "*" of the section's key
 	Index int    // for its "[]", from 0
@@ -67,13 +67,13 @@ type Key[C any] struct {
 	Key  string // the section's key, a dot and the key's name
 	Type string // what is expected, for people
 	Words
-	// Read sets the field. Its error says what is wrong with the value, without the key.
+	// Read sets the field. Its error describes the fault of the value, without the key.
 	Read func(c *C, at Entry, v any) error
 	// Show returns the field as TOML; nil where nothing shows it.
 	Show func(c *C, at Entry) string
 }
 
-// Words are what the documentation says of a key.
+// Words are the documentation of a key.
 type Words struct {
 	Default string // as TOML; "" when there is none
 	Example string // as TOML; "" when the default is example enough
@@ -102,7 +102,7 @@ func Define[C, T any](key string, kind Kind[T], field func(c *C, at Entry) *T, w
 	return k
 }
 
-// Defaults sets every key of the sections that stand once to its default. An error is a mistake in the table.
+// Defaults sets every key of the sections that occur once to its default. An error is a mistake in the table.
 func (t Table[C]) Defaults(c *C) error {
 	for _, s := range t.Sections {
 		if strings.ContainsAny(s.Key, "*[") {

@@ -202,7 +202,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestBadDefault checks that a mistake in the table is an error, not a value that is left out.
+// TestBadDefault checks that a mistake in the table is an error, not a value that is silently left out.
 func TestBadDefault(t *testing.T) {
 	table := testTable()
 	for i, bad := range []string{`"`, `5`} {
@@ -223,7 +223,7 @@ func TestBadDefault(t *testing.T) {
 	}
 }
 
-// TestChapters checks what the documentation gets.
+// TestChapters checks the generated documentation.
 func TestChapters(t *testing.T) {
 	table := testTable()
 	table.Sections[4].SampleName, table.Sections[5].Example = "it", `"a.b"`
@@ -252,7 +252,8 @@ func TestProblem(t *testing.T) {
 	}
 }
 
-// FuzzRead checks that whatever a file holds, a problem is on one of its lines and what is accepted keeps its bounds.
+// FuzzRead checks that, whatever a file holds, a problem is on one of its lines and accepted values respect their
+// bounds.
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"[a\n", "a.b.\"c.d\" = {x=1}\n", "[[row]]\n[row.x]\n", "[deep.named.\"é\"]\nsize=1\n",
 		"row = [[{}]]\n", "deep = 1\n", "[a]\nlist = [[\"x\"], {y=1}]\n"} {

@@ -17,13 +17,12 @@ import (
 const (
 	moveTime = 10 * time.Second      // for root to move this process
 	moveStep = 20 * time.Millisecond // between readings
-	// apiIdle ends a service whose caller has died without a word.
+	// apiIdle ends a service whose caller has died without closing it.
 	apiIdle = "60"
 )
 
-// api becomes podman's API service of the member. It waits until root has moved it into
-// the control group of the member's server: outside of that, the kernel lets nothing of
-// the member put a process into the container's group.
+// api becomes podman's API service of the member. It first waits until root has moved it into the control group of the
+// member's server. Outside of that group, the kernel does not let the member put a process into the container's group.
 func api(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(contract.ModeAPI, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -49,14 +48,13 @@ func waitMoved(ctx context.Context, file, unitName string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.New("nobody has moved it into the control group of " + unitName)
+			return errors.New("root has not moved it into the control group of " + unitName)
 		case <-time.After(moveStep):
 		}
 	}
 }
 
-// inGroup reads a file such as /proc/PID/cgroup (cgroups(7)): the line of version 2 is
-// "0::" and the path.
+// inGroup reads a file such as /proc/PID/cgroup (cgroups(7)). The line of version 2 is "0::" and the path.
 func inGroup(file, unitName string) (bool, error) {
 	groups, err := os.ReadFile(file)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// fakePodman has the image once the file "there" stands beside it; "load" of an archive
-// named good and every "pull" of good put it there.
+// fakePodman has the image once the file "there" exists beside it. "load" of an archive named good and every "pull" of
+// good create the file.
 const fakePodman = `#!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >>calls
@@ -49,9 +49,9 @@ func TestGet(t *testing.T) {
 		"load": {image{ref: "good", archive: "good"}, false, 0, "loading the image from good"},
 		"other inside": {image{ref: "good", archive: "other"}, false, contract.ExitLoad,
 			"does not hold an image \"good\""},
-		"no archive": {image{ref: "good", archive: "none"}, false, contract.ExitLoad, "cannot be loaded from none"},
+		"no archive": {image{ref: "good", archive: "none"}, false, contract.ExitLoad, "from none"},
 		"pull":       {image{ref: "good", pull: contract.PullMissing}, false, 0, "pulling the image good"},
-		"pull fails": {image{ref: "bad", pull: contract.PullMissing}, false, contract.ExitPull, "cannot be pulled"},
+		"pull fails": {image{ref: "bad", pull: contract.PullMissing}, false, contract.ExitPull, "cannot pull image"},
 		"pull too slow": {image{ref: "slow", pull: contract.PullMissing, timeout: 200 * time.Millisecond}, false,
 			contract.ExitPull, "image_timeout in [profile.lab]"},
 		"never": {image{ref: "good", pull: contract.PullNever}, false, contract.ExitNoImage,

@@ -24,12 +24,12 @@ type diskUseArgs struct {
 	inside                string // "", insideWait or insideWalk
 }
 
-// ranges are "first:count" of subordinate ids; the flag may stand several times.
+// ranges are "first:count" of subordinate ids. The flag may be repeated.
 type ranges []string
 
 func (r *ranges) String() string { return strings.Join(*r, " ") }
 
-// Set leaves the check to newuidmap, which believes nobody.
+// Set leaves the check to newuidmap, which verifies every range.
 func (r *ranges) Set(s string) error {
 	if first, count, ok := strings.Cut(s, ":"); !ok || !number(first) || !number(count) {
 		return errors.New("expected first:count")
@@ -40,7 +40,7 @@ func (r *ranges) Set(s string) error {
 
 func number(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// diskUse measures what the member's files take and leaves the result in a file.
+// diskUse measures the disk use of the member's files and writes the result to a file.
 func diskUse(ctx context.Context, args []string) error {
 	var a diskUseArgs
 	flags := flag.NewFlagSet(contract.ModeDiskUse, flag.ContinueOnError)
@@ -61,15 +61,15 @@ func diskUse(ctx context.Context, args []string) error {
 		if err == nil || ctx.Err() != nil {
 			return inTime(ctx, err)
 		}
-		fmt.Fprintln(os.Stderr, "files of containers' other users cannot be read:", err)
+		fmt.Fprintln(os.Stderr, "cannot read files of containers' other users:", err)
 	}
 	return inTime(ctx, a.measure(ctx))
 }
 
-// inTime explains an end by systemd, which is the time limit.
+// inTime explains an end by systemd: the time limit has passed.
 func inTime(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("it was ended before everything was measured\nhint: usage_time in %s", contract.PolicyFile)
+		return fmt.Errorf("it ended before everything was measured\nhint: usage_time in %s", contract.PolicyFile)
 	}
 	return err
 }
@@ -87,7 +87,7 @@ func (a diskUseArgs) measure(ctx context.Context) error {
 	return writeResult(a.result, u)
 }
 
-// writeResult replaces the file at once: its reader sees the old or the new one.
+// writeResult replaces the file atomically: its reader sees the old or the new one.
 func writeResult(name string, u contract.DiskUse) error {
 	data, err := json.Marshal(u)
 	if err != nil {
@@ -96,19 +96,19 @@ func writeResult(name string, u contract.DiskUse) error {
 	temp := name + ".new"
 	_ = os.Remove(temp)
 	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return fmt.Errorf("cannot leave the result: %w", err)
+		return fmt.Errorf("cannot write the result: %w", err)
 	}
 	if err := os.Rename(temp, name); err != nil {
-		return fmt.Errorf("cannot leave the result: %w", err)
+		return fmt.Errorf("cannot write the result: %w", err)
 	}
 	return nil
 }
 
-// inode names a file with several names.
+// inode identifies a file that has several names.
 type inode struct{ dev, ino uint64 }
 
-// measureTree adds up the blocks of a directory and of all below it on the same file system.
-// Its error is that of ctx; what cannot be read is counted.
+// measureTree adds up the blocks of a directory and of everything below it on the same file system. It counts what it
+// cannot read. Its only error is that of ctx.
 func measureTree(ctx context.Context, root string) (contract.Tree, error) {
 	var t contract.Tree
 	var top unix.Stat_t
@@ -128,7 +128,7 @@ func measureTree(ctx context.Context, root string) (contract.Tree, error) {
 			failed = unix.Lstat(name, &st)
 		}
 		if failed != nil {
-			if !errors.Is(failed, fs.ErrNotExist) { // it is gone meanwhile
+			if !errors.Is(failed, fs.ErrNotExist) { // it has gone since
 				t.Unread++
 			}
 			return nil
@@ -148,7 +148,7 @@ func measureTree(ctx context.Context, root string) (contract.Tree, error) {
 			seen[id] = true
 		}
 		t.Files++
-		t.Bytes += st.Blocks * 512 // stat(2): whatever st_blksize is
+		t.Bytes += st.Blocks * 512 // stat(2): always in units of 512 bytes
 		return nil
 	})
 }

@@ -42,7 +42,7 @@ func TestMeasureTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The directory, sparse, full, link, a, b, c, fifo: the second name of full is no file more.
+	// The directory, sparse, full, link, a, b, c, fifo. The second name of full does not count again.
 	if got.Files != 8 || got.Unread != 0 || got.Bytes < 3<<20 || got.Bytes > 4<<20 {
 		t.Errorf("got %+v, want 8 files of a little more than 3 MiB", got)
 	}
@@ -69,7 +69,7 @@ func TestMeasureTree(t *testing.T) {
 	}
 }
 
-// TestUsageMode checks that the result is what the launcher takes, and the arguments.
+// TestUsageMode checks that the launcher accepts the result, and how the arguments are checked.
 func TestUsageMode(t *testing.T) {
 	dir := tree(t)
 	result := filepath.Join(t.TempDir(), "usage.json")

@@ -1,7 +1,6 @@
-// Command gifford-container prepares one notebook as its member, inside the member's
-// unit: it gets the image and, where podman cannot, attaches the network; and it measures
-// what a member's files take. It must never need a privilege, nor print what the server's
-// environment holds.
+// Command gifford-container prepares one notebook as its member, inside the member's unit: it gets the image and, where
+// podman cannot, attaches the network. It also measures the disk use of a member's files. It must never need a
+// privilege. It must never print the contents of the server's environment.
 package main
 
 import (

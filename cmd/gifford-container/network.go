@@ -18,8 +18,8 @@ import (
 // pasta is the program of the host's package passt.
 const pasta = "/usr/bin/pasta"
 
-// network attaches pasta to a container that podman has started without a network. The
-// container gets the host's way out and, of the host's loopback ports, exactly one.
+// network attaches pasta to a container that podman has started without a network. The container gets the host's
+// outgoing network and exactly one of the host's loopback ports.
 func network(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(contract.ModeNetwork, flag.ContinueOnError)
 	pidfile := flags.String("pidfile", "", "")
@@ -34,8 +34,8 @@ func network(ctx context.Context, args []string) error {
 	return attach(ctx, pasta, pid, pastaArgs(pid, *port))
 }
 
-// attach runs pasta, again for a while if it fails: a process that is about to become
-// another program may not be inspected for a moment (ptrace(2), PTRACE_MODE_READ).
+// attach runs pasta and retries for a while: a process that is executing another program cannot be inspected for a
+// moment (ptrace(2), PTRACE_MODE_READ).
 func attach(ctx context.Context, program string, pid int, args []string) error {
 	for end := time.Now().Add(attachTime); ; time.Sleep(attachEvery) {
 		out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
@@ -43,7 +43,7 @@ func attach(ctx context.Context, program string, pid int, args []string) error {
 		case err == nil:
 			return nil
 		case gone(pid):
-			// The container has ended meanwhile: its own exit status says more than ours.
+			// The container has ended meanwhile. Its own exit status says more than ours.
 			return nil
 		case ctx.Err() != nil, time.Now().After(end):
 			return failf(contract.ExitNetwork, "pasta cannot attach the container's network: %w: %s", err,
@@ -57,8 +57,8 @@ const (
 	attachEvery = 50 * time.Millisecond
 )
 
-// pastaArgs forwards nothing into the container and, out of it, the one port; without
-// "--no-map-gw" the gateway's address would open every loopback port of the host.
+// pastaArgs forwards nothing into the container, and one port out of it. Without "--no-map-gw" the gateway's address
+// would open every loopback port of the host.
 func pastaArgs(pid int, port uint) []string {
 	return []string{"--config-net", "--no-map-gw", "--dns-forward", contract.DNSForward, "--quiet",
 		"-t", "none", "-u", "none", "-U", "none", "-T", strconv.FormatUint(uint64(port), 10), strconv.Itoa(pid)}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestAttach lets pasta fail at first, as it does while the container's process changes
-// into its program, and for a container that has ended.
+// TestAttach lets pasta fail at first, as it does while the container's process changes into its program. It also
+// attaches to a container that has ended.
 func TestAttach(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "pasta")

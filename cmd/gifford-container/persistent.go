@@ -18,18 +18,18 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// persistent is the container of a persistent profile.
+// persistent describes the container of a persistent profile.
 type persistent struct {
 	name, image, profile string
-	settings             string   // hash of what the container would be made from now
+	settings             string   // hash of the settings from which a container would be made now
 	environment          string   // where the container reads the server's variables
 	options, payload     []string // of podman run
-	podman               string   // the program; tests have another
+	podman               string   // the program; tests replace it
 	out                  io.Writer
-	become               func(args []string) error // replaces this process; tests note it
+	become               func(args []string) error // replaces this process; tests record it
 }
 
-// runPersistent starts the container, or makes it, by becoming podman.
+// runPersistent becomes podman, which starts the container or makes it.
 func runPersistent(ctx context.Context, args []string) error {
 	k := persistent{podman: contract.Podman, out: os.Stderr}
 	k.become = func(args []string) error { return syscall.Exec(k.podman, args, os.Environ()) }
@@ -72,8 +72,8 @@ func (k *persistent) run(ctx context.Context, credential string) error {
 	return k.start(ctx, found)
 }
 
-// handOver leaves the server's variables where the container's entry point reads them.
-// The directory is the member's, and empty but for what they put there.
+// handOver writes the server's variables where the container's entry point reads them. The directory is the member's
+// and holds nothing but the member's own files.
 func (k *persistent) handOver(credential string) error {
 	env, err := os.ReadFile(credential)
 	if err != nil {
@@ -91,14 +91,14 @@ func (k *persistent) handOver(credential string) error {
 	return nil
 }
 
-// container is what podman knows of a container.
+// container is what podman reports of a container.
 type container struct {
-	settings string // what it was made from; "" if it is not there or was not made here
-	status   string // podman's word
-	id       string // podman's, 64 hexadecimal digits
+	settings string // settings it was made from; "" if it is missing or was not made here
+	status   string // as podman reports it
+	id       string // podman's id, 64 hexadecimal digits
 }
 
-// find looks for the container.
+// find asks podman for the container.
 func (k *persistent) find(ctx context.Context) (container, error) {
 	out, err := exec.CommandContext(ctx, k.podman, "container", "exists", k.name).CombinedOutput()
 	var exit *exec.ExitError
@@ -106,13 +106,14 @@ func (k *persistent) find(ctx context.Context) (container, error) {
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
 		return container{}, nil
 	case err != nil:
-		return container{}, failf(contract.ExitPodman, "podman cannot look for the container %s: %w: %s", k.name, err,
+		return container{}, failf(contract.ExitPodman, "podman cannot find out whether the container %s exists: %w: %s",
+			k.name, err,
 			bytes.TrimSpace(out))
 	}
 	out, err = exec.CommandContext(ctx, k.podman, "container", "inspect", "--format",
 		`{{.ID}} {{.State.Status}} {{index .Config.Labels "`+contract.SettingsLabel+`"}}`, k.name).Output()
 	if err != nil {
-		return container{}, failf(contract.ExitPodman, "podman cannot look at the container %s: %w", k.name, err)
+		return container{}, failf(contract.ExitPodman, "podman cannot inspect the container %s: %w", k.name, err)
 	}
 	words := append(strings.Fields(string(out)), "", "", "")
 	return container{id: words[0], status: words[1], settings: words[2]}, nil
@@ -124,7 +125,7 @@ func (k *persistent) start(ctx context.Context, found container) error {
 		k.end(ctx, found)
 	}
 	if found.settings != k.settings {
-		_, _ = fmt.Fprintf(k.out, "settings of profile %q changed since this container was made; they count after a "+
+		_, _ = fmt.Fprintf(k.out, "settings of profile %q changed since this container was made; they apply after a "+
 			"reset\nhint: reset the server on the hub's home page, or: gifford-hub servers reset\n", k.profile)
 	}
 	return k.become([]string{k.podman, "--events-backend=file", "start", "--attach", "--sig-proxy=false", k.name})
@@ -134,12 +135,11 @@ func startable(status string) bool {
 	return slices.Contains([]string{"created", "configured", "initialized", "exited", "stopped"}, status)
 }
 
-// end lets podman know that a container has ended whose processes were all killed. Podman
-// 4.3 takes such a one for "stopping" for ever, since the killed conmon has left no exit
-// status in the directory where podman looks for it: so that is written in conmon's place. If
-// it does not help, "podman start" says what is wrong.
+// end lets podman know that a container has ended whose processes were all killed. Podman 4.3 reports such a container
+// as "stopping" forever, since the killed conmon has left no exit status in the directory where podman reads it. So end
+// writes that status in conmon's place. If it does not help, "podman start" says what is wrong.
 func (k *persistent) end(ctx context.Context, found container) {
-	_, _ = fmt.Fprintf(k.out, "podman takes the container for %s; telling it that it was killed\n", found.status)
+	_, _ = fmt.Fprintf(k.out, "podman reports the container as %s; recording that it was killed\n", found.status)
 	if len(found.id) == 64 && strings.Trim(found.id, "0123456789abcdef") == "" {
 		exit := filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "libpod/tmp/exits", found.id)
 		if f, err := os.OpenFile(exit, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
@@ -152,7 +152,7 @@ func (k *persistent) end(ctx context.Context, found container) {
 	}
 }
 
-// create makes the container. --replace is for one that was left by something else.
+// create makes the container. --replace removes a container of that name that something else left behind.
 func (k *persistent) create(ctx context.Context) error {
 	entry, command, err := k.imageCommand(ctx)
 	if err != nil {
@@ -172,16 +172,17 @@ func (k *persistent) create(ctx context.Context) error {
 func (k *persistent) imageCommand(ctx context.Context) (entry, command []string, err error) {
 	out, err := exec.CommandContext(ctx, k.podman, "image", "inspect", "--format", "{{json .Config}}", k.image).Output()
 	if err != nil {
-		return nil, nil, failf(contract.ExitPodman, "podman cannot look at the image %s: %w", k.image, err)
+		return nil, nil, failf(contract.ExitPodman, "podman cannot inspect the image %s: %w", k.image, err)
 	}
 	var config struct{ Entrypoint, Cmd []string }
 	if err := json.Unmarshal(out, &config); err != nil {
-		return nil, nil, failf(contract.ExitPodman, "cannot read what podman says of the image %s: %w", k.image, err)
+		return nil, nil, failf(contract.ExitPodman, "cannot read podman's description of the image %s: %w", k.image,
+			err)
 	}
 	return config.Entrypoint, config.Cmd, nil
 }
 
-// quote writes a text as JSON, which takes no error for a string.
+// quote writes a text as JSON. Encoding a string cannot fail.
 func quote(s string) string {
 	b, _ := json.Marshal(s)
 	return string(b)

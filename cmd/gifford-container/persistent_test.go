@@ -15,7 +15,7 @@ import (
 
 const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// fakeKeeper answers from files beside it: "container" is what inspect prints.
+// fakeKeeper answers from files beside it: "container" is the output of inspect.
 const fakeKeeper = `#!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >>calls
@@ -44,7 +44,7 @@ func TestKept(t *testing.T) {
 		want                   []string
 		said                   string
 		status                 int
-		exit                   bool // an exit status is left for podman
+		exit                   bool // podman finds an exit status
 	}{
 		"none yet": {"", "c", "img", []string{"jupyterhub-singleuser", "--x"},
 			append(made[:len(made):len(made)], "jupyterhub-singleuser", "--x"), "", 0, false},
@@ -55,13 +55,13 @@ func TestKept(t *testing.T) {
 		"kept":      {id + " exited now\n", "c", "img", nil, started, "", 0, false},
 		"never ran": {id + " created now\n", "c", "img", nil, started, "", 0, false},
 		"settings changed": {id + " exited then\n", "c", "img", nil, started,
-			"settings of profile \"lab\" changed since this container was made; they count after a reset", 0, false},
-		"killed": {id + " stopping now\n", "c", "img", nil, started, "telling it that it was killed", 0,
+			"settings of profile \"lab\" changed since this container was made; they apply after a reset", 0, false},
+		"killed": {id + " stopping now\n", "c", "img", nil, started, "recording that it was killed", 0,
 			true},
-		"strange id": {"../../../x running now\n", "c", "img", nil, started, "telling it that it was killed", 0,
+		"strange id": {"../../../x running now\n", "c", "img", nil, started, "recording that it was killed", 0,
 			false},
 		"podman fails":       {"", "broken", "img", nil, nil, "cannot open database", contract.ExitPodman, false},
-		"image is not there": {"", "c", "bad", nil, nil, "cannot look at the image bad", contract.ExitPodman, false},
+		"image is not there": {"", "c", "bad", nil, nil, "cannot inspect the image bad", contract.ExitPodman, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -16,14 +16,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// image says where a profile's image comes from.
+// image describes where a profile's image comes from.
 type image struct {
 	ref, archive, profile string
-	run, slow             string // what the unit is to run by gifford-view, and why that is not shared
+	run, slow             string // the image that gifford-view chose for the unit, and why it is not a shared one
 	pull                  string // contract.PullMissing or contract.PullNever
 	timeout               time.Duration
-	podman                string    // the program; tests have another
-	out                   io.Writer // what people read in the unit's journal
+	podman                string    // the program; tests replace it
+	out                   io.Writer // the unit's journal, for people
 }
 
 func prepare(ctx context.Context, args []string) error {
@@ -41,17 +41,17 @@ func prepare(ctx context.Context, args []string) error {
 	}
 	if *directory != "" {
 		if err := os.MkdirAll(*directory, 0o755); err != nil {
-			return failf(contract.ExitDirectory, "the notebook directory cannot be made: %w", err)
+			return failf(contract.ExitDirectory, "cannot make the notebook directory: %w", err)
 		}
 	}
 	return img.get(ctx)
 }
 
-// get makes sure that podman has the image: in the member's view of the shared ones, or
-// in their own store.
+// get makes sure that podman has the image, either in the member's view of the shared images or in the member's own
+// store.
 func (i image) get(ctx context.Context) error {
 	if i.slow != "" {
-		i.say("the image is copied into the member's own storage: " + i.slow)
+		i.say("copying the image into the member's own storage: " + i.slow)
 	}
 	shared := imagestore.IsID(i.run)
 	want := i.ref
@@ -79,23 +79,23 @@ func (i image) get(ctx context.Context) error {
 	case i.pull == contract.PullMissing:
 		return i.fetch(ctx)
 	}
-	return failf(contract.ExitNoImage, "image %q is not there and profile %q does not allow pulling it\nhint: set "+
+	return failf(contract.ExitNoImage, "image %q is missing and profile %q does not allow pulling it\nhint: set "+
 		"archive or pull in [profile.%s] of %s",
 		i.ref, i.profile, i.profile, contract.PolicyFile)
 }
 
-// migrateAdvice stands in what Podman 4.3 prints, and fails with, when every process of
-// this member's containers was killed at once: it still takes the containers for running
-// and finds nobody whose user namespace it could join.
+// migrateAdvice is part of what Podman 4.3 prints when it fails because every process of this member's containers was
+// killed at once. Podman still believes that the containers run and finds no process whose user namespace it could
+// join.
 const migrateAdvice = "system migrate"
 
-// exists reports whether the image is there, and whether podman asks to be fixed first.
+// exists reports whether the image exists, and whether podman first asks for a repair.
 func (i image) exists(ctx context.Context, want string) (there, lost bool) {
 	out, err := exec.CommandContext(ctx, i.podman, "image", "exists", want).CombinedOutput()
 	return err == nil, err != nil && bytes.Contains(out, []byte(migrateAdvice))
 }
 
-// fix follows podman's advice. Nothing of the member runs then, so it stops nothing.
+// fix follows podman's advice. None of the member's containers runs then, so it stops nothing.
 func (i image) fix(ctx context.Context) error {
 	i.say("podman lost its processes when they were killed; resetting its state")
 	if out, err := exec.CommandContext(ctx, i.podman, "system", "migrate").CombinedOutput(); err != nil {
@@ -107,7 +107,7 @@ func (i image) fix(ctx context.Context) error {
 
 func (i image) load(ctx context.Context) error {
 	if err := i.long(ctx, "loading the image from "+i.archive, "load", "--quiet", "--input", i.archive); err != nil {
-		return failf(contract.ExitLoad, "image %q cannot be loaded from %s: %w", i.ref, i.archive, err)
+		return failf(contract.ExitLoad, "cannot load image %q from %s: %w", i.ref, i.archive, err)
 	}
 	if there, _ := i.exists(ctx, i.ref); !there {
 		return failf(contract.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that "+
@@ -118,13 +118,13 @@ func (i image) load(ctx context.Context) error {
 
 func (i image) fetch(ctx context.Context) error {
 	if err := i.long(ctx, "pulling the image "+i.ref, "pull", "--quiet", i.ref); err != nil {
-		return failf(contract.ExitPull, "image %q cannot be pulled: %w", i.ref, err)
+		return failf(contract.ExitPull, "cannot pull image %q: %w", i.ref, err)
 	}
 	return nil
 }
 
-// long runs a podman command that may take its time: the unit's own time-out, which is
-// for the container, waits as long as the image may take.
+// long runs a podman command that may take long. It extends the unit's own time-out, which is meant for the container,
+// by the time that the image may take.
 func (i image) long(ctx context.Context, what string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, i.timeout)
 	defer cancel()

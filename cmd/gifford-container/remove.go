@@ -11,7 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// removeContainers removes persistent containers. One that is missing is no error.
+// removeContainers removes persistent containers. A missing container is no error.
 func removeContainers(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(contract.ModeRemove, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -21,7 +21,7 @@ func removeContainers(ctx context.Context, args []string) error {
 	return image{podman: contract.Podman, out: os.Stderr}.remove(ctx, flags.Args())
 }
 
-// remove removes them, a second time where podman asks for a repair first.
+// remove removes the containers. It tries a second time where podman asks for a repair first.
 func (i image) remove(ctx context.Context, names []string) error {
 	args := append([]string{"rm", "--force", "--ignore", "--time=0", "--"}, names...)
 	out, err := exec.CommandContext(ctx, i.podman, args...).CombinedOutput()

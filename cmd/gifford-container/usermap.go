@@ -15,16 +15,15 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// The values of --inside: a process in a new user namespace waits until its ids are mapped,
-// and then runs itself again, which makes it root of that namespace: the member with their
-// sub-ids, and nothing more. Podman's own namespace is left alone: its process would end
-// with this unit while a server needs it.
+// The values of --inside. A process in a new user namespace waits until its ids are mapped and then executes itself
+// again. That makes it root of that namespace, which holds the member and their sub-ids and nothing more. Podman's own
+// namespace stays untouched: its process would end with this unit while a server needs it.
 const (
 	insideWait = "wait"
 	insideWalk = "walk"
 )
 
-// goAhead is what the waiting process reads; the end of the file means that there is no map.
+// goAhead is what the waiting process reads. The end of the file means that there is no map.
 const goAhead = "\n"
 
 // mapped runs the same command in a user namespace in which the member is root, with their sub-ids.
@@ -54,7 +53,7 @@ func (a diskUseArgs) mapped(ctx context.Context, args []string) error {
 	return errors.Join(err, cmd.Wait())
 }
 
-// mapIDs makes the member root of the namespace, and their sub-ids its ids from 1.
+// mapIDs makes the member root of the namespace and maps their sub-ids to its ids from 1.
 func mapIDs(ctx context.Context, program string, pid, own int, list ranges) error {
 	args := []string{strconv.Itoa(pid), "0", strconv.Itoa(own), "1"}
 	inside := uint64(1)

@@ -193,7 +193,7 @@ func changedSettings(t *testing.T, h host, v *visitor) {
 	v.stop("alice")
 	since := time.Now()
 	v.start("alice", "kept")
-	const words = "settings of profile \"kept\" changed since this container was made; they count after a reset"
+	const words = "settings of profile \"kept\" changed since this container was made; they apply after a reset"
 	if log := h.journal(t, "jupyter-alice", since.Add(-time.Second)); !strings.Contains(log, words) {
 		t.Errorf("the unit's log does not say that settings changed:\n%s", log)
 	}

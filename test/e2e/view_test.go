@@ -180,7 +180,7 @@ func testSlowWays(t *testing.T) {
 			v.start("bob", "notebook6")
 			defer v.stop("bob")
 			if log := h.journal(t, "jupyter-bob", since); !strings.Contains(log,
-				"the image is copied into the member's own storage") || !strings.Contains(log, tt.say) {
+				"copying the image into the member's own storage") || !strings.Contains(log, tt.say) {
 				t.Errorf("the unit's journal does not say %q:\n%s", tt.say, log)
 			}
 			if n := viewsMounted(t, h, "bob"); n != 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 )
 
-// gib is the unit of memory in what people read.
+// gib is the unit of memory in texts for people.
 const gib = 1 << 30
 
 // Hours is what a user used in a month, for people.
@@ -22,7 +22,7 @@ type Hours struct {
 	Server float64 `json:"server_hours"`
 }
 
-// InHours puts what the database has into hours.
+// InHours converts the rows of the database to hours.
 func InHours(all []store.Spent) []Hours {
 	hours := make([]Hours, 0, len(all))
 	for _, v := range all {
@@ -32,7 +32,7 @@ func InHours(all []store.Spent) []Hours {
 	return hours
 }
 
-// Total adds up. It has no user and no month.
+// Total returns the sum. It has no user and no month.
 func Total(all []Hours) (sum Hours) {
 	for _, h := range all {
 		sum.GPU, sum.CPU, sum.Memory, sum.Server = sum.GPU+h.GPU, sum.CPU+h.CPU, sum.Memory+h.Memory,
@@ -56,7 +56,7 @@ func WriteCSV(w io.Writer, all []Hours) error {
 
 func number(hours float64) string { return strconv.FormatFloat(hours, 'f', 3, 64) }
 
-// cell makes a text that no spreadsheet takes for a formula (OWASP, CSV Injection).
+// cell makes a text that no spreadsheet treats as a formula (OWASP, CSV Injection).
 func cell(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
 		return "'" + s

@@ -7,25 +7,24 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Counters is what a server's control group says at a moment.
+// Counters is a reading of a server's control group.
 type Counters struct {
 	CPU    time.Duration // of processor time since the server's start
-	Memory int64         // bytes in use; below 0 where that is not known
+	Memory int64         // bytes in use; below 0 when unknown
 }
 
-// observation is what is known of a server that runs at a moment.
+// observation is the state of a running server at one moment.
 type observation struct {
 	key      ident.Key
 	started  time.Time // of its unit
 	at       time.Time
-	gpus     float64 // devices that it holds; below 0: nobody knows now
+	gpus     float64 // devices that it holds; below 0: unknown now
 	counters *Counters
 }
 
-// next returns the reading that follows last and what was used in between, by month. Time
-// without an earlier reading of the same run counts from the start of the unit, whose
-// devices are lent for its whole life. It returns nil where no time has passed or where it
-// is not known how many devices that were.
+// next returns the reading that follows last and what was used in between, by month. Time without an earlier reading of
+// the same run counts from the start of the unit, whose devices are lent for its whole life. It returns nil when no
+// time has passed or when the number of devices is unknown.
 func next(last store.Reading, known bool, o observation) (*store.Reading, []store.Spent) {
 	if !known || !last.Started.Equal(o.started) {
 		last = store.Reading{Key: o.key, Started: o.started, At: o.started, GPUs: -1}
@@ -45,7 +44,7 @@ func next(last store.Reading, known bool, o observation) (*store.Reading, []stor
 		}
 		cpu = r.CPU - last.CPU
 		if cpu < 0 {
-			cpu = r.CPU // it counts again
+			cpu = r.CPU // the counter started again
 		}
 	}
 	seconds := o.at.Sub(last.At).Seconds()
@@ -60,7 +59,7 @@ const MonthForm = "2006-01"
 // month is the calendar month of a moment, UTC.
 func month(t time.Time) string { return t.UTC().Format(MonthForm) }
 
-// split returns each month between two moments its share of what was used in that time.
+// split returns each month between two moments and its share of what was used in that time.
 func split(whole store.Spent, from, to time.Time) []store.Spent {
 	var all []store.Spent
 	total := to.Sub(from).Seconds()

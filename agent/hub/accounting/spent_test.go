@@ -112,8 +112,8 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// TestNextAddsUp checks over lives of servers whose readings come at random, some without
-// counters and with restarts of the hub between, that no second is missed or counted twice.
+// TestNextAddsUp checks that no second is missed or counted twice. It plays lives of servers with readings at random
+// times, some without counters, and with restarts of the hub between them.
 func TestNextAddsUp(t *testing.T) {
 	alice := key(t, "alice", "")
 	for seed := range uint64(300) {

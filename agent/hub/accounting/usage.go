@@ -1,7 +1,7 @@
 // Package accounting counts the hours that servers use: time of GPUs and processors, memory and running time, by user
-// and calendar month. It asks the backend what runs and who holds which device, reads the counters that it is given,
-// and adds up in the database. It must never count the same time twice, whoever else counts, and never decide anything:
-// no server starts or ends because of what it finds.
+// and calendar month. It asks the backend what runs and who holds which device, reads the counters that its caller
+// supplies, and adds up in the database. It must never count the same time twice, even when two processes count. It
+// must never decide anything: no server starts or ends because of what it finds.
 package accounting
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// runner is the backend: it knows what runs and who holds which device.
+// runner is the backend. It knows what runs and who holds which device.
 type runner interface {
 	List(ctx context.Context) ([]backend.Server, error)
 	GPUs(ctx context.Context) (backend.GPUs, error)
@@ -46,9 +46,9 @@ type Config struct {
 // Bounds of the accountant's work.
 const (
 	defaultEvery = 30 * time.Second
-	// maxNews is how many changes of servers may wait; more are left to the next turn.
+	// maxNews is how many changes of servers may wait. The next turn handles any others.
 	maxNews = 256
-	// lost is the age of a reading whose server no longer runs and whose end nobody saw.
+	// lost is the age of a reading whose server no longer runs and whose end was not seen.
 	lost = 5 * time.Minute
 )
 
@@ -63,14 +63,14 @@ type news struct {
 type run struct {
 	key     ident.Key
 	started time.Time
-	devices bool // it holds some
+	devices bool // it holds devices
 }
 
 // Accountant accounts for servers. Make it with New.
 type Accountant struct {
 	cfg  Config
 	news chan news
-	mute bool // Run's: it was logged already that nothing can be accounted for
+	mute bool // used by Run: the failure to account has been logged
 }
 
 // New makes an Accountant.
@@ -87,8 +87,8 @@ func New(cfg Config) (*Accountant, error) {
 	return &Accountant{cfg: cfg, news: make(chan news, maxNews)}, nil
 }
 
-// Changed takes a server's change of state. It returns at once and calls nobody, as
-// servers.Config.OnTransition must: what it notes is read by Run.
+// Changed takes a server's change of state. It returns at once and calls nobody, as servers.Config.OnTransition must.
+// Run reads what it recorded.
 func (a *Accountant) Changed(s servers.Server, from servers.State) {
 	n := news{run: run{s.Key, s.Started, len(s.Devices) > 0}, at: s.Since}
 	switch {
@@ -121,14 +121,14 @@ func (a *Accountant) Run(ctx context.Context) {
 	}
 }
 
-// take accounts for a server that has just begun, begins to end, or has ended. It asks for nothing that grows with the
-// servers.
+// take accounts for a server that has just begun, begins to end, or has ended. Its work does not grow with the number
+// of servers.
 func (a *Accountant) take(ctx context.Context, n news) {
 	if n.ended {
 		a.trouble(ctx, a.close(ctx, n))
 		return
 	}
-	counters := a.counters(ctx, n.key) // first of all: a server that ends is gone soon
+	counters := a.counters(ctx, n.key) // read first: the counters of an ending server vanish soon
 	a.trouble(ctx, a.account(ctx, n.run, a.holders(ctx, n.devices), counters))
 }
 
@@ -137,7 +137,7 @@ func (a *Accountant) close(ctx context.Context, n news) error {
 	var started time.Time
 	err := a.cfg.Records.Account(ctx, n.key, func(last store.Reading, ok bool) (*store.Reading, []store.Spent) {
 		if !ok || last.Started.After(n.at) {
-			return nil, nil // none, or the reading of a run that began since
+			return nil, nil // there is none, or it belongs to a run that began since
 		}
 		started = last.Started
 		return next(last, ok, observation{key: n.key, started: started, at: n.at, gpus: -1})
@@ -163,8 +163,8 @@ func (a *Accountant) turn(ctx context.Context) {
 	a.trouble(ctx, errors.Join(err, a.forget(ctx, list)))
 }
 
-// holders returns who holds which device: nil where nobody knows, or none is held. Servers are then accounted for with
-// the devices that they held before.
+// holders returns who holds which device: nil when unknown or when no device is held. Servers are then accounted for
+// with the devices that they held before.
 func (a *Accountant) holders(ctx context.Context, any bool) *backend.GPUs {
 	if !any {
 		return nil
@@ -176,7 +176,7 @@ func (a *Accountant) holders(ctx context.Context, any bool) *backend.GPUs {
 	return &gpus
 }
 
-// counters returns a server's counters; nil where they are gone.
+// counters returns a server's counters; nil when they are gone.
 func (a *Accountant) counters(ctx context.Context, key ident.Key) *Counters {
 	if c, ok := a.cfg.Counters(ctx, key); ok {
 		return &c
@@ -204,8 +204,8 @@ func (a *Accountant) save(ctx context.Context, o observation) error {
 	})
 }
 
-// leased returns how many devices a server holds so that others cannot have them: a device
-// for several servers counts by its places, one that is open to all does not count.
+// leased returns how many devices a server holds exclusively. A device for several servers counts by its places. A
+// device that is open to all does not count.
 func leased(g backend.GPUs, key ident.Key) float64 {
 	n := 0.0
 	for _, d := range g.Devices {
@@ -222,7 +222,7 @@ func leased(g backend.GPUs, key ident.Key) float64 {
 	return n
 }
 
-// forget drops the readings of servers whose end nobody saw. What they used after their last reading is not known.
+// forget drops the readings of servers whose end was not seen. What they used after their last reading is unknown.
 func (a *Accountant) forget(ctx context.Context, list []backend.Server) error {
 	now := a.cfg.Now()
 	runs := map[ident.Key]bool{}
@@ -238,13 +238,13 @@ func (a *Accountant) forget(ctx context.Context, list []backend.Server) error {
 	return err
 }
 
-// trouble logs once that servers cannot be accounted for. Nothing is lost by a turn that fails: the next one counts
-// from the last that did not.
+// trouble logs once that servers cannot be accounted for. A failed turn loses nothing: the next one counts from the
+// last successful turn.
 func (a *Accountant) trouble(ctx context.Context, err error) {
 	said := a.mute
 	a.mute = err != nil
 	if err != nil && !said && ctx.Err() == nil {
-		a.cfg.Log.Warn("cannot account for what servers use; trying again", "event", "usage-failed", "error",
+		a.cfg.Log.Warn("cannot account for what servers use; trying again", "event", "accounting-failed", "error",
 			err.Error())
 	}
 }

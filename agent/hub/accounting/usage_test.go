@@ -21,7 +21,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// lab is a host with servers that compute all the time on as many cores as they are told.
+// lab is a host with servers that always compute on as many cores as the test sets.
 type lab struct {
 	now      time.Time
 	list     []backend.Server
@@ -74,7 +74,7 @@ func (l *lab) turns(t *testing.T, d time.Duration) {
 	}
 }
 
-// change tells of a server's change as the manager does.
+// change passes on a server's change as the manager does.
 func (l *lab) change(t *testing.T, k ident.Key, from, to servers.State) {
 	t.Helper()
 	s := servers.Server{Key: k, State: to, Since: l.now}
@@ -132,7 +132,7 @@ func TestAccounts(t *testing.T) {
 		places  uint32
 		live    func(t *testing.T, l *lab, alice ident.Key)
 		want    hours
-		open    int // readings that are left
+		open    int // readings that remain
 	}{
 		"two hours over midnight": {sharing: backend.Exclusive, places: 1, open: 1,
 			live: func(t *testing.T, l *lab, _ ident.Key) { l.turns(t, 2*time.Hour) },
@@ -205,7 +205,7 @@ func TestAccounts(t *testing.T) {
 				l.turns(t, 10*time.Minute)
 				l.listErr, l.gpusErr = nil, errors.New("no answer")
 				l.turns(t, 40*time.Minute)
-				if n := strings.Count(l.log.String(), "event=usage-failed"); n != 1 {
+				if n := strings.Count(l.log.String(), "event=accounting-failed"); n != 1 {
 					t.Errorf("said %d times:\n%s", n, &l.log)
 				}
 			}, want: hours{Oct: Hours{GPU: 1, CPU: 2, Memory: 1, Server: 1}}},
@@ -243,7 +243,7 @@ func TestAccounts(t *testing.T) {
 			}
 			for _, pair := range [][2]*Hours{{&tt.want.Oct, &got.Oct}, {&tt.want.Nov, &got.Nov}} {
 				want, is := &pair[0].Memory, &pair[1].Memory
-				if *want >= 0 && math.Abs(*want-*is) > 0.006 { // the first half minute counts from nothing
+				if *want >= 0 && math.Abs(*want-*is) > 0.006 { // the first half minute has no earlier reading
 					t.Errorf("%f GiB hours of memory, want %f", *is, *want)
 				}
 				*want, *is = 0, 0
@@ -258,7 +258,7 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// TestChangedNeverWaits checks that news does not hold up the manager, however much there is.
+// TestChangedNeverWaits checks that news does not block the manager, however much comes.
 func TestChangedNeverWaits(t *testing.T) {
 	l, alice := newLab(t, backend.Exclusive, 1)
 	for range 2 * maxNews {

@@ -560,7 +560,8 @@ func TestProgress(t *testing.T) {
 data: {"progress":30,"message":"a\n\ndata: {}"}
 
 data: {"progress":100,"message":"Server ready at /user/alice/",` +
-		`"html_message":"Server ready at \u003ca href=\"/user/alice/\"\u003e/user/alice/\u003c/a\u003e","ready":true,"url":"/user/alice/"}
+		`"html_message":"Server ready at \u003ca href=\"/user/alice/\"\u003e/user/alice/\u003c/a\u003e",` +
+		`"ready":true,"url":"/user/alice/"}
 
 `
 	if diff := cmp.Diff(want, body); diff != "" || h.Get("Content-Type") != "text/event-stream" {

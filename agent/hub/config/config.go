@@ -1,8 +1,7 @@
-// Package config reads the hub's settings: hub.toml, the files of hub.d in the order of
-// their names, and what the old set-up kept in a Docker env file. It gives one struct, or
-// every problem of those files with file and line. It must never guess: an unknown key, a
-// wrong type and settings that contradict each other are errors. It makes no connections
-// and looks no account up.
+// Package config reads the hub's settings: hub.toml, the files of hub.d in the order of their names, and the Docker env
+// file of the old set-up. It returns one struct, or every problem of those files with file and line. It must never
+// guess: an unknown key, a wrong type and settings that contradict each other are errors. It opens no connection and
+// resolves no account.
 package config
 
 import (
@@ -22,8 +21,8 @@ const (
 	DefaultSecrets = "/etc/gifford-hub/secrets"
 )
 
-// Config is the merged settings. What each field means, and its default, stands in the
-// table that Settings returns, from which the documentation is made as well.
+// Config is the merged settings. The table that Settings returns holds the meaning and default of each field. The
+// documentation is generated from it.
 type Config struct {
 	HTTP    HTTP
 	TLS     TLS
@@ -44,7 +43,7 @@ type Config struct {
 	Services     map[string]*Service
 	CustomScopes map[string]*CustomScope
 
-	origins map[string]Origin // setting's key -> where its value comes from; none for defaults
+	origins map[string]Origin // setting's key -> the source of its value; defaults have none
 }
 
 // HTTP is the section [http].
@@ -110,7 +109,7 @@ type Access struct {
 	MaxStale         time.Duration
 }
 
-// Empty reports whether no rule lets anybody in.
+// Empty reports whether no rule admits anybody.
 func (a Access) Empty() bool {
 	return !a.AllowAll && len(a.Users)+len(a.Groups)+len(a.UnixGroups)+
 		len(a.AdminUsers)+len(a.AdminGroups)+len(a.AdminUnixGroups) == 0
@@ -150,15 +149,15 @@ type Cull struct {
 	MaxAgeBusy bool
 	Every      time.Duration
 	Notice     time.Duration
-	BusyCPU    int // percent of one core; 0: the processor is not looked at
+	BusyCPU    int // percent of one core; 0: CPU time is not measured
 	Connected  bool
 	GPUIdle    time.Duration        // 0: never
 	GPUAction  string               // "restart", without GPU, or "stop"
-	BusyGPU    int                  // percent; 0: GPUs are not looked at
+	BusyGPU    int                  // percent; 0: the use of GPUs is not measured
 	Groups     map[string]CullGroup // by the Unix group's name
 }
 
-// CullGroup is a section [cull.group.NAME]; nil is what [cull] has.
+// CullGroup is a section [cull.group.NAME]; nil means the value of [cull].
 type CullGroup struct {
 	Idle    *time.Duration
 	MaxAge  *time.Duration
@@ -182,15 +181,14 @@ type Origin struct {
 	Line int    // 0 when there is none
 }
 
-// Origin reports where the value of a setting ("login.issuer") comes from; ok is false for
-// a default.
+// Origin returns the source of a setting's value ("login.issuer"); ok is false for a default.
 func (c *Config) Origin(key string) (o Origin, ok bool) {
 	o, ok = c.origins[key]
 	return o, ok
 }
 
-// CallbackPath is the path of the callback URL. It is whatever was registered with the
-// provider and need not lie below base_url.
+// CallbackPath is the path of the callback URL. It is the path registered with the provider and need not be below
+// base_url.
 func (c *Config) CallbackPath() string {
 	u, err := url.Parse(c.Login.CallbackURL)
 	if err != nil || u.Path == "" {
@@ -208,7 +206,7 @@ func (c *Config) PublicHost() string {
 	return u.Hostname()
 }
 
-// publicURL derives http.public_url from the callback's, which names the hub's host too.
+// publicURL derives http.public_url from the callback's URL, which has the hub's host too.
 func (c *Config) publicURL() string {
 	u, err := url.Parse(c.Login.CallbackURL)
 	if err != nil || u.Host == "" {

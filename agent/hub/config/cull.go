@@ -13,8 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
-// readCullGroups reads the sections [cull.group.NAME]. It is as strict as the table of
-// settings is.
+// readCullGroups reads the sections [cull.group.NAME]. It is as strict as the table of settings.
 func readCullGroups(v any) (map[string]CullGroup, error) {
 	table, ok := v.(map[string]any)
 	if !ok {
@@ -110,8 +109,8 @@ func (g CullGroup) show() string {
 	return "{ " + strings.Join(shown, ", ") + " }"
 }
 
-// shortestIdle returns the shortest time of [cull] and its groups after which a server is
-// idle, and for whom; 0 for never.
+// shortestIdle returns the shortest time of [cull] and its groups after which a server is idle, and for whom; 0 for
+// never.
 func (c *Config) shortestIdle() (shortest time.Duration, who string) {
 	shortest = c.Cull.Idle
 	for _, name := range slices.Sorted(maps.Keys(c.Cull.Groups)) {
@@ -141,14 +140,14 @@ const (
 	GPUStop    = "stop"
 )
 
-// limit is a time, and for whom it holds in words that follow the key: "" or " of group x".
+// limit is a time and a text for whom it holds. The text follows the key: "" or " of group x".
 type limit struct {
 	after time.Duration
 	who   string
 }
 
-// shortestGPUIdle returns the shortest time of [cull] and its groups after which an unused
-// GPU is given back; 0 for never.
+// shortestGPUIdle returns the shortest time of [cull] and its groups after which a server releases an unused GPU; 0 for
+// never.
 func (c *Config) shortestGPUIdle() limit {
 	shortest := limit{after: c.Cull.GPUIdle}
 	for _, name := range slices.Sorted(maps.Keys(c.Cull.Groups)) {
@@ -159,14 +158,14 @@ func (c *Config) shortestGPUIdle() limit {
 	return shortest
 }
 
-// gpuIdleTrouble says why servers would never give a GPU back, or at once.
+// gpuIdleTrouble returns why servers would never release a GPU, or would do so at once.
 func (c *Config) gpuIdleTrouble() string {
 	shortest := c.shortestGPUIdle()
 	switch {
 	case shortest.after == 0 || !c.Cull.Enabled:
 		return ""
 	case c.Cull.BusyGPU == 0:
-		return "contradicts gpu_busy = 0, with which nobody looks whether a GPU is used"
+		return "contradicts gpu_busy = 0, which turns off the measuring of GPUs"
 	case c.Cull.Notice >= shortest.after:
 		return "not longer than notice" + shortest.who + ", so that the end would always be announced"
 	case shortest.after < shortestGPUIdle:

@@ -32,7 +32,7 @@ func diskSettings() []Setting {
 			"People are warned when less is free: a part of the file system or a size. \"0%\" never warns."),
 		def("disk.paths", settings.ListOf(`a list of absolute paths, such as ["/cluster"]`, path),
 			func(c *Config) *[]string { return &c.Disk.Paths }, `["/var/lib/gifford-launcher", "/cluster"]`, "",
-			"Directories whose file systems are watched, beside those of the homes. One that is not there is left "+
+			"Directories whose file systems are watched, beside those of the homes. A missing one is left "+
 				"out."),
 	}
 }
@@ -46,7 +46,7 @@ func parseFreeSpace(s string) (FreeSpace, error) {
 	if part, ok := strings.CutSuffix(s, "%"); ok {
 		p, err := strconv.ParseFloat(part, 64)
 		if err != nil || !(p >= 0 && p <= 100) {
-			return FreeSpace{}, errors.New("it is no part from 0% to 100%")
+			return FreeSpace{}, errors.New("it is not a part from 0% to 100%")
 		}
 		return FreeSpace{Percent: p}, nil
 	}
@@ -58,7 +58,7 @@ func parseFreeSpace(s string) (FreeSpace, error) {
 	}
 	v, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || v < 0 || v > 1<<62/factor {
-		return FreeSpace{}, errors.New("it is no size")
+		return FreeSpace{}, errors.New("it is not a size")
 	}
 	return FreeSpace{Bytes: v * factor}, nil
 }

@@ -16,11 +16,10 @@ const (
 	envClientSecret = "OAUTH_CLIENT_SECRET"
 )
 
-// ParseEnvFile reads a file as `docker run --env-file` does (docker/cli,
-// pkg/kvfile): a line is NAME=value, where the value is all that follows, quotes and
-// spaces included; NAME alone takes the value from lookup when it is set there; empty lines
-// and those that begin with # are passed over, blanks before them too; a later line wins.
-// file names the source in problems, which hold no value.
+// ParseEnvFile reads a file as `docker run --env-file` does (docker/cli, pkg/kvfile). A line is NAME=value, where the
+// value is the rest of the line, with quotes and spaces. NAME alone takes the value from lookup if it is set there.
+// Empty lines and lines that begin with #, also after blanks, are skipped. A later line wins. file names the source in
+// problems, which never contain a value.
 func ParseEnvFile(file string, data []byte, lookup func(string) (string, bool)) (map[string]string, settings.Problems) {
 	var problems settings.Problems
 	variables := map[string]string{}
@@ -49,9 +48,9 @@ func parseEnvLine(line string, lookup func(string) (string, bool), variables map
 	name, value, hasValue := strings.Cut(line, "=")
 	switch {
 	case name == "":
-		return fmt.Errorf("there is no name before the equals sign; expected NAME=value")
+		return fmt.Errorf("the name before the equals sign is missing; expected NAME=value")
 	case strings.ContainsAny(name, " \t\v\f\r"):
-		return fmt.Errorf("there is a blank in the name; expected NAME=value")
+		return fmt.Errorf("the name contains a blank; expected NAME=value")
 	case hasValue:
 		variables[name] = value
 	default:

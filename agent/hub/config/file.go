@@ -4,8 +4,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
-// apply reads one TOML file into c and returns every problem of it. Values of the file replace those of files before
-// it, lists and tables as a whole.
+// apply reads one TOML file into c and returns all its problems. Values of the file replace those of earlier files;
+// lists and tables are replaced as a whole.
 func apply(c *Config, file string, data []byte) settings.Problems {
 	read := table().Read(c, file, data)
 	for _, key := range read.Keys {

@@ -10,11 +10,11 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
-// minToken is the shortest token of a service: JupyterHub takes 8 characters; a token that
-// is guessed opens everything that the service may do.
+// minToken is the shortest token of a service. JupyterHub accepts 8 characters, but whoever guesses a token gets all
+// the service's rights.
 const minToken = 8
 
-// makeToken is how to come by one.
+// makeToken is how to make a token.
 const makeToken = "make one with: openssl rand -hex 32"
 
 // grantTroubles returns what is wrong with roles, services and scopes, by key.
@@ -38,7 +38,7 @@ func (c *Config) grantTroubles() map[string]string {
 	return g.bad
 }
 
-// grants gathers what is wrong.
+// grants collects the problems.
 type grants struct {
 	cfg     *Config
 	table   *scopes.Table
@@ -47,7 +47,7 @@ type grants struct {
 	tokens  map[string]string // token -> service
 }
 
-// customScopes looks for what agent/hub/scopes would refuse without saying on which line.
+// customScopes finds what agent/hub/scopes would refuse without naming a line.
 func (g *grants) customScopes() {
 	for name, s := range g.cfg.CustomScopes {
 		key := "custom_scopes." + settings.QuoteKey(name) + "."
@@ -56,7 +56,7 @@ func (g *grants) customScopes() {
 		}
 		for _, sub := range s.Subscopes {
 			if g.cfg.CustomScopes[sub] == nil {
-				g.bad[key+"subscopes"] = fmt.Sprintf("%q is no custom scope; add a section [custom_scopes.%s], or "+
+				g.bad[key+"subscopes"] = fmt.Sprintf("%q is not a custom scope; add a section [custom_scopes.%s], or "+
 					"make a role to grant other scopes together", sub, settings.QuoteKey(sub))
 			}
 		}
@@ -94,7 +94,7 @@ func (g *grants) service(key, name string, s *Service) {
 	}
 }
 
-// token looks for tokens that are missing, too weak, or two services'.
+// token finds tokens that are missing, too weak, or shared by two services.
 func (g *grants) token(key, name string, s *Service) {
 	token := s.Token.Reveal()
 	file, _ := g.cfg.TokenFile(name)
@@ -102,7 +102,7 @@ func (g *grants) token(key, name string, s *Service) {
 	other := g.tokens[token]
 	switch {
 	case token == "" && (s.Admin || len(s.Scopes) > 0):
-		g.bad[key+"token_file"] = "there is no token that could use the service's rights; put one into " +
+		g.bad[key+"token_file"] = "the service has rights but no token; put one into " +
 			DefaultSecrets + "/" + serviceToken + name + " (" + makeToken +
 			") and restart the hub, which reads new secrets then"
 	case token == "":
@@ -120,7 +120,7 @@ func (g *grants) token(key, name string, s *Service) {
 	g.tokens[token] = name
 }
 
-// client looks at a service's OAuth client.
+// client checks a service's OAuth client.
 func (g *grants) client(key, name string, s *Service) {
 	id, own := g.cfg.ClientID(name), g.cfg.HTTP.BaseURL+"services/"+name+"/"
 	to := g.cfg.RedirectURI(name)
@@ -132,7 +132,7 @@ func (g *grants) client(key, name string, s *Service) {
 			serviceToken + name + " and restart the hub, which reads new secrets then"
 	case strings.HasPrefix(to, "/") && !strings.HasPrefix(to, own):
 		g.bad[key+"oauth_redirect_uri"] = "must be below " + own +
-			", or an absolute URL: the pages of others must not get the service's codes"
+			", or an absolute URL: other pages must not receive the service's codes"
 	}
 	g.clients[id] = name
 }

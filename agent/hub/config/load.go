@@ -20,8 +20,8 @@ const maxFile = 1 << 20
 type Source struct {
 	// File is hub.toml's path. Required.
 	File string
-	// DropIns is the directory whose *.toml files follow in the order of their names; a
-	// directory that is not there counts as empty.
+	// DropIns is the directory whose *.toml files follow in the order of their names. A missing directory counts as
+	// empty.
 	DropIns string
 	// Credentials is systemd's $CREDENTIALS_DIRECTORY; "" outside the hub's unit.
 	Credentials string
@@ -76,8 +76,7 @@ func Load(src Source) (*Config, error) {
 	return c, nil
 }
 
-// files lists hub.toml and the drop-ins. A hub.toml that is not there is an error of
-// reading it.
+// files lists hub.toml and the drop-ins. A missing hub.toml is an error of reading it.
 func (src Source) files() ([]string, error) {
 	files := []string{src.File}
 	entries, err := os.ReadDir(src.DropIns)
@@ -125,21 +124,21 @@ func (e *Unreadable) Error() string {
 // Unwrap returns the operating system's error.
 func (e *Unreadable) Unwrap() error { return e.Err }
 
-// NextStep returns the next step, "" when there is none.
+// NextStep returns the remedy, "" when there is none.
 func (e *Unreadable) NextStep() string {
 	switch {
 	case errors.Is(e.Err, fs.ErrPermission):
 		return "settings are for root and the group gifford-hub: run this with sudo"
 	case errors.Is(e.Err, fs.ErrNotExist):
-		return "the package brings a commented one: /usr/share/doc/gifford-hub/hub.toml"
+		return "the package contains a commented one: /usr/share/doc/gifford-hub/hub.toml"
 	}
 	return ""
 }
 
 func unreadable(file string, err error) error { return &Unreadable{file, err} }
 
-// fillIn adds what does not stand in the TOML files: secrets, the old env file and what
-// systemd and the callback tell.
+// fillIn adds what the TOML files do not set: secrets, the old env file, and what follows from systemd's variables and
+// the callback.
 func (c *Config) fillIn(src Source) (settings.Problems, error) {
 	variables, origin, problems, err := src.oldVariables()
 	if err != nil {

@@ -158,7 +158,7 @@ func TestProblems(t *testing.T) {
 		"cull is off": {map[string]string{"hub.toml": good,
 			"hub.d/1.toml": "[cull]\nidle = \"0s\"\nnotice = \"9h\"\n"}, nil},
 		"old file": {map[string]string{"hub.toml": good, "secrets/oauth.env": "A=1\n=x\nB C=1\n"},
-			[]string{"secrets/oauth.env:2: there is no name", "secrets/oauth.env:3: there is a blank"}},
+			[]string{"secrets/oauth.env:2: the name before", "secrets/oauth.env:3: the name contains a blank"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// entries names one section of each kind of which there may be many.
+// entries names one section of each kind that may occur many times.
 const entries = "[roles.thing]\n[groups.thing]\n[services.thing]\n[custom_scopes.\"custom:thing\"]\n"
 
 // entry is the name of a setting's entry among them.
@@ -267,13 +267,13 @@ func entry(s Setting) string {
 	return "thing"
 }
 
-// shown returns what a setting shows, for the entry where there may be many.
+// shown returns the text that a setting shows, for its entry if there may be many.
 func shown(s Setting, c *Config) string {
 	return s.Show(c, settings.Entry{Name: entry(s)})
 }
 
-// TestTableFields sets each setting alone to its example and checks that it changes what
-// it shows, and that no other setting does.
+// TestTableFields sets each setting alone to its example. It checks that its own output changes and that no other
+// setting's does.
 func TestTableFields(t *testing.T) {
 	fresh := func() *Config {
 		c, err := defaults()

@@ -99,7 +99,7 @@ func checkRoleName(name string) error {
 	return err
 }
 
-// serviceName keeps a name harmless in a path, a scope, a file's name and a log.
+// serviceName limits a name to characters that are harmless in a path, a scope, a file's name and a log.
 var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 func checkServiceName(name string) error {
@@ -109,7 +109,7 @@ func checkServiceName(name string) error {
 	return nil
 }
 
-// checkGroupName takes what a provider's claim may hold, but what nobody could tell apart.
+// checkGroupName accepts any name that a provider's claim may hold, except names that people cannot distinguish.
 func checkGroupName(name string) error {
 	if len(name) > 255 || strings.TrimSpace(name) != name {
 		return errors.New("cannot be a group's name; use up to 255 bytes, no blank first or last")
@@ -134,29 +134,29 @@ func grantSettings() []Setting {
 	return []Setting{
 		def("tokens.default_expires_in", durationOrZero,
 			func(c *Config) *time.Duration { return &c.Tokens.DefaultLife }, `"0s"`, "",
-			"How long an API token is good that is asked for without a word; 0 means for ever."),
+			"The life of an API token that is requested without one; 0 means forever."),
 		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxLife },
 			`"0s"`, "",
-			"The longest life that may be asked for; 0 means any."),
+			"The longest life that a token may have; 0 means any."),
 		defNamed("roles.*.description", text, func(c *Config, n string) *string { return &c.Roles[n].Description },
 			`"may see who is active"`, "For people."),
 		defNamed("roles.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes },
 			`["list:users", "read:servers!group=lab"]`,
-			"What the role may do, in JupyterHub's scopes. The roles `user`, `server` and `token` are always there "+
-				"and may be given other scopes; `admin` may not."),
+			"What the role may do, in JupyterHub's scopes. The roles `user`, `server` and `token` always exist "+
+				"and may get other scopes; `admin` may not."),
 		defNamed("roles.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Roles[n].Users },
-			`["alice"]`, "Users who have it."),
+			`["alice"]`, "Users who have the role."),
 		defNamed("roles.*.groups", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Groups }, `["lab"]`,
-			"Groups whose members have it."),
+			"Groups whose members have the role."),
 		defNamed("roles.*.services", serviceNames, func(c *Config, n string) *[]string { return &c.Roles[n].Services },
-			`["culler"]`, "Services that have it."),
+			`["culler"]`, "Services that have the role."),
 		defNamed("groups.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Groups[n].Users },
 			`["alice", "bob"]`,
-			"Members by the settings; others come from the provider's claim, from Unix groups and through the API."),
+			"Members by the settings. Others come from the provider's claim, from Unix groups and through the API."),
 		defNamed("groups.*.properties", freeTable, func(c *Config,
 			n string) *map[string]any {
 			return &c.Groups[n].Properties
-		}, `{ room = "32-G575" }`, "What programs are told of the group."),
+		}, `{ room = "32-G575" }`, "Data about the group that the API returns."),
 	}
 }
 
@@ -165,10 +165,10 @@ func serviceSettings() []Setting {
 		defNamed("services.*.url", serviceURL, func(c *Config, n string) *string { return &c.Services[n].URL },
 			`"http://127.0.0.1:9001"`,
 			"Where it listens, `http://HOST:PORT` or `unix:/PATH`; the hub proxies `/services/NAME/` to it. A port "+
-				"can be taken by any account of the host while the service is down, a socket in a directory of its "+
-				"own cannot. Left out: it has no pages."),
+				"can be opened by any account of the host while the service is down, a socket in a directory of its "+
+				"own cannot. Left out: the service has no pages."),
 		defNamed("services.*.admin", boolean, func(c *Config, n string) *bool { return &c.Services[n].Admin }, `true`,
-			"It may do everything."),
+			"The service may do everything."),
 		defNamed("services.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Services[n].Scopes },
 			`["list:users", "read:servers", "delete:servers"]`, "What its token may do, besides its roles."),
 		defNamed("services.*.token_file", path, func(c *Config, n string) *string { return &c.Services[n].TokenFile },
@@ -184,21 +184,22 @@ func serviceSettings() []Setting {
 		}, `"service-NAME"`, "Its OAuth client id; left out: `service-NAME`."),
 		defNamed("services.*.oauth_redirect_uri", redirectURI,
 			func(c *Config, n string) *string { return &c.Services[n].RedirectURI }, `"/services/NAME/oauth_callback"`,
-			"Where people are sent back to, matched letter by letter; left out: `/services/NAME/oauth_callback`."),
+			"The address to which people return, compared letter by letter; left out: "+
+				"`/services/NAME/oauth_callback`."),
 		defNamed("services.*.oauth_client_allowed_scopes", scopeList,
 			func(c *Config, n string) *[]string { return &c.Services[n].AllowedScopes }, `["read:servers!user"]`,
-			"What it may ask people for, besides who they are."),
+			"Scopes that it may ask people for, besides their identity."),
 		defNamed("services.*.oauth_no_confirm", boolean, func(c *Config,
 			n string) *bool {
 			return &c.Services[n].NoConfirm
-		}, `true`, "People are not asked before it learns who they are."),
+		}, `true`, "People are not asked for consent before the service learns their identity."),
 		defNamed("services.*.unit", unitName, func(c *Config, n string) *string { return &c.Services[n].Unit },
-			`"lab-board.service"`, "The systemd unit that runs it. systemd starts and watches it; the hub names it "+
-				"where it does not answer."),
+			`"lab-board.service"`, "The systemd unit that runs it. systemd starts and monitors it; the hub names it "+
+				"when the service does not answer."),
 		defNamed("services.*.display", boolean, func(c *Config, n string) *bool { return &c.Services[n].Display },
-			`false`, "The home page has a link to it."),
+			`false`, "The home page links to the service."),
 		defNamed("services.*.info", freeTable, func(c *Config, n string) *map[string]any { return &c.Services[n].Info },
-			`{ title = "Board" }`, "What programs are told of it."),
+			`{ title = "Board" }`, "Data about the service that the API returns."),
 	}
 }
 
@@ -211,7 +212,7 @@ func customScopeSettings() []Setting {
 		defNamed("custom_scopes.*.subscopes", scopeList, func(c *Config,
 			n string) *[]string {
 			return &c.CustomScopes[n].Subscopes
-		}, `["custom:board:read"]`, "Custom scopes that it contains."),
+		}, `["custom:board:read"]`, "Custom scopes that this scope contains."),
 	}
 }
 
@@ -222,11 +223,11 @@ const serviceToken = "service-"
 // same file as the service's environment.
 const APIToken = "JUPYTERHUB_API_TOKEN="
 
-// tokenKey names where a service's token comes from among the origins.
+// tokenKey is the key of the source of a service's token in origins.
 func tokenKey(name string) string { return "services." + settings.QuoteKey(name) + ".token" }
 
-// TokenFile returns the file that a service's token was read from; "" without a token.
-// asEnv tells that it can be a unit's EnvironmentFile=.
+// TokenFile returns the file from which a service's token was read; "" without a token. asEnv reports whether the file
+// can be a unit's EnvironmentFile=.
 func (c *Config) TokenFile(name string) (file string, asEnv bool) {
 	return c.origins[tokenKey(name)].File, c.Services[name].tokenIsEnv
 }
@@ -241,7 +242,7 @@ func (c *Config) serviceTokens(src Source) error {
 	return nil
 }
 
-// serviceToken reads the file of the settings, or else the credential.
+// serviceToken reads the file that the settings name, or else the credential.
 func (c *Config) serviceToken(src Source, name string, s *Service) (err error) {
 	var data []byte
 	file, found := s.TokenFile, true
@@ -260,7 +261,7 @@ func (c *Config) serviceToken(src Source, name string, s *Service) (err error) {
 	return nil
 }
 
-// Table returns the scopes that there are, the custom ones of the settings among them.
+// Table returns all scopes, with the custom ones of the settings.
 func (c *Config) Table() (*scopes.Table, error) {
 	var custom []scopes.Custom
 	for _, name := range slices.Sorted(maps.Keys(c.CustomScopes)) {
@@ -270,7 +271,7 @@ func (c *Config) Table() (*scopes.Table, error) {
 	return scopes.NewTable(custom)
 }
 
-// ClientID returns the OAuth client id of a service, "" when it is no client.
+// ClientID returns the OAuth client id of a service, "" when it is not a client.
 func (c *Config) ClientID(name string) string {
 	s := c.Services[name]
 	switch {
@@ -282,7 +283,7 @@ func (c *Config) ClientID(name string) string {
 	return "service-" + name
 }
 
-// RedirectURI returns where a service's people are sent back to.
+// RedirectURI returns the address to which a service's people return.
 func (c *Config) RedirectURI(name string) string {
 	if uri := c.Services[name].RedirectURI; uri != "" {
 		return uri

@@ -18,7 +18,7 @@ const token = "0123456789abcdef0123456789abcdef"
 func TestNamedProblems(t *testing.T) {
 	tests := map[string]struct {
 		text string
-		want []string // what stands after the file; good has 6 lines
+		want []string // what follows the file's name; good has 6 lines
 	}{
 		"unknown key": {"[services.a]\nulr = \"x\"\n",
 			[]string{`8: services.a.ulr: unknown key; did you mean "services.a.url"?`}},
@@ -40,7 +40,7 @@ func TestNamedProblems(t *testing.T) {
 		"custom declared": {"[roles.abc]\nscopes = " +
 			"[\"custom:xyz!service=a\"]\n[custom_scopes.\"custom:xyz\"]\ndescription=\"x\"\n", nil},
 		"custom's subscopes": {"[custom_scopes.\"custom:xyz\"]\ndescription=\"x\"\nsubscopes=[\"self\"]\n",
-			[]string{`9: custom_scopes."custom:xyz".subscopes: "self" is no custom scope`}},
+			[]string{`9: custom_scopes."custom:xyz".subscopes: "self" is not a custom scope`}},
 		"custom's words": {"[custom_scopes.\"custom:xyz\"]\n",
 			[]string{`7: custom_scopes."custom:xyz".description: not set`}},
 		"group's name": {"[groups.\" a\"]\n", []string{`7: groups." a": cannot be a group's name`}},
@@ -67,10 +67,10 @@ func TestNamedProblems(t *testing.T) {
 		"oauth without a token": {"[services.a]\nurl = \"http://127.0.0.1:1\"\noauth = true\n",
 			[]string{`9: services.a.oauth: needs a token`}},
 		"admin without a token": {"[services.a]\nadmin = true\n",
-			[]string{`7: services.a.token_file: there is no token that could use the service's ` +
-				`rights; put one into /etc/gifford-hub/secrets/service-a`}},
+			[]string{`7: services.a.token_file: the service has rights but no token; ` +
+				`put one into /etc/gifford-hub/secrets/service-a`}},
 		"scopes, no token": {"[services.a]\nscopes = [\"list:users\"]\n",
-			[]string{`7: services.a.token_file: there is no token`}},
+			[]string{`7: services.a.token_file: the service has rights but no token`}},
 		"unknown scope":      {"[services.t1]\nscopes = [\"list:userz\"]\n", []string{`8: services.t1.scopes: `}},
 		"short token":        {"[services.short]\n", []string{`7: services.short.token_file: the token in`}},
 		"two lines of token": {"[services.lines]\n", []string{`7: services.lines.token_file: `}},
@@ -115,7 +115,7 @@ func TestNamedProblems(t *testing.T) {
 	}
 }
 
-// TestNamedMerge reads sections of several files, and tokens of both places.
+// TestNamedMerge reads sections of several files, and tokens of both sources.
 func TestNamedMerge(t *testing.T) {
 	dir := t.TempDir()
 	more := filepath.Join(dir, "token")
@@ -181,7 +181,7 @@ display = false
 	}
 }
 
-// replace changes a file, or makes it of the new text when there is no old one.
+// replace changes a file. Without an old text it makes the file of the new text.
 func replace(t *testing.T, file, from, to string) {
 	t.Helper()
 	text := to

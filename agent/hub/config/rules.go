@@ -9,8 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
-// rule is something that must hold between settings. broken gives "" or what is wrong,
-// for the setting named by key.
+// rule is a condition between settings. broken returns "" or the fault of the setting named by key.
 type rule struct {
 	key    string
 	broken func(c *Config) string
@@ -86,7 +85,7 @@ func otherRules() []rule {
 		{"access.blocked_users", func(c *Config) string {
 			for _, u := range c.Access.BlockedUsers {
 				if slices.Contains(c.Access.Users, u) || slices.Contains(c.Access.AdminUsers, u) {
-					return "names " + u.String() + ", who is also among those who may enter"
+					return "names " + u.String() + ", who is also allowed to enter"
 				}
 			}
 			return ""
@@ -105,13 +104,13 @@ func otherRules() []rule {
 		}},
 		{"access.max_stale", func(c *Config) string {
 			return when(c.Access.MaxStale < c.Access.Recheck,
-				"shorter than access.recheck, so that every session would end before it is looked up again")
+				"shorter than access.recheck, so that every session would end before it is checked again")
 		}},
 	}
 }
 
-// callbackTrouble checks that the callback is on this hub, over HTTPS where the hub
-// speaks it, and on no path that has another meaning.
+// callbackTrouble checks that the callback is on this hub, uses HTTPS if the hub does, and is not on a path with
+// another meaning.
 func callbackTrouble(c *Config) string {
 	if c.Login.CallbackURL == "" {
 		return ""
@@ -133,8 +132,8 @@ func callbackTrouble(c *Config) string {
 	return ""
 }
 
-// publicURLTrouble compares with the callback: cookies of one host do not reach another,
-// so that nobody could finish signing in.
+// publicURLTrouble compares the public URL with the callback. Cookies of one host do not reach another, so nobody could
+// finish signing in.
 func publicURLTrouble(c *Config) string {
 	if c.HTTP.PublicURL == "" {
 		return ""
@@ -142,7 +141,7 @@ func publicURLTrouble(c *Config) string {
 	public, errPublic := url.Parse(c.HTTP.PublicURL)
 	callback, errCallback := url.Parse(c.Login.CallbackURL)
 	if errPublic != nil || errCallback != nil {
-		return "" // reported where they are read
+		return "" // reported where it is read
 	}
 	switch {
 	case strings.TrimSuffix(public.Path, "/")+"/" != c.HTTP.BaseURL || public.RawQuery != "":
@@ -155,8 +154,7 @@ func publicURLTrouble(c *Config) string {
 	return ""
 }
 
-// contradictions returns every rule that does not hold. main is the file to blame for what
-// no file sets.
+// contradictions returns every rule that does not hold. main is the file to blame for settings that no file sets.
 func (c *Config) contradictions(main string) settings.Problems {
 	var problems settings.Problems
 	for _, r := range rules() {

@@ -2,14 +2,13 @@ package config
 
 import "log/slog"
 
-// hidden stands for a secret wherever one would be printed.
+// hidden replaces a secret wherever one would be printed.
 const hidden = "***"
 
-// Secret is a text that never prints, logs or encodes itself. Reveal gives it to the one
-// place that needs it.
+// Secret is a text that never prints, logs or encodes itself. Only Reveal returns it.
 type Secret struct{ text string }
 
-// NewSecret keeps text.
+// NewSecret wraps a text.
 func NewSecret(text string) Secret { return Secret{text} }
 
 // Reveal returns the text.
@@ -18,7 +17,7 @@ func (s Secret) Reveal() string { return s.text }
 // IsZero reports whether there is no secret.
 func (s Secret) IsZero() bool { return s.text == "" }
 
-// String gives "***", or "" when there is no secret.
+// String returns "***", or "" when there is no secret.
 func (s Secret) String() string {
 	if s.IsZero() {
 		return ""

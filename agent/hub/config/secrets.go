@@ -9,16 +9,16 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
-// Names in the directory of secrets. In the hub's unit, where the whole directory is one
-// credential of the name "hub", they are "hub_NAME" (systemd.exec(5), LoadCredential=).
+// Names in the directory of secrets. In the hub's unit, where the whole directory is one credential of the name "hub",
+// they are "hub_NAME" (systemd.exec(5), LoadCredential=).
 const (
 	oldEnvFile   = "oauth.env"
 	clientSecret = "client-secret"
 	credential   = "hub_"
 )
 
-// secretFile reads a file of secrets; found is false when there is none, or when it may
-// not be read outside the unit.
+// secretFile reads a file of secrets. found is false when the file is missing, or when it may not be read outside the
+// unit.
 func (src Source) secretFile(name string) (data []byte, file string, found bool, err error) {
 	switch {
 	case src.Credentials != "":
@@ -35,8 +35,8 @@ func (src Source) secretFile(name string) (data []byte, file string, found bool,
 	return data, file, err == nil, err
 }
 
-// oldVariables returns the variables of the old env file, and those of the environment that
-// the file does not set, each with where it comes from.
+// oldVariables returns the variables of the old env file and those of the environment that the file does not set, each
+// with its source.
 func (src Source) oldVariables() (values, origin map[string]string, problems settings.Problems, err error) {
 	values, origin = map[string]string{}, map[string]string{}
 	data, file, found, err := src.secretFile(oldEnvFile)
@@ -58,8 +58,7 @@ func (src Source) oldVariables() (values, origin map[string]string, problems set
 	return values, origin, problems, nil
 }
 
-// secret finds the client's secret: the file of the settings, the credential, the old
-// variable, in this order.
+// secret finds the client's secret: the file of the settings, the credential, the old variable, in this order.
 func (c *Config) secret(src Source, variables, origin map[string]string) error {
 	const key = "login.client_secret"
 	if file := c.Login.ClientSecretFile; file != "" {
@@ -83,7 +82,7 @@ func (c *Config) secret(src Source, variables, origin map[string]string) error {
 	return nil
 }
 
-// setSecret takes a file's content without the line end that editors add.
+// setSecret sets the secret to a file's content without the line end that editors add.
 func (c *Config) setSecret(data []byte, file string) {
 	c.Login.ClientSecret = NewSecret(strings.TrimRight(string(data), "\r\n"))
 	c.origins["login.client_secret"] = Origin{File: file}

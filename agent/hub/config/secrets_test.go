@@ -65,8 +65,8 @@ func TestOldEnvFile(t *testing.T) {
 	}
 }
 
-// TestCredentials checks the names that systemd gives to a directory's files, and that the
-// directory itself is then left alone.
+// TestCredentials checks the names that systemd chooses for a directory's files, and that the directory itself is then
+// not read.
 func TestCredentials(t *testing.T) {
 	src := write(t, map[string]string{"hub.toml": bare,
 		"creds/hub_oauth.env":     "OAUTH_CLIENT_ID=x\nOAUTH_CALLBACK_URL=https://h/cb\n",

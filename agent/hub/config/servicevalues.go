@@ -32,12 +32,12 @@ var (
 
 func parseServiceName(s string) (string, error) { return s, checkServiceName(s) }
 
-// parseServiceURL takes what agent/hub/proxy can pass requests on to. The path is always that
-// below services/, so none can stand here.
+// parseServiceURL accepts addresses to which agent/hub/proxy can pass requests. The path is always the one below
+// services/, so the URL has none.
 func parseServiceURL(s string) (string, error) {
 	if file, ok := strings.CutPrefix(s, "unix:"); ok {
 		if !filepath.IsAbs(file) || filepath.Clean(file) != file || len(file) > maxSocket {
-			return "", fmt.Errorf("%q is no absolute, clean path of up to %d bytes", file, maxSocket)
+			return "", fmt.Errorf("%q is not an absolute, clean path of up to %d bytes", file, maxSocket)
 		}
 		return settings.Plain(s)
 	}
@@ -47,7 +47,7 @@ func parseServiceURL(s string) (string, error) {
 		return "", fmt.Errorf("%q is none of these", s)
 	}
 	if port, err := strconv.Atoi(cmp.Or(u.Port(), "80")); err != nil || port < 1 || port > 65535 {
-		return "", fmt.Errorf("%q has no such port", s)
+		return "", fmt.Errorf("%q has no valid port", s)
 	}
 	return settings.Plain(s)
 }
@@ -61,12 +61,12 @@ func parseRedirectURI(s string) (string, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Host != "" || u.RawQuery != "" || u.Fragment != "" || filepath.Clean(u.Path) != u.Path {
-		return "", fmt.Errorf("%q is no clean path", s)
+		return "", fmt.Errorf("%q is not a clean path", s)
 	}
 	return settings.Plain(s)
 }
 
-// clientForm keeps a client's id fit for a cookie's name, which HubOAuth makes of it.
+// clientForm keeps a client's id fit for a cookie's name, which HubOAuth makes from it.
 var clientForm = regexp.MustCompile(`^service-[A-Za-z0-9._\-]{1,200}$`)
 
 func parseClientID(s string) (string, error) {
@@ -76,12 +76,12 @@ func parseClientID(s string) (string, error) {
 	return s, nil
 }
 
-// unitForm is systemd.unit(5)'s, for services.
+// unitForm is the form of a service unit's name in systemd.unit(5).
 var unitForm = regexp.MustCompile(`^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@\-]*\.service$`)
 
 func parseUnit(s string) (string, error) {
 	if !unitForm.MatchString(s) {
-		return "", fmt.Errorf("%q is none", s)
+		return "", fmt.Errorf("%q is not a unit's name", s)
 	}
 	return s, nil
 }

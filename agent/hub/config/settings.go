@@ -31,37 +31,37 @@ func sections() []settings.Section[Config] {
 	return []settings.Section[Config]{
 		{Key: "http", Doc: "How the hub is reached."},
 		{Key: "tls", Doc: "The certificate. The file is read as the user `gifford-hub`, and again when it changes."},
-		{Key: "login", Doc: "The OpenID provider and what it says of people. What is left out is filled in from the " +
+		{Key: "login", Doc: "The OpenID provider and how its claims are read. Missing keys are taken from the " +
 			"credential `oauth.env`, the Docker env file of the old set-up."},
 		{Key: "login.endpoints", Doc: "URLs of a provider without discovery. With the first, `token` and `jwks` set " +
-			"there is no discovery; otherwise each replaces what discovery says."},
-		{Key: "access", Doc: "Who may enter. Any rule that fits lets a person in; `blocked_users` goes before all. " +
+			"there is no discovery; otherwise each replaces the value from discovery."},
+		{Key: "access", Doc: "Who may enter. Any matching rule admits a person; `blocked_users` overrides all. " +
 			"Without a rule nobody may enter."},
 		{Key: "session", Doc: "How long a login lasts."},
 		{Key: "servers", Doc: "How long a server may take, and how many a user may have."},
 		{Key: "cull", Doc: "Stops servers that nobody uses, after a notice on their owner's home page. Leave it off " +
 			"where jupyterhub-idle-culler does this."},
-		{Key: "disk", Doc: "What members' files take, and when people are warned that a disk is nearly full."},
-		{Key: "metrics", Doc: "What Prometheus is told, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
+		{Key: "disk", Doc: "Disk use of members' files, and when people are warned that a disk is nearly full."},
+		{Key: "metrics", Doc: "Metrics for Prometheus, at `hub/metrics` and `hub/api/metrics` below `http.base_url`."},
 		{Key: "tokens", Doc: "API tokens."},
 		{Key: "roles.*", Doc: "A role: scopes, and who has them. As JupyterHub's `load_roles`.", Check: checkRoleName,
 			Add: add(func(c *Config) *map[string]*Role { return &c.Roles }, Role{})},
 		{Key: "groups.*", Doc: "A group of users. As JupyterHub's `load_groups`.", Check: checkGroupName,
 			Add: add(func(c *Config) *map[string]*Group { return &c.Groups }, Group{})},
-		{Key: "services.*", Doc: "A service: a program of the lab's own that speaks to the hub. As JupyterHub's " +
+		{Key: "services.*", Doc: "A service: a program of the lab that uses the hub's API. As JupyterHub's " +
 			"`services`; the hub starts none.", Check: checkServiceName,
 			Add: add(func(c *Config) *map[string]*Service { return &c.Services }, Service{Display: true})},
 		{Key: "custom_scopes.*", Doc: "A scope that means something to a service. As JupyterHub's `custom_scopes`.",
 			Check: checkCustomScope, Example: `"custom:NAME"`,
 			Add: add(func(c *Config) *map[string]*CustomScope { return &c.CustomScopes }, CustomScope{})},
 		{Key: "web", Doc: "The pages."},
-		{Key: "log", Doc: "What the journal gets."},
-		{Key: "state", Doc: "Where the database and the keys are."},
+		{Key: "log", Doc: "What the journal receives."},
+		{Key: "state", Doc: "The location of the database and the keys."},
 	}
 }
 
-// Settings returns all settings in the order in which they are documented. Names and
-// defaults of login are those of agent/hub/login.
+// Settings returns all settings in the order in which they are documented. Names and defaults of login are those of
+// agent/hub/login.
 func Settings() []Setting {
 	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(),
 		diskSettings(), otherSettings(), grantSettings(), serviceSettings(), customScopeSettings())
@@ -70,21 +70,21 @@ func Settings() []Setting {
 func httpSettings() []Setting {
 	return []Setting{
 		def("http.base_url", basePath, func(c *Config) *string { return &c.HTTP.BaseURL }, `"/"`, "",
-			"The path below which the hub lives, as JupyterHub's `base_url`. The callback's path does not depend on "+
+			"The path below which the hub is, as JupyterHub's `base_url`. The callback's path does not depend on "+
 				"it."),
 		def("http.public_url", webURL, func(c *Config) *string { return &c.HTTP.PublicURL }, "",
 			`"https://hub.example.org/"`,
-			"The address that people type. When it is left out it follows from `login.callback_url`."),
+			"The address that people type. If left out, it is derived from `login.callback_url`."),
 		def("http.behind_proxy", boolean, func(c *Config) *bool { return &c.HTTP.BehindProxy }, `false`, "",
-			"Another proxy ends TLS in front of the hub: the hub speaks plain HTTP and believes the `X-Forwarded-*` "+
+			"Another proxy ends TLS in front of the hub: the hub speaks plain HTTP and trusts the `X-Forwarded-*` "+
 				"headers of `trusted_proxies`."),
 		def("http.trusted_proxies", prefixes, func(c *Config) *[]netip.Prefix { return &c.HTTP.TrustedProxies },
 			`["127.0.0.1/32", "::1/128"]`, "",
-			"Addresses or networks of that proxy. Headers of others are never believed."),
+			"Addresses or networks of that proxy. Headers from other addresses are ignored."),
 		def("http.redirect_port", port, func(c *Config) *int { return &c.HTTP.RedirectPort }, `80`, "",
-			"A listener of `gifford-hub.socket` on this port only redirects to HTTPS; 0 means none does."),
+			"A listener of `gifford-hub.socket` on this port only redirects to HTTPS; 0 turns this off."),
 		def("http.drain_timeout", duration, func(c *Config) *time.Duration { return &c.HTTP.DrainTimeout }, `"24h"`, "",
-			"How long the old process of a reload goes on serving the WebSockets it has."),
+			"How long the old process continues to serve its open WebSockets after a reload."),
 		def("tls.certificate", path, func(c *Config) *string { return &c.TLS.Certificate }, "",
 			`"/etc/gifford-hub/tls/hub.pem"`,
 			"A PEM file with the certificate and its chain in any order, and the key unless `tls.key` is set."),
@@ -107,15 +107,16 @@ func loginSettings() []Setting {
 				"then none (a public client)."),
 		def("login.client_auth", settings.OneOf("", "client_secret_basic", "client_secret_post"),
 			func(c *Config) *string { return &c.Login.ClientAuth }, "", `"client_secret_post"`,
-			"How that password is sent; left out, as discovery says."),
+			"How that password is sent. Left out: as discovery says."),
 		def("login.callback_url", webURL, func(c *Config) *string { return &c.Login.CallbackURL }, "",
 			`"https://hub.example.org/hub/oauth_callback"`,
-			"The address registered with the provider to come back to, with any path. Required, here or as "+
+			"The callback address registered with the provider, with any path. Required, here or as "+
 				"`OAUTH_CALLBACK_URL`."),
 		def("login.scopes", texts, func(c *Config) *[]string { return &c.Login.Scopes },
 			`["openid", "profile", "email"]`, "",
-			"What the provider is asked for. Some need another one for groups; `offline_access` lets the hub look "+
-				"groups up again while nobody is there."),
+			"Scopes requested from the provider. Some need another one for groups; `offline_access` lets the hub "+
+				"check "+
+				"groups again while the person is away."),
 		def("login.username_claim", text, func(c *Config) *string { return &c.Login.UsernameClaim },
 			`"preferred_username"`, "",
 			"The claim that holds the user name."),
@@ -125,7 +126,7 @@ func loginSettings() []Setting {
 				"the claim `email`, or people of other domains could take a member's name."),
 		def("login.username_map", userMap, func(c *Config) *map[string]ident.User { return &c.Login.UsernameMap }, "",
 			`{ haoyangz = "zeng" }`,
-			"Names of the institute whose Unix name differs. Applied last."),
+			"Names at the institute that differ from the Unix name. Applied last."),
 		def("login.lowercase", boolean, func(c *Config) *bool { return &c.Login.Lowercase }, `false`, "",
 			"Turns the name into lower case before `username_map`."),
 		def("login.require_verified_email", optionalBool,
@@ -176,14 +177,14 @@ func accessSettings() []Setting {
 		def("access.admin_unix_groups", groups, func(c *Config) *[]string { return &c.Access.AdminUnixGroups }, "",
 			`["hubadmin"]`, "Unix groups whose members are administrators."),
 		def("access.allow_all", boolean, func(c *Config) *bool { return &c.Access.AllowAll }, `false`, "",
-			"Everyone whom the provider knows and who has a Unix account may enter."),
+			"Everyone with a login at the provider and a Unix account may enter."),
 		def("access.import_unix_groups", groups, func(c *Config) *[]string { return &c.Access.ImportUnixGroups }, "",
 			`["gpu", "students"]`, "Unix groups of the host that become groups of the hub for those of its users "+
 				"who are in them, as those of `unix_groups` do."),
 		def("access.recheck", duration, func(c *Config) *time.Duration { return &c.Access.Recheck }, `"5m"`, "",
-			"How often the right to be here is looked up again while a session is used."),
+			"How often the right to enter is checked again while a session is used."),
 		def("access.max_stale", duration, func(c *Config) *time.Duration { return &c.Access.MaxStale }, `"24h"`, "",
-			"How long a session lasts while that cannot be looked up."),
+			"How long a session lasts while that check fails."),
 	}
 }
 
@@ -192,7 +193,7 @@ func serverSettings() []Setting {
 		def("session.lifetime", duration, func(c *Config) *time.Duration { return &c.Session.Lifetime }, `"336h"`, "",
 			"How long a login lasts, as JupyterHub's `cookie_max_age_days` of 14."),
 		def("session.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Session.Idle }, `"0s"`, "",
-			"Ends a session that was not used for so long; 0 means never."),
+			"Ends a session that was not used for this long;  0 means never."),
 		def("servers.start_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StartTimeout },
 			`"10m"`, "", "From the request to a running unit; a pull of the image counts."),
 		def("servers.http_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.HTTPTimeout }, `"60s"`,
@@ -210,35 +211,37 @@ func cullSettings() []Setting {
 		def("cull.enabled", boolean, func(c *Config) *bool { return &c.Cull.Enabled }, `false`, "",
 			"Stops idle servers."),
 		def("cull.idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Idle }, `"1h"`, "",
-			"A server ends when nothing happened in it for so long. One with a kernel that works is never idle, "+
+			"A server ends after this time without activity. A server with a busy kernel is never idle, "+
 				"even when it prints nothing."),
 		def("cull.max_age", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.MaxAge }, `"0s"`, `"168h"`,
-			"A server ends so long after its start, used or not, but when a kernel works. One that cannot be asked "+
+			"A server ends this long after its start, used or not, unless a kernel is busy. A server that does not "+
+				"answer "+
 				"gets twice the time."),
 		def("cull.max_age_busy", boolean, func(c *Config) *bool { return &c.Cull.MaxAgeBusy }, `false`, "",
-			"`max_age` ends servers with a kernel that works, too."),
+			"`max_age` also ends servers with a busy kernel."),
 		def("cull.notice", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.Notice }, `"10m"`, "",
-			"How long before its end a server's owner is told."),
+			"How long before the end the server's owner is warned."),
 		def("cull.every", duration, func(c *Config) *time.Duration { return &c.Cull.Every }, `"1m"`, "",
-			"How often the servers are looked at."),
+			"How often the servers are polled."),
 		def("cull.busy_cpu", percent, func(c *Config) *int { return &c.Cull.BusyCPU }, `5`, "",
-			"From this much of one core on a server counts as working, whatever its kernels say; 0 looks at the "+
-				"kernels alone."),
+			"A server that uses at least this much of one core counts as busy, whatever its kernels report; 0 "+
+				"checks the "+
+				"kernels only."),
 		def("cull.connected", boolean, func(c *Config) *bool { return &c.Cull.Connected }, `false`, "",
-			"A kernel that an open browser tab holds counts as working."),
+			"A kernel with an open browser tab counts as busy."),
 		def("cull.gpu_idle", durationOrZero, func(c *Config) *time.Duration { return &c.Cull.GPUIdle }, `"0s"`, `"2h"`,
-			"A server that holds a GPU and has not used it for so long gives it back. Its owner is told as of other "+
-				"ends and can keep it once. One with a kernel that works is left alone; `0s` means never."),
+			"A server that has not used its GPU for this long releases it. Its owner is warned as of other "+
+				"ends and can postpone the end once. A server with a busy kernel is not affected; `0s` means never."),
 		def("cull.gpu_action", settings.OneOf(GPURestart, GPUStop),
 			func(c *Config) *string { return &c.Cull.GPUAction },
-			`"restart"`, "", "What becomes of it then: `restart` starts it again with the same profile and without "+
+			`"restart"`, "", "What happens then:  `restart` starts it again with the same profile and without "+
 				"GPU, `stop` stops it."),
 		def("cull.gpu_busy", percent, func(c *Config) *int { return &c.Cull.BusyGPU }, `5`, "",
-			"From this much of a GPU on it is in use, and its server works, whatever its kernels say; 0 does not "+
-				"look at GPUs."),
+			"A GPU with at least this load is in use, and its server is busy, whatever its kernels report; 0 does not "+
+				"measure GPUs."),
 		def("cull.group", cullGroups, func(c *Config) *map[string]CullGroup { return &c.Cull.Groups }, "",
 			`{ staff = { idle = "8h", max_age = "0s" }, gpu = { exempt = true } }`,
-			"What members of a group of the hub or of a Unix group have instead: `idle`, `max_age`, `gpu_idle`, or "+
+			"Other values for members of a group of the hub or of a Unix group:  `idle`, `max_age`, `gpu_idle`, or "+
 				"`exempt = true` for never. May be written as sections `[cull.group.staff]`. A member of several "+
 				"groups gets the most generous value of each."),
 	}
@@ -247,14 +250,14 @@ func cullSettings() []Setting {
 func otherSettings() []Setting {
 	return []Setting{
 		def("web.contact", text, func(c *Config) *string { return &c.Web.Contact }, "", `"hub@example.org"`,
-			"Whom people should ask: an e-mail address, a web address or words."),
+			"Whom people should ask: an e-mail address, a web address or a text."),
 		def("web.announcement", text, func(c *Config) *string { return &c.Web.Announcement }, "",
 			`"The cluster is down on Friday."`, "A text on top of each page."),
 		def("web.redirect_to_server", boolean, func(c *Config) *bool { return &c.Web.RedirectToServer }, `false`, "",
 			"The hub's address leads to one's own server and starts it, as JupyterHub does. Otherwise it leads to "+
 				"the home page."),
 		def("metrics.authenticate", boolean, func(c *Config) *bool { return &c.Metrics.Authenticate }, `true`, "",
-			"Metrics are given to tokens with the scope `read:metrics` and to administrators alone. `false` gives "+
+			"Only tokens with the scope `read:metrics` and administrators can read the metrics. `false` opens "+
 				"them to everybody who reaches a listener, notebooks included."),
 		def("log.level", level, func(c *Config) *slog.Level { return &c.Log.Level }, `"info"`, "",
 			"`debug` adds every refused request."),

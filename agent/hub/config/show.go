@@ -9,8 +9,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
-// Show writes the settings in force as TOML, each with where its value comes from as a
-// comment. Secrets are shown as "***".
+// Show writes the effective settings as TOML, each with the source of its value as a comment. Secrets are shown as
+// "***".
 func (c *Config) Show(w io.Writer) error {
 	var out strings.Builder
 	tw := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
@@ -40,7 +40,7 @@ func (c *Config) Show(w io.Writer) error {
 	return err
 }
 
-// showNamed writes all sections of a kind, each with what is set in it.
+// showNamed writes all sections of a kind, each with the keys that are set.
 func (c *Config) showNamed(w io.Writer, kind settings.Section[Config]) {
 	section := strings.TrimSuffix(kind.Key, "*")
 	for _, name := range c.names(kind.Key) {

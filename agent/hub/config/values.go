@@ -31,8 +31,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// parseBasePath takes segments of RFC 3986's unreserved characters and gives a path with
-// a slash at both ends.
+// parseBasePath accepts segments of RFC 3986's unreserved characters and returns a path with a slash at both ends.
 func parseBasePath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") {
 		return "", fmt.Errorf("%q does not begin with a slash", s)
@@ -53,7 +52,7 @@ func parseURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%q is no URL", s)
+		return "", fmt.Errorf("%q is not a URL", s)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
 		return "", fmt.Errorf("%q lacks https:// or a host", s)
 	case u.Fragment != "" || u.User != nil:
@@ -91,7 +90,7 @@ func parseDuration(s string) (time.Duration, error) {
 func parseDurationOrZero(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is none", s)
+		return 0, fmt.Errorf("%q is not a time", s)
 	}
 	return d, nil
 }
@@ -160,7 +159,7 @@ func showUserMap(names map[string]ident.User) string {
 	return "{ " + strings.Join(shown, ", ") + " }"
 }
 
-// readCount takes a number, false for none and true for any.
+// readCount accepts a number, false for none and true for any.
 func readCount(v any) (int, error) {
 	switch n := v.(type) {
 	case bool:

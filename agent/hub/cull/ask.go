@@ -29,7 +29,7 @@ type Jupyter struct {
 	Route func(key ident.Key) (server backend.Address, ok bool)
 	// Prefix is the server's URL path, a slash at both ends.
 	Prefix func(key ident.Key) string
-	// Connected counts a kernel as busy that a browser's tab holds open. Optional.
+	// Connected counts a kernel as busy that has an open browser tab. Optional.
 	Connected bool
 }
 
@@ -37,11 +37,10 @@ type Jupyter struct {
 const (
 	maxAnswer = 10 * time.Second
 	maxBody   = 1 << 20
-	tokenLife = time.Minute // much more than maxAnswer; the token is deleted before
+	tokenLife = time.Minute // much more than maxAnswer; the token is deleted earlier
 )
 
-// kernelModel is what of a kernel's model counts (jupyter_server, services/kernels:
-// kernel_model).
+// kernelModel is the part of a kernel's model that counts (jupyter_server, services/kernels: kernel_model).
 type kernelModel struct {
 	State       string `json:"execution_state"`
 	Connections int    `json:"connections"`
@@ -49,11 +48,11 @@ type kernelModel struct {
 
 // works reports whether a kernel may be at work. "starting" counts: on a loaded host jupyter_server begins to listen to
 // a kernel only after its first cell has said "busy", and then stays at "starting" as long as the cell is silent (seen
-// with 2.15). A kernel that nobody ever connected to stays there too, so its server goes on.
+// with 2.15). A kernel that nobody ever connected to stays there too, so its server continues to run.
 func (k kernelModel) works() bool { return k.State != "idle" && k.State != "dead" }
 
-// Ask asks with a token that opens this one server and is deleted after the answer: of the server's own token the hub
-// has only the hash. The question counts as no activity.
+// Ask asks with a token that opens only this server and is deleted after the answer: the hub has only a hash of the
+// server's own token. The question does not count as activity.
 func (j Jupyter) Ask(ctx context.Context, key ident.Key) (r Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxAnswer)
 	defer cancel()
@@ -94,7 +93,7 @@ func (j Jupyter) report(ctx context.Context, key ident.Key, token string) (Repor
 		r.Busy = r.Busy || k.works() || j.Connected && k.Connections > 0
 	}
 	if r.LastActivity.After(time.Now()) {
-		r.LastActivity = time.Now() // it is the word of the member's own program
+		r.LastActivity = time.Now() // the member's own program reports it
 	}
 	return r, nil
 }

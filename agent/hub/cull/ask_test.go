@@ -45,7 +45,7 @@ func (p *purse) DeleteToken(ctx context.Context, user ident.User, id int64) erro
 	return nil
 }
 
-// jupyter is a Jupyter server on a socket that lets in whoever has a live token.
+// jupyter is a Jupyter server on a socket that accepts any live token.
 func jupyter(t *testing.T, p *purse, status, kernels string) (socket string) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "s")
@@ -143,7 +143,7 @@ func asks(p *purse, socket string, connected bool) Jupyter {
 		Prefix: func(k ident.Key) string { return "/hub" + k.Path() }}
 }
 
-// TestAskFails checks that no token is left behind by questions that have no answer.
+// TestAskFails checks that no token remains after questions without an answer.
 func TestAskFails(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

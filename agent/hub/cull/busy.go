@@ -7,11 +7,10 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// window is the least time over which the use of the processor is measured: a single
-// request must not look like work.
+// window is the shortest time over which CPU time is measured: a single request must not count as work.
 const window = 10 * time.Second
 
-// sample is the processor time used until a moment, and whether that was work.
+// sample is the CPU time used until a moment, and whether the server worked.
 type sample struct {
 	at   time.Time
 	used time.Duration
@@ -31,8 +30,8 @@ func (s sample) next(now time.Time, used time.Duration, share float64) sample {
 	return sample{now, used, No}
 }
 
-// processor reports by the processor whether a server works: a kernel that computes silently, or a program that no
-// kernel knows of. It is No where that is not known, since the server itself is asked as well.
+// processor reports by CPU time whether a server works: a kernel that computes silently, or a program outside all
+// kernels. It is No when that is unknown, since the server itself is asked as well.
 func (c *Culler) processor(ctx context.Context, key ident.Key) Busy {
 	if c.cfg.CPUTime == nil {
 		return No
@@ -48,7 +47,7 @@ func (c *Culler) processor(ctx context.Context, key ident.Key) Busy {
 	return w.cpu.busy
 }
 
-// ask asks the server itself. That it cannot be asked is logged once.
+// ask asks the server itself. It logs a failure once.
 func (c *Culler) ask(ctx context.Context, key ident.Key) Busy {
 	r, err := c.cfg.Ask.Ask(ctx, key)
 	c.mu.Lock()
@@ -61,7 +60,7 @@ func (c *Culler) ask(ctx context.Context, key ident.Key) Busy {
 	c.mu.Unlock()
 	switch {
 	case err != nil && !said && ctx.Err() == nil:
-		c.warn(key, "cannot ask a server whether it is busy; it goes on", "server-cull-unknown", err)
+		c.warn(key, "cannot ask a server whether it is busy; it continues to run", "server-cull-unknown", err)
 		return Unknown
 	case err != nil:
 		return Unknown

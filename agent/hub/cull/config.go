@@ -22,39 +22,40 @@ type asker interface {
 	Ask(ctx context.Context, key ident.Key) (Report, error)
 }
 
-// Report is what a server says of itself.
+// Report is a server's answer about itself.
 type Report struct {
 	Busy         bool      // a kernel works
-	LastActivity time.Time // exact, where what servers report by themselves is minutes old
+	LastActivity time.Time // exact; the activity that servers report by themselves is minutes old
 }
 
 // Config is what a Culler needs. All fields are required except where noted.
 type Config struct {
 	Servers manager
 	Ask     asker
-	// Policy returns what holds for a person. On an error nothing of theirs is stopped.
+	// Policy returns the rules for a person. On an error none of their servers is stopped.
 	Policy func(ctx context.Context, user ident.User) (Policy, error)
 	// Every is the time between polls of the servers.
 	Every time.Duration
-	// CPUTime returns the processor time that a server has used since it started; ok is false where nobody knows. The
-	// caller decides how it is measured. Optional.
+	// CPUTime returns the CPU time that a server has used since it started; ok is false when unknown. The caller
+	// decides how it is measured. Optional.
 	CPUTime func(ctx context.Context, key ident.Key) (cpu time.Duration, ok bool)
-	// BusyCPU is the share of one core, 0.05 for 5 %, from which on a server is busy whatever it says; 0: CPUTime is
-	// not asked.
+	// BusyCPU is the share of one core, 0.05 for 5 %, from which a server counts as busy whatever it reports. 0 turns
+	// CPUTime off.
 	BusyCPU float64
-	// Traffic returns when data last passed to a server, for those that have never reported activity. Optional.
+	// Traffic returns when data last passed to a server. It is used for servers that have never reported activity.
+	// Optional.
 	Traffic func(key ident.Key) time.Time
 	// Touch records that a person postponed a server's end. Optional.
 	Touch func(key ident.Key, at time.Time)
 	// GPUs returns the devices and who holds them. Optional.
 	GPUs func(ctx context.Context) (backend.GPUs, error)
-	// BusyGPU is the share of a device, 0.05 for 5 %, from which on it is in use; 0: GPUs is not asked.
+	// BusyGPU is the share of a device, 0.05 for 5 %, from which it counts as in use. 0 turns GPUs off.
 	BusyGPU float64
-	// StartWithoutGPUs starts a server that gave its devices back. Required where a policy has GPURestart.
+	// StartWithoutGPUs starts a server that released its devices. Required when a policy has GPURestart.
 	StartWithoutGPUs func(key ident.Key, profile string) error
-	// Memory saves what is known of the use of devices over a restart of the hub. Optional.
+	// Memory saves the last use of devices over a restart of the hub. Optional.
 	Memory memory
-	// OnCull is called with the reason of each server stopped, for counters. Optional.
+	// OnCull is called with the reason for each stopped server, for counters. Optional.
 	OnCull func(reason string)
 	Log    *slog.Logger
 }

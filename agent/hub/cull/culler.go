@@ -13,27 +13,27 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Culler stops idle servers. Make it with New. After a restart it announces again what was announced before; what must
-// not be forgotten is in Config.Memory.
+// Culler stops idle servers. Make it with New. After a restart it repeats earlier announcements. What it must not
+// forget is in Config.Memory.
 type Culler struct {
 	cfg Config
 
 	mu       sync.Mutex // guards all below
 	watched  map[ident.Key]*watch
-	recalled map[ident.Key]store.GPUUse // what an earlier process knew of runs not seen yet
-	anyGPU   bool                       // a server holds a device that others cannot have meanwhile
-	gpuMute  bool                       // it was logged already that devices cannot be read
+	recalled map[ident.Key]store.GPUUse // from an earlier process, for runs not seen yet
+	anyGPU   bool                       // a server holds a device exclusively
+	gpuMute  bool                       // the failure to read devices has been logged
 }
 
-// watch is what the Culler knows of one run of a server.
+// watch is the Culler's state of one run of a server.
 type watch struct {
 	started time.Time
 	alive   time.Time // when it was last seen busy or active, or its end postponed
 	notice  Notice    // zero: none
 	cpu     sample
 	gpu     gpuWatch
-	mute    bool // it was logged already that the server cannot be asked
-	unruled bool // it was logged already that no rule for it is known
+	mute    bool // the failure to ask the server has been logged
+	unruled bool // the failure to find its rule has been logged
 }
 
 // New makes a Culler.
@@ -71,10 +71,10 @@ func (c *Culler) holdsGPU() bool {
 	return c.anyGPU
 }
 
-// atOnce is how many servers are examined at the same time, so that one that hangs does not hold up the others.
+// atOnce is how many servers are examined at the same time, so that one that hangs does not block the others.
 const atOnce = 8
 
-// poll examines once all servers that are ready.
+// poll examines all ready servers once.
 func (c *Culler) poll(ctx context.Context) {
 	var ready []servers.Server
 	for _, s := range c.cfg.Servers.List() {
@@ -95,7 +95,7 @@ func (c *Culler) poll(ctx context.Context) {
 	_ = group.Wait() // no function returns an error
 }
 
-// forget drops what is known of servers that do not run, or run again, and makes room for the others.
+// forget drops the state of servers that do not run or run again, and makes entries for new ones.
 func (c *Culler) forget(ready []servers.Server) {
 	runs := map[ident.Key]time.Time{}
 	for _, s := range ready {

@@ -27,7 +27,7 @@ type host struct {
 	askErr   error
 	asked    int
 	cores    float64 // of the processor in use
-	cpu      bool    // whether the use is known
+	cpu      bool    // whether the CPU time is known
 	stopErr  error
 	policy   Policy
 	policErr error
@@ -83,7 +83,7 @@ func key(t *testing.T, user string) ident.Key {
 	return k
 }
 
-// wish postpones the end, which must be granted.
+// wish postpones the end; the request must succeed.
 func wish(t *testing.T, c *Culler, user string) {
 	t.Helper()
 	if err := c.Postpone(key(t, user)); err != nil {
@@ -254,8 +254,7 @@ func TestNotices(t *testing.T) {
 	})
 }
 
-// TestTroubleIsSaidOnce checks that a server that cannot be asked, or whose rule is not
-// known, fills no journal.
+// TestTroubleIsSaidOnce checks that a server that cannot be asked, or whose rule is unknown, does not fill the journal.
 func TestTroubleIsSaidOnce(t *testing.T) {
 	tests := map[string]func(*host){
 		"event=server-cull-unknown": func(h *host) { h.askErr = errors.New("refused") },

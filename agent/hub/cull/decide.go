@@ -1,12 +1,12 @@
-// Package cull stops servers that nobody uses: it polls all of them, announces the end of one that has been idle or has
-// run too long, and stops it at the announced time. One that holds a GPU and does not use it is started again without,
-// or stopped. It must never stop a server for idleness while a kernel or its GPU works or while that is not known, nor
-// one whose end it has not announced for as long as the policy says.
+// Package cull stops servers that nobody uses. It polls all of them, announces the end of one that has been idle or has
+// run too long, and stops it at the announced time. It restarts a server that holds an unused GPU without the GPU, or
+// stops it. It must never stop a server for idleness while a kernel or its GPU works, or while that is unknown. It must
+// never stop one whose end it has not announced for as long as the policy says.
 package cull
 
 import "time"
 
-// Policy is what holds for the servers of one person.
+// Policy is the rules for the servers of one person.
 type Policy struct {
 	Idle       time.Duration // without activity, until the end; 0: never
 	MaxAge     time.Duration // from the start to the end; 0: never
@@ -14,21 +14,21 @@ type Policy struct {
 	Notice     time.Duration // from the announcement of an end to that end
 	Exempt     bool          // it is never ended
 
-	GPUIdle    time.Duration // without use of the GPUs that it holds, until it gives them back; 0: never
+	GPUIdle    time.Duration // without use of the GPUs that it holds, until it releases them; 0: never
 	GPURestart bool          // it is then started again without them; otherwise it is stopped
 }
 
 // Busy is whether a server works.
 type Busy int
 
-// The zero value is that nobody knows.
+// The zero value means unknown.
 const (
 	Unknown Busy = iota
 	No
 	Yes
 )
 
-// Observation is what was seen of one server.
+// Observation is the observed state of one server.
 type Observation struct {
 	Started      time.Time
 	LastActivity time.Time // zero, or before Started: none in this run
@@ -36,18 +36,18 @@ type Observation struct {
 	Announced    time.Time // the end that was announced; zero: none
 	Reason       string    // of that end
 
-	HoldsGPU bool // it holds devices that others cannot have meanwhile
-	// GPUUsed is when these were last used, or may have been, or their return postponed; zero, or before Started: not
-	// in this run.
+	HoldsGPU bool // it holds devices exclusively
+	// GPUUsed is when these were last used, or may have been, or their return was postponed. Zero, or before Started,
+	// means not in this run.
 	GPUUsed time.Time
 }
 
-// Act is what is to be done with a server.
+// Act is what to do with a server.
 type Act int
 
 // The acts.
 const (
-	Leave Act = iota // it as it is, and withdraw what was announced
+	Leave Act = iota // it alone, and withdraw an announcement
 	Announce
 	Cull
 	Restart // without GPUs
@@ -60,16 +60,16 @@ const (
 	ReasonGPU    = "gpu-idle"
 )
 
-// Decision is what is to be done with a server.
+// Decision is what to do with a server, when and why.
 type Decision struct {
 	Act    Act
 	At     time.Time // the end; zero for Leave
 	Reason string    // one of the reasons; "" for Leave
 }
 
-// Decide returns what is to be done with a server at the time now. It has no effects. An end is announced for the
-// policy's whole notice, also when it is due already, as after a restart of the hub. It never moves to an earlier time
-// than was announced.
+// Decide returns what to do with a server at the time now. It has no effects. An end is announced for the policy's
+// whole notice, even when it is due already, as after a restart of the hub. It never moves to a time before the
+// announced one.
 func Decide(now time.Time, p Policy, o Observation) Decision {
 	end, reason := p.end(o)
 	if reason == "" || now.Before(end.Add(-p.Notice)) {
@@ -77,7 +77,7 @@ func Decide(now time.Time, p Policy, o Observation) Decision {
 	}
 	told := o.Announced
 	if told.IsZero() || (reason == ReasonGPU) != (o.Reason == ReasonGPU) {
-		told = now.Add(p.Notice) // a restart is another announcement than a stop
+		told = now.Add(p.Notice) // a restart needs another announcement than a stop
 	}
 	d := Decision{Act: Announce, At: later(end, told), Reason: reason}
 	switch {
@@ -90,7 +90,7 @@ func Decide(now time.Time, p Policy, o Observation) Decision {
 	return d
 }
 
-// end returns the earliest end that the policy has for a server, and its reason; "" for none.
+// end returns the earliest end under the policy, and its reason; "" for none.
 func (p Policy) end(o Observation) (end time.Time, reason string) {
 	if p.Exempt {
 		return time.Time{}, ""
@@ -111,8 +111,8 @@ func (p Policy) end(o Observation) (end time.Time, reason string) {
 	return end, reason
 }
 
-// maxAge returns how old a server may get; 0 for any age. One of which nobody knows whether it works gets twice the
-// time, so that one that hangs ends some day.
+// maxAge returns how old a server may get; 0 for any age. A server of unknown activity gets twice the time, so that one
+// that hangs ends some day.
 func (p Policy) maxAge(b Busy) time.Duration {
 	switch {
 	case b == No, p.MaxAgeBusy:

@@ -119,7 +119,7 @@ func TestDecideNever(t *testing.T) {
 			Exempt:  r.IntN(10) == 0,
 			GPUIdle: minutes(90), GPURestart: r.IntN(2) == 0}
 		o := Observation{Started: t0, HoldsGPU: r.IntN(3) == 0}
-		var told, since time.Time // the end announced, and since when one stands
+		var told, since time.Time // the announced end, and when it was announced
 		var reason string
 		for now := t0; now.Before(after(24 * time.Hour)); now = now.Add(minutes(5) + time.Second) {
 			if r.IntN(40) == 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// examine decides about one server and acts on it. The server is asked only where its answer matters: when its end
-// would be announced, or it stopped, if it did not work.
+// examine decides about one server and acts on it. It asks the server only where its answer matters: when the end would
+// be announced, or the server stopped, if it were idle.
 func (c *Culler) examine(ctx context.Context, s servers.Server) {
 	policy, err := c.cfg.Policy(ctx, s.Key.User)
 	if c.ruleless(s.Key, err) {
@@ -43,7 +43,7 @@ func (c *Culler) devices(key ident.Key) Busy {
 	return c.watched[key].gpu.now.any
 }
 
-// startAgain starts a server that was stopped to give its devices back.
+// startAgain starts a server that was stopped to release its devices.
 func (c *Culler) startAgain(s servers.Server) {
 	err := errors.New("StartWithoutGPUs is not set")
 	if c.cfg.StartWithoutGPUs != nil {
@@ -58,7 +58,7 @@ func (c *Culler) startAgain(s servers.Server) {
 	}
 }
 
-// ruleless reports whether there is no rule for a server, and logs it once.
+// ruleless reports whether no rule for a server is known, and logs the failure once.
 func (c *Culler) ruleless(key ident.Key, err error) bool {
 	c.mu.Lock()
 	w := c.watched[key]
@@ -66,19 +66,19 @@ func (c *Culler) ruleless(key ident.Key, err error) bool {
 	w.unruled = err != nil
 	c.mu.Unlock()
 	if err != nil && !said {
-		c.warn(key, "cannot read which rule holds for a server; it goes on", "server-cull-unruled", err)
+		c.warn(key, "cannot read the rule for a server; it continues to run", "server-cull-unruled", err)
 	}
 	return err != nil
 }
 
-// ifIdle is what would be decided if the server did not work.
+// ifIdle is the decision for an idle server.
 func (c *Culler) ifIdle(p Policy, s servers.Server) Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.decide(p, s, No)
 }
 
-// decide is Decide with what is known now. c.mu is held.
+// decide is Decide with the present state. c.mu is held.
 func (c *Culler) decide(p Policy, s servers.Server, busy Busy) Decision {
 	w := c.watched[s.Key]
 	o := Observation{Started: s.Started, LastActivity: s.LastActivity, Busy: busy, Announced: w.notice.At,
@@ -90,7 +90,7 @@ func (c *Culler) decide(p Policy, s servers.Server, busy Busy) Decision {
 	return Decide(time.Now(), p, o)
 }
 
-// settle decides, and notes and logs what was decided.
+// settle decides, and records and logs the decision.
 func (c *Culler) settle(p Policy, s servers.Server, busy Busy) Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +117,7 @@ func (c *Culler) settle(p Policy, s servers.Server, busy Busy) Decision {
 	return d
 }
 
-// noticeOf returns what people are told of a decision. Culler.mu is held.
+// noticeOf returns the notice for people of a decision. Culler.mu is held.
 func (w *watch) noticeOf(d Decision, p Policy) Notice {
 	n := Notice{At: d.At, Reason: d.Reason}
 	if d.Reason == ReasonGPU {
@@ -126,7 +126,7 @@ func (w *watch) noticeOf(d Decision, p Policy) Notice {
 	return n
 }
 
-// stop stops a server and reports whether it did. The next poll tries again what failed.
+// stop stops a server and reports whether it did. The next poll repeats a failed stop.
 func (c *Culler) stop(ctx context.Context, key ident.Key, reason string) bool {
 	err := c.cfg.Servers.Stop(ctx, key)
 	switch {

@@ -12,19 +12,19 @@ import (
 
 // Bounds of what is known of GPUs.
 const (
-	// gpuEvery is how often the devices of servers that hold some are read, which is as often as they are measured:
-	// work in bursts must not fall between two readings.
+	// gpuEvery is how often the devices of servers that hold some are read. They are measured as often: work in bursts
+	// must not fall between two readings.
 	gpuEvery = 10 * time.Second
-	// gpuStale is for how long failed readings do not count, as while the backend is restarted.
+	// gpuStale is how long failed readings are ignored, as while the backend restarts.
 	gpuStale = time.Minute
-	// gpuGap is the longest time between readings in which a device counts as not used. After a longer one, as while
-	// the hub was stopped, nobody knows whether the device was used.
+	// gpuGap is the longest time between two readings for which a device counts as unused. After a longer one, as while
+	// the hub was stopped, the use of the device is unknown.
 	gpuGap = 10 * time.Minute
 	// gpuSave is how often the last use of a device is saved.
 	gpuSave = 5 * time.Minute
 )
 
-// memory saves over a restart of the hub what is known of the use of GPUs.
+// memory saves the last use of GPUs over a restart of the hub.
 type memory interface {
 	GPUUses(ctx context.Context) ([]store.GPUUse, error)
 	SaveGPUUse(ctx context.Context, u store.GPUUse) error
@@ -33,12 +33,12 @@ type memory interface {
 // gpuUse is how one server uses the devices.
 type gpuUse struct {
 	none   bool // it holds no device
-	holds  bool // it holds one that others cannot have meanwhile
+	holds  bool // it holds one exclusively
 	leased Busy // use of these
 	any    Busy // use of all that it holds
 }
 
-// useOf returns how a server uses the devices that it holds. share is the load from which on a device is in use.
+// useOf returns how a server uses the devices that it holds. share is the load from which a device counts as in use.
 func useOf(g backend.GPUs, key ident.Key, share float64) gpuUse {
 	u := gpuUse{none: true, leased: No, any: No}
 	for _, d := range g.Devices {
@@ -56,7 +56,7 @@ func useOf(g backend.GPUs, key ident.Key, share float64) gpuUse {
 }
 
 // uses reports whether a holder uses a device. The load of a device with several holders says only that one of them
-// does; processes say which one, where the vendor's tool reports whose they are.
+// does. Processes show which one, if the vendor's tool reports their owners.
 func uses(d backend.Device, h backend.Holder, share float64) Busy {
 	switch {
 	case !d.Now.Known:
@@ -80,7 +80,7 @@ func processesKnown(d backend.Device) bool {
 	return seen && !slices.ContainsFunc(d.Strangers, func(p backend.Process) bool { return p.Unit == "" })
 }
 
-// busier combines two parts of a server: work in one is work, and the whole is unknown while one is.
+// busier combines two parts of a server. If one works, the server works. If one is unknown, the server is unknown.
 func busier(a, b Busy) Busy {
 	switch {
 	case a == Yes || b == Yes:
@@ -91,10 +91,10 @@ func busier(a, b Busy) Busy {
 	return No
 }
 
-// gpuWatch is what is known of a server's use of its devices in one run.
+// gpuWatch is the observed use of a server's devices in one run.
 type gpuWatch struct {
 	now       gpuUse    // as last seen; the zero value: never
-	used      time.Time // when it last used those that others cannot have, or may have
+	used      time.Time // when it last used, or may have used, its exclusive devices
 	seen      time.Time // of the last reading; zero: none
 	postponed time.Time // when a person postponed their return; zero: never
 	saved     time.Time // when this was saved
@@ -109,7 +109,7 @@ func (g gpuWatch) take(now time.Time, u gpuUse) gpuWatch {
 	return g
 }
 
-// miss takes a reading that failed. A server that held no device holds none: what it holds does not change in a run.
+// miss takes a failed reading. A server that held no device holds none: its devices do not change in a run.
 func (g gpuWatch) miss(now time.Time) gpuWatch {
 	if g.now.none || !g.seen.IsZero() && now.Sub(g.seen) < gpuStale {
 		return g
@@ -118,10 +118,10 @@ func (g gpuWatch) miss(now time.Time) gpuWatch {
 	return g
 }
 
-// unused returns since when a server's devices wait for work; zero: since its start.
+// unused returns since when a server's devices are unused; zero: since its start.
 func (g gpuWatch) unused() time.Time { return later(g.used, g.postponed) }
 
-// readGPUs brings what is known of the devices up to date.
+// readGPUs updates the observed use of the devices.
 func (c *Culler) readGPUs(ctx context.Context) {
 	if c.cfg.GPUs == nil {
 		return
@@ -136,7 +136,7 @@ func (c *Culler) readGPUs(ctx context.Context) {
 	}
 }
 
-// takeGPUs takes a reading, and returns what is to be saved.
+// takeGPUs takes a reading, and returns what to save.
 func (c *Culler) takeGPUs(now time.Time, g backend.GPUs, failed error) (unsaved []store.GPUUse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,7 +156,7 @@ func (c *Culler) takeGPUs(now time.Time, g backend.GPUs, failed error) (unsaved 
 	return unsaved
 }
 
-// record is what is saved of a run. Culler.mu is held.
+// record is the row to save of a run. Culler.mu is held.
 func (w *watch) record(key ident.Key) store.GPUUse {
 	return store.GPUUse{Key: key, Started: w.started, Used: w.gpu.used, Seen: w.gpu.seen, Kept: w.gpu.postponed}
 }
@@ -168,12 +168,12 @@ func (c *Culler) gpuTrouble(err error) {
 	c.gpuMute = err != nil
 	c.mu.Unlock()
 	if err != nil && !said {
-		c.cfg.Log.Warn("cannot read whether GPUs are used; servers that may hold one go on", "event",
+		c.cfg.Log.Warn("cannot read whether GPUs are used; servers that may hold one continue to run", "event",
 			"gpu-use-unknown", "error", err.Error())
 	}
 }
 
-// recall reads what an earlier process of the hub knew.
+// recall reads what an earlier process of the hub saved.
 func (c *Culler) recall(ctx context.Context) {
 	if c.cfg.GPUs == nil || c.cfg.Memory == nil {
 		return
@@ -190,19 +190,19 @@ func (c *Culler) recall(ctx context.Context) {
 	}
 }
 
-// begin makes what is known of a run that this process has not seen before. c.mu is held.
+// begin makes the state of a run that this process has not seen before. c.mu is held.
 func (c *Culler) begin(key ident.Key, started time.Time) *watch {
 	w := &watch{started: started}
 	if u, ok := c.recalled[key]; ok && u.Started.Equal(started) {
 		w.gpu = gpuWatch{used: u.Used, seen: u.Seen, postponed: u.Kept, saved: u.Seen}
 	} else if c.cfg.GPUs != nil && time.Since(started) > gpuGap {
-		w.gpu.used = time.Now() // nobody knows what it did until now
+		w.gpu.used = time.Now() // its earlier use is unknown
 	}
 	delete(c.recalled, key)
 	return w
 }
 
-// save saves what is known of a server's use of GPUs. What the database does not take is missing only after a restart.
+// save saves a server's use of GPUs. What the database refuses is missing only after a restart.
 func (c *Culler) save(ctx context.Context, u store.GPUUse) {
 	if c.cfg.Memory == nil {
 		return

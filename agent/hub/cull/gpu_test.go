@@ -79,7 +79,7 @@ func TestUses(t *testing.T) {
 	}
 }
 
-// card is a device that alice's server holds as long as it has not been started without.
+// card is a device that alice's server holds until it is started without the device.
 type card struct {
 	mu      sync.Mutex
 	load    backend.Load
@@ -109,7 +109,7 @@ func (c *card) gpus(t *testing.T) func(context.Context) (backend.GPUs, error) {
 	}
 }
 
-// drawer keeps what a Culler keeps in the database.
+// drawer saves what a Culler saves in the database.
 type drawer struct {
 	mu   sync.Mutex
 	uses map[ident.Key]store.GPUUse
@@ -128,7 +128,7 @@ func (d *drawer) SaveGPUUse(_ context.Context, u store.GPUUse) error {
 	return nil
 }
 
-// withCard returns alice's server a device at rest, which is given back after two hours.
+// withCard returns alice's server with an unused device, which is released after two hours.
 func withCard(t *testing.T, c *card, more func(*host, *Config)) func(*host, *Config) {
 	c.load, c.sharing = backend.Load{Known: true}, backend.Exclusive
 	return func(h *host, cfg *Config) {
@@ -271,7 +271,7 @@ func TestGPULives(t *testing.T) {
 	}
 }
 
-// TestGPUHubRestart checks what a new process of the hub knows of a server that runs.
+// TestGPUHubRestart checks what a new process of the hub knows of a running server.
 func TestGPUHubRestart(t *testing.T) {
 	tests := map[string]struct {
 		down      time.Duration // between two processes of the hub
@@ -319,7 +319,7 @@ func TestGPUHubRestart(t *testing.T) {
 	}
 }
 
-// TestGPUTrouble checks what the journal says, and how often devices are looked at.
+// TestGPUTrouble checks what the journal says, and how often devices are read.
 func TestGPUTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gpu := &card{}
@@ -344,7 +344,7 @@ func TestGPUTrouble(t *testing.T) {
 		gpu.set(func(c *card) { c.asked = 0 })
 		time.Sleep(time.Hour)
 		gpu.set(func(c *card) {
-			if c.asked < 59 || c.asked > 61 { // the hour's ends fall on looks
+			if c.asked < 59 || c.asked > 61 { // the ends of the hour may coincide with readings
 				t.Errorf("asked %d times in an hour in which nobody held a device", c.asked)
 			}
 		})

@@ -2,7 +2,7 @@ package cull
 
 import "time"
 
-// Override is what a group's members have instead of the default; nil leaves it as it is.
+// Override replaces parts of the default for a group's members; nil leaves the default.
 type Override struct {
 	Idle    *time.Duration
 	MaxAge  *time.Duration
@@ -10,7 +10,7 @@ type Override struct {
 	Exempt  bool
 }
 
-// Policies is the default and what groups have instead.
+// Policies is the default and the overrides of groups.
 type Policies struct {
 	Default Policy
 	Groups  map[string]Override // by the group's name
@@ -49,7 +49,7 @@ func (o Override) apply(p Policy) Policy {
 	return p
 }
 
-// generous returns the longer time, where 0 is for ever.
+// generous returns the longer time, where 0 means forever.
 func generous(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
 		return 0

@@ -16,10 +16,10 @@ type Notice struct {
 	// Of ReasonGPU alone:
 	Restart   bool      // it is not stopped but started again without its devices
 	Unused    time.Time // since when the devices were not used
-	Postponed bool      // a person postponed it before in this run, and nobody can once more
+	Postponed bool      // a person postponed it before in this run, so nobody can do so again
 }
 
-// MayPostpone reports whether a person can put the end off.
+// MayPostpone reports whether a person can postpone the end.
 func (n Notice) MayPostpone() bool {
 	return n.Reason == ReasonIdle || n.Reason == ReasonGPU && !n.Postponed
 }
@@ -34,12 +34,12 @@ func (c *Culler) Notice(key ident.Key) (n Notice, ok bool) {
 	return n, !n.At.IsZero()
 }
 
-// ErrPostponedBefore says that the end of a server with an unused GPU was postponed once already in this run.
+// ErrPostponedBefore says that the end of a server with an unused GPU was already postponed once in this run.
 var ErrPostponedBefore = errors.New("the return of the server's unused GPU was postponed already, which is possible " +
 	"once between start and stop\nhint: use the GPU, or let the server be started again when you need it")
 
-// Postpone takes a person's wish to go on using a server as activity now. It does not help against its age. For an
-// unused GPU it is granted once in a run; then Postpone fails with ErrPostponedBefore.
+// Postpone treats a person's request to continue using a server as activity now. It does not affect the server's age
+// limit. For an unused GPU it succeeds once in a run; then it fails with ErrPostponedBefore.
 func (c *Culler) Postpone(key ident.Key) error {
 	now := time.Now()
 	use, err := c.postpone(key, now)
@@ -55,7 +55,7 @@ func (c *Culler) Postpone(key ident.Key) error {
 	return nil
 }
 
-// postpone withdraws the notice that stands, and returns what is to be saved of it; nil for nothing.
+// postpone withdraws the present notice and returns what to save of it; nil for nothing.
 func (c *Culler) postpone(key ident.Key, now time.Time) (*store.GPUUse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,8 +15,8 @@ type memberships interface {
 	MemberOf(ctx context.Context, user ident.User, group string) (bool, error)
 }
 
-// Rules finds the policy for a person by their groups, and asks the name service at most once in ten minutes for each.
-// Make it with NewRules. It is safe for concurrent use.
+// Rules finds the policy for a person by their groups. It asks the name service at most once in ten minutes for each
+// person. Make it with NewRules. It is safe for concurrent use.
 type Rules struct {
 	policies Policies
 	unix     memberships
@@ -31,7 +31,7 @@ type knownPolicy struct {
 	since  time.Time
 }
 
-// knownFor is how long a person's groups are taken for the same.
+// knownFor is how long a person's groups are cached.
 const knownFor = 10 * time.Minute
 
 // NewRules makes Rules of the settings' policies. unix knows the groups of the host, groups returns those of the hub.
@@ -40,7 +40,7 @@ func NewRules(p Policies, unix memberships,
 	return &Rules{policies: p, unix: unix, groups: groups, known: map[ident.User]knownPolicy{}}
 }
 
-// Policy returns the policy for a person, or the error of whoever did not know their groups.
+// Policy returns the policy for a person, or the error of the lookup of their groups.
 func (r *Rules) Policy(ctx context.Context, user ident.User) (Policy, error) {
 	r.mu.Lock()
 	k, ok := r.known[user]

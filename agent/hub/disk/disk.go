@@ -23,14 +23,14 @@ type meter interface {
 	DiskUse(ctx context.Context, user ident.User, measure bool) (backend.DiskUse, error)
 }
 
-// Threshold is how little may be free before people are warned: less than a part of the
-// file system or than a number of bytes. The zero value never warns.
+// Threshold is how little may be free before people are warned: a part of the file system or a number of bytes. The
+// zero value never warns.
 type Threshold struct {
 	Percent float64 // 0 to 100
 	Bytes   int64
 }
 
-// Low reports whether so much free of so much is below the threshold.
+// Low reports whether the free part of a file system is below the threshold.
 func (t Threshold) Low(free, total int64) bool {
 	return free < t.Bytes || t.Percent > 0 && float64(free) < float64(total)*t.Percent/100
 }
@@ -47,14 +47,13 @@ type Place struct {
 // Config is what a Watch needs. All fields are required except where noted.
 type Config struct {
 	Backend meter
-	// Users returns all users; what was measured of them before is asked for once.
+	// Users returns all users. What was measured of them before is read once.
 	Users func(ctx context.Context) ([]ident.User, error)
-	// Recent returns the users whose files may have changed since a time: those with a server
-	// that runs, or was used since then.
+	// Recent returns the users whose files may have changed since a time: their server runs, or was used since then.
 	Recent func(ctx context.Context, since time.Time) ([]ident.User, error)
-	// Refresh is how old a measurement may be; 0: only what Measure asks for is measured.
+	// Refresh is the greatest age of a measurement. 0 means that only Measure measures.
 	Refresh time.Duration
-	// Paths are directories on the file systems to watch. One that does not exist is left out.
+	// Paths are directories on the file systems to watch. A missing directory is left out.
 	Paths []string
 	// WarnFree is when people are warned.
 	WarnFree Threshold
@@ -65,7 +64,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Watch holds what is known. Make it with New, then Run it; it is safe for concurrent use.
+// Watch holds the latest measurements. Make it with New, then Run it. It is safe for concurrent use.
 type Watch struct {
 	cfg  Config
 	turn chan struct{} // holds one thing while a member is measured
@@ -89,7 +88,7 @@ const (
 	tryAgainTime = time.Hour             // after a measurement without a result
 )
 
-// New checks cfg. Nothing is read yet.
+// New checks cfg. It reads nothing yet.
 func New(cfg Config) (*Watch, error) {
 	if cfg.Backend == nil || cfg.Users == nil || cfg.Recent == nil || cfg.Log == nil {
 		return nil, errors.New("cannot watch the disks: Backend, Users, Recent and Log must be set")
@@ -160,7 +159,7 @@ func (w *Watch) note(user ident.User, u backend.DiskUse) {
 // ErrNoResult says that a measurement ended without a new result.
 var ErrNoResult = errors.New("the measurement ended without a result")
 
-// Measure has a user measured now and waits for the result. Those of others come first.
+// Measure has a user measured now and waits for the result. Measurements that began earlier come first.
 func (w *Watch) Measure(ctx context.Context, user ident.User) (backend.DiskUse, error) {
 	select {
 	case w.turn <- struct{}{}:
@@ -199,7 +198,7 @@ func (w *Watch) ask(ctx context.Context, user ident.User, measure bool) (backend
 	return u, err
 }
 
-// recall asks for what was measured before the hub began.
+// recall reads what was measured before the hub began.
 func (w *Watch) recall(ctx context.Context) {
 	all, err := w.cfg.Users(ctx)
 	if err != nil {
@@ -207,8 +206,8 @@ func (w *Watch) recall(ctx context.Context) {
 	}
 	for _, user := range all {
 		if _, err := w.ask(ctx, user, false); err != nil && ctx.Err() == nil {
-			// Such as a user without an account any more.
-			w.cfg.Log.Debug("cannot ask what a user's files take", "event", "disk-unknown", "user", user.String(),
+			// Such as a user whose account no longer exists.
+			w.cfg.Log.Debug("cannot read a user's disk use", "event", "disk-unknown", "user", user.String(),
 				"error", err.Error())
 		}
 		if ctx.Err() != nil {
@@ -217,11 +216,11 @@ func (w *Watch) recall(ctx context.Context) {
 	}
 }
 
-// round measures one by one those whose numbers are old.
+// round measures, one by one, the users whose numbers are old.
 func (w *Watch) round(ctx context.Context) {
 	users, err := w.cfg.Recent(ctx, w.cfg.Now().Add(-w.cfg.Refresh))
 	if err != nil {
-		w.cfg.Log.Warn("cannot list the users who are to be measured", "event", "disk-users", "error", err.Error())
+		w.cfg.Log.Warn("cannot list the users to measure", "event", "disk-users", "error", err.Error())
 		return
 	}
 	for _, user := range users {
@@ -229,7 +228,7 @@ func (w *Watch) round(ctx context.Context) {
 			continue
 		}
 		if _, err := w.Measure(ctx, user); err != nil && ctx.Err() == nil {
-			w.cfg.Log.Warn("cannot measure what a user's files take", "event", "disk-unmeasured", "user", user.String(),
+			w.cfg.Log.Warn("cannot measure a user's disk use", "event", "disk-unmeasured", "user", user.String(),
 				"error", err.Error())
 		}
 	}

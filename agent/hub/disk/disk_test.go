@@ -28,14 +28,14 @@ func user(t *testing.T, name string) ident.User {
 	return u
 }
 
-// fakeLauncher needs ten seconds for a measuring. It tells when two overlap.
+// fakeLauncher takes ten seconds for a measurement. It reports when two overlap.
 type fakeLauncher struct {
 	mu       sync.Mutex
 	running  map[string]time.Time
 	done     map[string]backend.DiskUse
 	started  []string
 	overlap  bool
-	fruitful bool // whether a measuring leaves a result
+	fruitful bool // whether a measurement leaves a result
 }
 
 func (f *fakeLauncher) DiskUse(_ context.Context, u ident.User, measure bool) (backend.DiskUse, error) {
@@ -89,12 +89,12 @@ func newLauncher(fruitful bool) *fakeLauncher {
 	return &fakeLauncher{running: map[string]time.Time{}, done: map[string]backend.DiskUse{}, fruitful: fruitful}
 }
 
-// TestRounds lets days pass: everybody is measured once a day, one at a time.
+// TestRounds simulates days: everybody is measured once a day, one at a time.
 func TestRounds(t *testing.T) {
 	tests := map[string]struct {
 		refresh  time.Duration
 		fruitful bool
-		want     int // measurings of alice and bob in 50 hours
+		want     int // measurements of alice and bob in 50 hours
 	}{
 		"daily": {24 * time.Hour, true, 6}, "never": {0, true, 0}, "without a result": {24 * time.Hour, false, 100},
 	}
@@ -118,7 +118,7 @@ func TestRounds(t *testing.T) {
 	}
 }
 
-// TestMeasure has two measured at once, who wait for each other.
+// TestMeasure has two users measured at the same time, who wait for each other.
 func TestMeasure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newLauncher(true)
@@ -221,7 +221,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestHungFileSystem checks that one that never answers is asked once and stops nobody.
+// TestHungFileSystem checks that a file system that never answers is read once and blocks nobody.
 func TestHungFileSystem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		back := make(chan struct{})

@@ -13,14 +13,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// FileSystem is what statfs(2) says.
+// FileSystem is a result of statfs(2).
 type FileSystem struct {
 	ID          uint64 // the same for all directories on it
 	Free, Total int64  // bytes
 }
 
-// Statfs reads the file system on which a directory is. It needs no right on the directory itself, so it works for
-// members' homes.
+// Statfs reads the file system of a directory. It needs no right on the directory itself, so it works for members'
+// homes.
 func Statfs(path string) (FileSystem, error) {
 	var dev unix.Stat_t
 	var st unix.Statfs_t
@@ -31,7 +31,7 @@ func Statfs(path string) (FileSystem, error) {
 	return FileSystem{dev.Dev, int64(st.Bavail) * size, int64(st.Blocks) * size}, nil
 }
 
-// Read reads the file systems of the settings' directories and of the homes that are known.
+// Read reads the file systems of the settings' directories and of the known homes.
 func (w *Watch) Read(ctx context.Context) {
 	wait := statfsTime
 	for _, path := range w.paths() {
@@ -45,10 +45,10 @@ func (w *Watch) Read(ctx context.Context) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			w.drop(path)
-		case errors.Is(err, errNoAnswer) && wait < statfsTime: // logged for another one
+		case errors.Is(err, errNoAnswer) && wait < statfsTime: // another one was logged
 		case err != nil:
 			if errors.Is(err, errNoAnswer) {
-				wait = quickTime // the others are likely on the same one
+				wait = quickTime // the others are probably on the same one
 			}
 			w.cfg.Log.Warn("cannot read a file system", "event", "disk-unreadable", "path", path, "error",
 				err.Error())
@@ -58,7 +58,7 @@ func (w *Watch) Read(ctx context.Context) {
 	}
 }
 
-// paths returns the settings' directories first, so that a file system is called by one of them.
+// paths returns the settings' directories first, so that a file system is named after one of them.
 func (w *Watch) paths() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +88,7 @@ func (w *Watch) setAsking(path string, on bool) {
 	}
 }
 
-// within calls Statfs with a time limit: on a network file system whose server is away it does not return. One
+// within calls Statfs with a time limit: on a network file system whose server is down it does not return. One
 // goroutine for each path then waits until the server is back.
 func (w *Watch) within(ctx context.Context, path string, wait time.Duration) (FileSystem, error) {
 	type answer struct {
@@ -118,7 +118,7 @@ func (w *Watch) drop(path string) {
 	delete(w.places, path)
 }
 
-// see notes a file system, and logs once that it is nearly full, until it no longer is.
+// see records a file system. It logs once that the file system is nearly full, until it no longer is.
 func (w *Watch) see(path string, f FileSystem) {
 	p := Place{Path: path, Free: f.Free, Total: f.Total, Low: w.cfg.WarnFree.Low(f.Free, f.Total), Seen: w.cfg.Now(),
 		id: f.ID}
@@ -133,13 +133,13 @@ func (w *Watch) see(path string, f FileSystem) {
 	if p.Low {
 		w.cfg.Log.Warn("little disk space is left", "event", "disk-low", "path", path, "free", p.Free, "total", p.Total)
 	} else {
-		w.cfg.Log.Info("there is enough disk space again", "event", "disk-recovered", "path", path, "free", p.Free,
+		w.cfg.Log.Info("enough disk space is free again", "event", "disk-recovered", "path", path, "free", p.Free,
 			"total", p.Total)
 	}
 }
 
-// nameOf returns the path that names a file system: the first of the settings' that is on it, or else the first of the
-// homes'. w.mu is held.
+// nameOf returns the path that names a file system: the first of the settings' paths on it, or else the first of the
+// homes. w.mu is held.
 func (w *Watch) nameOf(p Place) string {
 	for _, path := range append(slices.Clone(w.cfg.Paths), slices.Sorted(maps.Keys(w.places))...) {
 		if other, ok := w.places[path]; ok && other.id == p.id && other.Total == p.Total {
@@ -163,8 +163,8 @@ func (w *Watch) Places() []Place {
 	return all
 }
 
-// LowFor returns the file systems with little space that matter to a user: those of the
-// settings and that of their home.
+// LowFor returns the file systems with little space that matter to a user: those of the settings and that of their
+// home.
 func (w *Watch) LowFor(user ident.User) []Place {
 	w.mu.Lock()
 	home := w.places[w.usage[user].HomePath]

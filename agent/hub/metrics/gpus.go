@@ -8,7 +8,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
-// devices is the gauges of the host's GPUs. A host without any has none of them.
+// devices is the gauges of the host's GPUs. A host without GPUs has none of them.
 type devices struct {
 	from Sources
 
@@ -25,7 +25,7 @@ func newDevices(from Sources) *devices {
 		used:      desc("memory_used_bytes", "Memory of a GPU that is in use."),
 		memory:    desc("memory_bytes", "Memory of a GPU."),
 		holders:   desc("holders", "Servers that hold a GPU."),
-		healthy:   desc("healthy", "1 for a GPU with which nothing is known to be wrong, else 0."),
+		healthy:   desc("healthy", "1 for a GPU without a known fault, else 0."),
 		strangers: desc("strangers", "Processes on a GPU outside the servers that hold it."),
 		waiting: prometheus.NewDesc("gifford_gpu_waiting", "Starts of servers that wait in the queue for GPUs.", nil,
 			nil),
@@ -39,8 +39,7 @@ func (s *devices) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What is not known is left out; whoever asked
-// the backend has logged why.
+// Collect implements prometheus.Collector. It leaves out unknown values; the caller of the backend has logged why.
 func (s *devices) Collect(ch chan<- prometheus.Metric) {
 	if s.from.GPUs == nil {
 		return

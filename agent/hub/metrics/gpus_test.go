@@ -12,7 +12,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
-// twoGPUs has a device of which all is known and one of which nothing is.
+// twoGPUs has a device of which everything is known and one of which nothing is.
 var twoGPUs = backend.GPUs{Devices: []backend.Device{
 	{Name: "nvidia.com/gpu=0", Model: `H"100`, Memory: 80e9, Holders: make([]backend.Holder, 2),
 		Now: backend.Load{Known: true, Busy: .25, Memory: 2e9}, Strangers: make([]backend.Process, 3)},

@@ -12,9 +12,8 @@ import (
 // Unmatched is the handler of requests that no route's pattern took.
 const Unmatched = "unmatched"
 
-// Middleware observes jupyterhub_request_duration_seconds. route gives the pattern that
-// took a request; it is asked when the answer is complete. A pattern is written without
-// its method, which has a label of its own.
+// Middleware observes jupyterhub_request_duration_seconds. route returns the pattern that matched a request; it is
+// called when the answer is complete. A pattern is written without its method, which has a label of its own.
 func (m *Metrics) Middleware(route func(*http.Request) string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,11 +39,11 @@ func handler(pattern string) string {
 	return pattern
 }
 
-// method bounds the label: clients may send any word.
+// method bounds the label: clients may send any text.
 func method(name string) string {
 	switch name {
 	case "":
-		return http.MethodGet // net/http's clients may leave it out
+		return http.MethodGet // net/http's clients may omit it
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		http.MethodOptions, http.MethodConnect, http.MethodTrace:
 		return name
@@ -69,11 +68,11 @@ const (
 // classes are the values of the label status of proxied requests.
 var classes = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"} // read only
 
-// clientGone is the status of requests whose client did not wait for the answer: the
-// 502 that the proxy then writes to nobody says nothing about the server.
+// clientGone is the status of requests whose client did not wait for the answer. The proxy then writes a 502 that
+// nobody reads and that says nothing about the server.
 const clientGone = "client-gone"
 
-// class returns a status's; a WebSocket that is open counts as 1xx, by its status 101.
+// class returns the class of a status. An open WebSocket counts as 1xx, by its status 101.
 func class(status int) string {
 	if status < 100 || status > 599 {
 		return "other"
@@ -106,21 +105,21 @@ func (m *Metrics) Proxy(next http.Handler) http.Handler {
 	})
 }
 
-// recorder notes an answer's status and size on its way.
+// recorder records an answer's status and size while it passes.
 type recorder struct {
 	http.ResponseWriter
 	status   int
 	bytes    int64
 	complete bool   // the handler returned and did not panic
 	taken    bool   // the connection was hijacked
-	hijacked func() // told of that; may be nil
+	hijacked func() // called then; may be nil
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer, for flushes,
 // deadlines and full duplex.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-// WriteHeader notes the status; that of an interim answer gives way to the final one.
+// WriteHeader records the status. The final status replaces that of an interim answer.
 func (rec *recorder) WriteHeader(status int) {
 	if rec.status < http.StatusOK {
 		rec.status = status
@@ -151,8 +150,8 @@ func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, brw, nil
 }
 
-// final returns the status once the handler has ended: net/http sends 200 for a handler
-// that wrote none, and the hub 500 for one that panicked before it wrote anything.
+// final returns the status once the handler has ended. net/http sends 200 for a handler that wrote none, and the hub
+// 500 for one that panicked before it wrote anything.
 func (rec *recorder) final() int {
 	switch {
 	case rec.taken || rec.status >= http.StatusOK:

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// line asks for one line of a scrape.
+// line reads one line of a scrape.
 func line(t *testing.T, m sourced, prefix string) string {
 	t.Helper()
 	for l := range strings.Lines(scraped(t, m)) {
@@ -69,8 +69,8 @@ func TestMiddlewareLabels(t *testing.T) {
 	}
 }
 
-// TestPassThrough reaches the server's own writer through both middlewares: an event
-// stream must not wait, and a WebSocket needs the connection.
+// TestPassThrough reaches the server's own writer through both middlewares: an event stream must not be buffered, and a
+// WebSocket needs the connection.
 func TestPassThrough(t *testing.T) {
 	m := newTest(t, host(t))
 	gate := make(chan struct{})

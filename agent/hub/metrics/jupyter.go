@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// SpawnStatus is how a start of a server went (ServerSpawnStatus of jupyterhub/metrics.py).
+// SpawnStatus is the outcome of a server's start (ServerSpawnStatus of jupyterhub/metrics.py).
 type SpawnStatus string
 
 // The outcomes of a start.
@@ -18,7 +18,7 @@ const (
 	SpawnTooManyUsers   SpawnStatus = "too-many-users"
 )
 
-// StopStatus is how a stop of a server went (ServerStopStatus).
+// StopStatus is the outcome of a server's stop (ServerStopStatus).
 type StopStatus string
 
 // The outcomes of a stop.
@@ -31,12 +31,12 @@ const (
 var (
 	// spawnBuckets are jupyterhub/metrics.py's for starts.
 	spawnBuckets = [...]float64{.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 180, 300, 600} // read only
-	// pythonBuckets are prometheus_client's defaults, which JupyterHub's other histograms
-	// have; Go's own differ, and a dashboard that adds both up would be wrong.
+	// pythonBuckets are prometheus_client's defaults, which JupyterHub's other histograms have. Go's own defaults
+	// differ, and a dashboard that adds both would be wrong.
 	pythonBuckets = [...]float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10} // read only
 )
 
-// jupyter is what is observed under JupyterHub's names; gauges are in scrape.
+// jupyter holds what is observed under JupyterHub's names. Gauges are in scrape.
 type jupyter struct {
 	request, spawn, stop, poll *prometheus.HistogramVec
 	startup, initSpawners      prometheus.Histogram
@@ -63,7 +63,7 @@ func newJupyter() jupyter {
 		startup:      one("hub_startup_duration_seconds", "Time taken for Hub to start."),
 		initSpawners: one("init_spawners_duration_seconds", "Time taken for spawners to initialize."),
 	}
-	// As in JupyterHub each status is there from the start, so that a rate has a zero.
+	// As in JupyterHub, each status exists from the start, so that a rate has a zero.
 	for _, s := range []SpawnStatus{SpawnSuccess, SpawnFailure, SpawnAlreadyPending, SpawnThrottled,
 		SpawnTooManyUsers} {
 		j.spawn.WithLabelValues(string(s))
@@ -81,17 +81,17 @@ func (j jupyter) all() []prometheus.Collector {
 	return []prometheus.Collector{j.request, j.spawn, j.stop, j.poll, j.startup, j.initSpawners}
 }
 
-// ServerStarted notes a start that ended, well or not, and how long it took.
+// ServerStarted records a start that has ended, its outcome and its duration.
 func (m *Metrics) ServerStarted(s SpawnStatus, d time.Duration) {
 	m.jupyter.spawn.WithLabelValues(string(s)).Observe(d.Seconds())
 }
 
-// ServerStopped notes a stop that ended, well or not, and how long it took.
+// ServerStopped records a stop that has ended, its outcome and its duration.
 func (m *Metrics) ServerStopped(s StopStatus, d time.Duration) {
 	m.jupyter.stop.WithLabelValues(string(s)).Observe(d.Seconds())
 }
 
-// Polled notes that a server was asked whether it runs.
+// Polled records that a server was asked whether it runs.
 func (m *Metrics) Polled(running bool, d time.Duration) {
 	m.jupyter.poll.WithLabelValues(pollStatus(running)).Observe(d.Seconds())
 }
@@ -103,8 +103,8 @@ func pollStatus(running bool) string {
 	return "stopped"
 }
 
-// HubStarted notes how long the hub took until it accepted requests.
+// HubStarted records the time until the hub accepted requests.
 func (m *Metrics) HubStarted(d time.Duration) { m.jupyter.startup.Observe(d.Seconds()) }
 
-// ServersFound notes how long the hub took at its start to find the servers that run.
+// ServersFound records how long the hub took at its start to find the running servers.
 func (m *Metrics) ServersFound(d time.Duration) { m.jupyter.initSpawners.Observe(d.Seconds()) }

@@ -19,9 +19,9 @@ func newSpans() *spans {
 	return &spans{starting: map[ident.Key]time.Time{}, stopping: map[ident.Key]time.Time{}}
 }
 
-// Changed takes a server's change of state and observes the start or stop that it ends.
-// A start counts from the request to the first answer. One that was called off counts
-// as neither success nor failure, a server that ran before the hub did as no start.
+// Changed takes a server's change of state and observes the start or stop that it ends. A start lasts from the request
+// to the first answer. A cancelled start counts as neither success nor failure. A server that ran before the hub counts
+// as no start.
 func (m *Metrics) Changed(s servers.Server, from servers.State) {
 	started, stopped := m.spans.change(s, from)
 	if started != nil {
@@ -46,7 +46,7 @@ func (sp *spans) change(s servers.Server, from servers.State) (ended *start, sto
 		return nil, 0
 	}
 	if s.State == servers.Waiting {
-		return nil, 0 // on its way
+		return nil, 0 // still under way
 	}
 	begun, ours := sp.starting[s.Key]
 	delete(sp.starting, s.Key)

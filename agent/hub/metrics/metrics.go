@@ -1,9 +1,8 @@
-// Package metrics counts what the hub does, for Prometheus: under JupyterHub's
-// names and labels (jupyterhub/metrics.py of version 5.5), so that its dashboards go on
-// working, and beside them under names of our own that begin with "gifford_". It must
-// never put a path, a name of a person or anything else of a client's choice into a
-// label, never decide who may read (its caller wraps Handler), and never make work
-// between two scrapes: gauges are read when somebody asks.
+// Package metrics counts what the hub does, for Prometheus. It uses JupyterHub's names and labels
+// (jupyterhub/metrics.py of version 5.5), so that its dashboards continue to work. It adds metrics of our own whose
+// names begin with "gifford_". It must never put a path, a person's name or anything else that a client chooses into a
+// label. It must never decide who may read: its caller wraps Handler. It must never do work between two scrapes: gauges
+// are read at a scrape.
 package metrics
 
 import (
@@ -23,7 +22,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
-// Users is how many people the hub knows, and how many of them were active of late.
+// Users is how many people the hub knows, and how many of them were active recently.
 type Users struct {
 	Total            int
 	Day, Week, Month int // active in the last 24 hours, 7 days and 30 days
@@ -32,24 +31,24 @@ type Users struct {
 // Config is what Metrics needs; all fields are required.
 type Config struct {
 	Version           string       // the hub's own
-	JupyterHubVersion string       // whose contract it keeps
-	Log               *slog.Logger // gets what cannot be read at a scrape
+	JupyterHubVersion string       // whose contract it follows
+	Log               *slog.Logger // receives what cannot be read at a scrape
 }
 
 // Sources is what is read at each scrape. The functions must be safe for concurrent use and return soon. All fields are
-// required but where said.
+// required except where noted.
 type Sources struct {
 	// Servers returns the servers that are active or failed.
 	Servers func() []servers.Server
 	// Users counts people.
 	Users func(ctx context.Context) (Users, error)
-	// WebSockets and Requests return how many the proxy passes right now.
+	// WebSockets and Requests return how many the proxy passes now.
 	WebSockets, Requests func() int
-	// Draining returns how many older processes of the hub still serve what was open.
+	// Draining returns how many older processes of the hub still serve open connections.
 	Draining func() int
 	// CertificateExpiry returns when the certificate in use ends; nil without TLS.
 	CertificateExpiry func() time.Time
-	// Disks returns the file systems that are watched.
+	// Disks returns the monitored file systems.
 	Disks func() []disk.Place
 	// GPUs returns the host's devices and who holds them. Optional.
 	GPUs func(ctx context.Context) (backend.GPUs, error)
@@ -105,11 +104,11 @@ func buildInfo(cfg Config) prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
-// maxScrapes is how many scrapes are answered at once; further ones are refused.
+// maxScrapes is how many scrapes are answered at the same time. Further ones are refused.
 const maxScrapes = 3
 
-// Handler answers scrapes in Prometheus's text format: the events and what is read from the sources. It asks nobody who
-// they are. The answer is not compressed: the buffers for that are larger than all the metrics.
+// Handler answers scrapes in Prometheus's text format: the events and the values read from the sources. It
+// authenticates nobody. The answer is not compressed: the buffers for that are larger than all the metrics.
 func (m *Metrics) Handler(from Sources) (http.Handler, error) {
 	all, err := m.gatherers(from)
 	if err != nil {

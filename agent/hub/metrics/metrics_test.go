@@ -175,8 +175,8 @@ func TestNewNeedsItsParts(t *testing.T) {
 	}
 }
 
-// TestLint holds our names, and what JupyterHub lets us choose, against Prometheus's
-// rules. JupyterHub's own names are as they are.
+// TestLint checks our names, and what JupyterHub leaves open, against Prometheus's rules. JupyterHub's own names are
+// fixed.
 func TestLint(t *testing.T) {
 	m := newTest(t, host(t))
 	everything(m)
@@ -220,7 +220,7 @@ func TestLauncherResult(t *testing.T) {
 	}
 }
 
-// TestChanged walks servers through their lives and looks at which starts and stops count.
+// TestChanged runs servers through their lives and checks which starts and stops count.
 func TestChanged(t *testing.T) {
 	type step struct {
 		to    servers.State

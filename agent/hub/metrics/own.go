@@ -10,7 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 )
 
-// own is what is counted under names of ours; gauges are in scrape.
+// own holds what is counted under names of our own. Gauges are in scrape.
 type own struct {
 	login, launcher *prometheus.HistogramVec
 	culled, proxied *prometheus.CounterVec
@@ -18,7 +18,7 @@ type own struct {
 	reloadFailures  prometheus.Counter
 }
 
-// launcherBuckets reach from a question on the bus to a start that pulls an image.
+// launcherBuckets range from a question on the bus to a start that pulls an image.
 var launcherBuckets = [...]float64{.005, .025, .1, .5, 1, 2.5, 5, 10, 30, 60, 180, 600} // read only
 
 func newOwn() own {
@@ -44,14 +44,13 @@ func newOwn() own {
 			Help: "Bytes of answers to HTTP requests for servers, without headers and WebSockets."}),
 		reloadFailures: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gifford",
 			Name: "reload_failures_total",
-			Help: "Reloads after which this process went on because the new one did not start."}),
+			Help: "Reloads after which this process continued because the new one did not start."}),
 	}
 	o.preset()
 	return o
 }
 
-// preset makes the series that everybody's dashboards and alerts ask for, so that they
-// have a zero before the first event.
+// preset makes the series that dashboards and alerts use, so that they have a zero before the first event.
 func (o own) preset() {
 	for _, r := range []LoginResult{LoginSuccess, LoginDenied, LoginRefused, LoginFailed} {
 		o.login.WithLabelValues(string(r))
@@ -75,17 +74,17 @@ type LoginResult string
 const (
 	LoginSuccess LoginResult = "success"
 	LoginDenied  LoginResult = "denied"  // the rules of access do not let the person in
-	LoginRefused LoginResult = "refused" // stale, cancelled, or an answer that cannot be verified
-	LoginFailed  LoginResult = "failed"  // the provider or the hub is to blame
+	LoginRefused LoginResult = "refused" // expired, cancelled, or an answer that cannot be verified
+	LoginFailed  LoginResult = "failed"  // by the fault of the provider or the hub
 )
 
-// Login notes a sign-in that ended, and how long the hub took over it.
+// Login records a sign-in that has ended, and how long the hub took over it.
 func (m *Metrics) Login(r LoginResult, d time.Duration) {
 	m.own.login.WithLabelValues(string(r)).Observe(d.Seconds())
 }
 
-// Backend counts a call of the backend. A stop that fails counts as the server's stop too: the server then stays in its
-// state, so that no change of state follows.
+// Backend counts a call of the backend. A failed stop also counts as the server's stop: the server then stays in its
+// state, so no change of state follows.
 func (m *Metrics) Backend(operation string, err error, d time.Duration) {
 	m.own.launcher.WithLabelValues(operation, backendResult(err)).Observe(d.Seconds())
 	if operation == "stop" && err != nil && !backend.Is(err, backend.NotFound) {
@@ -93,7 +92,7 @@ func (m *Metrics) Backend(operation string, err error, d time.Duration) {
 	}
 }
 
-// backendResult puts an error into one of a few words.
+// backendResult reduces an error to one of a few words.
 func backendResult(err error) string {
 	var e *backend.Error
 	switch {
@@ -133,10 +132,10 @@ func backendResult(err error) string {
 	return "other" // a backend newer than this hub
 }
 
-// Culled notes that the hub stopped a server by itself. The reason is one of a few
-// words of the culler's, never a text.
+// Culled counts a server that the hub stopped by itself. The reason is one of a few words of the culler's, never a
+// text.
 func (m *Metrics) Culled(reason string) { m.own.culled.WithLabelValues(reason).Inc() }
 
-// ReloadFailed notes a reload after which this process goes on. One that succeeds ends
-// this process's scrapes, so there is nothing to count here.
+// ReloadFailed counts a reload after which this process continues. A reload that succeeds ends this process's scrapes,
+// so it needs no count here.
 func (m *Metrics) ReloadFailed() { m.own.reloadFailures.Inc() }

@@ -13,15 +13,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
-// scrapeTimeout bounds the questions to the database.
+// scrapeTimeout bounds the queries of the database.
 const scrapeTimeout = 3 * time.Second
 
-// states are the values of the label state; a server that is stopped is in no list.
-// read only
+// states are the values of the label state. A stopped server is in no list. read only
 var states = [...]servers.State{servers.Queued, servers.Starting, servers.Waiting, servers.Ready, servers.Stopping,
 	servers.Failed}
 
-// scrape is the gauges, read when they are asked for.
+// scrape is the gauges. They are read at each scrape.
 type scrape struct {
 	from Sources
 	log  *slog.Logger
@@ -46,7 +45,8 @@ func newScrape(from Sources, log *slog.Logger) *scrape {
 		sockets: desc("gifford_proxy_websockets", "WebSockets that are open to servers."),
 		requests: desc("gifford_proxy_requests_in_flight",
 			"HTTP requests that are being passed to servers, without WebSockets."),
-		draining: desc("gifford_draining_processes", "Older processes of the hub that still serve what was open "+
+		draining: desc("gifford_draining_processes", "Older processes of the hub that still serve connections that "+
+			"were open "+
 			"when a newer one took over."),
 		file: desc("gifford_database_size_bytes", "Size of the hub's database on disk.", "file"),
 		diskFree: desc("gifford_disk_free_bytes", "Space that members may still take on a file system that the "+
@@ -65,8 +65,8 @@ func (s *scrape) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What cannot be read is left out and logged:
-// a missing value differs from zero.
+// Collect implements prometheus.Collector. It leaves out and logs what it cannot read: a missing value differs from
+// zero.
 func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -113,8 +113,8 @@ func (s *scrape) collectUsers(gauge gaugeFunc) {
 	gauge(s.active, float64(u.Month), "30d")
 }
 
-// collectDatabase reads the sizes of the file and its write-ahead log by name: opening them here
-// would drop SQLite's locks at the close (sqlite.org/howtocorrupt.html, 2.2).
+// collectDatabase reads the sizes of the file and its write-ahead log by name: opening them here would drop SQLite's
+// locks at the close (sqlite.org/howtocorrupt.html, 2.2).
 func (s *scrape) collectDatabase(gauge gaugeFunc) {
 	for label, path := range map[string]string{"database": s.from.Database, "wal": s.from.Database + "-wal"} {
 		info, err := os.Stat(path)
@@ -130,6 +130,6 @@ func (s *scrape) collectDatabase(gauge gaugeFunc) {
 }
 
 func (s *scrape) missing(what string, err error) {
-	s.log.Warn("a metric cannot be read and is left out", "event", "metrics-failed", "metric", what, "error",
+	s.log.Warn("cannot read a metric; leaving it out", "event", "metrics-failed", "metric", what, "error",
 		err.Error())
 }

@@ -1,6 +1,6 @@
-// Package unitlog reads the journal of one unit through journalctl, which must be
-// readable for the process (group systemd-journal). It must never be given a unit
-// that is not a Jupyter server's: callers pass the name made by ident.Key.Unit.
+// Package unitlog reads the journal of one unit through journalctl, which the process must be allowed to read (group
+// systemd-journal). It must never be called with a unit that is not a Jupyter server's: callers pass the name made by
+// ident.Key.Unit.
 package unitlog
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
-// maxLine bounds one line that is passed on, in characters; the journal has the whole.
+// maxLine bounds one line that is passed on, in characters. The journal has the whole line.
 const maxLine = 2000
 
 // Reader runs journalctl.
@@ -26,16 +26,16 @@ type Reader struct {
 	Command string
 }
 
-// args selects what the unit's processes wrote and what systemd wrote of it, since a
-// time, as bare messages (journalctl(1), output "cat").
+// args selects what the unit's processes wrote and what systemd wrote about the unit, since a time, as bare messages
+// (journalctl(1), output "cat").
 func args(unit string, since time.Time) []string {
 	return []string{"--quiet", "--no-pager", "--output=cat", "--all", "--unit=" + unit,
 		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
 }
 
-// Tail returns the last n lines of the unit written since the given time. It reads all of
-// them: with --lines systemd 252's journalctl looks from the end, and may leave out the
-// newest entries of a unit whose entries are in two files, the system's and the member's.
+// Tail returns the last n lines of the unit written since the given time. It reads all of them. With --lines, systemd
+// 252's journalctl searches from the end and may omit the newest entries of a unit whose entries are in two files, the
+// system's and the member's.
 func (r Reader) Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends journalctl when its output cannot be read
@@ -75,7 +75,7 @@ func (r Reader) Follow(ctx context.Context, unit string, since time.Time, line f
 	}
 	readErr := eachLine(out, line)
 	if readErr != nil {
-		// A line too long to read ends the reading; journalctl would block on the full pipe.
+		// A line too long to read ends the reading. Otherwise journalctl would block on the full pipe.
 		_ = cmd.Process.Kill()
 	}
 	err = cmd.Wait()

@@ -33,7 +33,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// TestTailIsTheEnd checks that the newest lines are given, also of a long log.
+// TestTailIsTheEnd checks that Tail returns the newest lines, also of a long log.
 func TestTailIsTheEnd(t *testing.T) {
 	lines, err := command(t, `seq 1 20000`).Tail(t.Context(), "jupyter-alice.service", time.Unix(1700000000, 0), 3)
 	if err != nil {
