@@ -11,7 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 )
 
-// health says what is wrong with a GPU, for people.
+// health describes a fault of a GPU, for people.
 func (g nvidiaGPU) health() string {
 	fields := g.Busy + g.Memory.Used + g.Memory.Total + g.Recovery + g.Reset + g.UUID + g.Model
 	recovery := oneLine(g.Recovery)
@@ -57,7 +57,8 @@ var (
 func harmless(output []byte) ([]byte, error) {
 	start := bytes.Index(output, document)
 	if start < 0 {
-		return nil, errors.New("cannot understand nvidia-smi: " + oneLine(string(output[:min(len(output), 2000)])))
+		return nil, errors.New("cannot parse the output of nvidia-smi: " +
+			oneLine(string(output[:min(len(output), 2000)])))
 	}
 	output = output[start:]
 	for _, without := range []*regexp.Regexp{clocks, ofOne, ofMany} {
@@ -91,7 +92,7 @@ func lostNVIDIA(reported, before []gpu.Facts, inv gpu.Inventory) (lost []gpu.Fac
 	return lost
 }
 
-// still returns what does not change of a device.
+// still returns the constant facts of a device.
 func still(f gpu.Facts) gpu.Facts {
 	f.Now, f.Hour, f.Busiest, f.Processes = gpu.Load{}, gpu.Load{}, gpu.Load{}, nil
 	return f

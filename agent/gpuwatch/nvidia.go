@@ -70,7 +70,7 @@ func readNVIDIA(_ string, output []byte) ([]gpu.Facts, error) {
 	}
 	var log nvidiaLog
 	if err := xml.Unmarshal(document, &log); err != nil {
-		return nil, fmt.Errorf("cannot understand nvidia-smi: %w", err)
+		return nil, fmt.Errorf("cannot parse the output of nvidia-smi: %w", err)
 	}
 	var all []gpu.Facts
 	for index, g := range log.GPUs {

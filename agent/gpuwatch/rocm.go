@@ -20,13 +20,13 @@ const maxCards = 64 // as many minors of render nodes as there are (Linux, drm_d
 func readROCm(sys string, output []byte) ([]gpu.Facts, error) {
 	start := strings.IndexByte(string(output), '{') // warnings come before
 	if start < 0 {
-		return nil, fmt.Errorf("cannot understand rocm-smi: %s", oneLine(string(output)))
+		return nil, fmt.Errorf("cannot parse the output of rocm-smi: %s", oneLine(string(output)))
 	}
 	var raw map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(output[start:]))
 	decoder.UseNumber() // bytes are not to be rounded
 	if err := decoder.Decode(&raw); err != nil {
-		return nil, fmt.Errorf("cannot understand rocm-smi: %w", err)
+		return nil, fmt.Errorf("cannot parse the output of rocm-smi: %w", err)
 	}
 	var all []gpu.Facts
 	for number := range maxCards {

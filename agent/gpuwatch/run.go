@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// toolTime is more than nvidia-smi needs without its persistence daemon: some seconds for
-	// each GPU that it has to wake.
+	// toolTime exceeds what nvidia-smi needs without its persistence daemon: some seconds for each GPU that it has to
+	// wake.
 	toolTime  = 20 * time.Second
 	maxOutput = 4 << 20
 )
 
 // ErrNoTool says that the host does not have a tool.
-var ErrNoTool = errors.New("there is no such tool")
+var ErrNoTool = errors.New("tool not found")
 
-// runner runs tools. One that hangs in the driver cannot be killed (proc(5), state D). It is left alone, and not
-// started again while it exists.
+// runner runs tools. A tool that hangs in the driver cannot be killed (proc(5), state D). runner abandons it and does
+// not start it again while it exists.
 type runner struct {
 	mu   sync.Mutex // guards busy
 	busy map[string]bool
@@ -91,10 +91,10 @@ func output(ctx context.Context, path string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
 	out, failure := capped.New(maxOutput), capped.New(maxOutput)
 	cmd.Stdout, cmd.Stderr = out, failure
-	// With all that it has started.
+	// With all processes that it has started.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // for the output of what has left the group
+	cmd.WaitDelay = time.Second // for output of processes that have left the group
 	err, over := cmd.Run(), cmp.Or(out.Err(), failure.Err())
 	switch {
 	case err == nil:

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestUnit checks that the unit leaves the daemon what it needs: settings that would take
-// devices or the view of processes away show on hosts with GPUs only.
+// TestUnit checks that the unit allows what the daemon needs. Settings that take devices or the view of processes away
+// would fail only on hosts with GPUs.
 func TestUnit(t *testing.T) {
 	text, err := os.ReadFile("../../units/gifford-gpus.service")
 	if err != nil {

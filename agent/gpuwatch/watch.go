@@ -1,5 +1,6 @@
-// Package gpuwatch asks the vendors' tools what the GPUs do and leaves the answers in a file for the launcher. It runs
-// as an account of its own: it must never run as root, change a device, or rely on a tool to answer, in time or at all.
+// Package gpuwatch asks the vendors' tools about the state of the GPUs and writes the answers to a file for the
+// launcher. It runs as an account of its own. It must never run as root, change a device, or rely on a tool to answer,
+// in time or at all.
 package gpuwatch
 
 import (
@@ -20,8 +21,8 @@ import (
 // Every is how often the tools are asked.
 const Every = 10 * time.Second
 
-// maxProcesses is how many of a device are reported. Members start as many as they like, and gpu.ReadState bounds the
-// file.
+// maxProcesses is how many processes of a device are reported. Members may start any number, and gpu.ReadState bounds
+// the file.
 const maxProcesses = 100
 
 // Config is what a Watch needs. All fields are required but where said.
@@ -57,7 +58,7 @@ func New(cfg Config) (*Watch, error) {
 }
 
 // Run writes the state until ctx ends or the host has no CDI specification any more. Neither is an error. It calls
-// first when it has written the state for the first time.
+// ready after it has written the first state.
 func (w *Watch) Run(ctx context.Context, first func()) error {
 	defer func() { _ = os.Remove(w.cfg.File) }()
 	tick := time.NewTicker(w.cfg.Every)
@@ -65,7 +66,7 @@ func (w *Watch) Run(ctx context.Context, first func()) error {
 	for {
 		inv := gpu.Read(w.cfg.Dirs...)
 		if len(inv.Devices)+len(inv.Broken) == 0 {
-			w.cfg.Log.Info("there is no CDI specification", "event", "no-devices")
+			w.cfg.Log.Info("no CDI specification found", "event", "no-devices")
 			return nil
 		}
 		if err := write(w.cfg.File, w.measure(ctx, inv)); err != nil {
@@ -88,7 +89,7 @@ type tool struct {
 	name string
 	args []string
 	read func(sys string, output []byte) ([]gpu.Facts, error)
-	// lost returns those that are missing in its answer; nil where that cannot be known.
+	// lost returns devices that are missing in its answer; nil when that is unknown.
 	lost func(reported, before []gpu.Facts, inv gpu.Inventory) []gpu.Facts
 }
 
@@ -115,7 +116,7 @@ func (w *Watch) measure(ctx context.Context, inv gpu.Inventory) gpu.State {
 		s.Tools = append(s.Tools, status)
 		s.Devices = append(s.Devices, facts...)
 	}
-	s.Measured = time.Now().UTC() // a tool may have taken its time
+	s.Measured = time.Now().UTC() // a tool may have been slow
 	w.complete(&s)
 	return s
 }
@@ -134,7 +135,7 @@ func (w *Watch) complete(s *gpu.State) {
 	w.past.forget(s.Measured)
 }
 
-// ask asks one tool. When it does not answer, what does not change stays as it was: a GPU does not lose its model
+// ask asks one tool. When the tool does not answer, constant facts stay as they were: a GPU does not lose its model
 // because the tool was slow.
 func (w *Watch) ask(ctx context.Context, t tool, inv gpu.Inventory) ([]gpu.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
@@ -170,7 +171,7 @@ func (w *Watch) logOnce(ctx context.Context, name, problem string) {
 	w.cfg.Log.Warn("a vendor's tool does not report the GPUs", "event", "tool-failed", "tool", name, "error", problem)
 }
 
-// write replaces the file at once: readers see the old or the new state.
+// write replaces the file atomically: readers see the old or the new state.
 func write(file string, s gpu.State) error {
 	data, err := json.Marshal(s)
 	if err != nil {

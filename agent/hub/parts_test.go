@@ -123,7 +123,8 @@ func TestTrustedProxies(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	alice := ident.Key{User: testUser(t, "alice")}
 	bob := ident.Key{User: testUser(t, "bob")}
-	got := routes("/x/", []servers.Server{{Key: alice, Name: "jupyter-alice.service", State: servers.Ready, LastActivity: time.Unix(1, 0)},
+	got := routes("/x/", []servers.Server{{Key: alice, Name: "jupyter-alice.service", State: servers.Ready,
+		LastActivity: time.Unix(1, 0)},
 		{Key: bob, State: servers.Starting}}, []services.Service{{Name: "board", Prefix: "/x/services/board/",
 		URL: "unix:/run/board"}, {Name: "culler"}})
 	want := map[string]api.Route{

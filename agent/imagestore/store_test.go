@@ -241,7 +241,8 @@ func parsed(t *testing.T, text string) (v any) {
 func TestDataFile(t *testing.T) {
 	tests := map[string]string{
 		"manifest": "manifest", "signature-1": "=c2lnbmF0dXJlLTE=",
-		"sha256:fa697f8175728f6e70b4cc808832736fef6b0fcfebb35d6d3f7e6851ba93e36c": "=c2hhMjU2OmZhNjk3ZjgxNzU3MjhmNmU3MGI0Y2M4MDg4MzI3MzZmZWY2YjBmY2ZlYmIzNWQ2ZDNmN2U2ODUxYmE5M2UzNmM=",
+		"sha256:fa697f8175728f6e70b4cc808832736fef6b0fcfebb35d6d3f7e6851ba93e36c": "" +
+			"=c2hhMjU2OmZhNjk3ZjgxNzU3MjhmNmU3MGI0Y2M4MDg4MzI3MzZmZWY2YjBmY2ZlYmIzNWQ2ZDNmN2U2ODUxYmE5M2UzNmM=",
 	}
 	for name, want := range tests {
 		if got := dataFile(name); got != want {

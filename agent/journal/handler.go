@@ -65,8 +65,8 @@ func (h *handler) WithGroup(name string) slog.Handler {
 	return &next
 }
 
-// Handle implements slog.Handler. An entry that the journal refuses goes to
-// standard error, because an entry lost is worse than one without fields.
+// Handle implements slog.Handler. An entry that the journal refuses goes to standard error: a lost entry is worse than
+// one without fields.
 func (h *handler) Handle(ctx context.Context, record slog.Record) error {
 	pairs := slices.Clip(h.pairs)
 	record.Attrs(func(attr slog.Attr) bool {
@@ -126,8 +126,8 @@ func message(text string, pairs []pair) string {
 	return b.String()
 }
 
-// shown returns s fit for one line of text, quoted when it has anything that
-// could be taken for another field or another line.
+// shown returns s fit for one line of text. It is quoted when it contains anything that could be read as another field
+// or another line.
 func shown(s string) string {
 	s = printable.Cut(s, maxShown)
 	if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, needsQuotes) {

@@ -1,6 +1,6 @@
 // Package guard fails when the code breaks a rule of its architecture (ARCHITECTURE.md, "Sides") or of its style
-// (CONTRIBUTING.md). It walks the tree, so that a new package is held to the rules without being named here. It must
-// never hold a rule that is written nowhere else.
+// (CONTRIBUTING.md). It walks the tree, so that the rules apply to a new package without naming it here. It must never
+// hold a rule that is not documented elsewhere.
 package guard
 
 import (
@@ -58,8 +58,8 @@ func packages(t *testing.T) map[string]pkg {
 	return all
 }
 
-// side says who runs a package: its first directory below agent, "leaf" for a package that belongs to no side. A
-// command is a side of its own.
+// side returns who runs a package: its first directory below agent, "leaf" for a package without a side. A command is a
+// side of its own.
 func side(name string) string {
 	parts := strings.Split(name, "/")
 	switch {
@@ -108,7 +108,7 @@ func TestSides(t *testing.T) {
 	}
 }
 
-// never is what a program must not link beside what its side forbids.
+// never lists what a program must not link besides what its side forbids.
 var never = map[string][]string{
 	"cmd/gifford-hub": {podman},
 	"cmd/gifford-launcher": {"net/http", "html/template", "text/template", "database/sql",

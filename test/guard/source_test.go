@@ -35,7 +35,7 @@ func sources(t *testing.T) []source {
 	return all
 }
 
-// files returns the repository's files with one of the endings, but for what is built.
+// files returns the repository's files with one of the endings, without build outputs.
 func files(t *testing.T, endings ...string) []string {
 	t.Helper()
 	var all []string
@@ -56,7 +56,7 @@ func files(t *testing.T, endings ...string) []string {
 	return all
 }
 
-// TestPackageComments checks that every package says what it does, however deep it stands.
+// TestPackageComments checks that every package has a comment, at every depth.
 func TestPackageComments(t *testing.T) {
 	documented := map[string]bool{}
 	for _, s := range sources(t) {
@@ -71,7 +71,7 @@ func TestPackageComments(t *testing.T) {
 	}
 }
 
-// TestOnlyAccessMakesSubjects checks that who asks, and with which rights, is said in one place.
+// TestOnlyAccessMakesSubjects checks that only one package says who asks and with which rights.
 func TestOnlyAccessMakesSubjects(t *testing.T) {
 	found := false
 	for _, s := range sources(t) {
@@ -136,7 +136,7 @@ func TestFunctionLengths(t *testing.T) {
 		lengths[len(lengths)*9/10], lengths[len(lengths)-1])
 }
 
-// TestEndToEndOrder checks that each end-to-end test has its place in the order.
+// TestEndToEndOrder checks that each end-to-end test has a position in the order.
 func TestEndToEndOrder(t *testing.T) {
 	defined, named := map[string]bool{}, map[string]bool{}
 	for _, s := range sources(t) {

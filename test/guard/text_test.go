@@ -59,7 +59,7 @@ func scripts(t *testing.T) []string {
 	return all
 }
 
-// banned is words that cost the reader a second look, with what to say instead.
+// banned maps words that cost the reader a second look to what to say instead.
 var banned = map[string]*regexp.Regexp{
 	`"returns", "reports whether"`: regexp.MustCompile(`(?i)\b(gives|tells) (whether|if)\b`),
 	`"again"`:                      regexp.MustCompile(`(?i)\banew\b`),

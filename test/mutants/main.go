@@ -1,7 +1,7 @@
-// Command mutants makes small changes to a package, one at a time, and runs the package's own tests against each:
-// a comparison turned, an && for an ||, a negation dropped, an error not returned. A change that no test notices is
-// printed as a survivor. The choice of changes is seeded, so that a run can be repeated. It never writes to the
-// source tree: a changed file reaches the compiler through "go test -overlay".
+// Command mutants makes small changes to a package, one at a time, and runs the package's own tests against each.
+// Examples are a reversed comparison, an && instead of an ||, a dropped negation, an error that is not returned. It
+// prints a change that no test notices as a survivor. The choice of changes is seeded, so that a run can be repeated.
+// It never writes to the source tree: a changed file reaches the compiler through "go test -overlay".
 //
 // Usage: go run ./test/mutants [-n 40] [-seed 1] [-min 95] PACKAGE…
 package main

@@ -49,7 +49,7 @@ func TestSites(t *testing.T) {
 	}
 }
 
-// TestChooseIsSeeded checks that the same seed makes the same choice and another one another.
+// TestChooseIsSeeded checks that the same seed makes the same choice and another seed another one.
 func TestChooseIsSeeded(t *testing.T) {
 	t.Chdir("../..")
 	keys := func(seed uint64) (all []string) {

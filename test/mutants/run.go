@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// bound ends a test that a change has made endless. A change that needs it was noticed.
+// bound ends a test that a change has made endless. A change that reaches it was noticed.
 const bound = 2 * time.Minute
 
 // outcome is what became of one change.
@@ -182,7 +182,7 @@ func try(ctx context.Context, pkg string, s site) (outcome, error) {
 	return goTest(ctx, pkg, overlay)
 }
 
-// goTest runs the package's tests once. Those of the guard and of generated files are others' matter.
+// goTest runs the package's tests once. It leaves out those of the guard and of generated files.
 func goTest(ctx context.Context, pkg, overlay string) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -205,8 +205,8 @@ func goTest(ctx context.Context, pkg, overlay string) (outcome, error) {
 	return 0, err
 }
 
-// readAccepted reads the survivors that are explained: a line each, as it is printed after the file and the line,
-// below a comment that says why no test can notice it.
+// readAccepted reads the explained survivors: one line each, as it is printed after the file and the line, below a
+// comment that says why no test can notice it.
 func readAccepted(path string) (map[string]bool, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -22,7 +22,7 @@ type site struct {
 // key identifies the change as long as its function and its expression stay as they are.
 func (s site) key(pkg string) string { return pkg + " " + s.function + ": " + s.what }
 
-// turned is what becomes of an operator. Both neighbours of a bound are tried: "<" becomes ">=" (the other way
+// turned maps an operator to its replacements. Both neighbours of a bound are tried: "<" becomes ">=" (the other way
 // round) and "<=" (one further).
 func turned(op token.Token) []token.Token {
 	switch op {
@@ -120,7 +120,7 @@ func (f *finder) dropError(name string, e ast.Expr) {
 			return
 		}
 	case *ast.CallExpr:
-		// Its work may be more than its error; what stands for the error alone is made here.
+		// Its work may be more than its error. An error made here is only the error.
 		if !makesError(e) {
 			return
 		}

@@ -88,7 +88,7 @@ func TestFindings(t *testing.T) {
 		"no pasta": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "pasta --version") }, "network",
 			Fail, "pasta", "passt"},
 		"no tun": {func(_ *testing.T, h *fake, _ *Config) { delete(h.stats, "/dev/net/tun") }, "tun", Fail,
-			"not there", "modprobe"},
+			"does not exist", "modprobe"},
 		"closed tun": {func(_ *testing.T, h *fake, _ *Config) { h.stats["/dev/net/tun"] = File{Mode: 0o600} },
 			"tun", Fail, "0600", "chmod"},
 		"no logind": {func(_ *testing.T, h *fake, _ *Config) {
@@ -157,9 +157,9 @@ func TestFindings(t *testing.T) {
 			h.files["/tls.pem"] = crt + key
 		}, "certificate", Fail, "belongs to none", "openssl"},
 		"no provider": {func(_ *testing.T, h *fake, _ *Config) { h.pages = nil }, "provider", Fail,
-			"cannot be reached", "curl -v https://id.example.org/.well-known"},
+			"cannot reach the provider", "curl -v https://id.example.org/.well-known"},
 		"no discovery": {func(_ *testing.T, h *fake, _ *Config) { h.pages[discover] = "<html>" }, "provider", Fail,
-			"no discovery document", "curl"},
+			"not a discovery document", "curl"},
 		"other issuer": {func(_ *testing.T, h *fake, _ *Config) {
 			h.pages[discover] = strings.Replace(h.pages[discover], ".org", ".org/", 1)
 		}, "provider", Fail, "letter by letter", "set issuer = \"https://id.example.org/\""},
@@ -193,7 +193,7 @@ func TestFindings(t *testing.T) {
 			h.listeners = map[int]string{8081: "nginx"}
 		}, "sockets", Fail, "nginx has it", "systemctl edit gifford-hub-api.socket"},
 		"no units": {func(_ *testing.T, h *fake, _ *Config) { h.commands[apiShow] = "LoadState=not-found" }, "sockets",
-			Fail, "not there", "reinstall"},
+			Fail, "does not exist", "reinstall"},
 		"state of root": {func(_ *testing.T, h *fake, _ *Config) {
 			h.stats["/var/lib/gifford-hub"] = File{Mode: 0o700 | fs.ModeDir, Owner: "root"}
 		}, "state", Fail, "belongs to root", "chown"},
@@ -286,7 +286,7 @@ func TestFindings(t *testing.T) {
 			h.pages["https://id.example.org/k"] = "{}"
 		}, "provider", OK, "keys can be read", ""},
 		"no keys": {func(t *testing.T, _ *fake, c *Config) { c.LoadSettings = loader(t, endpoints) }, "provider", Fail,
-			"keys cannot be read", "curl -v https://id.example.org/k"},
+			"cannot read the provider's keys", "curl -v https://id.example.org/k"},
 		"port unknown": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands[apiShow] = strings.Replace(h.commands[apiShow], "=active", "=failed", 1)
 			h.listeners = map[int]string{8081: "?"}

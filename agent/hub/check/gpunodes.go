@@ -25,10 +25,10 @@ func (r *run) nodes(ctx context.Context, s gpu.Spec) []finding {
 		f, err := r.Host.Stat(node)
 		switch {
 		case err != nil:
-			found = append(found, fail(generate(s.Kind), "%s names the device node %s, which is not there: servers "+
+			found = append(found, fail(generate(s.Kind), "%s names the device node %s, which does not exist: servers "+
 				"with that device do not start", s.File, node)...)
 		case f.Mode&fs.ModeDevice == 0:
-			found = append(found, fail(generate(s.Kind), "%s names %s as a device node, which it is not", s.File,
+			found = append(found, fail(generate(s.Kind), "%s names %s as a device node, but it is not one", s.File,
 				node)...)
 		case mustOpen(s, node):
 			found = append(found, r.opens(ctx, s, node, f)...)
@@ -60,7 +60,7 @@ func (r *run) opens(ctx context.Context, s gpu.Spec, node string, f File) []find
 	}
 	groups, err := r.Host.Run(ctx, "id", "-nG", "--", r.User.String())
 	if err != nil {
-		return unknown("id "+r.User.String(), "the groups of %s cannot be looked up: %v", r.User, err)
+		return unknown("id "+r.User.String(), "cannot look up the groups of %s: %v", r.User, err)
 	}
 	if slices.Contains(strings.Fields(groups), f.Group) {
 		return nil

@@ -72,8 +72,8 @@ func (r *run) unnamed(inv gpu.Inventory) []finding {
 	return found
 }
 
-// formats are the newest versions of the format that releases of Podman know, by release:
-// those that were tried (docs/gpus.md). Of others it is not known.
+// formats are the newest versions of the format that releases of Podman support, by release: those that were tested
+// (docs/gpus.md). Others are unknown.
 var formats = map[version]version{{4, 3}: {0, 5}, {5, 4}: {0, 8}}
 
 // format reports whether Podman knows the version of a specification's format.
@@ -85,7 +85,7 @@ func (r *run) format(ctx context.Context, s gpu.Spec) []finding {
 		return nil
 	}
 	return fail(fmt.Sprintf("write cdiVersion \"%s.0\" in %s, unless it uses what is newer", newest, s.File),
-		"%s has the format %s, of which Podman %s knows those up to %s.0: servers with its devices do not start",
+		"%s has the format %s, but Podman %s supports only those up to %s.0: servers with its devices do not start",
 		s.File, s.Version, podman, newest)
 }
 
@@ -99,7 +99,7 @@ func generate(kind string) string {
 	return "load the driver of " + kind + ", or write its specification in /etc/cdi again with the vendor's tool"
 }
 
-// rules finds names in the policy's [gpus] that mean nothing on this host.
+// rules finds names in the policy's [gpus] that match nothing on this host.
 func (r *run) rules(ctx context.Context, devices []gpu.Device) []finding {
 	if r.policy == nil {
 		return nil // another check says so
@@ -137,16 +137,16 @@ func named(d gpu.Device, pattern string) bool {
 	})
 }
 
-// measured reports whether gifford-gpus runs and what the vendor's tools say.
+// measured reports whether gifford-gpus runs, and what the vendor's tools report.
 func (r *run) measured() []finding {
 	const fix = "systemctl restart gifford-gpus; systemctl status gifford-gpus"
 	state, err := r.GPUState()
 	switch {
 	case err != nil:
 		message, _ := hint.Split(err.Error())
-		return warn(fix, "names, memory and use of the devices are not known: %s", message)
+		return warn(fix, "names, memory and use of the devices are unknown: %s", message)
 	case state.Measured.IsZero():
-		return warn(fix, "names, memory and use of the devices are not known: gifford-gpus does not run")
+		return warn(fix, "names, memory and use of the devices are unknown: gifford-gpus does not run")
 	case time.Since(state.Measured) > measuredWithin:
 		return warn(fix, "gifford-gpus has measured nothing since %s", state.Measured.Format("2006-01-02 15:04:05"))
 	}
@@ -165,8 +165,7 @@ func (r *run) measured() []finding {
 	return found
 }
 
-// lent asks the launcher what it lends: whether each profile can get what it wants, and
-// what runs on devices behind its back.
+// lent asks the launcher what it lends: whether each profile can get its devices, and which other processes use them.
 func (r *run) lent(ctx context.Context, have bool) []finding {
 	if r.Launcher == nil {
 		return nil // another check says so
@@ -216,7 +215,7 @@ func wants(p launcherbus.Profile, all launcherbus.GPUs) []finding {
 	if can >= int(p.GPUs) {
 		return nil
 	}
-	return fail("gifford-hub gpus; sudoedit "+policy.File, "profile %q wants %s of this host, which has %d such: it "+
+	return fail("gifford-hub gpus; sudoedit "+policy.File, "profile %q wants %s of this host, which has %d: it "+
 		"never starts with them",
 		p.Name, count(int(p.GPUs), "device"), can)
 }

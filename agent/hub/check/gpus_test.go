@@ -99,16 +99,16 @@ func TestGPUs(t *testing.T) {
 		},
 			Fail, "/etc/cdi/x.yaml cannot be used", "remove"},
 		"wants too many": {func(r *rig) { r.bus.profiles[1].GPUs = 4 }, Fail,
-			`profile "two" wants 4 devices of this host, which has 3 such`, "gifford-hub gpus"},
+			`profile "two" wants 4 devices of this host, which has 3`, "gifford-hub gpus"},
 		"node missing": {func(r *rig) { delete(r.stats, "/dev/nvidia1") }, Fail,
-			"/etc/cdi/nvidia.yaml names the device node /dev/nvidia1, which is not there", "nvidia-ctk cdi generate"},
+			"/etc/cdi/nvidia.yaml names the device node /dev/nvidia1, which does not exist", "nvidia-ctk cdi generate"},
 		"other node": {func(r *rig) {
 			r.inv.Specs[0].Kind = "lab.example/x"
 			delete(r.stats,
 				"/dev/dri/renderD128")
-		}, Fail, "not there", "load the driver of lab.example/x"},
+		}, Fail, "does not exist", "load the driver of lab.example/x"},
 		"no node": {func(r *rig) { r.stats["/dev/nvidia1"] = File{Mode: 0o666} }, Fail,
-			"names /dev/nvidia1 as a device node, which it is not", "nvidia-ctk"},
+			"names /dev/nvidia1 as a device node, but it is not one", "nvidia-ctk"},
 		"closed node": {func(r *rig) {
 			r.stats["/dev/nvidia1"] = File{Mode: 0o600 | fs.ModeDevice, Owner: "root", Group: "root"}
 		},
@@ -125,10 +125,10 @@ func TestGPUs(t *testing.T) {
 		"for a group": {func(r *rig) { r.config.User = ident.User{} }, Warn, "members of the group render only",
 			`KERNEL=="renderD128", MODE="0666"`},
 		"new format": {func(r *rig) { r.inv.Specs[1].Version = "1.0.0" }, Fail,
-			"has the format 1.0.0, of which Podman 5.4 knows those up to 0.8.0",
+			"has the format 1.0.0, but Podman 5.4 supports only those up to 0.8.0",
 			`cdiVersion "0.8.0" in /etc/cdi/nvidia.yaml`},
 		"old Podman": {func(r *rig) { r.commands["podman --version"] = "podman version 4.3.1" }, Fail,
-			"has the format 0.8.0, of which Podman 4.3 knows those up to 0.5.0", `"0.5.0"`},
+			"has the format 0.8.0, but Podman 4.3 supports only those up to 0.5.0", `"0.5.0"`},
 		"other Podman": {func(r *rig) {
 			r.commands["podman --version"] = "podman version 6.0.0"
 			r.inv.Specs[1].Version = "1.0.0"

@@ -83,7 +83,7 @@ func (r *run) appArmor() []finding {
 	const fix = "apt install --reinstall apparmor podman crun && systemctl reload apparmor"
 	for _, name := range []string{"podman", "crun"} {
 		if _, err := r.Host.Stat("/etc/apparmor.d/" + name); err != nil {
-			return fail(fix, "AppArmor keeps programs without a profile from user namespaces, and %s has none", name)
+			return fail(fix, "AppArmor forbids user namespaces to programs without a profile, and %s has none", name)
 		}
 	}
 	return ok("AppArmor restricts them, and podman and crun have their profiles")
@@ -101,10 +101,10 @@ func (r *run) sysctl(file string) string {
 func tun(_ context.Context, r *run) []finding {
 	f, err := r.Host.Stat("/dev/net/tun")
 	if err != nil {
-		return fail("modprobe tun && echo tun >/etc/modules-load.d/tun.conf", "/dev/net/tun is not there")
+		return fail("modprobe tun && echo tun >/etc/modules-load.d/tun.conf", "/dev/net/tun does not exist")
 	}
 	if f.Mode.Perm()&0o006 != 0o006 {
 		return fail("chmod 0666 /dev/net/tun", "/dev/net/tun is not open to members (mode %04o)", f.Mode.Perm())
 	}
-	return ok("/dev/net/tun is there")
+	return ok("/dev/net/tun exists")
 }

@@ -25,7 +25,7 @@ func cluster(_ context.Context, r *run) []finding {
 	case f.Mode.Perm()&0o005 != 0o005:
 		return warn("chmod o+rx "+directory, "%s is closed to some members (mode %04o)", directory, f.Mode.Perm())
 	}
-	return ok("%s is there", directory)
+	return ok("%s exists", directory)
 }
 
 // member tests what a start for one person needs: an account, a range of ids, a home.
@@ -50,7 +50,7 @@ func (r *run) memberGroups(ctx context.Context) []finding {
 	}
 	out, err := r.Host.Run(ctx, "id", "-nG", "--", r.User.String())
 	if err != nil {
-		return unknown("id "+r.User.String(), "the groups of %s cannot be looked up: %v", r.User, err)
+		return unknown("id "+r.User.String(), "cannot look up the groups of %s: %v", r.User, err)
 	}
 	for _, has := range strings.Fields(out) {
 		for _, g := range r.policy.Host.UnixGroups {
@@ -73,7 +73,7 @@ func (r *run) subIDs(context.Context) []finding {
 			return fail("touch /etc/subuid /etc/subgid", "%v", err)
 		}
 		if !strings.Contains("\n"+string(b), "\n"+r.User.String()+":") {
-			return ok("%s has no range in %s: the launcher gives one at the first start", r.User, file)
+			return ok("%s has no range in %s: the launcher adds one at the first start", r.User, file)
 		}
 	}
 	return ok("%s has subordinate ids", r.User)

@@ -65,10 +65,10 @@ func idMaps(_ context.Context, r *run) []finding {
 		f, err := r.Host.Stat("/usr/bin/" + name)
 		switch {
 		case err != nil:
-			found = append(found, fail("apt install uidmap   (dnf install shadow-utils)", "%s is not there", name)...)
+			found = append(found, fail("apt install uidmap   (dnf install shadow-utils)", "%s is missing", name)...)
 		case f.Mode&fs.ModeSetuid == 0 && !f.Caps:
 			found = append(found, fail("apt install --reinstall uidmap   (dnf reinstall shadow-utils)",
-				"%s is neither set-uid root nor has it file capabilities", name)...)
+				"%s is not set-uid root and has no file capabilities", name)...)
 		}
 	}
 	if found != nil {
@@ -81,12 +81,12 @@ func idMaps(_ context.Context, r *run) []finding {
 func network(ctx context.Context, r *run) []finding {
 	if _, err := r.Host.Run(ctx, "pasta", "--version"); err != nil { // some builds print nothing
 		return fail("apt install passt   (dnf install passt)",
-			"pasta is not there: notebooks would have no way to the hub")
+			"pasta is missing: notebooks could not reach the hub")
 	}
 	v, err := r.podmanVersion(ctx)
 	switch {
 	case err != nil:
-		return unknown("podman --version", "pasta is there; podman does not say its version")
+		return unknown("podman --version", "pasta is installed; podman does not report its version")
 	case v.less(contract.PastaMajor, contract.PastaMinor):
 		return ok("Podman %s has no pasta networks: gifford-container attaches pasta to each notebook", v)
 	}

@@ -63,7 +63,7 @@ func access(ctx context.Context, r *run) []finding {
 	a := r.settings.Access
 	if a.Empty() {
 		return fail("set unix_groups, groups or users in [access] of /etc/gifford-hub/hub.toml",
-			"no rule lets anybody in: everyone is refused")
+			"no rule admits anybody: everyone is refused")
 	}
 	names := slices.Concat(a.UnixGroups, a.AdminUnixGroups)
 	if r.policy != nil {
@@ -74,7 +74,7 @@ func access(ctx context.Context, r *run) []finding {
 	for _, g := range slices.Compact(names) {
 		if _, err := r.Host.Run(ctx, "getent", "group", g); err != nil {
 			found = append(found, fail("getent group "+g+"; then fix the name service, or the name in [access]",
-				"the Unix group %q is unknown on this host: its rule lets nobody in", g)...)
+				"the Unix group %q is unknown on this host: its rule admits nobody", g)...)
 		}
 	}
 	if found != nil {
@@ -82,9 +82,9 @@ func access(ctx context.Context, r *run) []finding {
 	}
 	if a.AllowAll {
 		return warn("name a group in [access] of /etc/gifford-hub/hub.toml",
-			"allow_all lets in everyone whom the provider knows and who has a Unix account")
+			"allow_all admits everyone with a login at the provider and a Unix account")
 	}
-	return ok("at least one rule lets people in, and its groups are known")
+	return ok("at least one rule admits people, and its groups are known")
 }
 
 // discovery is what is compared of the provider's discovery document (OpenID Connect
@@ -104,18 +104,18 @@ func provider(ctx context.Context, r *run) []finding {
 	l := r.settings.Login
 	if e := l.Endpoints; e.Authorization != "" && e.Token != "" && e.JWKS != "" {
 		if _, err := r.Host.Fetch(ctx, e.JWKS); err != nil {
-			return fail("curl -v "+e.JWKS, "the provider's keys cannot be read: %v", err)
+			return fail("curl -v "+e.JWKS, "cannot read the provider's keys: %v", err)
 		}
 		return ok("the provider's keys can be read; its other end points are set by hand")
 	}
 	url := strings.TrimSuffix(l.Issuer, "/") + "/.well-known/openid-configuration"
 	body, err := r.Host.Fetch(ctx, url)
 	if err != nil {
-		return fail("curl -v "+url, "the provider cannot be reached: %v", err)
+		return fail("curl -v "+url, "cannot reach the provider: %v", err)
 	}
 	var d discovery
 	if err := json.Unmarshal(body, &d); err != nil {
-		return fail("curl -v "+url, "the provider answers at %s with something that is no discovery document", url)
+		return fail("curl -v "+url, "the provider answers at %s with something that is not a discovery document", url)
 	}
 	return matches(l, url, d)
 }
@@ -134,7 +134,7 @@ func matches(l config.Login, url string, d discovery) []finding {
 			"the provider does not offer PKCE with S256, only %s", strings.Join(d.PKCE, ", "))
 	case len(d.PKCE) == 0:
 		return warn("ask the provider's people whether PKCE with S256 works",
-			"%s answers, but does not say that it knows PKCE", l.Issuer)
+			"%s answers, but does not say whether it supports PKCE", l.Issuer)
 	}
 	return ok("%s answers, with PKCE S256", l.Issuer)
 }

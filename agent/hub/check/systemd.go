@@ -75,7 +75,7 @@ func launcherAnswers(ctx context.Context, r *run) []finding {
 	defer cancel()
 	profiles, err := r.Launcher.Profiles(ctx)
 	if err != nil && !r.Host.Root() {
-		return unknown(asRoot, "the launcher talks to the hub and root alone")
+		return unknown(asRoot, "the launcher answers only the hub and root")
 	}
 	switch {
 	case err != nil:
@@ -99,7 +99,7 @@ func sockets(ctx context.Context, r *run) []finding {
 	for _, unit := range []string{"gifford-hub.socket", "gifford-hub-api.socket"} {
 		out, err := r.Host.Run(ctx, "systemctl", "show", "--property=LoadState,ActiveState,Listen", unit)
 		if err != nil || strings.Contains(out, "LoadState=not-found") {
-			found = append(found, fail("apt install --reinstall gifford-hub", "the unit %s is not there", unit)...)
+			found = append(found, fail("apt install --reinstall gifford-hub", "the unit %s does not exist", unit)...)
 			continue
 		}
 		if strings.Contains(out, "ActiveState=active") {
@@ -131,7 +131,7 @@ func (r *run) inactive(unit, show string) []finding {
 		program, err := r.Host.Listener(n)
 		switch {
 		case err != nil:
-			return unknown(asRoot, "%s is not active, and who listens on port %d cannot be seen: %v", unit, n, err)
+			return unknown(asRoot, "%s is not active, and the listener on port %d cannot be seen: %v", unit, n, err)
 		case program == "docker-proxy" || program == "dockerd":
 			return fail(fmt.Sprintf("docker ps --filter publish=%d; docker stop NAME; docker update --restart=no NAME",
 				n),

@@ -1,7 +1,7 @@
-// Package gpus is what the hub knows of the GPUs: the backend's last answer, asked for at most every two seconds
-// however many pages, scrapes and commands want it, and in words for people. Texts that come from a vendor's tool or a
-// member's process are made printable here, once for all. It must never read the host's files, decide who gets a
-// device, or make a page wait for long or fail.
+// Package gpus knows the state of the GPUs: the backend's last answer, read at most every two seconds however many
+// pages, scrapes and commands need it, and texts about it for people. It makes texts from a vendor's tool or a member's
+// process printable. It must never read the host's files, decide who gets a device, or make a page wait for long or
+// fail.
 package gpus
 
 import (
@@ -64,8 +64,8 @@ func New(cfg Config) (*Desk, error) {
 	return &Desk{cfg: cfg}, nil
 }
 
-// GPUs returns what the backend last said, at most two seconds ago. The answer is shared:
-// nobody may change it. After an error it is empty.
+// GPUs returns the backend's last answer, at most two seconds old. Callers share the answer and must not change it.
+// After an error it is empty.
 func (d *Desk) GPUs(ctx context.Context) (backend.GPUs, error) {
 	if g, ok, err := d.known(); ok {
 		return g, err
@@ -103,7 +103,7 @@ func (d *Desk) ask(ctx context.Context) {
 	d.note(d.cfg.Backend.GPUs(ctx))
 }
 
-// note notes an answer. A backend that stays silent is logged once, not at each page.
+// note records an answer. It logs once that the backend is silent, not at each page.
 func (d *Desk) note(g backend.GPUs, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -117,14 +117,14 @@ func (d *Desk) note(g backend.GPUs, err error) {
 	}
 }
 
-// Any reports whether there were devices, or broken specifications of some, when the backend last answered.
+// Any reports whether the backend's last answer contained devices or broken specifications.
 func (d *Desk) Any() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.any
 }
 
-// Held returns the devices that a server holds, by name; none while that is not known.
+// Held returns the devices that a server holds, by name; none while that is unknown.
 func (d *Desk) Held(ctx context.Context, key ident.Key) []string {
 	g, _ := d.GPUs(ctx)
 	return g.Held(key)

@@ -62,8 +62,7 @@ func newDesk(t *testing.T, cfg Config) *Desk {
 	return d
 }
 
-// TestAskedSeldom walks through time and looks when the launcher is asked, what is told,
-// and what stands in the log.
+// TestAskedSeldom simulates time and checks when the launcher is asked, what is returned, and what is logged.
 func TestAskedSeldom(t *testing.T) {
 	alice, now := key(t, "alice"), time.Unix(1e9, 0)
 	a := &asked{answer: func(_ context.Context, n int) (backend.GPUs, error) {
@@ -129,8 +128,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestSilentLauncher checks that nobody waits for ever, not even for a launcher that
-// overlooks that its time is over.
+// TestSilentLauncher checks that nobody waits forever, not even for a launcher that ignores its deadline.
 func TestSilentLauncher(t *testing.T) {
 	for name, want := range map[string]error{"obedient": context.DeadlineExceeded, "deaf": errSilent} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
-// Lent says to how many servers a device is lent, for people.
+// Lent describes to how many servers a device is lent, for people.
 func Lent(g backend.Device) string {
 	switch {
 	case g.Sharing == backend.Open:
@@ -23,8 +23,8 @@ func Lent(g backend.Device) string {
 	}
 }
 
-// Whole returns a share in whole per cents. What is more than nothing is at least one, and
-// what is less than all at most 99, so that a device that does a little is not idle.
+// Whole returns a share in whole percent. More than nothing is at least one, and less than all at most 99, so that a
+// device that does a little is not shown as idle.
 func Whole(share float64) int {
 	n := int(math.Round(100 * share))
 	switch {
@@ -36,5 +36,5 @@ func Whole(share float64) int {
 	return n
 }
 
-// Size says bytes, for people.
+// Size writes bytes for people.
 func Size(bytes uint64) string { return disk.Size(int64(min(bytes, math.MaxInt64))) }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// claims are the headers in which proxies say where a request came from. Tornado believes them (jupyterhub-singleuser
+// claims are the headers in which proxies state where a request came from. Tornado trusts them (jupyterhub-singleuser
 // sets trust_xheaders), so none may pass from a client.
 var claims = [...]string{ // read only
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
@@ -63,8 +63,8 @@ func (p *Proxy) origin(r *http.Request) (origin, bool) {
 	return o, trusted
 }
 
-// believe takes what a trusted proxy says. Where a header is a list, its last word is the one that the proxy next to
-// the hub wrote; the words before may be the client's.
+// believe applies the headers of a trusted proxy. In a header that is a list, the proxy next to the hub wrote the last
+// value. Earlier values may be the client's.
 func (p *Proxy) believe(o origin, h http.Header) origin {
 	hops := list(h, "X-Forwarded-For")
 	for i := len(hops) - 1; i >= 0 && p.trusts(o.addr); i-- {
@@ -87,7 +87,7 @@ func (p *Proxy) believe(o origin, h http.Header) origin {
 	return o
 }
 
-// trusts reports whether addr is a trusted proxy's.
+// trusts reports whether addr is that of a trusted proxy.
 func (p *Proxy) trusts(addr string) bool {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
@@ -101,7 +101,7 @@ func (p *Proxy) trusts(addr string) bool {
 	return false
 }
 
-// peer returns the address of whoever opened the connection, without a zone.
+// peer returns the address of the connection's other end, without a zone.
 func peer(r *http.Request) string {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -121,7 +121,7 @@ func portOf(host, proto string) string {
 	return "80"
 }
 
-// list returns all words of a header that is a comma-separated list.
+// list returns all values of a header that is a comma-separated list.
 func list(h http.Header, name string) []string {
 	var words []string
 	for _, line := range h.Values(name) {
@@ -132,7 +132,7 @@ func list(h http.Header, name string) []string {
 	return words
 }
 
-// last returns the last word of such a list, "" if there is none.
+// last returns the last value of such a list, "" if there is none.
 func last(h http.Header, name string) string {
 	words := list(h, name)
 	if len(words) == 0 {

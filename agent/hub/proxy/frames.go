@@ -7,7 +7,8 @@ import (
 )
 
 // frames reads the headers of the frames that a client sends over a WebSocket (RFC 6455, 5.2), to distinguish messages
-// from pings, pongs and closes. A browser answers pings by itself, so what only keeps a connection open is no activity.
+// from pings, pongs and closes. A browser answers pings by itself, so traffic that only keeps a connection open is no
+// activity.
 type frames struct {
 	header [14]byte // the longest: 2, 8 for the length, 4 for the mask
 	have   int      // bytes of the header that were read
@@ -40,7 +41,7 @@ func (f *frames) message(b []byte) (found bool) {
 // control reports whether the frame is a close, ping or pong (5.5: opcodes from 8 on).
 func (f *frames) control() bool { return f.header[0]&0x08 != 0 }
 
-// need returns how long the header is, as far as its first bytes say.
+// need returns the length of the header, as far as its first bytes determine it.
 func (f *frames) need() int {
 	if f.have < 2 {
 		return 2
@@ -75,9 +76,9 @@ func isWebSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// poll reports whether a request is one that an open JupyterLab makes by itself: every few seconds it asks for the
-// lists of kernels, sessions and terminals, for the directory that it shows, and for how much memory there is. All of
-// these read below a server's api/.
+// poll reports whether an open JupyterLab makes the request by itself. Every few seconds it requests the lists of
+// kernels, sessions and terminals, the directory that it shows, and the free memory. All of these read below a server's
+// api/.
 func poll(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false

@@ -8,7 +8,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Target is whom a path below /user/ names.
+// Target is the user and server that a path below /user/ names.
 type Target struct {
 	User ident.User
 	// Server is the named server that the path may mean: its second segment, if that is a server's name. The default
@@ -57,7 +57,7 @@ func parsePath(prefix []string, raw string) (Target, bool) {
 	return t, true
 }
 
-// parseServer takes the first segment of rest for a named server, if it can be one.
+// parseServer parses the first segment of rest as a named server, if it can be one.
 func parseServer(rest string) (server ident.Server, deeper, ok bool) {
 	segment, _, deeper := strings.Cut(rest, "/")
 	name, err := url.PathUnescape(segment)

@@ -1,7 +1,7 @@
 // Package proxy passes requests below /user/ on to the servers: HTTP in both directions as a stream, and WebSockets. It
-// holds the routes, counts what is open, and ends WebSockets by the hub's own rules. It must never decide who may open
-// a server (the single-user server asks the hub for that), never believe a client's word on where it comes from, and
-// never send a byte to an address before the address itself has checked who listens there.
+// holds the routes, counts open requests, and ends WebSockets by the hub's own rules. It must never decide who may open
+// a server: the single-user server asks the hub for that. It must never trust a client's claim of where it comes from.
+// It must never send a byte to an address before the address itself has checked who listens there.
 package proxy
 
 import (
@@ -25,7 +25,7 @@ type Config struct {
 	// TrustedProxies are the addresses whose X-Forwarded-* headers are believed. It is empty when clients reach the hub
 	// directly.
 	TrustedProxies []netip.Prefix
-	// Log gets refusals and failures. Required.
+	// Log receives refusals and failures. Required.
 	Log *slog.Logger
 	// MaxIdle is how many unused connections stay open to each server; 0 means 8.
 	MaxIdle int
@@ -37,7 +37,7 @@ type Config struct {
 	IdleTimeout time.Duration
 }
 
-// Proxy holds the routes and what is open over them. Make it with New; Handler passes requests on.
+// Proxy holds the routes and their open connections. Make it with New. Handler passes requests on.
 type Proxy struct {
 	cfg     Config
 	prefix  []string // the segments of BaseURL, and "user"
@@ -102,7 +102,7 @@ func (p *Proxy) DeleteRoute(key ident.Key) {
 	p.retire(old)
 }
 
-// Lookup returns where the requests for key go; false when it has no route.
+// Lookup returns where the requests for key go; ok is false when it has no route.
 func (p *Proxy) Lookup(key ident.Key) (backend.Address, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +112,7 @@ func (p *Proxy) Lookup(key ident.Key) (backend.Address, bool) {
 	return backend.Address{}, false
 }
 
-// retire ends all that runs over a route that is no longer in the table.
+// retire ends everything that runs over a removed route.
 func (p *Proxy) retire(old *route) {
 	if old == nil {
 		return
@@ -123,8 +123,8 @@ func (p *Proxy) retire(old *route) {
 	old.transport.CloseIdleConnections()
 }
 
-// find returns the route that a target's path leads to: the named server's if it has one, otherwise the default
-// server's, whose own paths may begin with any word.
+// find returns the route for a target's path: the named server's route if there is one, otherwise the default server's.
+// The default server's own paths may begin with any segment.
 func (p *Proxy) find(t Target) *route {
 	p.mu.Lock()
 	defer p.mu.Unlock()

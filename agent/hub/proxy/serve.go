@@ -16,7 +16,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// errRouteGone and errDrained are why the proxy itself ends what runs over it.
+// errRouteGone and errDrained are the reasons for which the proxy itself ends a connection.
 var (
 	errRouteGone = errors.New("the server's route is gone")
 	errDrained   = errors.New("the hub ends its connections")
@@ -78,7 +78,7 @@ func (r *route) fields() []any {
 // touch notes traffic.
 func (r *route) touch() { r.traffic.Store(time.Now().UnixNano()) }
 
-// unavailable answers for an upstream that gave no answer, with the status that fits.
+// unavailable answers for an upstream that did not answer, with the matching status.
 type unavailable func(w http.ResponseWriter, r *http.Request, status int)
 
 // Answers is what clients get where no server answers. They come with the handler and not with the Proxy because the
@@ -92,8 +92,8 @@ type Answers struct {
 	Unavailable func(w http.ResponseWriter, r *http.Request, key ident.Key, status int)
 }
 
-// Handler returns what passes requests on to the server that their path names. It sets no limit on bodies and no
-// time-outs; the http.Server in front must not either.
+// Handler returns the handler that passes requests on to the server that their path names. It sets no limit on bodies
+// and no time-outs. The http.Server in front of it must not either.
 func (p *Proxy) Handler(a Answers) http.Handler {
 	if a.Unrouted == nil {
 		a.Unrouted = http.NotFoundHandler()

@@ -54,7 +54,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.proxy.pass(w, r, s.route, s.unavailable)
 }
 
-// Close ends everything that is open to the service, for one that is gone or has moved.
+// Close ends everything that is open to the service, for a service that is gone or has moved.
 func (s *Service) Close() {
 	s.proxy.mu.Lock()
 	s.route.closed = true

@@ -23,14 +23,14 @@ type session struct {
 // end stops the request upstream; for a WebSocket, ReverseProxy then closes both ends.
 func (s *session) end(why error) { s.cancel(why) }
 
-// Stats is what runs over one server's route.
+// Stats is the traffic over one server's route.
 type Stats struct {
 	Requests    int       // open requests, without WebSockets
 	WebSockets  int       // open upgraded connections
 	LastTraffic time.Time // as Activity
 }
 
-// Stats returns what runs over the route of key; zero without a route.
+// Stats returns the traffic over the route of key; zero without a route.
 func (p *Proxy) Stats(key ident.Key) Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +80,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	}
 }
 
-// openCount counts what is open. Proxy.mu guards it. Its zero value counts nothing.
+// openCount counts open connections. Proxy.mu guards it. Its zero value counts nothing.
 type openCount struct {
 	n    int
 	none chan struct{} // closed when n becomes 0; nil while it is
@@ -99,7 +99,7 @@ func (c *openCount) remove() {
 	}
 }
 
-// untilNone returns a channel that is closed when nothing is open, at once when nothing is now.
+// untilNone returns a channel that is closed when nothing is open. It is closed already when nothing is open now.
 func (c *openCount) untilNone() <-chan struct{} {
 	if c.none != nil {
 		return c.none
@@ -158,7 +158,7 @@ func (p *Proxy) leave(s *session) {
 	p.sockets.remove()
 }
 
-// answer is the ResponseWriter for ReverseProxy: it notes the status, and counts the traffic of a hijacked connection.
+// answer is the ResponseWriter for ReverseProxy. It records the status and counts the traffic of a hijacked connection.
 type answer struct {
 	http.ResponseWriter
 	proxy   *Proxy
@@ -202,7 +202,7 @@ type countedConn struct {
 	route   *route
 }
 
-// Read returns first what net/http had already read, which ReverseProxy would lose.
+// Read first returns what net/http had already read, which ReverseProxy would lose.
 func (c *countedConn) Read(b []byte) (int, error) {
 	n, err := c.read(b)
 	if n > 0 && (c.frames == nil || c.frames.message(b[:n])) {

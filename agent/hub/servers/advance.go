@@ -26,13 +26,13 @@ const (
 func (m *Manager) wake() {
 	select {
 	case m.woken <- struct{}{}:
-	default: // it will happen anyway
+	default: // a wake-up is already pending
 	}
 }
 
-// Advance moves the queue for devices on until ctx ends: at once when something has happened, and now and then.
-// Without it nobody who waits is ever started. announced returns the end of a server that was announced; it may be nil.
-// It is passed here and not in Config because who announces ends needs the Manager.
+// Advance moves the queue for devices forward until ctx ends: at once after an event, and at intervals. Without it no
+// queued server is ever started. announced returns the announced end of a server; it may be nil. It is passed here and
+// not in Config because the culler, which announces ends, needs the Manager.
 func (m *Manager) Advance(ctx context.Context, announced func(ident.Key) (time.Time, bool)) {
 	tick := time.NewTicker(queueEvery)
 	defer tick.Stop()
@@ -52,7 +52,7 @@ func (m *Manager) Advance(ctx context.Context, announced func(ident.Key) (time.T
 	}
 }
 
-// advance starts whom the plan lets start, and notes for the others how they stand.
+// advance starts the entries that the plan allows, and records the positions of the others.
 func (m *Manager) advance(ctx context.Context, announced func(ident.Key) (time.Time, bool)) {
 	if m.cfg.Devices == nil {
 		return
@@ -81,7 +81,7 @@ func (m *Manager) advance(ctx context.Context, announced func(ident.Key) (time.T
 	}
 }
 
-// setPositions notes how each entry of the queue stands.
+// setPositions records the position of each entry of the queue.
 func (m *Manager) setPositions(queue []entry, devices []backend.Device, p past) {
 	for i, e := range queue {
 		q := Queue{Estimate: estimate(queue, i, devices, p)}
@@ -95,7 +95,7 @@ func (m *Manager) setPositions(queue []entry, devices []backend.Device, p past) 
 	}
 }
 
-// typical asks for each kind once.
+// typical reads the median once for each kind.
 func (m *Manager) typical(ctx context.Context) func(kind string) time.Duration {
 	known := map[string]time.Duration{}
 	return func(kind string) time.Duration {

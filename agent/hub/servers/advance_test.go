@@ -21,7 +21,7 @@ type gpuHost struct {
 
 	gm     sync.Mutex // guards all below
 	holder map[ident.Key]bool
-	asked  int // starts that were prepared
+	asked  int // starts that were requested
 	limit  int // how many the backend lends though more are free; 0 for all
 	saved  []QueueEntry
 	leases []time.Duration
@@ -158,7 +158,7 @@ func TestQueueMovesOn(t *testing.T) {
 		if g.queue() != "carol/gpu" || len(g.leases) != 1 {
 			t.Errorf("saved are %q and %d leases", g.queue(), len(g.leases))
 		}
-		// carol has enough of it.
+		// carol gives up.
 		if err := m.Stop(t.Context(), key(t, "carol")); err != nil {
 			t.Fatal(err)
 		}
@@ -229,8 +229,7 @@ func TestRestore(t *testing.T) {
 	})
 }
 
-// TestLimited has a backend that lends less than there is: it is not asked again and
-// again, and others go on.
+// TestLimited has a backend that lends less than it has. It is not asked again and again, and others continue.
 func TestLimited(t *testing.T) {
 	play(t, 2, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
 		g.limit = 1
@@ -312,7 +311,7 @@ func TestStartedByAnother(t *testing.T) {
 		w.Update(alice, func(s *backend.Server) { s.State = backend.Running })
 		time.Sleep(time.Second)
 		state(t, m, "alice", Ready)
-		// A server that is none of the hub's stays in the way.
+		// A server that is not the hub's stays in the way.
 		w.refuse(&backend.Error{Code: backend.AlreadyExists, Message: "it exists already"})
 		if err := m.Start(bob, "", Options{}); err != nil {
 			t.Fatal(err)
@@ -322,7 +321,7 @@ func TestStartedByAnother(t *testing.T) {
 	})
 }
 
-// TestMemoryFails checks that what cannot be saved is saved later, and that unknown leases and devices stop nobody.
+// TestMemoryFails checks that failed saves are repeated later, and that unknown leases and devices block nobody.
 func TestMemoryFails(t *testing.T) {
 	play(t, 1, func(t *testing.T, g *gpuHost, m *Manager, start func(string)) {
 		broken := &brokenMemory{gpuHost: g, err: errors.New("disk full")}
@@ -345,7 +344,7 @@ func TestMemoryFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		state(t, m, "bob", Queued) // nobody knows which devices are free
+		state(t, m, "bob", Queued) // the free devices are unknown
 		g.gm.Lock()
 		g.failed = nil
 		g.gm.Unlock()

@@ -19,9 +19,9 @@ type failure struct {
 	byItself bool      // it ended by itself, so that the log gets its last words
 }
 
-// fail makes a server failed at once, so that no later event can take it for stopped, and returns the function that
-// reads the log and informs those who wait. There is nothing to do where a stop was asked for meanwhile, which takes
-// care of the server, and where the failure is known. m.mu is held.
+// fail makes a server failed at once, so that no later event can take it for stopped. It returns the function that
+// reads the log and informs those who wait. It does nothing when a stop was requested meanwhile, since the stop handles
+// the server, or when the failure is known. m.mu is held.
 func (m *Manager) fail(key ident.Key, e event, f failure) (explain func()) {
 	s := m.entry(key)
 	if s.State == Stopping || s.State == Stopped || s.State == Failed {
@@ -58,8 +58,8 @@ const (
 	tailLimit = 5 * time.Second // for all
 )
 
-// tail reads the end of the server's log. Of a server that has failed by itself it waits for the last words, which the
-// log may not have yet.
+// tail reads the end of the server's log. For a server that failed by itself it waits for the last lines, which the log
+// may not have yet.
 func (m *Manager) tail(key ident.Key, f failure) []string {
 	ctx, cancel := context.WithTimeout(m.ctx, tailLimit)
 	defer cancel()
@@ -83,7 +83,7 @@ func (m *Manager) tail(key ident.Key, f failure) []string {
 	}
 }
 
-// giveUp stops a server that runs but is of no use, and fails with that reason whatever its own end will say.
+// giveUp stops a server that runs but cannot be used. The server fails with that reason, whatever its own end reports.
 func (m *Manager) giveUp(key ident.Key, reason string, since time.Time) {
 	m.mu.Lock()
 	m.entry(key).reason = reason

@@ -11,14 +11,14 @@ import (
 type memory interface {
 	// SaveQueue replaces the queue for devices.
 	SaveQueue(ctx context.Context, queue []QueueEntry) error
-	// AddLease notes how long a server held a device of a kind.
+	// AddLease records how long a server held a device of a kind.
 	AddLease(ctx context.Context, kind string, held time.Duration, ended time.Time) error
 	// TypicalLease returns the median of past leases of a kind; 0 when there were too few.
 	TypicalLease(ctx context.Context, kind string) (time.Duration, error)
 }
 
-// saveQueue saves the queue where it has changed, with starts whose turn has come and that do not run yet: the hub may
-// end meanwhile. It returns what is saved now.
+// saveQueue saves the queue when it has changed. It includes starts whose turn has come and that do not run yet: the
+// hub may end meanwhile. It returns what is saved now.
 func (m *Manager) saveQueue(ctx context.Context, saved []QueueEntry) []QueueEntry {
 	if m.cfg.Memory == nil {
 		return saved
@@ -51,7 +51,7 @@ type lease struct {
 	ended time.Time
 }
 
-// noteLeases notes how long a server's devices were held. m.mu is held.
+// noteLeases records how long a server's devices were held. m.mu is held.
 func (m *Manager) noteLeases(s *server) {
 	for _, name := range s.Devices {
 		kind, _, _ := strings.Cut(name, "=")
@@ -60,7 +60,7 @@ func (m *Manager) noteLeases(s *server) {
 	s.Devices = nil
 }
 
-// saveLeases saves what noteLeases has noted.
+// saveLeases saves what noteLeases recorded.
 func (m *Manager) saveLeases(ctx context.Context) {
 	m.mu.Lock()
 	leases := m.leases

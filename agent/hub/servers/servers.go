@@ -16,8 +16,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// runner is the backend: it runs servers somewhere. Errors for people are *backend.Error; after another error nobody
-// knows what became of the request.
+// runner is the backend: it runs servers somewhere. Errors for people are *backend.Error. After any other error the
+// outcome of the request is unknown.
 type runner interface {
 	// Start returns when the server is queued or its process runs, whichever the backend waits for. A start that the
 	// backend has begun goes on when ctx ends.
@@ -52,9 +52,9 @@ type prober interface {
 	Probe(ctx context.Context, server backend.Address, path string) error
 }
 
-// output reads what servers write, which their backend keeps in a log.
+// output reads what servers write, which their backend records in a log.
 type output interface {
-	// Follow calls line for each line that the server's log got since the given time, until ctx ends.
+	// Follow calls line for each line that was written to the server's log since the given time, until ctx ends.
 	Follow(ctx context.Context, key ident.Key, since time.Time, line func(string)) error
 	// Tail returns the last n lines that the server's log got since the given time. whole reports whether they have the
 	// last words of a server that has failed, behind whose end the log may lag.
@@ -77,12 +77,12 @@ type Config struct {
 	HTTPTimeout  time.Duration // from the running process to the first HTTP answer
 	StopTimeout  time.Duration // for one stop
 	Log          *slog.Logger
-	// OnTransition is called after each change of a state with the server as it is now and the state that it was in. It
-	// must return at once and not call the manager. Optional.
+	// OnTransition is called after each change of a state with the server as it is now and the previous state. It must
+	// return at once and not call the manager. Optional.
 	OnTransition func(s Server, from State)
 }
 
-// Server is what is known of one server at one moment.
+// Server is the state of one server at one moment.
 type Server struct {
 	Key          ident.Key
 	Name         string // what the backend calls it, for people, logs and JSON
@@ -114,8 +114,7 @@ type Progress struct {
 	Queued  bool // it waits in a queue
 }
 
-// Manager owns the servers. Make it with New, call Sync before the first request is
-// accepted, and Close at the end.
+// Manager owns the servers. Make it with New, call Sync before the first request is accepted, and Close at the end.
 type Manager struct {
 	cfg    Config
 	wg     sync.WaitGroup
@@ -168,13 +167,13 @@ func New(cfg Config) (*Manager, error) {
 		count: map[State]int{}, queue: map[ident.Key]*server{}}, nil
 }
 
-// Close ends what the manager does and waits for it. Servers are left alone.
+// Close ends the manager's work and waits for it. Servers continue to run.
 func (m *Manager) Close() {
 	m.cancel()
 	m.wg.Wait()
 }
 
-// Get returns what is known of one server; a server never heard of is Stopped.
+// Get returns the state of one server; an unknown server is Stopped.
 func (m *Manager) Get(key ident.Key) Server {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -110,7 +110,7 @@ func (m *Manager) launch(ctx context.Context, l launch) {
 	}
 }
 
-// attempt brings the image and asks the backend, unless somebody in the queue wants the same devices.
+// attempt fetches the image and asks the backend, unless an entry of the queue wants the same devices.
 func (m *Manager) attempt(ctx context.Context, l launch) outcome {
 	err := m.getImage(ctx, l.Key, l.Profile)
 	if err == nil && !l.hadTurn && !l.WithoutGPUs && m.mustWait(ctx, l.Key, l.Profile) {
@@ -133,7 +133,7 @@ func (m *Manager) getImage(ctx context.Context, key ident.Key, profile string) e
 	return m.cfg.Images.Ensure(ctx, profile, func(message string) { m.step(key, 20, message) })
 }
 
-// outcome is what came of an attempt to start a server.
+// outcome is the result of an attempt to start a server.
 type outcome struct {
 	err       error // nil: the backend has accepted it
 	mustWait  bool  // the backend was not asked: others are before it in the queue for devices
@@ -142,7 +142,7 @@ type outcome struct {
 	queues    bool  // the hub has a queue for devices
 }
 
-// verdict is what an outcome calls for.
+// verdict is what to do after an outcome.
 type verdict int
 
 const (
@@ -155,7 +155,7 @@ const (
 	hasFailed                  // fail with the reason of the error
 )
 
-// startVerdict says what an outcome calls for. It has no effects.
+// startVerdict decides what to do after an outcome. It has no effects.
 func startVerdict(o outcome) verdict {
 	var refused *backend.Error
 	switch {

@@ -54,7 +54,7 @@ func (m *Manager) askStop(key ident.Key) (wait bool, err error) {
 	return true, nil
 }
 
-// stop stops a server once the backend has been asked for all that it was to be asked for, or a start that comes to the
+// stop stops a server after all earlier requests to the backend have been sent. Otherwise a start that reaches the
 // backend after the stop would win.
 func (m *Manager) stop(key ident.Key) error {
 	m.mu.Lock()
@@ -76,14 +76,14 @@ func (m *Manager) stop(key ident.Key) error {
 	return nil
 }
 
-// stopGivenUp stops a server that the table gives up.
+// stopGivenUp stops a server that the table abandons.
 func (m *Manager) stopGivenUp(key ident.Key) {
 	if err := m.stopAtBackend(key); err != nil {
 		m.log(slog.LevelError, key, "cannot stop a failed server", "stop-failed", "error", err.Error())
 	}
 }
 
-// stopAtBackend has the backend stop a server. One that is gone is stopped.
+// stopAtBackend has the backend stop a server. An unknown server counts as stopped.
 func (m *Manager) stopAtBackend(key ident.Key) error {
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.StopTimeout)
 	defer cancel()

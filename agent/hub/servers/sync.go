@@ -98,7 +98,7 @@ func (m *Manager) adoptRunning(s *server) {
 	m.awaitAnswer(s)
 }
 
-// take notes what the backend says of a server. Manager.mu is held.
+// take records the backend's state of a server. Manager.mu is held.
 func (s *server) take(u backend.Server) {
 	s.run = run{address: u.Address, tokenHash: u.TokenHash}
 	s.Profile, s.Devices, s.Where, s.Ends = u.Profile, u.Devices, u.Where, u.Ends
@@ -107,7 +107,7 @@ func (s *server) take(u backend.Server) {
 	}
 }
 
-// ending is what the news of a server's end means.
+// ending is the meaning of the event of a server's end.
 type ending int
 
 const (
@@ -118,7 +118,7 @@ const (
 	isBreakdown               // it failed
 )
 
-// endVerdict says what the news of an end means for a server. It has no effects.
+// endVerdict decides what the event of an end means for a server. It has no effects.
 func endVerdict(s State, launching bool, end backend.State) ending {
 	switch {
 	case !s.Active():
@@ -133,7 +133,7 @@ func endVerdict(s State, launching bool, end backend.State) ending {
 	return isBreakdown
 }
 
-// takeEnd takes the end of a server that nobody here asked for, or the echo of a stop.
+// takeEnd handles the end of a server that nobody here requested, or the echo of a stop.
 func (m *Manager) takeEnd(e backend.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,8 +164,8 @@ func (m *Manager) takeEnd(e backend.Event) {
 	}
 }
 
-// Sync brings the whole table in line with what the backend says runs. A server that answers at once has its route
-// when Sync returns. After an error the table is as it was: nobody knows what runs.
+// Sync brings the whole table in line with the backend's list. A server that answers at once has its route when Sync
+// returns. After an error the table is unchanged: what runs is unknown.
 func (m *Manager) Sync(ctx context.Context) error {
 	list, err := m.cfg.Backend.List(ctx)
 	if err != nil {
@@ -186,7 +186,7 @@ func (m *Manager) Sync(ctx context.Context) error {
 	return nil
 }
 
-// takeGone takes the end of a server that the list lacked, unless it was started since.
+// takeGone handles the end of a server that the list lacked, unless it was started since.
 func (m *Manager) takeGone(ctx context.Context, key ident.Key) error {
 	u, err := m.cfg.Backend.Get(ctx, key)
 	var gone *backend.Error
@@ -202,7 +202,7 @@ func (m *Manager) takeGone(ctx context.Context, key ident.Key) error {
 	return nil
 }
 
-// missing returns the servers that the table has and the backend has not.
+// missing returns the servers in the table that the backend lacks.
 func (m *Manager) missing(seen map[ident.Key]bool) (gone []ident.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -22,9 +22,9 @@ func AccessScopes(name string) []string {
 	return []string{"access:services", "access:services!service=" + name}
 }
 
-// Env returns what JupyterHub would put into the environment of a service that it starts
-// itself (jupyterhub/services/service.py, Service.start; spawner.py, Spawner.get_env),
-// but JUPYTERHUB_API_TOKEN, which the hub keeps as a hash alone.
+// Env returns what JupyterHub would put into the environment of a service that it starts itself
+// (jupyterhub/services/service.py, Service.start; spawner.py, Spawner.get_env), without JUPYTERHUB_API_TOKEN, of which
+// the hub stores only a hash.
 func (c EnvConfig) Env(s Service) map[string]string {
 	env := map[string]string{
 		"JUPYTERHUB_SERVICE_NAME":               s.Name,
@@ -66,8 +66,7 @@ func list(texts []string) string {
 	return string(b)
 }
 
-// WriteEnv writes variables in the order of their names as EnvironmentFile= reads them
-// (systemd.exec(5)).
+// WriteEnv writes variables in the order of their names in the form that EnvironmentFile= reads (systemd.exec(5)).
 func WriteEnv(w io.Writer, env map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if _, err := fmt.Fprintf(w, "%s=%s\n", name, quoted(env[name])); err != nil {
@@ -80,7 +79,7 @@ func WriteEnv(w io.Writer, env map[string]string) error {
 // special are the characters that a backslash must precede between double quotes.
 var special = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)
 
-// quoted writes a value in double quotes, unless every letter of it means itself.
+// quoted writes a value in double quotes, unless none of its characters is special.
 func quoted(value string) string {
 	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:@+,=%"
 	if strings.Trim(value, harmless) == "" {

@@ -1,6 +1,5 @@
-// Package services is the hub's services at run time: those that the settings declare and
-// those that were added through the API. A service is a program that somebody else runs,
-// such as a culler or a page of the lab's own: the hub knows its token, signs people in
+// Package services is the hub's services at run time: those of the settings and those added through the API. A service
+// is a program that somebody else runs, such as a culler or a page of the lab. The hub knows its token, signs people in
 // for it and proxies it below /services/NAME/. It must never start a process.
 package services
 
@@ -22,8 +21,8 @@ import (
 
 // Why a service cannot be removed.
 var (
-	ErrUnknown  = errors.New("there is no such service")
-	ErrDeclared = errors.New("the service stands in the settings")
+	ErrUnknown  = errors.New("the service does not exist")
+	ErrDeclared = errors.New("the service is declared in the settings")
 )
 
 // Service is one service.
@@ -45,7 +44,7 @@ type Service struct {
 	Declared      bool           `json:"-"`              // in the settings
 }
 
-// records keeps the services that were added through the API.
+// records saves the services that were added through the API.
 type records interface {
 	SaveService(ctx context.Context, v store.ServiceRecord) error
 	ServiceRecords(ctx context.Context) ([]store.ServiceRecord, error)
@@ -57,8 +56,7 @@ type Config struct {
 	BaseURL  string    // "/" or "/x/"
 	Declared []Service // of the settings
 	Records  records
-	// Removed is called for a service that was removed through the API, to end what is open
-	// to it. Optional.
+	// Removed is called for a service that was removed through the API, to end its open connections. Optional.
 	Removed func(name string)
 }
 
@@ -72,8 +70,8 @@ type Registry struct {
 	all map[string]Service
 }
 
-// New makes a Registry of the settings' services and those that were added before. The
-// settings win over a name that was taken through the API.
+// New makes a Registry of the settings' services and those added before. A service of the settings replaces one of the
+// same name that was added through the API.
 func New(ctx context.Context, c Config) (*Registry, error) {
 	r := &Registry{base: c.BaseURL, records: c.Records, removed: c.Removed, all: map[string]Service{}}
 	saved, err := c.Records.ServiceRecords(ctx)
@@ -111,7 +109,7 @@ func (r *Registry) put(s Service) {
 // namePattern keeps a name harmless in a path, a scope and a log.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
-// CheckName refuses what no service can be called.
+// CheckName refuses an invalid service name.
 func CheckName(name string) error {
 	if !namePattern.MatchString(name) {
 		return fmt.Errorf("cannot use service name %.70q: use 1 to 63 letters, digits and \"_.-\", beginning with a "+
@@ -120,7 +118,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// check refuses a service that cannot be, and gives it its default OAuth client.
+// check refuses an invalid service, and sets its default OAuth client.
 func check(s *Service) error {
 	if err := CheckName(s.Name); err != nil {
 		return err
@@ -167,7 +165,7 @@ func (r *Registry) Get(name string) (Service, bool) {
 	return s, ok
 }
 
-// ByToken returns whose API token that is.
+// ByToken returns the service with that API token.
 func (r *Registry) ByToken(token string) (name string, ok bool) {
 	hash := []byte(ident.HashToken(token))
 	for _, s := range r.List() {
@@ -178,7 +176,7 @@ func (r *Registry) ByToken(token string) (name string, ok bool) {
 	return "", false
 }
 
-// Client returns the service whose OAuth client that is.
+// Client returns the service with that OAuth client.
 func (r *Registry) Client(clientID string) (Service, bool) {
 	for _, s := range r.List() {
 		if clientID != "" && s.ClientID == clientID {
@@ -188,15 +186,15 @@ func (r *Registry) Client(clientID string) (Service, bool) {
 	return Service{}, false
 }
 
-// InvalidError says what is wrong with a service that was to be added.
+// InvalidError says why a service cannot be added.
 type InvalidError struct{ Err error }
 
 func (e *InvalidError) Error() string { return e.Err.Error() }
 
 func (e *InvalidError) Unwrap() error { return e.Err }
 
-// Add adds a service and keeps it over a restart. It fails with an *InvalidError for one that cannot be, and with
-// store.ErrExists where the name is taken.
+// Add adds a service and saves it over a restart. It fails with an *InvalidError for an invalid service, and with
+// store.ErrExists when the name is taken.
 func (r *Registry) Add(s Service) error {
 	if err := check(&s); err != nil {
 		return &InvalidError{err}
@@ -223,7 +221,7 @@ func (r *Registry) Add(s Service) error {
 	return nil
 }
 
-// Remove forgets a service that was added through the API: ErrUnknown, ErrDeclared.
+// Remove deletes a service that was added through the API. Errors: ErrUnknown, ErrDeclared.
 func (r *Registry) Remove(name string) error {
 	err := r.forget(name)
 	if err == nil && r.removed != nil {

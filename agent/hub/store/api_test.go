@@ -216,7 +216,7 @@ func TestAdminByAPI(t *testing.T) {
 	admin(true)
 }
 
-// TestAdminByRules checks that the rules' word and the API's are two marks.
+// TestAdminByRules checks that the administrators of the rules and those of the API have separate marks.
 func TestAdminByRules(t *testing.T) {
 	s, _ := openTest(t)
 	ctx, alice := t.Context(), user(t, "alice")

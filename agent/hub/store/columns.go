@@ -8,7 +8,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// micros is how a time is saved; the zero time is NULL.
+// micros is the saved form of a time; the zero time is NULL.
 func micros(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -26,7 +26,7 @@ func (c timeCol) Scan(src any) error {
 	case int64:
 		*c.t = time.UnixMicro(v).UTC()
 	default:
-		return fmt.Errorf("cannot take a %T for a time", src)
+		return fmt.Errorf("cannot scan a %T as a time", src)
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ type listCol struct{ s *[]string }
 func (c listCol) Scan(src any) error {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("cannot take a %T for a list", src)
+		return fmt.Errorf("cannot scan a %T as a list", src)
 	}
 	*c.s = nil
 	if text == "[]" {
@@ -55,25 +55,25 @@ func (c listCol) Scan(src any) error {
 	return json.Unmarshal([]byte(text), c.s)
 }
 
-// userCol scans a user name, which must still be one.
+// userCol scans a user name and checks it.
 type userCol struct{ u *ident.User }
 
 func (c userCol) Scan(src any) (err error) {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("cannot take a %T for a user name", src)
+		return fmt.Errorf("cannot scan a %T as a user name", src)
 	}
 	*c.u, err = ident.ParseUser(text)
 	return err
 }
 
-// serverCol scans a server name, which must still be one.
+// serverCol scans a server name and checks it.
 type serverCol struct{ s *ident.Server }
 
 func (c serverCol) Scan(src any) (err error) {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("cannot take a %T for a server name", src)
+		return fmt.Errorf("cannot scan a %T as a server name", src)
 	}
 	*c.s, err = ident.ParseServer(text)
 	return err
@@ -108,7 +108,7 @@ type objectCol struct{ m *map[string]any }
 func (c objectCol) Scan(src any) error {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("cannot take a %T for an object", src)
+		return fmt.Errorf("cannot scan a %T as an object", src)
 	}
 	*c.m = nil
 	if text == "{}" {

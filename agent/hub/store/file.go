@@ -49,8 +49,8 @@ func lock(ctx context.Context, path string) (func(), error) {
 	}
 }
 
-// prepareFile makes an empty file of the right mode where there is none, and
-// checks one that is there. SQLite gives its -wal and -shm the same mode.
+// prepareFile makes an empty file of the right mode when it is missing, and checks an existing one. SQLite gives its
+// -wal and -shm the same mode.
 func prepareFile(ctx context.Context, path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err == nil {
@@ -70,7 +70,7 @@ func prepareFile(ctx context.Context, path string) error {
 	return nil
 }
 
-// fileError is a file that the hub must not touch; its text says what to do.
+// fileError is a file that the hub must not touch. Its text contains the remedy.
 type fileError struct {
 	path, problem, advice string
 	cause                 error
@@ -141,7 +141,7 @@ func checkVersion(ctx context.Context, path string, db *sql.DB) error {
 	return nil
 }
 
-// explain puts words to SQLite's answer for a file that it cannot read.
+// explain describes SQLite's error for a file that it cannot read.
 func explain(path string, err error) error {
 	var known *fileError
 	if errors.As(err, &known) {

@@ -8,16 +8,16 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// GPUUse is what is known of how one run of a server uses the devices that it holds.
+// GPUUse is how one run of a server uses its devices.
 type GPUUse struct {
 	Key     ident.Key
 	Started time.Time // of the run
 	Used    time.Time // when they were last used, or may have been; zero: never
-	Seen    time.Time // when that was last looked at
-	Kept    time.Time // when a person kept them unused; zero: never
+	Seen    time.Time // when that was last read
+	Kept    time.Time // when a person postponed their return; zero: never
 }
 
-// SaveGPUUse saves it in place of what is known of the server's earlier runs.
+// SaveGPUUse replaces the row of the server's earlier runs.
 func (s *Store) SaveGPUUse(ctx context.Context, u GPUUse) error {
 	_, err := s.exec(ctx, "note the use of GPUs", `
 		INSERT INTO gpu_uses (user, server, started, used, seen, kept) VALUES (?, ?, ?, ?, ?, ?)

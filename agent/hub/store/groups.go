@@ -11,7 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Source is who says that a user is in a group.
+// Source is where a membership of a group comes from.
 type Source string
 
 // The sources. Each is replaced as a whole without touching the others.
@@ -24,7 +24,7 @@ const (
 // Group is a group of users.
 type Group struct {
 	Name       string
-	Users      []ident.User // in order, each once, whoever says so
+	Users      []ident.User // in order, each once, from all sources
 	Properties map[string]any
 }
 
@@ -36,10 +36,10 @@ func (e *ExistsError) Error() string { return fmt.Sprintf("%q exists already", e
 // Is makes every ExistsError an ErrExists.
 func (e *ExistsError) Is(target error) bool { return target == ErrExists }
 
-// ErrExists says that there is such a row already.
+// ErrExists says that such a row exists already.
 var ErrExists = errors.New("it exists already")
 
-// InvalidNameError says that no group can have a name.
+// InvalidNameError says that a group's name is invalid.
 type InvalidNameError struct{ Name, Problem string }
 
 func (e *InvalidNameError) Error() string {
@@ -66,8 +66,8 @@ func checkGroupName(name string) error {
 	return nil
 }
 
-// CreateGroups makes all the groups with their members, or none. *ExistsError and
-// *InvalidNameError name the one that cannot be.
+// CreateGroups makes all the groups with their members, or none. *ExistsError and *InvalidNameError name the group at
+// fault.
 func (s *Store) CreateGroups(ctx context.Context, groups []Group) error {
 	for _, g := range groups {
 		if err := checkGroupName(g.Name); err != nil {
@@ -76,7 +76,7 @@ func (s *Store) CreateGroups(ctx context.Context, groups []Group) error {
 	}
 	return s.tx(ctx, "make the groups", func(tx *sql.Tx) error {
 		for _, g := range groups {
-			// A group that was there only for its members becomes one made on purpose.
+			// A group that existed only for its members becomes one made on purpose.
 			res, err := tx.ExecContext(ctx,
 				`INSERT INTO user_groups (name, properties, kept, created) VALUES (?, ?, 1, ?)
 				ON CONFLICT (name) DO UPDATE SET kept = 1, properties = excluded.properties WHERE kept = 0`,
@@ -140,7 +140,7 @@ func (r *Reader) GroupByName(ctx context.Context, name string) (Group, error) {
 	return g, err
 }
 
-// Members returns a group's users in order; none for a group that is not there.
+// Members returns a group's users in order; none for an unknown group.
 func (r *Reader) Members(ctx context.Context, group string) ([]ident.User, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT DISTINCT user FROM memberships WHERE user_group = ? ORDER BY user`,
 		group)
@@ -160,8 +160,7 @@ func (r *Reader) GroupsOf(ctx context.Context, u ident.User) ([]string, error) {
 	return collect(rows, func(name *string) []any { return []any{name} })
 }
 
-// DeleteGroup forgets a group with its memberships and the shares with it; ErrNotFound
-// where there is none.
+// DeleteGroup deletes a group with its memberships and the shares with it; ErrNotFound when it does not exist.
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 	return s.tx(ctx, "delete the group", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM shares WHERE user_group = ?`, name); err != nil {
@@ -178,13 +177,13 @@ func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 	})
 }
 
-// AddToGroup puts users into a group that is there, on the API's word.
+// AddToGroup adds users to an existing group, for the API.
 func (s *Store) AddToGroup(ctx context.Context, group string, users []ident.User) error {
 	return s.tx(ctx, "add to the group", func(tx *sql.Tx) error { return join(ctx, tx, group, users, FromAPI) })
 }
 
-// RemoveFromGroup takes users out of a group, whoever put them there. Who is in it by the
-// settings or by sign-in comes back with these.
+// RemoveFromGroup removes users from a group, whatever the source of the membership. The settings or the next sign-in
+// may add them again.
 func (s *Store) RemoveFromGroup(ctx context.Context, group string, users []ident.User) error {
 	return s.tx(ctx, "remove from the group", func(tx *sql.Tx) error {
 		for _, u := range users {
@@ -197,7 +196,7 @@ func (s *Store) RemoveFromGroup(ctx context.Context, group string, users []ident
 	})
 }
 
-// SetGroupProperties replaces a group's properties; ErrNotFound where there is none.
+// SetGroupProperties replaces a group's properties; ErrNotFound when it does not exist.
 func (s *Store) SetGroupProperties(ctx context.Context, group string, properties map[string]any) error {
 	n, err := s.exec(ctx, "save the group", `UPDATE user_groups SET properties = ? WHERE name = ?`, object(properties),
 		group)
@@ -217,7 +216,7 @@ func (s *Store) SetMemberships(ctx context.Context, u ident.User, from Source, g
 		}
 		for _, g := range groups {
 			if checkGroupName(g) != nil {
-				continue // a provider's odd group is nobody's here
+				continue // an invalid group of the provider is ignored
 			}
 			if _, err := tx.ExecContext(ctx,
 				`INSERT OR IGNORE INTO user_groups (name, properties, kept, created) VALUES (?, '{}', 0, ?)`, g,
@@ -238,8 +237,8 @@ func dropEmpty(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// DeclareGroups makes the settings' groups what the settings say: their members by the
-// settings are exactly these, and their properties too.
+// DeclareGroups applies the settings' groups: their members by the settings become exactly these, and their properties
+// too.
 func (s *Store) DeclareGroups(ctx context.Context, groups []Group) error {
 	for _, g := range groups {
 		if err := checkGroupName(g.Name); err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// LinePlace is a start that waits for devices that others hold.
+// LinePlace is a queued start that waits for devices that others hold.
 type LinePlace struct {
 	Key     ident.Key
 	Profile string // as it was asked for
 	Asked   time.Time
 }
 
-// SaveLine replaces all of the line.
+// SaveLine replaces the whole queue.
 func (s *Store) SaveLine(ctx context.Context, line []LinePlace) error {
 	return s.tx(ctx, "save who waits for a device", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM line`); err != nil {
@@ -33,7 +33,7 @@ func (s *Store) SaveLine(ctx context.Context, line []LinePlace) error {
 	})
 }
 
-// Line returns those who wait, in the order in which they asked.
+// Line returns the queued starts, in the order in which they were requested.
 func (r *Reader) Line(ctx context.Context) ([]LinePlace, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT user, server, profile, asked FROM line ORDER BY asked, user, server`)
 	if err != nil {
@@ -44,13 +44,13 @@ func (r *Reader) Line(ctx context.Context) ([]LinePlace, error) {
 	})
 }
 
-// keptLeases is how many leases of a kind are kept, and fewLeases how many tell too little.
+// keptLeases is how many leases of a kind are retained. With fewLeases or fewer the median would say too little.
 const (
 	keptLeases = 50
 	fewLeases  = 3
 )
 
-// AddLease notes how long a device of a kind was held.
+// AddLease records how long a device of a kind was held.
 func (s *Store) AddLease(ctx context.Context, kind string, held time.Duration, ended time.Time) error {
 	return s.tx(ctx, "note how long a device was held", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (kind, held, ended) VALUES (?, ?, ?)`, kind,

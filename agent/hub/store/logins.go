@@ -21,7 +21,7 @@ type Login struct {
 	Created     time.Time // of the sign-in
 	Expires     time.Time
 	Seen        time.Time // last use
-	Checked     time.Time // when the right to be here was last confirmed
+	Checked     time.Time // when the right to enter was last confirmed
 	Attempted   time.Time // when that was last tried
 }
 
@@ -70,8 +70,8 @@ func (r *Reader) LoginsOf(ctx context.Context, user ident.User) ([]Login, error)
 	return collect(rows, (*Login).dest)
 }
 
-// ClaimCheck takes the right to check a sign-in again: it is true for the one caller,
-// of all processes, who still sees the last attempt that the database has.
+// ClaimCheck claims the right to check a sign-in again. It is true for the one caller, of all processes, that still
+// sees the latest attempt in the database.
 func (s *Store) ClaimCheck(ctx context.Context, sessionID string, lastAttempt, now time.Time) (bool, error) {
 	n, err := s.exec(ctx, "claim the check of a sign-in",
 		`UPDATE logins SET attempted = ? WHERE session_id = ? AND attempted = ?`, micros(now), sessionID,
@@ -79,9 +79,8 @@ func (s *Store) ClaimCheck(ctx context.Context, sessionID string, lastAttempt, n
 	return n == 1, err
 }
 
-// SaveCheck records that a sign-in was confirmed: Admin, Groups, Secret and Checked
-// of l are taken over. It changes nothing when the sign-in has ended, or has been
-// renewed since the attempt that l holds.
+// SaveCheck records that a sign-in was confirmed: it saves Admin, Groups, Secret and Checked of l. It changes nothing
+// when the sign-in has ended, or has been renewed since the attempt in l.
 func (s *Store) SaveCheck(ctx context.Context, l Login) error {
 	_, err := s.exec(ctx, "save the check of a sign-in",
 		`UPDATE logins SET admin = ?, groups = ?, secret = ?, checked = ? WHERE session_id = ? AND attempted = ?`,
@@ -89,8 +88,8 @@ func (s *Store) SaveCheck(ctx context.Context, l Login) error {
 	return err
 }
 
-// SaveSecret is SaveCheck for Secret alone: a provider that rotates refresh tokens
-// has made the old one void, whatever the rest of the check says.
+// SaveSecret is SaveCheck for Secret alone: a provider that rotates refresh tokens has made the old one void, whatever
+// the result of the check.
 func (s *Store) SaveSecret(ctx context.Context, l Login) error {
 	_, err := s.exec(ctx, "save the tokens of a sign-in",
 		`UPDATE logins SET secret = ? WHERE session_id = ? AND attempted = ?`, blob(l.Secret), l.SessionID,
@@ -105,8 +104,8 @@ func (s *Store) TouchLogin(ctx context.Context, sessionID string, at time.Time) 
 	return err
 }
 
-// EndLogin ends a sign-in and, in the same step, every token and code that was given
-// under it. ended is false when it had ended already; tokens are deleted even so.
+// EndLogin ends a sign-in and, in the same step, every token and code that was issued under it. ended is false when it
+// had ended already; its tokens are deleted in any case.
 func (s *Store) EndLogin(ctx context.Context, sessionID string) (ended bool, err error) {
 	if sessionID == "" {
 		return false, nil // tokens without a session carry an empty id
@@ -152,7 +151,7 @@ func (s *Store) EndLoginsOf(ctx context.Context, user ident.User) (n int, err er
 	return n, nil
 }
 
-// blob keeps an empty value from becoming NULL.
+// blob prevents an empty value from becoming NULL.
 func blob(b []byte) []byte {
 	if b == nil {
 		return []byte{}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// PurgeExpired deletes sessions, sign-ins, tokens and codes that have expired, with
-// the tokens of each sign-in, and returns how many rows that were.
+// PurgeExpired deletes expired sessions, sign-ins, tokens and codes, with the tokens of each sign-in, and returns the
+// number of deleted rows.
 func (s *Store) PurgeExpired(ctx context.Context) (total int64, err error) {
 	now := micros(s.now())
 	for _, q := range []string{

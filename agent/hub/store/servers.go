@@ -10,7 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Server is what the backend does not know of a server, running or not.
+// Server is what the database holds of a server, running or not.
 type Server struct {
 	Key          ident.Key
 	LastActivity time.Time // zero: none reported
@@ -22,14 +22,13 @@ type Server struct {
 	LastFailure  string    // why the last start or run failed, for people; "" when it did not
 }
 
-// UpsertServer saves all of a server but its activity, which only moves forward. Without a
-// display name or options, those that are there stay.
+// UpsertServer saves a server. Its activity only moves forward. Without a display name or options, the saved ones stay.
 func (s *Store) UpsertServer(ctx context.Context, v Server) error {
 	return s.tx(ctx, "save the server", func(tx *sql.Tx) error { return s.upsertServer(ctx, tx, v) })
 }
 
-// ErrTooManyServers says that a user has as many named servers as a user may have.
-var ErrTooManyServers = errors.New("the user has as many named servers as there may be")
+// ErrTooManyServers says that a user already has the largest number of named servers.
+var ErrTooManyServers = errors.New("the user already has the largest number of named servers")
 
 // UpsertServerWithin is UpsertServer for a user who may have at most so many named servers (below 0: any number). It
 // counts and saves in one transaction, so that two starts at once cannot both take the last one. A server that is
@@ -102,8 +101,8 @@ func (s *Store) RenameServer(ctx context.Context, old ident.Key, v Server) error
 	})
 }
 
-// sharedFilter is how the scopes of a share name their server, up to the end of the JSON string that they stand in: a
-// server whose name begins with another's is another one.
+// sharedFilter is how the scopes of a share name their server, up to the end of the JSON string: a server whose name
+// begins with another's is a different one.
 func sharedFilter(k ident.Key) string {
 	return "!server=" + k.User.String() + "/" + k.Server.String() + `"`
 }
@@ -158,8 +157,7 @@ func (r *Reader) ServersOf(ctx context.Context, user ident.User) ([]Server, erro
 	return collect(rows, (*Server).dest)
 }
 
-// DeleteServer forgets a server with its shares and share codes; an unknown one is not an
-// error.
+// DeleteServer deletes a server with its shares and share codes; an unknown server is not an error.
 func (s *Store) DeleteServer(ctx context.Context, key ident.Key) error {
 	return s.tx(ctx, "forget the server", func(tx *sql.Tx) error {
 		for _, q := range []string{

@@ -6,14 +6,13 @@ import (
 	"fmt"
 )
 
-// ServiceRecord is a service that was added through the API. What it is, is package
-// services' matter.
+// ServiceRecord is a service that was added through the API. Package services defines its content.
 type ServiceRecord struct {
 	Name   string
 	Record json.RawMessage
 }
 
-// SaveService keeps a service; *ExistsError where its name is taken.
+// SaveService saves a service; *ExistsError when its name is taken.
 func (s *Store) SaveService(ctx context.Context, v ServiceRecord) error {
 	n, err := s.exec(ctx, "save the service",
 		`INSERT INTO services (name, record, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -33,7 +32,7 @@ func (r *Reader) ServiceRecords(ctx context.Context) ([]ServiceRecord, error) {
 	return collect(rows, func(v *ServiceRecord) []any { return []any{&v.Name, (*[]byte)(&v.Record)} })
 }
 
-// ForgetService deletes a service; ErrNotFound where there is none.
+// ForgetService deletes a service; ErrNotFound when it does not exist.
 func (s *Store) ForgetService(ctx context.Context, name string) error {
 	n, err := s.exec(ctx, "delete the service", `DELETE FROM services WHERE name = ?`, name)
 	if err == nil && n == 0 {

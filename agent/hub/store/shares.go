@@ -27,8 +27,8 @@ func (v *Share) dest() []any {
 		timeCol{&v.Created}}
 }
 
-// ShareQuery selects shares: every field that is set must fit. With and WithGroups are one
-// condition, which either fits.
+// ShareQuery selects shares. Every field that is set must match. With and WithGroups are one condition: either may
+// match.
 type ShareQuery struct {
 	Owner      ident.User
 	Server     *ident.Server
@@ -58,7 +58,7 @@ func (r *Reader) SharesFor(ctx context.Context, u ident.User, groups []string) (
 	return r.Shares(ctx, ShareQuery{With: u, WithGroups: groups})
 }
 
-// GrantShare makes a share or adds scopes to the one that is there, and returns the whole.
+// GrantShare makes a share or adds scopes to an existing one, and returns the whole share.
 func (s *Store) GrantShare(ctx context.Context, v Share) (Share, error) {
 	err := s.tx(ctx, "share the server", func(tx *sql.Tx) error { return s.grant(ctx, tx, &v) })
 	return v, err
@@ -196,7 +196,7 @@ func (s *Store) ExchangeShareCode(ctx context.Context, hash string, with ident.U
 	return v, err
 }
 
-// DeleteShareCode revokes one code of a server by its id; ErrNotFound where there is none.
+// DeleteShareCode revokes one code of a server by its id; ErrNotFound when it does not exist.
 func (s *Store) DeleteShareCode(ctx context.Context, k ident.Key, id int64) error {
 	return s.deleteCode(ctx, k, `id = ?`, id)
 }

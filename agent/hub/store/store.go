@@ -1,8 +1,6 @@
-// Package store keeps what the hub must remember over a restart: users, sessions,
-// tokens, OAuth codes and what the backend does not know of a server. It is one SQLite
-// file that several processes may hold open at once, as during a reload. It must
-// never keep a token or code itself, only its hash, and never overwrite a file that
-// it cannot read.
+// Package store saves what the hub must remember over a restart: users, sessions, tokens, OAuth codes and what systemd
+// does not know of a server. It is one SQLite file that several processes may hold open at the same time, as during a
+// reload. It must never store a token or code itself, only its hash, and never overwrite a file that it cannot read.
 package store
 
 import (
@@ -20,10 +18,10 @@ import (
 	_ "modernc.org/sqlite" // registers the "sqlite" driver
 )
 
-// ErrNotFound says that there is no such row, or that it has expired.
+// ErrNotFound says that the row does not exist or has expired.
 var ErrNotFound = errors.New("not found in the hub's database")
 
-// Config says where the database lies.
+// Config says where the database is.
 type Config struct {
 	// Path of the file; its directory must exist. Required.
 	Path string
@@ -33,7 +31,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Store is the open database: what Reader reads, and all that changes it. It is safe for concurrent use.
+// Store is the open database: Reader and all methods that change it. It is safe for concurrent use.
 type Store struct {
 	*Reader
 	path string

@@ -8,7 +8,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// TokenKind reports who a token was made for.
+// TokenKind reports for whom a token was made.
 type TokenKind string
 
 const (
@@ -18,7 +18,7 @@ const (
 	APIToken TokenKind = "api"
 )
 
-// Token is what the hub knows of a token; the token itself is saved nowhere.
+// Token is a row of a token; the token itself is saved nowhere.
 type Token struct {
 	ID        int64
 	Hash      string // ident.HashToken of the token: no salt, since tokens are at least 128 random bits
@@ -80,8 +80,8 @@ func (r *Reader) Token(ctx context.Context, user ident.User, id int64) (Token, e
 	return t, err
 }
 
-// DeleteTokensOfClient revokes what a user gave to an OAuth client, and gives how many
-// tokens that were. The empty id names no client.
+// DeleteTokensOfClient revokes what a user granted to an OAuth client, and returns how many tokens it deleted. The
+// empty id names no client.
 func (s *Store) DeleteTokensOfClient(ctx context.Context, user ident.User, clientID string) (int64, error) {
 	if clientID == "" {
 		return 0, nil
@@ -99,8 +99,8 @@ func (s *Store) DeleteToken(ctx context.Context, user ident.User, id int64) erro
 	return err
 }
 
-// TouchToken records the use of a token now, at most once a minute, so that a busy
-// notebook does not make the hub write at each request.
+// TouchToken records the use of a token now, at most once a minute, so that a busy notebook does not cause a write at
+// each request.
 func (s *Store) TouchToken(ctx context.Context, id int64) error {
 	now := s.now()
 	_, err := s.exec(ctx, "note the token's use",

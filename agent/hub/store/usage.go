@@ -10,8 +10,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Reading is what the counters of a server that runs said, and until when it has been
-// accounted for.
+// Reading is a reading of a running server's counters, up to which it has been accounted for.
 type Reading struct {
 	Key     ident.Key
 	Started time.Time // of its run: another one is another run
@@ -31,9 +30,9 @@ type Spent struct {
 	Server float64 // seconds
 }
 
-// Account adds what a server used since its last reading, and keeps the next one, at once:
-// two processes of the hub never count the same time. next gets the last reading, or ok
-// false where there is none. A nil reading from next changes nothing.
+// Account adds what a server used since its last reading and saves the next one, in one transaction: two processes of
+// the hub never count the same time. next receives the last reading; ok is false when there is none. A nil reading from
+// next changes nothing.
 func (s *Store) Account(ctx context.Context, key ident.Key, next func(last Reading, ok bool) (*Reading,
 	[]Spent)) error {
 	return s.tx(ctx, "account for a server", func(tx *sql.Tx) error {
@@ -86,7 +85,7 @@ func addSpent(ctx context.Context, tx *sql.Tx, v Spent) error {
 	return err
 }
 
-// Readings returns the last reading of each server that runs, or whose end nobody saw.
+// Readings returns the last reading of each server that runs, or whose end was not seen.
 func (r *Reader) Readings(ctx context.Context) ([]Reading, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT `+readingColumns+` FROM usage_readings ORDER BY user, server`)
 	if err != nil {
@@ -95,7 +94,7 @@ func (r *Reader) Readings(ctx context.Context) ([]Reading, error) {
 	return collect(rows, (*Reading).dest)
 }
 
-// DropReading forgets a run that has ended; another run's reading stays.
+// DropReading deletes the reading of a run that has ended; another run's reading stays.
 func (s *Store) DropReading(ctx context.Context, key ident.Key, started time.Time) error {
 	_, err := s.exec(ctx, "end a server's account",
 		`DELETE FROM usage_readings WHERE user = ? AND server = ? AND started = ?`,
@@ -103,7 +102,7 @@ func (s *Store) DropReading(ctx context.Context, key ident.Key, started time.Tim
 	return err
 }
 
-// UsageQuery says whose usage is wanted; its zero value is everybody's of all months.
+// UsageQuery selects accounting rows. Its zero value selects everybody and all months.
 type UsageQuery struct {
 	Month string     // "2026-11"; "" is every month
 	User  ident.User // zero: everybody
@@ -115,7 +114,7 @@ func (r *Reader) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
 		`SELECT user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds FROM usage
 		WHERE (?1 = '' OR month = ?1) AND (?2 = '' OR user = ?2) ORDER BY month DESC, user`, q.Month, q.User.String())
 	if err != nil {
-		return nil, fmt.Errorf("cannot list the usage in the database: %w", err)
+		return nil, fmt.Errorf("cannot list the accounting in the database: %w", err)
 	}
 	return collect(rows, func(v *Spent) []any {
 		return []any{userCol{&v.User}, &v.Month, &v.GPU, &v.CPU, &v.Memory, &v.Server}

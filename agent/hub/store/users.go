@@ -55,8 +55,8 @@ func (r *Reader) Users(ctx context.Context) ([]User, error) {
 	return collect(rows, (*User).dest)
 }
 
-// TouchUser records activity of a user at a time. It only moves forward; a user
-// who never signed in is left out without an error.
+// TouchUser records activity of a user at a time. It only moves forward. A user who never signed in is ignored without
+// an error.
 func (s *Store) TouchUser(ctx context.Context, name ident.User, at time.Time) error {
 	_, err := s.exec(ctx, "note the user's activity", `
 		UPDATE users SET last_activity = ?1 WHERE name = ?2 AND (last_activity IS NULL OR last_activity < ?1)`,
@@ -64,16 +64,16 @@ func (s *Store) TouchUser(ctx context.Context, name ident.User, at time.Time) er
 	return err
 }
 
-// SetAdmin changes the admin mark of a user on the API's word. Taken away, it comes back at
-// the next sign-in of somebody whom the settings make an administrator.
+// SetAdmin changes the admin mark of a user for the API. A removed mark returns at the next sign-in of a person whom
+// the settings make an administrator.
 func (s *Store) SetAdmin(ctx context.Context, name ident.User, admin bool) error {
 	_, err := s.exec(ctx, "save the user", `UPDATE users SET admin = ?1, admin_by_api = ?1 WHERE name = ?2`, admin,
 		name.String())
 	return err
 }
 
-// SetAdminByRules records what the sign-in's rules say of a user now. The mark that the API gave
-// stays as it is, and makes an administrator whatever the rules say.
+// SetAdminByRules records the result of the sign-in's rules for a user. A mark set through the API stays, and makes an
+// administrator whatever the rules say.
 func (s *Store) SetAdminByRules(ctx context.Context, name ident.User, admin bool) error {
 	_, err := s.exec(ctx, "save the user", `UPDATE users SET admin = max(?1, admin_by_api) WHERE name = ?2`, admin,
 		name.String())
@@ -92,7 +92,7 @@ func (s *Store) CreateUser(ctx context.Context, u User) error {
 	return err
 }
 
-// DeleteUser forgets a user with all that belongs to them; ErrNotFound for a stranger.
+// DeleteUser deletes a user with everything that belongs to them; ErrNotFound for an unknown user.
 func (s *Store) DeleteUser(ctx context.Context, name ident.User) error {
 	return s.tx(ctx, "delete the user", func(tx *sql.Tx) error {
 		for _, q := range []string{
@@ -130,8 +130,7 @@ type UserQuery struct {
 	Offset, Limit int // Limit 0: no limit
 }
 
-// orders are the ways to sort. Who was never active comes first, and last the other way
-// round, as in JupyterHub.
+// orders are the ways to sort. Users who were never active come first, and last in reverse order, as in JupyterHub.
 var orders = map[string]string{
 	"id": `created, name`, "-id": `created DESC, name DESC`,
 	"name": `name`, "-name": `name DESC`,

@@ -9,7 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// DiskUseInput is all that the unit is made of that measures what a member's files take. Every field is required.
+// DiskUseInput is the input of the unit that measures a member's disk use. Every field is required.
 type DiskUseInput struct {
 	User   ident.User
 	Policy *policy.Policy
@@ -18,8 +18,8 @@ type DiskUseInput struct {
 	UIDs, GIDs []string
 }
 
-// BuildDiskUse makes the unit. It runs as the member when nobody else needs the disk or a processor, sees no network
-// and can write nothing but the result's directory.
+// BuildDiskUse makes the unit. It runs as the member at idle priority, has no network and can write only the result's
+// directory.
 func BuildDiskUse(in DiskUseInput) transient.Spec {
 	dir := contract.UserDir(in.User)
 	return transient.Spec{Name: DiskUseUnit(in.User), Properties: []transient.Property{
@@ -27,7 +27,7 @@ func BuildDiskUse(in DiskUseInput) transient.Spec {
 		{Name: "Slice", Value: Slice},
 		{Name: "User", Value: in.User.String()},
 		{Name: "Type", Value: "oneshot"},
-		{Name: "CollectMode", Value: "inactive-or-failed"}, // a failed one must not stand in the way of the next
+		{Name: "CollectMode", Value: "inactive-or-failed"}, // a failed unit must not block the next one
 		{Name: "ExecStart", Value: []transient.Command{command(escape(in.args(dir))...)}},
 		{Name: "WorkingDirectory", Value: dir},
 		{Name: "Environment", Value: []string{"HOME=" + dir, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}},

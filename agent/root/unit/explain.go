@@ -7,8 +7,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// Explain says what the exit status of a failed ExecStartPre, ExecStart or ExecStartPost means for a person; "" when
-// the status is none of ours.
+// Explain describes the exit status of a failed ExecStartPre, ExecStart or ExecStartPost for people; "" when the status
+// is not one of ours.
 func Explain(p policy.Profile, status int32) string {
 	switch status {
 	case contract.ExitNoImage:

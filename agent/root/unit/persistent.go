@@ -33,8 +33,8 @@ func (in Input) runPersistent() []string {
 	return slices.Insert(args, 2, "--image", "${"+contract.EnvImage+"}")
 }
 
-// afterEnd is ExecStopPost. A killed podman leaves its container behind, and the next start of that name would fail: so
-// it is removed or, if it is persistent, ended.
+// afterEnd is ExecStopPost. A killed podman leaves its container behind, and the next start of that name would fail. So
+// afterEnd removes the container or, if it is persistent, stops it.
 func (in Input) afterEnd() []string {
 	if in.Profile.Persistent {
 		return []string{contract.Podman, "stop", "--ignore", "--time=0", in.persistentName()}
@@ -42,11 +42,12 @@ func (in Input) afterEnd() []string {
 	return []string{contract.Podman, "rm", "--force", "--ignore", "--time=0", contract.ContainerName(in.Key)}
 }
 
-// Settings is a hash of what a persistent container was made from, by which gifford-container notices that the profile
-// has changed since: such a change counts after a reset. Limits are the unit's and the server's variables are read at
-// each start: those count at once.
+// Settings is a hash of the settings of a persistent container. With it gifford-container detects that the profile has
+// changed since; such a change applies after a reset. Limits are the unit's, and the server's variables are read at
+// each start: both apply at once.
 //
-// Of devices it has what the profile asks for. Which ones the server holds is in the launcher's record.
+// Of devices the hash contains what the profile requests. The launcher's record names the devices that the server
+// holds.
 func (in Input) Settings() string {
 	without := in
 	without.Devices = nil

@@ -9,7 +9,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// TestSettings checks which changes of a profile count after a reset only.
+// TestSettings checks which changes of a profile apply only after a reset.
 func TestSettings(t *testing.T) {
 	base := input(t, lasting, "alice", "", podman54).Settings()
 	tests := map[string]struct {
@@ -56,7 +56,7 @@ func TestSettingsDevices(t *testing.T) {
 	}
 }
 
-// TestReset shows the unit that removes what was lasting.
+// TestReset checks the unit that removes a persistent container.
 func TestReset(t *testing.T) {
 	for name, v := range map[string]contract.PodmanVersion{"reset": podman54, "reset-old-podman": podman43} {
 		t.Run(name, func(t *testing.T) {

@@ -38,8 +38,8 @@ func (in Input) run() []string {
 // container is podman run's options for one container, without the server's environment.
 func (in Input) container() []string {
 	args := []string{"--name", in.containerName(), "--pull=never",
-		// The container's start is the unit's, its processes live in the unit's cgroup, its
-		// output goes to the unit's journal once.
+		// The container's start is the unit's, its processes live in the unit's cgroup, its output goes to the unit's
+		// journal once.
 		"--sdnotify=conmon", "--cgroups=split", "--log-driver=passthrough",
 		// The unit's TasksMax is the limit; podman's own of 2048 would come first.
 		"--pids-limit=0",
@@ -120,8 +120,8 @@ func bind(source, target string, readOnly bool) string {
 	return s
 }
 
-// payload is what the container runs. Without a command it is the image's own, which
-// arguments would replace: see environmentArgs.
+// payload is what the container runs. Without a command, the image's own command runs, which arguments would replace:
+// see environmentArgs.
 func (in Input) payload() []string {
 	p := in.Profile
 	if len(p.Command) == 0 {

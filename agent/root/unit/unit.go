@@ -18,7 +18,7 @@ import (
 // listens on the socket (reference: jupyterhub.md 1.9).
 const servicePort = "8888"
 
-// Input is all that a unit is made of. Every field is required but where said.
+// Input is everything from which a unit is made. Every field is required except where noted.
 type Input struct {
 	Key       ident.Key
 	UID, GID  uint32 // of the account
@@ -28,7 +28,7 @@ type Input struct {
 	Devices   []contract.Device // those that are lent to it, if any
 	Podman    contract.PodmanVersion
 	TokenHash string // SHA-256 of the server's token; "" when the hub sent none
-	// WithoutGPUs says that the server shall have none, whatever the profile asks for.
+	// WithoutGPUs says that the server gets no devices, whatever the profile requests.
 	WithoutGPUs bool
 }
 
