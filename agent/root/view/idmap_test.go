@@ -40,6 +40,12 @@ func TestCombine(t *testing.T) {
 			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 1000},
 				{ContainerID: 1000, HostID: 0, Size: 1}, {ContainerID: 1001, HostID: 1001, Size: 64536}},
 		},
+		"as many ids as the member's own": {
+			member: IDMap{{0, 165536, 65536}}, memberID: 5002, kept: 65536,
+			wantMount: IDMap{{990, 165536, 1}, {600000, 165537, 65535}, {665535, 5002, 1}},
+			wantMetadata: []imagestore.Map{{ContainerID: 0, HostID: 1, Size: 65536},
+				{ContainerID: 65536, HostID: 0, Size: 1}},
+		},
 		"fewer ids than the member's own": {
 			member: IDMap{{0, 165536, 65536}}, memberID: 200000, kept: 200000,
 			wantMount: IDMap{{990, 165536, 1}, {600000, 165537, 65535}},

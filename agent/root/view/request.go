@@ -33,13 +33,14 @@ const (
 	lockEvery = 50 * time.Millisecond
 )
 
-// lock keeps the image keeper from removing images while one is found and recorded.
-func (h Host) lock() (unlock func(), err error) {
+// lock keeps the image keeper from removing images while one is found and recorded. It waits as long as patience for a
+// removal under way.
+func (h Host) lock(patience time.Duration) (unlock func(), err error) {
 	f, err := os.Open(path.Join(h.RunDir, "images", "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the images: %w", err)
 	}
-	for end := time.Now().Add(lockTime); ; time.Sleep(lockEvery) {
+	for end := time.Now().Add(patience); ; time.Sleep(lockEvery) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 		if err == nil {
 			return func() { _ = f.Close() }, nil

@@ -51,7 +51,7 @@ func (h Host) Mount(key ident.Key) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := h.lock()
+	unlock, err := h.lock(lockTime)
 	if err != nil {
 		return err
 	}

@@ -280,7 +280,8 @@ func TestRefusals(t *testing.T) {
 			"no such file"},
 		"store is a file": {func(h *host) { h.must(os.RemoveAll(h.Store)); h.put("images/storage", "") },
 			"not a directory"},
-		"views": {func(h *host) { h.put("run/views", "") }, "not a directory"},
+		"views":           {func(h *host) { h.put("run/views", "") }, "not a directory"},
+		"views elsewhere": {func(h *host) { h.must(os.Symlink("nowhere", h.path("run/views"))) }, "no such file"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
