@@ -1,7 +1,7 @@
 // Package policy reads the root-owned rules of the launcher (launcher.toml) and
 // answers whether a person may run a profile, and with what. It is the source of all
 // that the launcher takes from nobody else: images, mounts, limits, arguments. It must
-// never look at the host and never take a value from the hub.
+// never read anything of the host and never take a value from the hub.
 package policy
 
 import (

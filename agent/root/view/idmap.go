@@ -116,10 +116,10 @@ type ids struct {
 	storage []imagestore.Map // as Podman records it
 }
 
-// combine makes the mapping for a container whose id is kept, of the store that the
-// keeper's Podman filled.
-func combine(keeper, member IDMap, keeperID, memberID, kept uint32) ids {
-	keep := keepID(int64(kept), member.size())
+// combine makes the mapping of the store that the keeper's Podman filled, for a container in which the member has the
+// id inner.
+func combine(keeper, member IDMap, keeperID, memberID, inner uint32) ids {
+	keep := keepID(int64(inner), member.size())
 	return ids{
 		mount:   rootless(keeperID, keeper).inverse().then(keep).then(rootless(memberID, member)),
 		storage: keep.storage(),

@@ -203,6 +203,14 @@ func TestGone(t *testing.T) {
 	if _, _, err := h.mappings(h.key, contract.ViewRequest{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("mappings without a store: %v", err)
 	}
+	h.put("images/storage", "")
+	if os.Getuid() == 0 {
+		h.must(os.Chown(h.Store, 990, 991))
+	}
+	if _, _, err := h.mappings(h.key, contract.ViewRequest{}); err == nil ||
+		!strings.Contains(err.Error(), "must be a directory of gifford-images's") {
+		t.Errorf("mappings with a file as the store: %v", err)
+	}
 	h.must(os.RemoveAll(h.RunDir))
 	if _, err := h.fresh(h.key); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("fresh without a directory: %v", err)

@@ -64,7 +64,7 @@ const (
 	imageGID uint32 = 100
 )
 
-// mappings reads who has which ids.
+// mappings reads the subordinate ids of the keeper and of the member, and combines them for both kinds of ids.
 func (h Host) mappings(key ident.Key, r contract.ViewRequest) (uids, gids ids, err error) {
 	info, err := os.Lstat(h.Store)
 	if err != nil {
@@ -74,18 +74,18 @@ func (h Host) mappings(key ident.Key, r contract.ViewRequest) (uids, gids ids, e
 	if owner == 0 || owner == nofollow.InvalidUID || !info.IsDir() {
 		return uids, gids, fmt.Errorf("%s must be a directory of %s's", h.Store, imagestore.Account)
 	}
-	keptUID, keptGID := imageUID, imageGID
+	innerUID, innerGID := imageUID, imageGID
 	if r.Mapping == contract.MapHost {
-		keptUID, keptGID = r.UID, r.GID
+		innerUID, innerGID = r.UID, r.GID
 	}
-	if uids, err = h.mapping("subuid", owner, key.User, r.UID, r.UID, keptUID); err != nil {
+	if uids, err = h.mapping("subuid", owner, key.User, r.UID, r.UID, innerUID); err != nil {
 		return uids, gids, err
 	}
-	gids, err = h.mapping("subgid", group, key.User, r.UID, r.GID, keptGID)
+	gids, err = h.mapping("subgid", group, key.User, r.UID, r.GID, innerGID)
 	return uids, gids, err
 }
 
-func (h Host) mapping(file string, keeperID uint32, member ident.User, memberUID, memberID, kept uint32) (ids, error) {
+func (h Host) mapping(file string, keeperID uint32, member ident.User, memberUID, memberID, inner uint32) (ids, error) {
 	keeper, err := h.ranges(file, imagestore.Account, keeperID)
 	if err != nil {
 		return ids{}, err
@@ -94,7 +94,7 @@ func (h Host) mapping(file string, keeperID uint32, member ident.User, memberUID
 	if err != nil {
 		return ids{}, err
 	}
-	return combine(keeper, own, keeperID, memberID, kept), nil
+	return combine(keeper, own, keeperID, memberID, inner), nil
 }
 
 func (h Host) ranges(file, name string, uid uint32) (IDMap, error) {
