@@ -63,14 +63,16 @@ type news struct {
 type run struct {
 	key     ident.Key
 	started time.Time
-	devices bool // it holds devices
+	devices []string // qualified CDI names of the devices that it holds
 }
 
 // Accountant accounts for servers. Make it with New.
 type Accountant struct {
 	cfg  Config
 	news chan news
-	mute bool // used by Run: the failure to account has been logged
+	// Used by Run alone:
+	mute   bool               // the failure to account has been logged
+	shares map[string]float64 // what holding a device counts, by its name, for devices seen so far
 }
 
 // New makes an Accountant.
@@ -84,13 +86,13 @@ func New(cfg Config) (*Accountant, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Accountant{cfg: cfg, news: make(chan news, maxNews)}, nil
+	return &Accountant{cfg: cfg, news: make(chan news, maxNews), shares: map[string]float64{}}, nil
 }
 
 // Changed takes a server's change of state. It returns at once and calls nobody, as servers.Config.OnTransition must.
 // Run reads what it recorded.
 func (a *Accountant) Changed(s servers.Server, from servers.State) {
-	n := news{run: run{s.Key, s.Started, len(s.Devices) > 0}, at: s.Since}
+	n := news{run: run{s.Key, s.Started, s.Devices}, at: s.Since}
 	switch {
 	case s.State == servers.Waiting, s.State == servers.Ready && from != servers.Waiting, s.State == servers.Stopping:
 	case !s.State.Active() && from.Active():
@@ -129,7 +131,23 @@ func (a *Accountant) take(ctx context.Context, n news) {
 		return
 	}
 	counters := a.counters(ctx, n.key) // read first: the counters of an ending server vanish soon
-	a.trouble(ctx, a.account(ctx, n.run, a.holders(ctx, n.devices), counters))
+	gpus, known := a.share(n.devices)
+	if !known {
+		gpus = held(a.holders(ctx, true), n.run)
+	}
+	a.trouble(ctx, a.account(ctx, n.run, gpus, counters))
+}
+
+// share returns what holding the devices counts; known is false where one of them was never seen.
+func (a *Accountant) share(devices []string) (sum float64, known bool) {
+	for _, name := range devices {
+		share, known := a.shares[name]
+		if !known {
+			return 0, false
+		}
+		sum += share
+	}
+	return sum, true
 }
 
 // close accounts for a server until its end.
@@ -158,7 +176,8 @@ func (a *Accountant) turn(ctx context.Context) {
 	list = slices.DeleteFunc(list, func(s backend.Server) bool { return s.State == backend.Queued })
 	gpus := a.holders(ctx, slices.ContainsFunc(list, func(s backend.Server) bool { return len(s.Devices) > 0 }))
 	for _, s := range list {
-		err = errors.Join(err, a.account(ctx, run{s.Key, s.Started, len(s.Devices) > 0}, gpus, a.counters(ctx, s.Key)))
+		r := run{s.Key, s.Started, s.Devices}
+		err = errors.Join(err, a.account(ctx, r, held(gpus, r), a.counters(ctx, s.Key)))
 	}
 	a.trouble(ctx, errors.Join(err, a.forget(ctx, list)))
 }
@@ -173,6 +192,10 @@ func (a *Accountant) holders(ctx context.Context, any bool) *backend.GPUs {
 	if err != nil {
 		return nil
 	}
+	clear(a.shares)
+	for _, d := range gpus.Devices {
+		a.shares[d.Name] = share(d)
+	}
 	return &gpus
 }
 
@@ -184,18 +207,23 @@ func (a *Accountant) counters(ctx context.Context, key ident.Key) *Counters {
 	return nil
 }
 
-func (a *Accountant) account(ctx context.Context, r run, gpus *backend.GPUs, c *Counters) error {
+// account accounts for a server that holds gpus devices; below 0: nobody knows now.
+func (a *Accountant) account(ctx context.Context, r run, gpus float64, c *Counters) error {
 	if r.started.IsZero() {
 		return nil
 	}
-	o := observation{key: r.key, started: r.started, at: a.cfg.Now(), gpus: -1, counters: c}
+	return a.save(ctx, observation{key: r.key, started: r.started, at: a.cfg.Now(), gpus: gpus, counters: c})
+}
+
+// held returns how many devices a server holds, below 0 where nobody knows.
+func held(gpus *backend.GPUs, r run) float64 {
 	switch {
-	case !r.devices:
-		o.gpus = 0
-	case gpus != nil:
-		o.gpus = leased(*gpus, r.key)
+	case len(r.devices) == 0:
+		return 0
+	case gpus == nil:
+		return -1
 	}
-	return a.save(ctx, o)
+	return leased(*gpus, r.key)
 }
 
 func (a *Accountant) save(ctx context.Context, o observation) error {
@@ -204,25 +232,32 @@ func (a *Accountant) save(ctx context.Context, o observation) error {
 	})
 }
 
-// leased returns how many devices a server holds exclusively. A device for several servers counts by its places. A
-// device that is open to all does not count.
+// leased returns how many devices a server holds so that others cannot have them.
 func leased(g backend.GPUs, key ident.Key) float64 {
 	n := 0.0
 	for _, d := range g.Devices {
 		for _, h := range d.Holders {
-			switch {
-			case h.Key != key, d.Sharing == backend.Open:
-			case d.Sharing == backend.Shared && d.Places > 1:
-				n += 1 / float64(d.Places)
-			default:
-				n++
+			if h.Key == key {
+				n += share(d)
 			}
 		}
 	}
 	return n
 }
 
-// forget drops the readings of servers whose end was not seen. What they used after their last reading is unknown.
+// share returns what holding a device counts: a device for several servers counts by its places, one that is open to
+// all does not count.
+func share(d backend.Device) float64 {
+	switch {
+	case d.Sharing == backend.Open:
+		return 0
+	case d.Sharing == backend.Shared && d.Places > 1:
+		return 1 / float64(d.Places)
+	}
+	return 1
+}
+
+// forget drops the readings of servers whose end nobody saw. What they used after their last reading is not known.
 func (a *Accountant) forget(ctx context.Context, list []backend.Server) error {
 	now := a.cfg.Now()
 	runs := map[ident.Key]bool{}

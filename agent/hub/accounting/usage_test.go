@@ -28,6 +28,7 @@ type lab struct {
 	devices  []backend.Device
 	cores    float64
 	lists    int // calls of List
+	asked    int // calls of GPUs
 	listErr  error
 	gpusErr  error
 	hidden   bool // no control group can be read
@@ -42,6 +43,7 @@ func (l *lab) List(context.Context) ([]backend.Server, error) {
 }
 
 func (l *lab) GPUs(context.Context) (backend.GPUs, error) {
+	l.asked++
 	return backend.GPUs{Devices: l.devices}, l.gpusErr
 }
 
@@ -280,5 +282,26 @@ func TestChangedNeverWaits(t *testing.T) {
 func TestNew(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("an accountant was made of nothing")
+	}
+}
+
+// TestEventAsksForNoDevices checks that an event of one server asks for the devices of the host only where the server
+// holds one that was never seen, and that what is then known of it counts for later events.
+func TestEventAsksForNoDevices(t *testing.T) {
+	l, alice := newLab(t, backend.Shared, 4)
+	l.change(t, alice, servers.Starting, servers.Waiting)
+	if l.asked != 1 {
+		t.Errorf("the first event asked %d times for devices that nobody knew, want once", l.asked)
+	}
+	for range 500 {
+		l.now = l.now.Add(time.Second)
+		l.change(t, alice, servers.Ready, servers.Stopping)
+	}
+	if l.asked != 1 {
+		t.Errorf("500 events asked %d times for devices", l.asked-1)
+	}
+	r, err := l.db.Readings(t.Context())
+	if err != nil || len(r) != 1 || r[0].GPUs != 0.25 {
+		t.Errorf("the readings are %+v, %v, want a quarter of a device", r, err)
 	}
 }
