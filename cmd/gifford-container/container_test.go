@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -82,7 +83,7 @@ func TestGet(t *testing.T) {
 			}
 			text := out.String()
 			if err != nil {
-				text += err.Error()
+				text += hint.Text(err)
 			}
 			if status != tt.status || (err != nil) != (tt.status != 0) || !strings.Contains(text, tt.want) {
 				t.Errorf("status %d, %v, output %q; want status %d and %q", status, err, out.String(), tt.status,

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -69,7 +70,7 @@ func diskUse(ctx context.Context, args []string) error {
 // inTime explains an end by systemd: the time limit has passed.
 func inTime(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("it ended before everything was measured\nhint: usage_time in %s", contract.PolicyFile)
+		return hint.New("it ended before everything was measured", "usage_time in "+contract.PolicyFile)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -61,7 +62,7 @@ func TestMeasureTree(t *testing.T) {
 	}
 	result := filepath.Join(t.TempDir(), "usage.json")
 	if err := diskUse(ctx, []string{"--result", result, "--storage", tree(t), "--home", "/no/such"}); err == nil ||
-		!strings.Contains(err.Error(), "hint: usage_time") {
+		!strings.HasPrefix(hint.Of(err), "usage_time") {
 		t.Errorf("told %v", err)
 	}
 	if _, err := os.Stat(result); err == nil {

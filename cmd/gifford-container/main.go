@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -37,7 +38,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "gifford-container:", err)
+	fmt.Fprintln(os.Stderr, "gifford-container:", hint.Text(err))
 	status := 1
 	var failed *failure
 	if errors.As(err, &failed) {

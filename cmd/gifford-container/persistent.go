@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -125,8 +126,9 @@ func (k *persistent) start(ctx context.Context, found container) error {
 		k.end(ctx, found)
 	}
 	if found.settings != k.settings {
-		_, _ = fmt.Fprintf(k.out, "settings of profile %q changed since this container was made; they apply after a "+
-			"reset\nhint: reset the server on the hub's home page, or: gifford-hub servers reset\n", k.profile)
+		_, _ = fmt.Fprintln(k.out, hint.Join(fmt.Sprintf("settings of profile %q changed since this container was "+
+			"made; they apply after a reset", k.profile),
+			"reset the server on the hub's home page, or: gifford-hub servers reset"))
 	}
 	return k.become([]string{k.podman, "--events-backend=file", "start", "--attach", "--sig-proxy=false", k.name})
 }

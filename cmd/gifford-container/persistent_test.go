@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -95,7 +96,7 @@ func TestKept(t *testing.T) {
 			status := 0
 			if errors.As(err, &failed) {
 				status = failed.status
-				out.WriteString(err.Error())
+				out.WriteString(hint.Text(err))
 			}
 			if status != tt.status || (err != nil) != (tt.status != 0) || !strings.Contains(out.String(), tt.said) ||
 				tt.said == "" && out.Len() > 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
@@ -69,9 +70,9 @@ func (i image) get(ctx context.Context) error {
 		return nil
 	}
 	if shared {
-		return failf(contract.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared "+
-			"images\nhint: gifford-hub check; share = false in [images] of %s gives every member a copy",
-			i.ref, i.run, contract.PolicyFile)
+		return hint.Withf(failf(contract.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared "+
+			"images", i.ref, i.run),
+			"gifford-hub check; share = false in [images] of %s gives every member a copy", contract.PolicyFile)
 	}
 	switch {
 	case i.archive != "":
@@ -79,9 +80,8 @@ func (i image) get(ctx context.Context) error {
 	case i.pull == contract.PullMissing:
 		return i.fetch(ctx)
 	}
-	return failf(contract.ExitNoImage, "image %q is missing and profile %q does not allow pulling it\nhint: set "+
-		"archive or pull in [profile.%s] of %s",
-		i.ref, i.profile, i.profile, contract.PolicyFile)
+	return hint.Withf(failf(contract.ExitNoImage, "image %q is missing and profile %q does not allow pulling it",
+		i.ref, i.profile), "set archive or pull in [profile.%s] of %s", i.profile, contract.PolicyFile)
 }
 
 // migrateAdvice is part of what Podman 4.3 prints when it fails because every process of this member's containers was
@@ -110,8 +110,8 @@ func (i image) load(ctx context.Context) error {
 		return failf(contract.ExitLoad, "cannot load image %q from %s: %w", i.ref, i.archive, err)
 	}
 	if there, _ := i.exists(ctx, i.ref); !there {
-		return failf(contract.ExitLoad, "the archive %s does not hold an image %q\nhint: compare with the names that "+
-			"podman printed above", i.archive, i.ref)
+		return hint.With(failf(contract.ExitLoad, "the archive %s does not hold an image %q", i.archive, i.ref),
+			"compare with the names that podman printed above")
 	}
 	return nil
 }
@@ -139,8 +139,8 @@ func (i image) long(ctx context.Context, what string, args ...string) error {
 	err := cmd.Run()
 	_, _ = daemon.SdNotify(false, "STATUS=")
 	if ctx.Err() == context.DeadlineExceeded {
-		return failf(1, "it took longer than %s\nhint: image_timeout in [profile.%s] of %s", i.timeout, i.profile,
-			contract.PolicyFile)
+		return hint.Withf(failf(1, "it took longer than %s", i.timeout), "image_timeout in [profile.%s] of %s",
+			i.profile, contract.PolicyFile)
 	}
 	if err == nil {
 		i.say("done after " + time.Since(begun).Round(time.Second/10).String())

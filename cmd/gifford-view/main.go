@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/view"
 )
@@ -29,7 +30,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "gifford-view: %v\n%s", err, usage)
 		os.Exit(exitUsage)
 	default:
-		fmt.Fprintf(os.Stderr, "gifford-view: %v\n", err)
+		fmt.Fprintln(os.Stderr, "gifford-view:", hint.Text(err))
 		os.Exit(1)
 	}
 }

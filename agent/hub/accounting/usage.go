@@ -131,21 +131,21 @@ func (a *Accountant) take(ctx context.Context, n news) {
 		return
 	}
 	counters := a.counters(ctx, n.key) // read first: the counters of an ending server vanish soon
-	gpus, known := a.share(n.devices)
+	gpus, known := a.known(n.devices)
 	if !known {
 		gpus = held(a.holders(ctx, true), n.run)
 	}
 	a.trouble(ctx, a.account(ctx, n.run, gpus, counters))
 }
 
-// share returns what holding the devices counts; known is false where one of them was never seen.
-func (a *Accountant) share(devices []string) (sum float64, known bool) {
+// known returns what holding the devices counts; it is false where one of them was never seen.
+func (a *Accountant) known(devices []string) (sum float64, ok bool) {
 	for _, name := range devices {
-		share, known := a.shares[name]
-		if !known {
+		one, ok := a.shares[name]
+		if !ok {
 			return 0, false
 		}
-		sum += share
+		sum += one
 	}
 	return sum, true
 }

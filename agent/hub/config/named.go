@@ -130,7 +130,7 @@ func defNamed[T any](key string, k settings.Kind[T], field func(c *Config, name 
 		settings.Words{Example: example, Doc: doc})
 }
 
-func grantSettings() []Setting {
+func tokenSettings() []Setting {
 	return []Setting{
 		def("tokens.default_expires_in", durationOrZero,
 			func(c *Config) *time.Duration { return &c.Tokens.DefaultLife }, `"0s"`, "",
@@ -138,6 +138,11 @@ func grantSettings() []Setting {
 		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxLife },
 			`"0s"`, "",
 			"The longest life that a token may have; 0 means any."),
+	}
+}
+
+func roleSettings() []Setting {
+	return []Setting{
 		defNamed("roles.*.description", text, func(c *Config, n string) *string { return &c.Roles[n].Description },
 			`"may see who is active"`, "For people."),
 		defNamed("roles.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes },
@@ -150,6 +155,11 @@ func grantSettings() []Setting {
 			"Groups whose members have the role."),
 		defNamed("roles.*.services", serviceNames, func(c *Config, n string) *[]string { return &c.Roles[n].Services },
 			`["culler"]`, "Services that have the role."),
+	}
+}
+
+func groupSettings() []Setting {
+	return []Setting{
 		defNamed("groups.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Groups[n].Users },
 			`["alice", "bob"]`,
 			"Members by the settings. Others come from the provider's claim, from Unix groups and through the API."),

@@ -64,7 +64,8 @@ func sections() []settings.Section[Config] {
 // agent/hub/login.
 func Settings() []Setting {
 	return slices.Concat(httpSettings(), loginSettings(), accessSettings(), serverSettings(), cullSettings(),
-		diskSettings(), otherSettings(), grantSettings(), serviceSettings(), customScopeSettings())
+		diskSettings(), otherSettings(), tokenSettings(), roleSettings(),
+		groupSettings(), serviceSettings(), customScopeSettings())
 }
 
 func httpSettings() []Setting {

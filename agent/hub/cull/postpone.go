@@ -2,9 +2,9 @@ package cull
 
 import (
 	"context"
-	"errors"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -35,8 +35,8 @@ func (c *Culler) Notice(key ident.Key) (n Notice, ok bool) {
 }
 
 // ErrPostponedBefore says that the end of a server with an unused GPU was already postponed once in this run.
-var ErrPostponedBefore = errors.New("the return of the server's unused GPU was postponed already, which is possible " +
-	"once between start and stop\nhint: use the GPU, or let the server be started again when you need it")
+var ErrPostponedBefore = hint.New("the return of the server's unused GPU was postponed already, which is possible "+
+	"once between start and stop", "use the GPU, or let the server be started again when you need it")
 
 // Postpone treats a person's request to continue using a server as activity now. It does not affect the server's age
 // limit. For an unused GPU it succeeds once in a run; then it fails with ErrPostponedBefore.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
@@ -17,8 +18,8 @@ import (
 func (h Host) request(key ident.Key) (contract.ViewRequest, error) {
 	data, err := os.ReadFile(path.Join(h.RunDir, contract.ViewRequestName(key)))
 	if err != nil {
-		return contract.ViewRequest{}, fmt.Errorf("nobody has asked for a view for server %s: %w\nhint: servers are "+
-			"started by the launcher", key, err)
+		return contract.ViewRequest{}, hint.With(fmt.Errorf("nobody has asked for a view for server %s: %w", key, err),
+			"servers are started by the launcher")
 	}
 	r, err := contract.ReadViewRequest(data)
 	if err != nil {
@@ -47,8 +48,8 @@ func (h Host) lock(patience time.Duration) (unlock func(), err error) {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
 			_ = f.Close()
-			return nil, fmt.Errorf("cannot lock the images: %w\nhint: is \"gifford-hub images prune\" or rm under "+
-				"way? journalctl -u gifford-images", err)
+			return nil, hint.With(fmt.Errorf("cannot lock the images: %w", err),
+				"is \"gifford-hub images prune\" or rm under way? journalctl -u gifford-images")
 		}
 	}
 }

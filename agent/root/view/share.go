@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
@@ -118,7 +119,7 @@ func (h Host) mountLayers(dir *os.Root, uids, gids IDMap) error {
 		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%s may be entered by others than its owner\nhint: chmod 0700 %s", source.Name(),
+		return hint.Withf(fmt.Errorf("%s may be entered by others than its owner", source.Name()), "chmod 0700 %s",
 			source.Name())
 	}
 	target, err := dir.OpenFile("overlay", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
