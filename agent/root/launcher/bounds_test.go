@@ -135,7 +135,7 @@ func TestSubIDFiles(t *testing.T) {
 	}
 }
 
-// TestLocks checks what is left of locks that cannot be had, and that only a dead holder's lock is taken away.
+// TestLocks checks what is left of locks that is not available, and that only a dead holder's lock is taken away.
 func TestLocks(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel() // so that each lock is tried once
@@ -445,7 +445,10 @@ func TestMembersDirectory(t *testing.T) {
 	}
 	for name, put := range map[string]func() error{
 		"another's directory": func() error { return os.Mkdir(at, 0o700) },
-		"the member's file":   func() error { return errors.Join(os.WriteFile(at, nil, 0o600), os.Chown(at, member, -1)) },
+		"the member's file": func() error {
+			return errors.Join(os.WriteFile(at, nil, 0o600),
+				os.Chown(at, member, -1))
+		},
 	} {
 		if os.Getuid() != 0 {
 			t.Skip("only root can give files away; the end-to-end tests run as root")

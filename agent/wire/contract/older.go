@@ -1,8 +1,9 @@
 package contract
 
-// Spellings of version 0.1. An upgrade replaces gifford-container and gifford-view at once, while the launcher of before
-// runs on until it is restarted, and a unit that it made may not have come to its next command yet. The new programs
-// therefore read both; nothing writes these any more. They go with version 0.3.
+// Spellings of version 0.1. An upgrade replaces gifford-container and gifford-view at once, while
+// the launcher of before runs on until it is restarted, and a unit that it made may not have come
+// to its next command yet. The new programs therefore read both; nothing writes these any more.
+// They go with version 0.3.
 const (
 	olderPersistent = "kept"
 	olderRemove     = "forget"
