@@ -135,7 +135,9 @@ func TestAnswers(t *testing.T) {
 	}
 	want(t, "no JSON", serve(t, answer(200, "<html>")).Get(t.Context(), "/x", &got), "cannot understand the answer of",
 		service.Version, 0)
-	far := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://example.org/", http.StatusFound) })
+	far := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://example.org/", http.StatusFound)
+	})
 	if err := far.Get(t.Context(), "/x", &got); err == nil {
 		t.Error("a redirect was followed")
 	}
