@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -224,7 +225,7 @@ func TestLockedForLong(t *testing.T) {
 	h.must(err)
 	defer f.Close()
 	h.must(unix.Flock(int(f.Fd()), unix.LOCK_EX))
-	if _, err := h.lock(0); !errors.Is(err, unix.EWOULDBLOCK) || !strings.Contains(err.Error(), "images prune") {
+	if _, err := h.lock(0); !errors.Is(err, unix.EWOULDBLOCK) || !strings.Contains(hint.Text(err), "images prune") {
 		t.Errorf("lock: %v, want %v", err, unix.EWOULDBLOCK)
 	}
 }
