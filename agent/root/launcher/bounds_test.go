@@ -722,3 +722,102 @@ func TestWithoutGPUsAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorsOverTheBus checks that each kind of method hands its operation's error to the caller.
+func TestErrorsOverTheBus(t *testing.T) {
+	h := newHost(t)
+	h.fails["List"] = errBroken
+	methods := h.l.Methods(t.Context(), func(context.Context, string) (uint32, error) { return hubUID, nil })
+	for name, tt := range map[string]struct {
+		args []any
+		code launcherbus.Code
+	}{
+		"List": {nil, launcherbus.Internal}, "Get": {[]any{"alice", ""}, launcherbus.NotFound},
+		"Stop": {[]any{"alice", ""}, launcherbus.NotFound}, "Images": {nil, launcherbus.Internal},
+	} {
+		if err := call(t, methods[name], tt.args...); err == nil ||
+			err.Name != launcherbus.Interface+".Error."+string(tt.code) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestNothingLeft checks what an account is told for which no subordinate ids are left.
+func TestNothingLeft(t *testing.T) {
+	s, _ := ids(t, map[string]string{"subids": "a:1000:4294966200\n"})
+	err := s.ensure(t.Context(), account(t, "alice", 500), policy.SubIDs{First: 1000, Count: 100})
+	if codeOf(err) != launcherbus.NoSubIDs || !strings.Contains(err.Error(), "none are left to give") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestOverlaps checks that ranges that touch do not overlap.
+func TestOverlaps(t *testing.T) {
+	r := idRange{start: 100, count: 10}
+	for other, want := range map[idRange]bool{{start: 90, count: 10}: false, {start: 90, count: 11}: true,
+		{start: 110, count: 1}: false, {start: 109, count: 1}: true, {start: 1, count: 1000}: true} {
+		if r.overlaps(other) != want || other.overlaps(r) != want {
+			t.Errorf("%v: not %v", other, want)
+		}
+	}
+}
+
+// TestNoDevicesNoQuestion checks that a start without devices does not ask who holds which.
+func TestNoDevicesNoQuestion(t *testing.T) {
+	h := newHost(t)
+	h.fails["List"] = errBroken
+	if err := start(h, h.key("alice", "")); err != nil {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestNoteBesideStrange checks that nothing is added to a record that cannot be read.
+func TestNoteBesideStrange(t *testing.T) {
+	h := newHost(t)
+	record := filepath.Join(h.dir, "state/kept/alice/_")
+	if err := errors.Join(os.Mkdir(filepath.Dir(record), 0o700),
+		os.WriteFile(record, []byte("lab\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.l.files.noteContainer(h.key("alice", ""), container{"lab", "00", nil}); err == nil {
+		t.Error("it is noted")
+	}
+	if data, err := os.ReadFile(record); err != nil || string(data) != "lab\n" {
+		t.Errorf("the record is now %q, %v", data, err)
+	}
+}
+
+// TestResetRecordStays checks that a reset whose record cannot be removed is an error.
+func TestResetRecordStays(t *testing.T) {
+	h := keepingHost(t)
+	k := h.key("alice", "")
+	life(t, h, "alice", "")
+	h.l.Close()
+	record := filepath.Join(h.dir, "state/kept/alice/_")
+	h.wait = make(chan struct{})
+	done := make(chan error)
+	go func() { done <- h.l.Reset(t.Context(), k) }()
+	for begun := false; !begun; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		begun = h.units["gifford-reset-alice.service"] != ""
+		h.mu.Unlock()
+	}
+	if err := errors.Join(os.Remove(record), os.MkdirAll(filepath.Join(record, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	close(h.wait)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "cannot forget") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestLockNotWritten checks that a lock that cannot be written is not held.
+func TestLockNotWritten(t *testing.T) {
+	s, dir := ids(t, nil)
+	if err := os.MkdirAll(filepath.Join(dir, "subuid.lock."+strconv.Itoa(os.Getpid()), "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.lockFile("subuid.lock"); err == nil {
+		t.Error("it is held")
+	}
+}
