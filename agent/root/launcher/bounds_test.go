@@ -742,6 +742,15 @@ func TestErrorsOverTheBus(t *testing.T) {
 	}
 }
 
+// TestProfilesWithoutPolicy checks that a policy that cannot be read is not one without profiles.
+func TestProfilesWithoutPolicy(t *testing.T) {
+	h := newHost(t)
+	h.text = "not a policy"
+	if rows, err := h.l.Profiles(t.Context()); codeOf(err) != launcherbus.Internal || rows != nil {
+		t.Errorf("%v, %v", rows, err)
+	}
+}
+
 // TestNothingLeft checks what an account is told for which no subordinate ids are left.
 func TestNothingLeft(t *testing.T) {
 	s, _ := ids(t, map[string]string{"subids": "a:1000:4294966200\n"})
