@@ -740,6 +740,25 @@ func TestErrorsOverTheBus(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := call(t, methods["Get"], "../alice", ""); err == nil ||
+		err.Name != launcherbus.Interface+".Error."+string(launcherbus.Refused) {
+		t.Errorf("Get of no name: %v", err)
+	}
+}
+
+// TestKnownRuns checks that a start of what runs or starts is refused at once.
+func TestKnownRuns(t *testing.T) {
+	for _, state := range []systemd.State{systemd.Active, systemd.Activating} {
+		h := newHost(t)
+		k := h.key("alice", "")
+		if err := start(h, k); err != nil {
+			t.Fatal(err)
+		}
+		h.units[k.Unit()], h.asked = state, 0
+		if err := start(h, k); codeOf(err) != launcherbus.AlreadyExists || h.asked != 1 {
+			t.Errorf("%s: %v, after %d questions", state, err, h.asked)
+		}
+	}
 }
 
 // TestProfilesWithoutPolicy checks that a policy that cannot be read is not one without profiles.
