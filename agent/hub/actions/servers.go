@@ -200,13 +200,17 @@ func (a *Actions) Reset(ctx context.Context, s access.Subject, k ident.Key, stop
 	if err := a.mustExist(ctx, s, k); err != nil {
 		return err
 	}
+	var stopped Progress
 	if stop {
-		err := a.cfg.Servers.Stop(ctx, k)
-		if err != nil && !errors.Is(err, servers.ErrNotActive) {
+		var err error
+		if stopped, err = a.stop(ctx, k, 0); err != nil {
 			return a.record(ctx, ServerReset, s, k, err)
 		}
 	}
 	err := a.cfg.Servers.Reset(ctx, k)
+	if stopped == Done && (errors.Is(err, servers.ErrNoContainer) || errors.Is(err, servers.ErrActive)) {
+		_ = a.record(ctx, ServerStopRequested, s, k, nil) // the refusal leaves no record, but the stop was done
+	}
 	switch {
 	case errors.Is(err, servers.ErrNoContainer):
 		return refuse(NotFound, NothingToReset, k.String(), "no persistent container exists of server %s",

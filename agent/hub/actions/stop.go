@@ -87,6 +87,10 @@ func (a *Actions) RemoveServer(ctx context.Context, s access.Subject, k ident.Ke
 	if err != nil {
 		return 0, err
 	}
+	if state := a.cfg.Servers.Get(k).State; state.Active() && !stop { // started while this waited for the lock
+		release()
+		return 0, active(k, state)
+	}
 	p, err := a.stop(ctx, k, wait)
 	if p == Continues {
 		a.audit(ctx, Record{Event: ServerDeleted, By: s, User: k.User, Server: k.Server, Later: true})

@@ -139,6 +139,38 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestRemoveStarted checks that a removal without a stop does not stop a server that was started while the removal
+// waited for its turn.
+func TestRemoveStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		alice, k := b.as(t, "alice"), key(t, "alice:x")
+		release, err := b.locks.take(t.Context(), k, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := make(chan error)
+		go func() {
+			_, err := b.RemoveServer(t.Context(), alice, k, false, time.Minute)
+			result <- err
+		}()
+		synctest.Wait()
+		if err := b.fleet.Start(k, "p", servers.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		if got := outcome(<-result); got != "conflict starting" {
+			t.Errorf("%s, want a conflict", got)
+		}
+		if state := b.fleet.Get(k).State; state != servers.Starting {
+			t.Errorf("the server is %s", state)
+		}
+		if len(b.locks.held) > 0 {
+			t.Errorf("locks are held: %v", b.locks.held)
+		}
+	})
+}
+
 // TestStop goes through how a stop can come out.
 func TestStop(t *testing.T) {
 	broken := errors.New("broken")
