@@ -33,10 +33,14 @@ func (a *Actions) Stop(ctx context.Context, s access.Subject, k ident.Key, wait 
 		return 0, err
 	}
 	p, err := a.stop(ctx, k, wait)
-	if p != WasStopped {
-		a.audit(ctx, Record{Event: ServerStopRequested, By: s, User: k.User, Server: k.Server, Later: p == Continues,
-			Err: err})
+	if p == WasStopped {
+		return p, err
 	}
+	r := Record{Event: ServerStopRequested, By: s, User: k.User, Server: k.Server, Later: p == Continues, Err: err}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // nobody waits any more, but the stop continues
+		r.Later, r.Err = true, nil
+	}
+	a.audit(ctx, r)
 	return p, err
 }
 

@@ -219,7 +219,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestStopOfWhoIsGone checks that a request that ends is not taken for a stop that continues.
+// TestStopOfWhoIsGone checks that a request that ends is answered with its own error, and that the journal has the stop
+// as one that continues: the manager does not give it up.
 func TestStopOfWhoIsGone(t *testing.T) {
 	b := newBench(t)
 	b.fleet.states["alice:x"], b.fleet.stopping = servers.Ready, make(chan struct{})
@@ -228,6 +229,9 @@ func TestStopOfWhoIsGone(t *testing.T) {
 	defer cancel()
 	if p, err := b.Stop(ctx, alice, key(t, "alice:x"), 0); p != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, %v", p, err)
+	}
+	if lines := strings.Join(b.journal.all(), "\n"); !strings.Contains(lines, "continues") {
+		t.Errorf("the journal has %q", lines)
 	}
 }
 
