@@ -18,15 +18,14 @@ import (
 func none(s string) error { return fmt.Errorf("%.60q is none", s) }
 
 // wordOf makes a kind of text that may be written as a bare number or truth value, too: env = { OMP_NUM_THREADS = 4 }.
+// A number is the word that stands in the file.
 func wordOf[T any](name string, parse func(string) (T, error)) settings.Kind[T] {
 	return settings.Kind[T]{Name: name, Read: func(v any) (T, error) {
 		switch v := v.(type) {
 		case string:
 			return parse(v)
-		case int64:
-			return parse(strconv.FormatInt(v, 10))
-		case float64:
-			return parse(strconv.FormatFloat(v, 'g', -1, 64))
+		case settings.Number:
+			return parse(v.Text)
 		case bool:
 			return parse(strconv.FormatBool(v))
 		}

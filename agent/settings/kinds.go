@@ -87,6 +87,9 @@ func Bool() Kind[bool] {
 // Whole makes a kind of whole numbers from least to most, which T must be able to hold.
 func Whole[T ~int | ~uint16 | ~uint32](name string, least, most int64) Kind[T] {
 	return Kind[T]{name, func(v any) (T, error) {
+		if number, ok := v.(Number); ok {
+			v = number.Value
+		}
 		n, ok := v.(int64)
 		if !ok {
 			return 0, ErrType

@@ -47,11 +47,12 @@ func escaped(s string, i int) bool {
 type finder struct {
 	data  []byte
 	lines Lines
-	lists map[string]int // how many sections of each list were seen so far
+	lists map[string]int    // how many sections of each list were seen so far
+	texts map[string]string // how each number is written
 }
 
-func keyLines(data []byte) Lines {
-	f := finder{data, Lines{}, map[string]int{}}
+func keyLines(data []byte) (lines Lines, texts map[string]string) {
+	f := finder{data, Lines{}, map[string]int{}, map[string]string{}}
 	var p unstable.Parser
 	p.Reset(data)
 	section := ""
@@ -63,7 +64,7 @@ func keyLines(data []byte) Lines {
 			f.value(section, e)
 		}
 	}
-	return f.lines
+	return f.lines, f.texts
 }
 
 // section records the parts of a section's name and returns its key. A list stands for its last entry.
@@ -92,9 +93,11 @@ func (f *finder) value(section string, e *unstable.Node) {
 	f.inside(key, e.Value())
 }
 
-// inside records the values of a list and the keys of an inline table.
+// inside records the values of a list, the keys of an inline table and the text of a number.
 func (f *finder) inside(key string, v *unstable.Node) {
 	switch v.Kind {
+	case unstable.Integer, unstable.Float:
+		f.texts[key] = string(v.Data)
 	case unstable.InlineTable:
 		for it := v.Children(); it.Next(); {
 			f.value(key, it.Node())

@@ -69,7 +69,9 @@ func Expected(name string, v any, err error) string {
 
 // TypeName is the TOML type of a decoded value, for people.
 func TypeName(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
+	case Number:
+		return TypeName(v.Value)
 	case string:
 		return "text"
 	case int64:

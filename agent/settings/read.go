@@ -28,7 +28,7 @@ func (t Table[C]) Read(c *C, file string, data []byte) Result {
 	}
 	r := &reader[C]{table: t, file: file, c: c, keys: map[string]Key[C]{}, sections: map[string]Section[C]{},
 		rank: map[string]int{}}
-	r.Lines = keyLines(data)
+	r.Lines, r.texts = keyLines(data)
 	for _, k := range t.Keys {
 		r.keys[k.Key] = k
 	}
@@ -68,7 +68,8 @@ type reader[C any] struct {
 	c        *C
 	keys     map[string]Key[C]
 	sections map[string]Section[C]
-	rank     map[string]int // of sections and those around them: the order of the table, from 1
+	rank     map[string]int    // of sections and those around them: the order of the table, from 1
+	texts    map[string]string // of numbers
 	Result
 }
 
@@ -171,6 +172,9 @@ func (r *reader[C]) entry(s Section[C], at place, tree map[string]any) {
 }
 
 func (r *reader[C]) value(k Key[C], at place, v any) {
+	if r.table.Numbers {
+		v = written(r.texts, at.line, v)
+	}
 	err := k.Read(r.c, at.entry, v)
 	var below *Below
 	var one *element

@@ -17,6 +17,7 @@ type Table[C any] struct {
 	Manual   string // the manual page that lists all keys, for messages
 	Sections []Section[C]
 	Keys     []Key[C]
+	Numbers  bool // kinds get a Number for each number
 }
 
 // Section is a section. The table has the sections in the order in which they are documented and read: one may start
@@ -122,7 +123,12 @@ func (t Table[C]) defaults(c *C, section string, at Entry) error {
 			continue
 		}
 		var doc struct{ V any }
-		err := toml.Unmarshal([]byte("V = "+k.Default), &doc)
+		text := []byte("V = " + k.Default)
+		err := toml.Unmarshal(text, &doc)
+		if err == nil && t.Numbers {
+			_, texts := keyLines(text)
+			doc.V = written(texts, "V", doc.V)
+		}
 		if err == nil {
 			err = k.Read(c, at, doc.V)
 		}
