@@ -16,6 +16,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"syscall"
 
 	"github.com/distribution/reference"
 )
@@ -135,16 +136,9 @@ func (s *Store) list(name string, keys []string) ([]object, error) {
 
 // read reads a whole file, which must be a regular one.
 func (s *Store) read(name string, limit int64) ([]byte, error) {
-	info, err := s.root.Lstat(name)
+	f, err := s.regular(name)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the shared image store: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w: not a regular file", name, ErrFormat)
-	}
-	f, err := s.root.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the shared image store: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -152,6 +146,27 @@ func (s *Store) read(name string, limit int64) ([]byte, error) {
 		err = fmt.Errorf("%s: %w: larger than %d bytes", name, ErrFormat, limit)
 	}
 	return data, err
+}
+
+// regular opens a regular file. Root calls it, and the image keeper can put another thing in the file's place at any
+// time: it does not wait for a FIFO's writer.
+func (s *Store) regular(name string) (*os.File, error) {
+	info, err := s.root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w: not a regular file", name, ErrFormat)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the shared image store: %w", err)
+	}
+	f, err := s.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the shared image store: %w", err)
+	}
+	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, errors.Join(fmt.Errorf("%s: %w: not a regular file", name, ErrFormat), err)
+	}
+	return f, nil
 }
 
 func (o object) text(key string) string {
