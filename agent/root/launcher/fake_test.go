@@ -230,8 +230,16 @@ func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
 			return err
 		}
 		h.mu.Lock()
-		h.gone[name] = h.units[name] == systemd.Activating // systemd cancels the start job
+		unbegun := h.queued[name]
+		h.gone[name] = unbegun || h.units[name] == systemd.Activating // systemd cancels the start job
+		if unbegun {
+			delete(h.units, name)
+			delete(h.queued, name)
+		}
 		h.mu.Unlock()
+		if unbegun { // its state does not change
+			return nil
+		}
 		h.change(ctx, name, systemd.Inactive)
 		return nil
 	}, nil

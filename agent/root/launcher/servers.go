@@ -35,6 +35,7 @@ func (m made) row(state launcherbus.State) launcherbus.Server {
 type server struct {
 	made
 	stopping bool            // its end was asked for
+	left     bool            // ended is closed
 	outcome  systemd.Outcome // set before ended is closed
 	ended    chan struct{}   // closed when its end has been announced and cleared away
 }
@@ -48,10 +49,15 @@ func (l *Launcher) enter(m made) *server {
 	return s
 }
 
-// leave notes that a unit is gone and clears away its files, unless the next one exists by then.
+// leave notes that a unit is gone and clears away its files, unless the next one exists by then. It does nothing for
+// one that has left.
 func (l *Launcher) leave(key ident.Key, s *server, o systemd.Outcome) {
 	l.mu.Lock()
-	s.outcome = o
+	if s.left {
+		l.mu.Unlock()
+		return
+	}
+	s.left, s.outcome = true, o
 	if l.servers[key] == s {
 		delete(l.servers, key)
 	}

@@ -226,10 +226,24 @@ func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
 	if err := wait(ctx); err != nil {
 		return err
 	}
-	waitEnd(ctx, s)
+	l.waitStopped(ctx, key, s)
 	l.cfg.Log.Info("server stopped", "event", "server-stop", "user", key.User.String(), "server", key.Server.String(),
 		"unit", key.Unit())
 	return nil
+}
+
+// waitStopped waits as waitEnd does. A unit that has not begun, since it waited for its view of the images, is gone
+// without a signal.
+func (l *Launcher) waitStopped(ctx context.Context, key ident.Key, s *server) {
+	waitEnd(ctx, s)
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	if _, err := l.cfg.Units.Get(ctx, key.Unit()); errors.Is(err, systemd.ErrNotLoaded) {
+		l.leave(key, s, systemd.Outcome{})
+	}
 }
 
 // waitEnd waits until a unit's end has been announced and cleared away.
