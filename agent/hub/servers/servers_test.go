@@ -26,7 +26,8 @@ type world struct {
 	imageErr error
 	answers  bool // whether servers answer HTTP
 	lines    []string
-	lag      int // how often a log is read before the lines are there
+	lag      int    // how often a log is read before the lines are there
+	asked    func() // if set, is called when a server was asked for, before the answer is heard
 	resets   []string
 	resetErr error
 }
@@ -43,6 +44,18 @@ func (w *world) Reset(_ context.Context, key ident.Key) error {
 	defer w.mu.Unlock()
 	w.resets = append(w.resets, key.String())
 	return w.resetErr
+}
+
+func (w *world) Get(ctx context.Context, key ident.Key) (backend.Server, error) {
+	s, err := w.Backend.Get(ctx, key)
+	w.mu.Lock()
+	asked := w.asked
+	w.asked = nil
+	w.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
+	return s, err
 }
 
 func (w *world) SetRoute(key ident.Key, to backend.Address) {

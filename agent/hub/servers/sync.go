@@ -178,17 +178,18 @@ func (m *Manager) Sync(ctx context.Context) error {
 		probes.Go(func() { m.adoptReady(ctx, u) })
 	}
 	probes.Wait()
-	for _, key := range m.missing(seen) {
-		if err := m.takeGone(ctx, key); err != nil {
-			return fmt.Errorf("cannot ask for %s: %w", m.cfg.Backend.Name(key), err)
+	for _, s := range m.missing(seen) {
+		if err := m.takeGone(ctx, s); err != nil {
+			return fmt.Errorf("cannot ask for %s: %w", m.cfg.Backend.Name(s.Key), err)
 		}
 	}
 	return nil
 }
 
-// takeGone handles the end of a server that the list lacked, unless it was started since.
-func (m *Manager) takeGone(ctx context.Context, key ident.Key) error {
-	u, err := m.cfg.Backend.Get(ctx, key)
+// takeGone handles the end of a server that the list lacked, unless it was started since: s has the hash of the run
+// that is gone.
+func (m *Manager) takeGone(ctx context.Context, s backend.Server) error {
+	u, err := m.cfg.Backend.Get(ctx, s.Key)
 	var gone *backend.Error
 	switch {
 	case err == nil:
@@ -197,18 +198,18 @@ func (m *Manager) takeGone(ctx context.Context, key ident.Key) error {
 	case !errors.As(err, &gone) || gone.Code != backend.NotFound:
 		return err
 	}
-	m.takeEnd(backend.Event{Server: backend.Server{Key: key, State: backend.Stopped},
-		Why: backend.Why{Message: m.cfg.Backend.Name(key) + " ended by itself before it answered", Hint: gone.Hint}})
+	m.takeEnd(backend.Event{Server: s,
+		Why: backend.Why{Message: m.cfg.Backend.Name(s.Key) + " ended by itself before it answered", Hint: gone.Hint}})
 	return nil
 }
 
-// missing returns the servers in the table that the backend lacks.
-func (m *Manager) missing(seen map[ident.Key]bool) (gone []ident.Key) {
+// missing returns the servers in the table that the backend lacks, as ones that ended.
+func (m *Manager) missing(seen map[ident.Key]bool) (gone []backend.Server) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, s := range m.servers {
 		if s.State.Active() && !s.queuedHere() && !s.launching && !seen[key] {
-			gone = append(gone, key)
+			gone = append(gone, backend.Server{Key: key, State: backend.Stopped, TokenHash: s.tokenHash})
 		}
 	}
 	return gone
