@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestFIFOMeanwhile checks that nothing waits for a FIFO that the store's owner puts in a list's place while it is read.
+// TestFIFOMeanwhile checks that nothing waits for a FIFO that the store's owner puts in a list's place meanwhile.
 func TestFIFOMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "overlay-images", "images.json")

@@ -15,7 +15,8 @@ func Chapters() []settings.Chapter { return table().Chapters() }
 
 // table is all that launcher.toml may hold. A key is a field of Policy and a row here.
 func table() settings.Table[draft] {
-	return settings.Table[draft]{Manual: "launcher.toml(5)", Numbers: true, Sections: sections(), Keys: slices.Concat(hostKeys(),
+	return settings.Table[draft]{Manual: "launcher.toml(5)", Numbers: true, Sections: sections(), Keys: slices.Concat(
+		hostKeys(),
 		subIDKeys(), imageKeys(), gpuKeys(), profileKeys(), profileGPUKeys(),
 		mountKeys("mount[]", true, func(d *draft, at settings.Entry) *Mount { return &d.Mounts[at.Index] }),
 		mountKeys("profile.*.mount[]", false,
