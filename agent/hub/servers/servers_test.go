@@ -28,6 +28,7 @@ type world struct {
 	lines    []string
 	lag      int    // how often a log is read before the lines are there
 	asked    func() // if set, is called when a server was asked for, before the answer is heard
+	stopped  func() // if set, is called when the backend has stopped a server, before the answer is heard
 	resets   []string
 	resetErr error
 }
@@ -56,6 +57,14 @@ func (w *world) Get(ctx context.Context, key ident.Key) (backend.Server, error) 
 		asked()
 	}
 	return s, err
+}
+
+func (w *world) Stop(ctx context.Context, key ident.Key) error {
+	err := w.Backend.Stop(ctx, key)
+	if w.stopped != nil {
+		w.stopped()
+	}
+	return err
 }
 
 func (w *world) SetRoute(key ident.Key, to backend.Address) {

@@ -58,7 +58,7 @@ func (m *Manager) askStop(key ident.Key) (wait bool, err error) {
 // backend after the stop would win.
 func (m *Manager) stop(key ident.Key) error {
 	m.mu.Lock()
-	launched := m.entry(key).launched
+	launched, hash := m.entry(key).launched, m.entry(key).tokenHash
 	m.mu.Unlock()
 	if launched != nil {
 		select {
@@ -72,7 +72,10 @@ func (m *Manager) stop(key ident.Key) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.must(m.entry(key), ended)
+	// Somebody else's stop may have been faster, and the next run have begun.
+	if s := m.entry(key); s.tokenHash == hash {
+		m.must(s, ended)
+	}
 	return nil
 }
 
