@@ -118,6 +118,7 @@ func (k *Keeper) importArchive(ctx context.Context, name string, archive io.Read
 	if !image {
 		return k.cfg.Podman.importRoot(ctx, name, in)
 	}
+	begun := time.Now()
 	before, err := k.cfg.Podman.list(ctx)
 	if err != nil {
 		return err
@@ -129,11 +130,24 @@ func (k *Keeper) importArchive(ctx context.Context, name string, archive io.Read
 	if len(names) != 1 {
 		return refuse("the archive has %d images; one is needed: %s", len(names), strings.Join(names, ", "))
 	}
-	return k.rename(ctx, before, names[0], name)
+	return k.rename(ctx, names[0], name, k.ownerOf(names[0], before, begun))
 }
 
-// rename gives the loaded image its name, and what the archive called it back to the image that had that name before.
-func (k *Keeper) rename(ctx context.Context, before []summary, loaded, name string) error {
+// ownerOf returns the image that had a name before an import took it away; "" for none. before are the images at the
+// import's begin: a pull may have given the name another one since.
+func (k *Keeper) ownerOf(name string, before []summary, begun time.Time) string {
+	if id := k.moves.since(name, begun); id != "" {
+		return id
+	}
+	if i := slices.IndexFunc(before, func(s summary) bool { return slices.Contains(s.names, name) }); i >= 0 {
+		return before[i].id
+	}
+	return ""
+}
+
+// rename gives the loaded image its name, and what the archive called it back to its owner, the image that had that
+// name before; "" for none.
+func (k *Keeper) rename(ctx context.Context, loaded, name, owner string) error {
 	loadedID := strings.TrimPrefix(loaded, "sha256:")
 	id, err := k.find(loaded)
 	if err != nil || id == "" {
@@ -152,8 +166,8 @@ func (k *Keeper) rename(ctx context.Context, before []summary, loaded, name stri
 	if repository, tag, err = splitTag(loaded); err != nil {
 		return nil // it has no tag to give back
 	}
-	if i := slices.IndexFunc(before, func(s summary) bool { return slices.Contains(s.names, loaded) }); i >= 0 {
-		return k.cfg.Podman.tag(ctx, before[i].id, repository, tag)
+	if owner != "" {
+		return k.cfg.Podman.tag(ctx, owner, repository, tag)
 	}
 	return k.cfg.Podman.untag(ctx, id, repository, tag)
 }

@@ -52,6 +52,8 @@ type Keeper struct {
 	mu   sync.Mutex      // guards jobs
 	jobs map[string]*job // pulls, loads and imports under way, by key
 
+	moves moves
+
 	names   nameLocks   // held by whoever changes a name
 	changes gate        // open to whoever changes a name, closed by whoever removes what has none
 	records sync.Mutex  // held while the history is read and written

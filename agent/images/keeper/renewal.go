@@ -56,6 +56,7 @@ func (r *renewal) commit(ctx context.Context, note func(*nameHistory)) (string, 
 	if err != nil || after == "" {
 		return "", errors.Join(fmt.Errorf("%s is not in the store afterwards", r.name), err)
 	}
+	r.moves.note(r.name, after)
 	digest := r.digest(ctx, r.before)
 	err = r.changeHistory(func(h *history) {
 		if r.before != "" && r.before != after {
