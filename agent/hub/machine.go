@@ -152,11 +152,11 @@ func (p timedProber) Probe(ctx context.Context, server backend.Address, path str
 type queueMemory struct{ *store.Store }
 
 func (m queueMemory) SaveQueue(ctx context.Context, queue []servers.QueueEntry) error {
-	rows := make([]store.LinePlace, len(queue))
+	rows := make([]store.QueuedStart, len(queue))
 	for i, p := range queue {
-		rows[i] = store.LinePlace(p)
+		rows[i] = store.QueuedStart(p)
 	}
-	return m.Store.SaveLine(ctx, rows)
+	return m.Store.SaveQueue(ctx, rows)
 }
 
 // announcedEnd returns the time of a server's announced end.

@@ -45,7 +45,7 @@ func (h *hub) recoverActivity(ctx context.Context) {
 
 // recoverQueue puts those back into the queue who waited when the hub ended.
 func (h *hub) recoverQueue(ctx context.Context) {
-	rows, err := h.store.Line(ctx)
+	rows, err := h.store.Queue(ctx)
 	if err != nil {
 		h.log.Error("cannot read the queue for devices; those who waited must start their servers again", "event",
 			"queue-unreadable", "error", err.Error())

@@ -55,7 +55,7 @@ type SubIDs struct {
 type Images struct {
 	Share      bool     // members see the one store; false: each has a copy
 	Allow      []string // patterns (path.Match) of names that may be pulled besides those of profiles
-	KeepFormer int      // images that a name had before, kept for going back to
+	KeepFormer int      // former images of a name to retain, for a rollback
 	MinFree    uint64   // bytes; with fewer free nothing is pulled
 }
 
@@ -99,7 +99,7 @@ type Profile struct {
 	StartTimeout time.Duration     // from the unit's start to a running container, without the image
 	ImageTimeout time.Duration     // for loading or pulling the image
 	StopTimeout  time.Duration     // from SIGTERM to SIGKILL
-	Persistent   bool              // the container is kept at stop and started again, until it is reset
+	Persistent   bool              // the container outlives its unit and is started again, until a reset
 	GPUs         GPUWish           // devices that its servers hold
 	UnixGroups   []string          // one of them is needed to use the profile; none set: everyone may
 	Mounts       []Mount           // beside those that everyone gets

@@ -70,8 +70,8 @@ func TestMeasureTree(t *testing.T) {
 	}
 }
 
-// TestUsageMode checks that the launcher accepts the result, and how the arguments are checked.
-func TestUsageMode(t *testing.T) {
+// TestDiskUseMode checks that the launcher accepts the result, and how the arguments are checked.
+func TestDiskUseMode(t *testing.T) {
 	dir := tree(t)
 	result := filepath.Join(t.TempDir(), "usage.json")
 	if err := diskUse(t.Context(), []string{"--result", result, "--storage", dir, "--home",

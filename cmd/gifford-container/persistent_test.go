@@ -16,8 +16,8 @@ import (
 
 const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// fakeKeeper answers from files beside it: "container" is the output of inspect.
-const fakeKeeper = `#!/bin/sh
+// fakeImages answers from files beside it: "container" is the output of inspect.
+const fakeImages = `#!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >>calls
 case "$*" in
@@ -76,7 +76,7 @@ func TestKept(t *testing.T) {
 			if err := os.MkdirAll(filepath.Join(dir, "libpod/tmp/exits"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			write("podman", fakeKeeper, 0o755)
+			write("podman", fakeImages, 0o755)
 			write("credential", "JUPYTERHUB_API_TOKEN=it's\n", 0o600)
 			write("env", "export OLD='x'\n", 0o644)
 			if tt.container != "" {

@@ -233,7 +233,7 @@ func TestAccounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, alice := newLab(t, tt.sharing, tt.places)
 			tt.live(t, l, alice)
-			all, err := l.db.Usage(t.Context(), store.UsageQuery{User: alice.User})
+			all, err := l.db.Accounting(t.Context(), store.AccountingQuery{User: alice.User})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -158,7 +158,7 @@ func (c *Culler) takeGPUs(now time.Time, g backend.GPUs, failed error) (unsaved 
 
 // record is the row to save of a run. Culler.mu is held.
 func (w *watch) record(key ident.Key) store.GPUUse {
-	return store.GPUUse{Key: key, Started: w.started, Used: w.gpu.used, Seen: w.gpu.seen, Kept: w.gpu.postponed}
+	return store.GPUUse{Key: key, Started: w.started, Used: w.gpu.used, Seen: w.gpu.seen, Postponed: w.gpu.postponed}
 }
 
 // gpuTrouble logs once that the devices cannot be read.
@@ -194,7 +194,7 @@ func (c *Culler) recall(ctx context.Context) {
 func (c *Culler) begin(key ident.Key, started time.Time) *watch {
 	w := &watch{started: started}
 	if u, ok := c.recalled[key]; ok && u.Started.Equal(started) {
-		w.gpu = gpuWatch{used: u.Used, seen: u.Seen, postponed: u.Kept, saved: u.Seen}
+		w.gpu = gpuWatch{used: u.Used, seen: u.Seen, postponed: u.Postponed, saved: u.Seen}
 	} else if c.cfg.GPUs != nil && time.Since(started) > gpuGap {
 		w.gpu.used = time.Now() // its earlier use is unknown
 	}

@@ -61,7 +61,7 @@ type Config struct {
 	// Disk knows the disk use of members.
 	Disk disks
 	// Usage returns what users used.
-	Usage func(ctx context.Context, q store.UsageQuery) ([]store.Spent, error)
+	Accounting func(ctx context.Context, q store.AccountingQuery) ([]store.Spent, error)
 	// GPUs knows the host's GPUs.
 	GPUs devices
 	// Draining counts older processes that still serve open connections.

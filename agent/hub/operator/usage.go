@@ -11,13 +11,13 @@ import (
 )
 
 func (o *Operator) usage(w http.ResponseWriter, r *http.Request) (err error) {
-	q := store.UsageQuery{Month: r.URL.Query().Get("month")}
+	q := store.AccountingQuery{Month: r.URL.Query().Get("month")}
 	if name := r.URL.Query().Get("user"); name != "" {
 		if q.User, err = ident.ParseUser(name); err != nil {
 			return httpx.Fail(http.StatusBadRequest, "%v", err)
 		}
 	}
-	spent, err := o.cfg.Usage(r.Context(), q)
+	spent, err := o.cfg.Accounting(r.Context(), q)
 	if err != nil {
 		return err
 	}

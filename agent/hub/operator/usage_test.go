@@ -23,26 +23,26 @@ func TestUsage(t *testing.T) {
 	tests := map[string]struct {
 		target string
 		fails  error
-		asked  *store.UsageQuery
+		asked  *store.AccountingQuery
 		status int
 		body   string
 	}{
-		"all": {"/usage", nil, &store.UsageQuery{}, 200,
+		"all": {"/usage", nil, &store.AccountingQuery{}, 200,
 			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` +
 				"\n"},
-		"one user's month": {"/usage?month=2026-11&user=alice", nil, &store.UsageQuery{Month: "2026-11", User: alice},
+		"one user's month": {"/usage?month=2026-11&user=alice", nil, &store.AccountingQuery{Month: "2026-11", User: alice},
 			200,
 			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` +
 				"\n"},
-		"no month": {"/usage?month=1999-01", nil, &store.UsageQuery{Month: "1999-01"}, 200, "[]\n"},
+		"no month": {"/usage?month=1999-01", nil, &store.AccountingQuery{Month: "1999-01"}, 200, "[]\n"},
 		"no name":  {"/usage?user=../x", nil, nil, 400, ""},
-		"broken":   {"/usage", errors.New("disk full"), &store.UsageQuery{}, 500, ""},
+		"broken":   {"/usage", errors.New("disk full"), &store.AccountingQuery{}, 500, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var asked *store.UsageQuery
+			var asked *store.AccountingQuery
 			o := New(Config{Log: slog.New(slog.DiscardHandler),
-				Usage: func(_ context.Context, q store.UsageQuery) ([]store.Spent, error) {
+				Accounting: func(_ context.Context, q store.AccountingQuery) ([]store.Spent, error) {
 					asked = &q
 					if q.Month == "1999-01" {
 						return nil, tt.fails

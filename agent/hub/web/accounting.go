@@ -40,7 +40,7 @@ func (s *Web) accountingPage(m access.Subject, w http.ResponseWriter, r *http.Re
 	if !m.Admin() {
 		return errNotFound()
 	}
-	months, err := s.cfg.Records.UsageMonths(r.Context())
+	months, err := s.cfg.Records.AccountingMonths(r.Context())
 	if err != nil {
 		return err
 	}
@@ -93,13 +93,13 @@ func (s *Web) month(r *http.Request, known []string) string {
 }
 
 func (s *Web) hours(r *http.Request, month string) ([]accounting.Hours, error) {
-	q := store.UsageQuery{Month: month}
+	q := store.AccountingQuery{Month: month}
 	if month == everyMonth {
 		q.Month = ""
 	} else if _, err := time.Parse(accounting.MonthForm, month); err != nil {
 		return nil, httpx.Fail(http.StatusBadRequest, "the month must be one such as 2026-11, or all")
 	}
-	spent, err := s.cfg.Records.Usage(r.Context(), q)
+	spent, err := s.cfg.Records.Accounting(r.Context(), q)
 	return accounting.InHours(spent), err
 }
 

@@ -26,15 +26,15 @@ const (
 	pinnedOne = "quay.io/lab/course@sha256:2222222222222222222222222222222222222222222222222222222222222222"
 )
 
-// fakeKeeper has a few images, and pulls for as long as a test wants.
-type fakeKeeper struct {
+// fakeImages has a few images, and pulls for as long as a test wants.
+type fakeImages struct {
 	err    error
 	pulled []string
 	steps  chan imagekeeper.Progress // each is a step; closed at the end
 	fails  error                     // what a pull ends with
 }
 
-func (f *fakeKeeper) Images(context.Context) ([]imagekeeper.Image, error) {
+func (f *fakeImages) Images(context.Context) ([]imagekeeper.Image, error) {
 	return []imagekeeper.Image{
 		{ID: strings.Repeat("f", 64), FormerOf: []string{latest}, Size: 4e9, Pulled: now.Add(-48 * time.Hour),
 			InUse: []string{"jupyter-alice.service"}},
@@ -46,12 +46,12 @@ func (f *fakeKeeper) Images(context.Context) ([]imagekeeper.Image, error) {
 	}, f.err
 }
 
-func (f *fakeKeeper) Disk(context.Context) (imagekeeper.Disk, error) {
+func (f *fakeImages) Disk(context.Context) (imagekeeper.Disk, error) {
 	return imagekeeper.Disk{Path: "/var/lib/gifford-images/storage", Store: 9e9, Free: 1e9, Total: 100e9, Low: true},
 		nil
 }
 
-func (f *fakeKeeper) Pull(_ context.Context, name string, each func(imagekeeper.Progress)) error {
+func (f *fakeImages) Pull(_ context.Context, name string, each func(imagekeeper.Progress)) error {
 	f.pulled = append(f.pulled, name)
 	for p := range f.steps {
 		each(p)
@@ -60,7 +60,7 @@ func (f *fakeKeeper) Pull(_ context.Context, name string, each func(imagekeeper.
 }
 
 // newImages is a hub with a keeper; the profile gpu has an image that is not there yet.
-func newImages(t testing.TB, keeper *fakeKeeper) *hub {
+func newImages(t testing.TB, keeper *fakeImages) *hub {
 	t.Helper()
 	if keeper.steps == nil {
 		keeper.steps = make(chan imagekeeper.Progress)
@@ -81,7 +81,7 @@ func newImages(t testing.TB, keeper *fakeKeeper) *hub {
 // TestImagesPage checks what stands in each row: former images below their name, a button
 // where there is something to pull, and a command where root may do something.
 func TestImagesPage(t *testing.T) {
-	p := show(t, newImages(t, &fakeKeeper{}).do("GET", "/hub/admin/images", "dora"))
+	p := show(t, newImages(t, &fakeImages{}).do("GET", "/hub/admin/images", "dora"))
 	var got []string
 	for _, row := range p.elements("tr")[1:] {
 		got = append(got, textOf(row))
@@ -120,7 +120,7 @@ func plain(s string) string { return strings.ReplaceAll(s, "\u00a0", " ") }
 func TestNoKeeper(t *testing.T) {
 	for name, h := range map[string]*hub{
 		"none": newHub(t, nil),
-		"silent": newImages(t, &fakeKeeper{err: &imagekeeper.Error{Message: "the image keeper does not run",
+		"silent": newImages(t, &fakeImages{err: &imagekeeper.Error{Message: "the image keeper does not run",
 			Hint: "systemctl status gifford-images", Err: imagekeeper.ErrUnreachable}}),
 	} {
 		resp := h.do("GET", "/hub/admin/images", "dora")
@@ -137,7 +137,7 @@ func TestNoKeeper(t *testing.T) {
 
 // TestPull follows a pull on its page and in its stream.
 func TestPull(t *testing.T) {
-	keeper := &fakeKeeper{steps: make(chan imagekeeper.Progress)}
+	keeper := &fakeImages{steps: make(chan imagekeeper.Progress)}
 	h := newImages(t, keeper)
 	at := "/hub/admin/images/pull?name=" + url.QueryEscape(latest)
 	form := url.Values{"name": {latest}}
@@ -197,7 +197,7 @@ func TestPullRefused(t *testing.T) {
 		"a member":                             {"alice", latest, "Not Found"},
 		"who administers no more than a group": {"bob", latest, "Not Found"},
 	} {
-		keeper := &fakeKeeper{}
+		keeper := &fakeImages{}
 		h := newImages(t, keeper)
 		h.cfg.Access = h.who(roles(t, h.db, warden))
 		if got := answer(h.post("/hub/admin/images/pull", tt.user, url.Values{"name": {tt.image}})); got != tt.want ||
@@ -205,7 +205,7 @@ func TestPullRefused(t *testing.T) {
 			t.Errorf("%s: %s, pulled %v", name, got, keeper.pulled)
 		}
 	}
-	h := newImages(t, &fakeKeeper{})
+	h := newImages(t, &fakeImages{})
 	h.cfg.Access = h.who(roles(t, h.db, warden))
 	for _, path := range []string{"", "/pull?name=" + latest, "/progress?name=" + latest} {
 		if got := answer(h.do("GET", "/hub/admin/images"+path, "bob")); got != "Not Found" {

@@ -136,7 +136,7 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		Public: "the sign-in server cannot be reached", Hint: "try again in a minute"}
 	base := strings.TrimSuffix(h.cfg.BaseURL, "/")
 	rich := newRich(t)
-	keeper := &fakeKeeper{steps: make(chan imagekeeper.Progress, 2)}
+	keeper := &fakeImages{steps: make(chan imagekeeper.Progress, 2)}
 	images := newImages(t, keeper)
 	images.post("/hub/admin/images/pull", "dora", url.Values{"name": {latest}})
 	t.Cleanup(func() { close(keeper.steps) })

@@ -185,7 +185,7 @@ func newRefusing(t *testing.T) *hub {
 
 // TestFormsTooLong sends each form a body beyond the bound.
 func TestFormsTooLong(t *testing.T) {
-	h := newImages(t, &fakeKeeper{})
+	h := newImages(t, &fakeImages{})
 	form := url.Values{"x": {strings.Repeat("x", maxForm)}}
 	for _, rt := range routes() {
 		target := strings.NewReplacer("{user}", "alice", "{server}", "x").Replace("/" + rt.path)

@@ -57,8 +57,8 @@ func TestResetPage(t *testing.T) {
 	}
 }
 
-// TestHomeWithoutKept checks that a launcher without an answer takes nothing but the link.
-func TestHomeWithoutKept(t *testing.T) {
+// TestHomeWithoutPersistent checks that a launcher without an answer takes nothing but the link.
+func TestHomeWithoutPersistent(t *testing.T) {
 	h := newHub(t, func(c *setup) {
 		c.Persistent = func(context.Context) ([]backend.PersistentContainer, error) {
 			return nil,

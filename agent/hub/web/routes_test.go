@@ -257,7 +257,7 @@ func TestForgedRequests(t *testing.T) {
 	}
 }
 
-func TestStaticIsKept(t *testing.T) {
+func TestStaticIsCached(t *testing.T) {
 	h := newHub(t, nil)
 	versioned, err := h.staticURL("style.css")
 	if err != nil {

@@ -400,7 +400,7 @@ func TestNewRefuses(t *testing.T) {
 		"no login":                    func(c *Config) { c.Login = nil },
 		"no records":                  func(c *Config) { c.Records = nil },
 		"no authority":                func(c *Config) { c.Authority = nil },
-		"nobody runs the pulls":       func(c *Config) { c.Keeper = &fakeKeeper{} },
+		"nobody runs the pulls":       func(c *Config) { c.Keeper = &fakeImages{} },
 		"no actions":                  func(c *Config) { c.Actions = nil },
 		"no version":                  func(c *Config) { c.Version = "" },
 		"callback is a page's path":   func(c *Config) { c.Login = &fakeLogin{callback: "/hub/home"} },

@@ -102,14 +102,14 @@ func (s *Store) DropReading(ctx context.Context, key ident.Key, started time.Tim
 	return err
 }
 
-// UsageQuery selects accounting rows. Its zero value selects everybody and all months.
-type UsageQuery struct {
+// AccountingQuery selects accounting rows. Its zero value selects everybody and all months.
+type AccountingQuery struct {
 	Month string     // "2026-11"; "" is every month
 	User  ident.User // zero: everybody
 }
 
-// Usage returns what was used, the latest month first and users by name.
-func (r *Reader) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
+// Accounting returns what was used, the latest month first and users by name.
+func (r *Reader) Accounting(ctx context.Context, q AccountingQuery) ([]Spent, error) {
 	rows, err := r.db.QueryContext(ctx,
 		`SELECT user, month, gpu_seconds, cpu_seconds, memory_byte_seconds, server_seconds FROM usage
 		WHERE (?1 = '' OR month = ?1) AND (?2 = '' OR user = ?2) ORDER BY month DESC, user`, q.Month, q.User.String())
@@ -121,8 +121,8 @@ func (r *Reader) Usage(ctx context.Context, q UsageQuery) ([]Spent, error) {
 	})
 }
 
-// UsageMonths returns the months in which something was used, the latest first.
-func (r *Reader) UsageMonths(ctx context.Context) ([]string, error) {
+// AccountingMonths returns the months in which something was used, the latest first.
+func (r *Reader) AccountingMonths(ctx context.Context) ([]string, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT DISTINCT month FROM usage ORDER BY month DESC`)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the months in the database: %w", err)

@@ -21,7 +21,7 @@ func TestGPUUses(t *testing.T) {
 	start := c.now()
 	ok(t, s.SaveGPUUse(ctx, GPUUse{Key: alice, Started: start, Used: start, Seen: start}))
 	kept := GPUUse{Key: alice, Started: start.Add(time.Hour), Seen: start.Add(2 * time.Hour),
-		Kept: start.Add(3 * time.Hour)}
+		Postponed: start.Add(3 * time.Hour)}
 	ok(t, s.SaveGPUUse(ctx, kept)) // of a later run
 	other := GPUUse{Key: serverKey(t, "alice", "x"), Started: start}
 	ok(t, s.SaveGPUUse(ctx, other))
@@ -66,26 +66,26 @@ func TestUsage(t *testing.T) {
 	}))
 	november := Spent{User: alice.User, Month: "2026-11", GPU: 2, CPU: 4, Memory: 6, Server: 8}
 	for name, tt := range map[string]struct {
-		q    UsageQuery
+		q    AccountingQuery
 		want []Spent
 	}{
-		"all": {UsageQuery{}, []Spent{november, {User: bob.User, Month: "2026-11", Server: 7},
+		"all": {AccountingQuery{}, []Spent{november, {User: bob.User, Month: "2026-11", Server: 7},
 			spent(one, "2026-10")}},
-		"a month": {UsageQuery{Month: "2026-10"}, []Spent{spent(one, "2026-10")}},
-		"a user":  {UsageQuery{User: alice.User}, []Spent{november, spent(one, "2026-10")}},
-		"both": {UsageQuery{Month: "2026-11", User: bob.User},
+		"a month": {AccountingQuery{Month: "2026-10"}, []Spent{spent(one, "2026-10")}},
+		"a user":  {AccountingQuery{User: alice.User}, []Spent{november, spent(one, "2026-10")}},
+		"both": {AccountingQuery{Month: "2026-11", User: bob.User},
 			[]Spent{{User: bob.User, Month: "2026-11", Server: 7}}},
-		"no month": {UsageQuery{Month: "1999-01"}, nil},
+		"no month": {AccountingQuery{Month: "1999-01"}, nil},
 	} {
-		got, err := s.Usage(ctx, tt.q)
+		got, err := s.Accounting(ctx, tt.q)
 		ok(t, err)
 		same(t, name, tt.want, got)
 	}
-	months, err := s.UsageMonths(ctx)
+	months, err := s.AccountingMonths(ctx)
 	ok(t, err)
 	same(t, "months", []string{"2026-11", "2026-10"}, months)
 	ok(t, s.DeleteUser(ctx, alice.User))
-	got, err := s.Usage(ctx, UsageQuery{User: alice.User})
+	got, err := s.Accounting(ctx, AccountingQuery{User: alice.User})
 	ok(t, err)
 	same(t, "a deleted user's usage", []Spent{november, spent(one, "2026-10")}, got)
 	ok(t, s.DropReading(ctx, alice, first.Started.Add(time.Second))) // another run's
@@ -114,7 +114,7 @@ func TestAccountAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	got, err := s.Usage(t.Context(), UsageQuery{})
+	got, err := s.Accounting(t.Context(), AccountingQuery{})
 	ok(t, err)
 	same(t, "usage", []Spent{{User: alice.User, Month: "2026-11", CPU: 160}}, got)
 	readings, err := s.Readings(t.Context())

@@ -10,20 +10,20 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// LinePlace is a queued start that waits for devices that others hold.
-type LinePlace struct {
+// QueuedStart is a queued start that waits for devices that others hold.
+type QueuedStart struct {
 	Key     ident.Key
 	Profile string // as it was asked for
 	Asked   time.Time
 }
 
-// SaveLine replaces the whole queue.
-func (s *Store) SaveLine(ctx context.Context, line []LinePlace) error {
-	return s.tx(ctx, "save who waits for a device", func(tx *sql.Tx) error {
+// SaveQueue replaces the whole queue.
+func (s *Store) SaveQueue(ctx context.Context, queue []QueuedStart) error {
+	return s.tx(ctx, "save the queue for devices", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM line`); err != nil {
 			return err
 		}
-		for _, p := range line {
+		for _, p := range queue {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO line (user, server, profile, asked) VALUES (?, ?, ?, ?)`,
 				p.Key.User.String(), p.Key.Server.String(), p.Profile, micros(p.Asked)); err != nil {
 				return err
@@ -33,32 +33,32 @@ func (s *Store) SaveLine(ctx context.Context, line []LinePlace) error {
 	})
 }
 
-// Line returns the queued starts, in the order in which they were requested.
-func (r *Reader) Line(ctx context.Context) ([]LinePlace, error) {
+// Queue returns the queued starts, in the order in which they were requested.
+func (r *Reader) Queue(ctx context.Context) ([]QueuedStart, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT user, server, profile, asked FROM line ORDER BY asked, user, server`)
 	if err != nil {
-		return nil, fmt.Errorf("cannot list who waits for a device in the database: %w", err)
+		return nil, fmt.Errorf("cannot read the queue for devices from the database: %w", err)
 	}
-	return collect(rows, func(p *LinePlace) []any {
+	return collect(rows, func(p *QueuedStart) []any {
 		return []any{userCol{&p.Key.User}, serverCol{&p.Key.Server}, &p.Profile, timeCol{&p.Asked}}
 	})
 }
 
-// keptLeases is how many leases of a kind are retained. With fewLeases or fewer the median would say too little.
+// retainedLeases is how many ended leases of a kind are on record. With fewLeases or fewer the median would say too little.
 const (
-	keptLeases = 50
-	fewLeases  = 3
+	retainedLeases = 50
+	fewLeases      = 3
 )
 
 // AddLease records how long a device of a kind was held.
 func (s *Store) AddLease(ctx context.Context, kind string, held time.Duration, ended time.Time) error {
-	return s.tx(ctx, "note how long a device was held", func(tx *sql.Tx) error {
+	return s.tx(ctx, "record how long a device was held", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (kind, held, ended) VALUES (?, ?, ?)`, kind,
 			held.Microseconds(), micros(ended)); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE kind = ?1 AND id NOT IN
-			(SELECT id FROM leases WHERE kind = ?1 ORDER BY id DESC LIMIT ?2)`, kind, keptLeases)
+			(SELECT id FROM leases WHERE kind = ?1 ORDER BY id DESC LIMIT ?2)`, kind, retainedLeases)
 		return err
 	})
 }
