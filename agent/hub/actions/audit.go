@@ -7,6 +7,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // Event names an act in the journal (field EVENT). docs/audit.md lists them.
@@ -96,6 +97,9 @@ func (r Record) outcome() string {
 	return "done"
 }
 
+// maxDetail bounds one field of a Record, in bytes: a list of scopes or of users may be as long as a request.
+const maxDetail = 4 << 10
+
 // attributes are the Record's fields for the journal. Empty ones are left out.
 func (r Record) attributes(request string) []slog.Attr {
 	failure := ""
@@ -108,7 +112,7 @@ func (r Record) attributes(request string) []slog.Attr {
 		{"server", r.Server.String()}}, r.Detail...)
 	for _, d := range details {
 		if d.Value != "" {
-			all = append(all, slog.String(d.Key, d.Value))
+			all = append(all, slog.String(d.Key, printable.Cut(d.Value, maxDetail)))
 		}
 	}
 	return all

@@ -30,11 +30,14 @@ func (a *Actions) MaxTokenLife() time.Duration { return a.cfg.MaxTokenLife }
 // CreateToken makes a token that may never do more than its owner, and returns it, this once, with its record. It takes
 // the scope "tokens" on the owner.
 //
-// Refusals: LacksScope; NoUser; BadLife; RolesOrScopes, NoRole, BadScope; ExceedsRights with the scopes that the owner
-// lacks as its Name. Their messages are JupyterHub's.
+// Refusals: LacksScope; TooLong, Unshowable (the note); NoUser; BadLife; RolesOrScopes, NoRole, BadScope; ExceedsRights
+// with the scopes that the owner lacks as its Name. Their messages are JupyterHub's.
 func (a *Actions) CreateToken(ctx context.Context, s access.Subject, req TokenRequest) (secret string, t store.Token,
 	err error) {
 	if err := needUser(s, req.Owner, scopes.Tokens); err != nil {
+		return "", t, err
+	}
+	if err := checkText("note", req.Note); err != nil {
 		return "", t, err
 	}
 	owner, err := a.user(ctx, req.Owner)

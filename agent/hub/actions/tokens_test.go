@@ -1,6 +1,7 @@
 package actions
 
 import (
+	gocmp "cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,6 +41,10 @@ func TestCreateToken(t *testing.T) {
 			"invalid bad-life expires_in", 0, "", "token expires_in: 86401 must not exceed 86400"},
 		"for ever where that is too long": {"alice", time.Hour, day, TokenRequest{ExpiresIn: seconds(0)},
 			"invalid bad-life expires_in", 0, "", "token expires_in: 0 must not exceed 86400"},
+		"a long note": {"alice", 0, 0, TokenRequest{Note: strings.Repeat("x", maxText+1)},
+			"invalid too-long note", 0, "", "note is longer than 255 bytes"},
+		"a note that reverses text": {"alice", 0, 0, TokenRequest{Note: "a\u202eb"},
+			"invalid unshowable note", 0, "", "note holds a character that cannot be shown"},
 		"in the past": {"alice", time.Hour, 0, TokenRequest{ExpiresIn: seconds(-1)},
 			"invalid bad-life expires_in", 0, "", "token expires_in: -1 lies in the past"},
 		"a century": {"alice", time.Hour, 0, TokenRequest{ExpiresIn: seconds(1 << 60)}, "ok",
@@ -77,7 +82,7 @@ func TestCreateToken(t *testing.T) {
 			if b.MaxTokenLife() != tt.longest {
 				t.Errorf("the longest life is %v", b.MaxTokenLife())
 			}
-			if tt.req.Note = "n"; tt.req.Owner.IsZero() {
+			if tt.req.Note = gocmp.Or(tt.req.Note, "n"); tt.req.Owner.IsZero() {
 				tt.req.Owner = user(t, "alice")
 			}
 			secret, made, err := b.CreateToken(t.Context(), b.as(t, tt.by), tt.req)

@@ -21,6 +21,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -48,6 +49,18 @@ type Client struct {
 	Service string
 }
 
+// authenticator finds out who asks, as access.Authenticator does. The operator's rights are not in it.
+type authenticator interface {
+	// Request returns who sent a request.
+	Request(r *http.Request) (access.Subject, error)
+	// Token returns the owner of a token of the database, with the token's rights.
+	Token(ctx context.Context, secret string) (access.Subject, error)
+	// TokenScopes returns what a token may do now.
+	TokenScopes(ctx context.Context, t store.Token) (scopes.Set, error)
+	// Identified returns a Subject that may also read its own name.
+	Identified(s access.Subject) access.Subject
+}
+
 // Config is what an API needs; all fields are required but where said.
 type Config struct {
 	BaseURL   string // "/" or "/x/"
@@ -61,7 +74,7 @@ type Config struct {
 	Actions   *actions.Actions
 	Authority *access.Authority
 	// Access finds out who asks.
-	Access *access.Authenticator
+	Access authenticator
 	// Client reports whose OAuth client that is; ok is false for none.
 	Client func(id string) (Client, bool)
 	// Routes returns the proxy's table, path to target, for GET /proxy.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -211,7 +212,7 @@ func TestDatabaseFails(t *testing.T) {
 		"POST /shares/alice/x", "DELETE /share-codes/alice/x", "GET /users/alice/servers/x/progress",
 		"GET /users", "GET /users/alice/tokens", "DELETE /groups/lab", "POST /users/alice/activity"} {
 		a, _, db := build(t)
-		root := a.cfg.Access.Operator(t.Context())
+		root := a.cfg.Access.(*access.Authenticator).Operator(t.Context())
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}

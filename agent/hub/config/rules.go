@@ -26,7 +26,7 @@ func when(condition bool, text string) string {
 func (c *Config) isSet(key string) bool { _, ok := c.origins[key]; return ok }
 
 // rules lists what is required and what contradicts.
-func rules() []rule { return slices.Concat(loginRules(), otherRules()) }
+func rules() []rule { return slices.Concat(loginRules(), httpRules(), accessRules(), cullRules()) }
 
 func loginRules() []rule {
 	return []rule{
@@ -71,13 +71,18 @@ func loginRules() []rule {
 	}
 }
 
-func otherRules() []rule {
+func httpRules() []rule {
 	return []rule{
 		{"http.trusted_proxies", func(c *Config) string {
 			return when(c.isSet("http.trusted_proxies") && !c.HTTP.BehindProxy,
 				"has no effect without http.behind_proxy = true")
 		}},
 		{"http.public_url", publicURLTrouble},
+	}
+}
+
+func accessRules() []rule {
+	return []rule{
 		{"access.allow_all", func(c *Config) string {
 			return when(c.Access.AllowAll && len(c.Access.Users)+len(c.Access.Groups)+len(c.Access.UnixGroups) > 0,
 				"contradicts the users and groups that are named as well; drop one of them")
@@ -90,6 +95,15 @@ func otherRules() []rule {
 			}
 			return ""
 		}},
+		{"access.max_stale", func(c *Config) string {
+			return when(c.Access.MaxStale < c.Access.Recheck,
+				"shorter than access.recheck, so that every session would end before it is checked again")
+		}},
+	}
+}
+
+func cullRules() []rule {
+	return []rule{
 		{"cull.notice", func(c *Config) string {
 			idle, who := c.shortestIdle()
 			return when(c.Cull.Enabled && idle > 0 && c.Cull.Notice >= idle,
@@ -101,10 +115,6 @@ func otherRules() []rule {
 		{"cull.gpu_idle", (*Config).gpuIdleTrouble},
 		{"cull.gpu_busy", func(c *Config) string {
 			return when(c.Cull.BusyGPU > 100, "above 100 percent, so that no GPU would ever be in use")
-		}},
-		{"access.max_stale", func(c *Config) string {
-			return when(c.Access.MaxStale < c.Access.Recheck,
-				"shorter than access.recheck, so that every session would end before it is checked again")
 		}},
 	}
 }

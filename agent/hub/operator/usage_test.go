@@ -30,7 +30,8 @@ func TestUsage(t *testing.T) {
 		"all": {"/usage", nil, &store.AccountingQuery{}, 200,
 			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` +
 				"\n"},
-		"one user's month": {"/usage?month=2026-11&user=alice", nil, &store.AccountingQuery{Month: "2026-11", User: alice},
+		"one user's month": {"/usage?month=2026-11&user=alice", nil,
+			&store.AccountingQuery{Month: "2026-11", User: alice},
 			200,
 			`[{"user":"alice","month":"2026-11","gpu_hours":1,"cpu_hours":2,"memory_gib_hours":0.5,"server_hours":0}]` +
 				"\n"},

@@ -23,7 +23,8 @@ func (s *Store) SaveGPUUse(ctx context.Context, u GPUUse) error {
 		INSERT INTO gpu_uses (user, server, started, used, seen, kept) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (user, server) DO UPDATE SET started = excluded.started, used = excluded.used, seen =
 			excluded.seen, kept = excluded.kept`,
-		u.Key.User.String(), u.Key.Server.String(), micros(u.Started), micros(u.Used), micros(u.Seen), micros(u.Postponed))
+		u.Key.User.String(), u.Key.Server.String(), micros(u.Started), micros(u.Used), micros(u.Seen),
+		micros(u.Postponed))
 	return err
 }
 

@@ -44,7 +44,8 @@ func (r *Reader) Queue(ctx context.Context) ([]QueuedStart, error) {
 	})
 }
 
-// retainedLeases is how many ended leases of a kind are on record. With fewLeases or fewer the median would say too little.
+// retainedLeases is how many ended leases of a kind are on record. With fewLeases or fewer the median would say too
+// little.
 const (
 	retainedLeases = 50
 	fewLeases      = 3

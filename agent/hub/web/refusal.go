@@ -45,11 +45,19 @@ func inOurWords(err error) error {
 	case actions.TooManyServers:
 		return errTooManyServers(f.Name, int(f.Limit))
 	case actions.TooLong:
-		return httpx.Fail(http.StatusBadRequest, "the name for people is longer than %d bytes", f.Limit)
+		return httpx.Fail(http.StatusBadRequest, "%s is longer than %d bytes", ourName(f.Field), f.Limit)
 	case actions.Unshowable:
-		return httpx.Fail(http.StatusBadRequest, "the name for people holds a character that cannot be shown")
+		return httpx.Fail(http.StatusBadRequest, "%s holds a character that cannot be shown", ourName(f.Field))
 	}
 	return httpx.Fail(statusOf(f.Kind), "%s", f.Message)
+}
+
+// ourName is what pages call a text that package actions has refused.
+func ourName(field string) string {
+	if field == "note" {
+		return "the note"
+	}
+	return "the name for people"
 }
 
 // statusOf is the status of a refusal that has no words of its own here.

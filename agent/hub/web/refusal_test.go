@@ -78,7 +78,7 @@ var manager = access.Role{Role: scopes.Role{Name: "manager", Scopes: []string{"a
 
 // TestFormsRefused has forms that package actions refuses: the status, and what the page says.
 func TestFormsRefused(t *testing.T) {
-	long := strings.Repeat("x", maxNote+1)
+	long := strings.Repeat("x", 256)
 	tests := map[string]struct {
 		user, target string
 		form         url.Values

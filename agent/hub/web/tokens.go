@@ -13,7 +13,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
-	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // tokenBody is the page of one's tokens.
@@ -85,9 +84,6 @@ func (s *Web) makeToken(m access.Subject, w http.ResponseWriter, r *http.Request
 }
 
 func (s *Web) issue(ctx context.Context, m access.Subject, form tokenForm) (secret string, err error) {
-	if err := checkNote(form.Note); err != nil {
-		return "", err
-	}
 	req := actions.TokenRequest{Owner: m.User, Note: cmp.Or(form.Note, "Requested via token page")}
 	if list := strings.Fields(form.Scopes); len(list) > 0 {
 		req.Scopes = list
@@ -101,20 +97,6 @@ func (s *Web) issue(ctx context.Context, m access.Subject, form tokenForm) (secr
 	}
 	secret, _, err = s.cfg.Actions.CreateToken(ctx, m, req)
 	return secret, inOurWords(err)
-}
-
-// maxNote bounds the note of a token, in bytes.
-const maxNote = 255
-
-// checkNote refuses a note that cannot be shown on one line.
-func checkNote(note string) error {
-	switch {
-	case len(note) > maxNote:
-		return httpx.Fail(http.StatusBadRequest, "the note is longer than %d bytes", maxNote)
-	case !printable.Valid(note):
-		return httpx.Fail(http.StatusBadRequest, "the note holds a character that cannot be shown")
-	}
-	return nil
 }
 
 // revokeToken is POST hub/token/revoke: the field id for one of one's API tokens, or client for all that an application

@@ -56,7 +56,7 @@ func TestTokenRefusals(t *testing.T) {
 		"for ever":              {"expires": {"0"}},
 		"life in the past":      {"expires": {"-1"}},
 		"life is no number":     {"expires": {"soon"}},
-		"long note":             {"note": {strings.Repeat("x", maxNote+1)}},
+		"long note":             {"note": {strings.Repeat("x", 256)}},
 		"note that cannot show": {"note": {"a\u202eb"}},
 	}
 	h := newHub(t, func(c *setup) {
