@@ -1,5 +1,5 @@
-// Package hint gives an error the next step of whoever reads it, such as a command that shows more, as a field beside
-// its message. Commands print the message and then "hint: " and the step on a line of its own. It must never be needed
+// Package hint attaches a next step to an error, such as a command that shows more, as a field beside its message.
+// Commands print the message and then "hint: " and the step on a line of its own. It must never be needed
 // to decide anything: programs branch on types and codes, not on hints.
 package hint
 

@@ -56,7 +56,7 @@ func newProcess(g given, m *metrics.Metrics) *process {
 	return &process{given: g, metrics: m, ending: newEvent(), handedOver: newEvent(), successor: handover.Successor}
 }
 
-// ready tells the service manager that the hub serves, and keeps its status line up to date from then on.
+// ready reports to the service manager that the hub serves, and keeps its status line up to date from then on.
 func (p *process) ready(status func() string) error {
 	if err := handover.Announce(status()); err != nil {
 		return err

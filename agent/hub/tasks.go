@@ -34,7 +34,7 @@ func (h *hub) watchBackend(ctx context.Context) {
 	})
 }
 
-// feedWatchdog tells systemd that the hub is alive while the database answers.
+// feedWatchdog reports to systemd that the hub is alive while the database answers.
 func (h *hub) feedWatchdog(ctx context.Context) {
 	if err := (handover.Notify{}).Watchdog(ctx, h.store.Ping); err != nil && ctx.Err() == nil {
 		h.log.Error("cannot feed the watchdog", "event", "watchdog-failed", "error", err.Error())

@@ -309,7 +309,7 @@ func raw(v any) json.RawMessage {
 
 var plainName = regexp.MustCompile(`^[a-z0-9.]+$`)
 
-// dataFile is the file name that containers/storage gives a piece of big data: a name with other
+// dataFile is the file name that containers/storage uses for a piece of big data: a name with other
 // than small letters, digits and dots is in base64 after "=".
 func dataFile(name string) string {
 	if plainName.MatchString(name) {

@@ -46,7 +46,7 @@ func sections() []settings.Section[draft] {
 		{Key: "gpus.group.*", Doc: "Limits of a Unix group's members. Open devices do not count.", Check: checkGroup,
 			Add: addGroup},
 		{Key: "defaults", Doc: "What holds for every profile that does not say otherwise. Each of these keys may " +
-			"stand in [profile.NAME], too."},
+			"be in [profile.NAME], too."},
 		{Key: "defaults.mount", Refuse: "mounts of every container are written as [[mount]]"},
 		{Key: "profile.*", Doc: "One choice of image and limits. There must be one. NAME is 1 to 40 of a-z, 0-9, - " +
 			"and _. All keys of [defaults] may stand here, too.",

@@ -18,7 +18,7 @@ import (
 func none(s string) error { return fmt.Errorf("%.60q is none", s) }
 
 // wordOf makes a kind of text that may be written as a bare number or truth value, too: env = { OMP_NUM_THREADS = 4 }.
-// A number is the word that stands in the file.
+// A number is the word in the file.
 func wordOf[T any](name string, parse func(string) (T, error)) settings.Kind[T] {
 	return settings.Kind[T]{Name: name, Read: func(v any) (T, error) {
 		switch v := v.(type) {
@@ -69,7 +69,7 @@ func checkGroup(name string) error {
 	return nil
 }
 
-// profileName is what may stand in a URL, a unit's environment and a page.
+// profileName is what may be part of a URL, a unit's environment and a page.
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 
 func checkProfileName(name string) error {
@@ -166,7 +166,7 @@ func devices() settings.Kind[int] {
 	})
 }
 
-// clean reports whether a path is absolute, in its shortest form, and can stand in an argument of podman's --mount,
+// clean reports whether a path is absolute, in its shortest form, and can be part of an argument of podman's --mount,
 // which is a line of comma-separated values.
 func clean(s string) bool {
 	return path.IsAbs(s) && path.Clean(s) == s && s != "/" && !strings.ContainsAny(s, `,"\`) && !control(s)

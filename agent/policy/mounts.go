@@ -61,7 +61,7 @@ func (m Mount) of(u ident.User) Mount {
 // ofMembers reports whether the source is a directory of the member's own.
 func (m Mount) ofMembers() bool { return path.Base(m.Source) == userPart }
 
-// userPart is where the member's name stands in a path.
+// userPart is the placeholder for the member's name in a path.
 const userPart = "{user}"
 
 // within reports whether a path is a directory or lies below it.
@@ -90,7 +90,7 @@ func freeTarget(target string) bool {
 		!slices.Contains(podmansOwn, target)
 }
 
-// wholeParts reports whether {user} stands in a path as whole parts only.
+// wholeParts reports whether {user} occurs in a path as whole parts only.
 func wholeParts(s string) bool {
 	return !slices.ContainsFunc(strings.Split(s, "/"), func(part string) bool {
 		return part != userPart &&

@@ -23,7 +23,7 @@ func (a *app) gpusCommand() *cobra.Command {
 now, on average over the last hour and at most in that hour, to how many servers it is lent at
 a time, and which hold it since when. Below stand lines for what is wrong: a device that is
 not lent, processes on a device outside the servers that hold it, specifications that cannot
-be used, and a vendor's tool that gives no answer. Only root may do it.`,
+be used, and a vendor's tool that does not answer. Only root may do it.`,
 		Example: `  sudo gifford-hub gpus
   sudo gifford-hub gpus --json | jq -r '.devices[] | select(.holders == []).name'`,
 		Args: arguments(cobra.NoArgs),

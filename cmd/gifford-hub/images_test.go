@@ -120,7 +120,7 @@ func removeImage(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// pruneImages takes the former image if none shall be kept.
+// pruneImages takes the former image if none is retained.
 func pruneImages(w http.ResponseWriter, r *http.Request) {
 	var req imagekeeper.PruneRequest
 	_ = json.NewDecoder(r.Body).Decode(&req)

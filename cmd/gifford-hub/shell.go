@@ -31,7 +31,7 @@ func (a *app) shellCommand() *cobra.Command {
 		Short: "Open a shell in a member's running server",
 		Long: `Opens a shell in the container of a member's running server, or runs a command there, as
 the user of the notebook or, with --root, as root of the container, which is not root of the
-host. The exit status is the command's. Who opened it and what was run stands in the journal:
+host. The exit status is the command's. Who opened it and what was run is in the journal:
 journalctl -u gifford-hub EVENT=servers-shell JUPYTER_USER=alice
 
 What root changes outside of HOME is gone when the server stops, unless its profile is

@@ -43,7 +43,7 @@ const (
 	Starting       Reason = "starting"         // it is on its way, or queued
 	Stopping       Reason = "stopping"         // it is stopping, or being removed
 	NotRunning     Reason = "not-running"      // there is nothing to stop or to postpone
-	Persistent     Reason = "persistent"       // a persistent container stands in the way
+	Persistent     Reason = "persistent"       // a persistent container prevents it
 	NothingToReset Reason = "nothing-to-reset" // no persistent container
 	Postponed      Reason = "postponed"        // the end was postponed once, which is as often as it can be
 
@@ -57,11 +57,11 @@ const (
 	BadOption     Reason = "bad-option"      // an option of a start has the wrong type
 	BadScope      Reason = "bad-scope"       // there is no such scope
 	WrongFilter   Reason = "wrong-filter"    // a share's scope with the filter of something else
-	ExceedsRights Reason = "exceeds-rights"  // scopes that whoever gives or gets them lacks
+	ExceedsRights Reason = "exceeds-rights"  // scopes that whoever grants or receives them lacks
 	RolesOrScopes Reason = "roles-or-scopes" // both were given
 	BadLife       Reason = "bad-life"        // a time to live out of its bounds
 	BadService    Reason = "bad-service"     // a service that cannot be
-	Declared      Reason = "declared"        // the service stands in the settings
+	Declared      Reason = "declared"        // the service is declared in the settings
 	SwitchedOff   Reason = "switched-off"    // the settings switch the feature off
 )
 

@@ -48,7 +48,7 @@ func (a *Actions) CreateServer(ctx context.Context, s access.Subject, k ident.Ke
 	return a.record(ctx, ServerCreated, s, k, err)
 }
 
-// ServerChange is how a stopped server shall be. What is nil stays.
+// ServerChange describes changes to a stopped server. A nil field stays as it is.
 type ServerChange struct {
 	Name        *ident.Server // a new name
 	DisplayName *string       // "" leaves it as well

@@ -77,7 +77,7 @@ func (a *Actions) RemoveService(ctx context.Context, s access.Subject, name stri
 	case errors.Is(err, services.ErrUnknown):
 		return refuse(NotFound, NoService, name, "service %s does not exist", name).because(err)
 	case errors.Is(err, services.ErrDeclared):
-		return refuse(Conflict, Declared, name, "service %s stands in the settings", name).because(err)
+		return refuse(Conflict, Declared, name, "service %s is declared in the settings", name).because(err)
 	}
 	return a.recordOn(ctx, ServiceRemoved, s, err, Detail{keyService, name})
 }

@@ -163,7 +163,7 @@ func (a *Actions) RevokeShares(ctx context.Context, s access.Subject, k ident.Ke
 	return a.record(ctx, ShareRevoked, s, k, a.cfg.Records.RevokeShares(ctx, k))
 }
 
-// LeaveShare gives back what was shared with a user or a group. It takes the scope "users:shares" on the user, or
+// LeaveShare returns what was shared with a user or a group. It takes the scope "users:shares" on the user, or
 // "groups:shares" on the group.
 //
 // Refusals: LacksScope; NoShare.

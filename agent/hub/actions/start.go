@@ -104,7 +104,7 @@ func (a *Actions) mayHave(ctx context.Context, s access.Subject, k ident.Key, di
 }
 
 // prepare returns what to start, and saves it for the next start. What the operator starts is not saved: the user may
-// not be known yet, and shall find the own choice again.
+// not be known yet, and finds their own choice again.
 func (a *Actions) prepare(ctx context.Context, s access.Subject, req StartRequest) (Choice, error) {
 	if isOperator(s) && req.Choice != nil {
 		return *req.Choice, nil

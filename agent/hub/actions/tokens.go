@@ -84,7 +84,7 @@ func newSecret() string {
 // longestLife is a century, in seconds: beyond it times have no common form.
 const longestLife = 100 * 365 * 24 * 3600
 
-// tokenLife returns how long a token shall live; 0 is without end.
+// tokenLife returns how long a token lives; 0 is without end.
 func (a *Actions) tokenLife(seconds *int64) (time.Duration, error) {
 	if seconds == nil {
 		if a.cfg.TokenLife > 0 {

@@ -115,7 +115,7 @@ const (
 	nobody  audience = iota // the zero value, so that a route without a word is closed
 	anyone                  // no credentials needed
 	browser                 // answered by the OAuth provider, which asks for the session itself
-	login                   // finds its caller itself: credentials may stand in the body
+	login                   // finds its caller itself: credentials may be in the body
 	caller                  // valid credentials
 	scoped                  // credentials with one of route.scopes on what the path names
 )
@@ -127,7 +127,7 @@ const (
 	onAny     subject = iota // nothing: the handler leaves out what a filter hides
 	onAll                    // everything: a filtered scope is not enough
 	onUser                   // {user}
-	onServer                 // {user} and, where it stands in the path, {server}
+	onServer                 // {user} and, where it is in the path, {server}
 	onGroup                  // {group}
 	onService                // {service}
 )

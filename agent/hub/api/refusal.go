@@ -92,8 +92,7 @@ func rightsWords(f *actions.Refusal) *httpx.Error {
 	case actions.AdminsOnly:
 		switch {
 		case f.Field != "":
-			return httpx.Fail(http.StatusBadRequest, "a service can be an administrator at the wish of an "+
-				"administrator only")
+			return httpx.Fail(http.StatusBadRequest, "only an administrator can make a service an administrator")
 		case f.Name != "":
 			return httpx.Fail(http.StatusForbidden, "Only admins can modify other admins")
 		}

@@ -151,7 +151,7 @@ func TestWordsOfRefusals(t *testing.T) {
 		{actions.Refusal{Kind: actions.Forbidden, Reason: actions.AdminsOnly, Name: "dora"}, 403,
 			"Only admins can modify other admins"},
 		{actions.Refusal{Kind: actions.Invalid, Reason: actions.AdminsOnly, Field: "admin"}, 400,
-			"a service can be an administrator at the wish of an administrator only"},
+			"only an administrator can make a service an administrator"},
 		{actions.Refusal{Kind: actions.Forbidden, Reason: actions.ExceedsRights, Name: "s"}, 403,
 			"Do not have permission to grant share with scope s"},
 		{actions.Refusal{Kind: actions.Invalid, Reason: actions.ExceedsRights, Message: "m"}, 400, "m"},

@@ -110,7 +110,7 @@ func (a *API) tokenRequest(w http.ResponseWriter, r *http.Request) (tokenBody, a
 		c, err := a.cfg.Access.Request(r)
 		return body, c, err
 	}
-	// People have no passwords here: the provider knows them. What can stand in their place
+	// People have no passwords here: the provider knows them. What replaces them
 	// is a token.
 	c, err := a.cfg.Access.Token(r.Context(), body.Auth.Password)
 	if err != nil {

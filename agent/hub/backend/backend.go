@@ -42,7 +42,7 @@ type Server struct {
 	Queue     Queue     // how it stands while it is Queued
 }
 
-// Queue is how a server stands in the backend's queue.
+// Queue is the position of a server in the backend's queue.
 type Queue struct {
 	Position int           // 1 is the next; 0 while that is not known
 	Of       int           // how many wait for the same

@@ -126,7 +126,7 @@ func table() []check {
 		{"podman", "Podman runs the notebooks", podman},
 		{"crun", "the runtime that lets a notebook keep its member's groups", crun},
 		{"id maps", "newuidmap and newgidmap give a container its member's range of ids", idMaps},
-		{"network", "pasta gives a notebook a network without privileges, and the hub's API port alone", network},
+		{"network", "pasta provides a network without privileges, and the hub's API port alone", network},
 		{"images", "with one store of images for everybody a member's first start takes a second and no disk", images},
 		{"tun", "pasta makes its network device through /dev/net/tun", tun},
 		{"linger", "a member's user manager must stay while nobody is logged in", linger},

@@ -31,7 +31,7 @@ type Config struct {
 	// Timeout is how long the new process may take to Announce itself; 0 means
 	// a minute.
 	Timeout time.Duration
-	// Stderr is the standard error that the new process shall have; nil means
+	// Stderr is the standard error of the new process; nil means
 	// os.Stderr.
 	Stderr *os.File
 }

@@ -1,5 +1,5 @@
 // Package servers manages the life of every member's Jupyter server: it starts and stops them through a backend,
-// follows what becomes of them, and sets the proxy's routes. What the backend reports is the truth: the package holds
+// follows their states, and sets the proxy's routes. What the backend reports is the truth: the package holds
 // nothing that it could not read back after a restart, except the reason of a failed start. It must never know how a
 // backend does its work, on which host, or with which tools.
 package servers

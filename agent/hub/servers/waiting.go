@@ -11,7 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// Queue is how a start stands in a queue: the hub's for devices that others hold, or the backend's own.
+// Queue is the position of a start in a queue: the hub's for devices that others hold, or the backend's own.
 type Queue struct {
 	Since    time.Time        // when it joined the queue
 	Position int              // 1 is the next; 0 while that is not known

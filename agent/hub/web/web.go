@@ -41,7 +41,7 @@ type flow interface {
 	CallbackPath() string                                  // an escaped URL path anywhere on this host
 }
 
-// sessions gives requests their cookie session, and reports why the provider cannot be reached.
+// sessions attaches the cookie session to requests, and reports why the provider cannot be reached.
 type sessions interface {
 	Wrap(next http.Handler) http.Handler
 	Ready(ctx context.Context) error
@@ -178,5 +178,5 @@ func (c Config) validate() error {
 }
 
 // Handler serves everything of the hub but its API and the servers: the paths below hub/, the provider's callback, and
-// the redirects of all others. It gives the requests their session itself.
+// the redirects of all others. It attaches the session to the requests itself.
 func (s *Web) Handler() http.Handler { return s.handler }

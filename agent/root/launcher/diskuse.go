@@ -65,7 +65,7 @@ func (l *Launcher) measuring(ctx context.Context, user ident.User) (bool, error)
 	return u.State == systemd.Activating || u.State == systemd.Deactivating, err
 }
 
-// startMeasuring starts the unit that measures. It gives the member no subordinate ids: without any there are no files
+// startMeasuring starts the unit that measures. The member gets no subordinate ids: without any there are no files
 // of theirs.
 func (l *Launcher) startMeasuring(ctx context.Context, rules *policy.Policy, a accounts.Account) error {
 	if err := memberDirectory(l.files.state, path.Join("users", a.User.String()), private, a.UID, a.GID); err != nil {

@@ -104,7 +104,7 @@ func (h home) make() error {
 	return nil
 }
 
-// hand gives the new directory its mode and then its owner.
+// hand sets the mode of the new directory and then its owner.
 func (h home) hand(parent int, name string) error {
 	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
-// PrepareImageAccount gives the image keeper's account subordinate ids, once, from the range of the members'.
+// PrepareImageAccount assigns subordinate ids to the image keeper's account, once, from the range of the members'.
 // gifford-images.service runs it as root before the image keeper.
 func PrepareImageAccount(config string) error {
 	rules, err := ReadPolicy(config)

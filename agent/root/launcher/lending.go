@@ -58,7 +58,7 @@ func (l *Launcher) lend(ctx context.Context, in *unit.Input, names *names) (rele
 	}, nil
 }
 
-// leaseRequest says what a server shall get: what its profile asks for, or what its persistent container has.
+// leaseRequest says what a server gets: what its profile asks for, or what its persistent container has.
 func (l *Launcher) leaseRequest(ctx context.Context, in unit.Input, names *names) (lease.Request, error) {
 	r := lease.Request{Key: in.Key, Profile: in.Profile.Name,
 		InGroup: func(user ident.User, group string) (bool, error) {

@@ -18,8 +18,8 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
-// subIDs gives accounts their subordinate ids. The ledger holds every range ever seen in the files or given, so that no
-// range is given a second time: files of its first owner may still exist.
+// subIDs assigns accounts their subordinate ids. The ledger holds every range ever seen in the files or given, so that
+// no range is given a second time: files of its first owner may still exist.
 type subIDs struct {
 	etc   *os.Root // subuid, subgid
 	state *os.Root // the ledger
@@ -74,7 +74,7 @@ func free(seen []idRange, rules policy.SubIDs) (idRange, bool) {
 	return r, r.end() <= 1<<32-2 // the last two ids are invalid values
 }
 
-// ensure leaves the ranges that the account has, and gives it one in each file where it has none.
+// ensure leaves the ranges that the account has, and assigns one in each file where it has none.
 func (s subIDs) ensure(ctx context.Context, a accounts.Account, rules policy.SubIDs) error {
 	now, err := s.read()
 	if err != nil {

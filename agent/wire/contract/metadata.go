@@ -20,7 +20,7 @@ const (
 // Metadata is what a unit's environment says of its server. It is the launcher's only record: a launcher that was
 // started again knows its servers from it.
 type Metadata struct {
-	Key       ident.Key // stands in the unit's name
+	Key       ident.Key // is part of the unit's name
 	Profile   string
 	TokenHash string // SHA-256 of the server's token, in hexadecimal digits; "" when the hub sent none
 	UID       uint32

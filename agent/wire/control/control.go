@@ -18,7 +18,7 @@ const (
 	ServersPath = "/servers"       // GET: []Server
 	StartPath   = "/servers/start" // POST StartRequest: a stream of Progress, one JSON value a line
 	StopPath    = "/servers/stop"  // POST StopRequest: 204 when the unit is gone
-	ShellPath   = "/servers/shell" // POST Shell: 204 when it stands in the hub's log
+	ShellPath   = "/servers/shell" // POST Shell: 204 when the hub has logged it
 	ResetPath   = "/servers/reset" // POST ResetRequest: 204 when the persistent container is gone
 	ReloadPath  = "/reload"        // POST: 204 when the new process serves
 	StatusPath  = "/status"        // GET: Status

@@ -27,7 +27,7 @@ type Server struct {
 	UID     uint32    // Unix uid of the owner
 	Socket  string    // path of the UNIX socket on the host on which the server answers HTTP
 	Started time.Time // when the unit began to start; zero before that
-	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. It stands in the unit so
+	// TokenHash is the lower-case hexadecimal SHA-256 of the server's JUPYTERHUB_API_TOKEN. It is in the unit so
 	// that a hub that has lost its database still knows the servers that run.
 	TokenHash string
 	// Devices are the qualified CDI names of the devices that it holds.
