@@ -78,11 +78,12 @@ mutants: ## small changes to PKG=./agent/…, each of which its own tests must n
 # A number of inputs, not a time: a fuzz test whose time runs out may fail for that alone.
 FUZZTIME ?= 5000x
 
+# Linking takes most of the time and one processor, so several run at a time.
 fuzz: ## each fuzz test, for 5000 inputs
 	@grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z]*' agent cmd | sed 's|/[^/]*_test.go:[0-9]*:func | |' | \
-	  while read -r package name; do \
-	    go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "./$$package" </dev/null || exit 1; \
-	done
+	  xargs -P "$$(nproc)" -L 1 bash -c \
+	    'out=$$(go test -run="^$$" -fuzz="^$$1\$$" -parallel=2 -fuzztime=$(FUZZTIME) "./$$0" </dev/null 2>&1) || \
+	    { echo "$$out"; echo "failed: $$1 in $$0"; exit 255; }; echo "$$out" | tail -1'
 
 # The throwaway hosts are of this machine's kind.
 e2e conformance bench demo: ARCHES := $(shell go env GOARCH)
