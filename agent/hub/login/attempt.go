@@ -4,9 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,13 +34,6 @@ func newAttempt(next string, now time.Time) attempt {
 		Expires: now.Add(attemptTime).Unix()}
 }
 
-// attemptCookie returns the name of an attempt's cookie. The state comes from the URL, so the name
-// contains only a hash of it.
-func attemptCookie(state string) string {
-	sum := sha256.Sum256([]byte(state))
-	return LoginCookie + "-" + hex.EncodeToString(sum[:6])
-}
-
 // sealer encrypts attempts with AES-256-GCM.
 type sealer struct{ aead cipher.AEAD }
 
@@ -62,13 +53,18 @@ func (s sealer) seal(a attempt) string {
 
 var errNoAttempt = errors.New("this browser has begun no sign-in of that state")
 
-// open returns the attempt of a state if this browser began it, and not longer than attemptTime ago.
-func (s sealer) open(r *http.Request, state string, now time.Time) (attempt, error) {
-	cookie, err := r.Cookie(attemptCookie(state))
+// attempt returns the attempt of a state if this browser began it, and not longer than attemptTime ago.
+func (s *Service) attempt(r *http.Request, state string) (attempt, error) {
+	cookie, err := r.Cookie(s.cookies.Attempt(state))
 	if state == "" || err != nil {
 		return attempt{}, errNoAttempt
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	return s.seal.open(cookie.Value, state, s.c.Now())
+}
+
+// open is the reverse of seal. It refuses what has expired, and what was sealed for another state.
+func (s sealer) open(value, state string, now time.Time) (attempt, error) {
+	sealed, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {
 		return attempt{}, errNoAttempt
 	}

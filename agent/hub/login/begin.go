@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -36,7 +37,7 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error 
 		return err
 	}
 	s.sessions.Put(ctx, loginKey, id)
-	http.SetCookie(w, s.cookie(SessionCookie, id, s.c.BasePath, int(s.c.Lifetime.Seconds())))
+	http.SetCookie(w, s.cookie(cookies.SessionID, id, s.c.BasePath, int(s.c.Lifetime.Seconds())))
 	s.c.Log.Info("signed in", "event", "login", "user", p.user.String(), "admin", p.admin, "request",
 		httpx.RequestID(r))
 	return nil

@@ -39,7 +39,7 @@ func (s *Service) Callback(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	q := r.URL.Query()
-	a, err := s.seal.open(r, q.Get("state"), s.c.Now())
+	a, err := s.attempt(r, q.Get("state"))
 	if err != nil {
 		if _, signedIn := s.Session(r); signedIn == nil {
 			redirect(w, s.home()) // a reload of the page after the sign-in
@@ -47,7 +47,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, e
 		}
 		return true, staleAttempt(err)
 	}
-	http.SetCookie(w, s.cookie(attemptCookie(a.state), "", s.callback, -1))
+	http.SetCookie(w, s.attemptCookie(a.state, "", -1))
 	// RFC 9207: refuse an answer of another provider.
 	if iss := q.Get("iss"); iss != "" && iss != s.c.Issuer {
 		return true, s.unverified(r, fmt.Errorf("the answer names issuer %.200q", iss))

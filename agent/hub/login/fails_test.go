@@ -81,7 +81,7 @@ func (b *browser) request(t *testing.T) *http.Request {
 	}
 	token := ""
 	for _, c := range b.Jar.Cookies(at) {
-		if c.Name == LoginCookie {
+		if c.Name == loginCookie {
 			token = c.Value
 		}
 	}
@@ -251,7 +251,7 @@ func TestSession(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for name, r := range map[string]*http.Request{"no cookie": request(), "a cookie of nobody": request(
-		&http.Cookie{Name: LoginCookie, Value: "x"})} {
+		&http.Cookie{Name: loginCookie, Value: "x"})} {
 		if got, err := s.svc.Session(r); !errors.Is(err, ErrNoSession) || got.ID != "" {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}

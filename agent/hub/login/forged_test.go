@@ -127,19 +127,19 @@ func TestSessionFixation(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser()
 	u, _ := url.Parse(s.URL + "/jhub/hub/")
-	b.Jar.SetCookies(u, []*http.Cookie{{Name: LoginCookie, Value: "planted", Path: "/jhub/hub/"}})
+	b.Jar.SetCookies(u, []*http.Cookie{{Name: loginCookie, Value: "planted", Path: "/jhub/hub/"}})
 	b.signIn().want(t, 303)
 	planted := s.browser()
-	planted.Jar.SetCookies(u, []*http.Cookie{{Name: LoginCookie, Value: "planted", Path: "/jhub/hub/"}})
+	planted.Jar.SetCookies(u, []*http.Cookie{{Name: loginCookie, Value: "planted", Path: "/jhub/hub/"}})
 	planted.get("/jhub/hub/home").want(t, 401)
 	var first string
 	for _, c := range b.Jar.Cookies(u) {
-		if c.Name == LoginCookie {
+		if c.Name == loginCookie {
 			first = c.Value
 		}
 	}
 	b.signIn().want(t, 303)
-	planted.Jar.SetCookies(u, []*http.Cookie{{Name: LoginCookie, Value: first, Path: "/jhub/hub/"}})
+	planted.Jar.SetCookies(u, []*http.Cookie{{Name: loginCookie, Value: first, Path: "/jhub/hub/"}})
 	planted.get("/jhub/hub/home").want(t, 401)
 	b.get("/jhub/hub/home").want(t, 200)
 }

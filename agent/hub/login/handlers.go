@@ -7,6 +7,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
@@ -24,7 +25,7 @@ func (s *Service) Start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a := newAttempt(next, s.c.Now())
-	http.SetCookie(w, s.cookie(attemptCookie(a.state), s.seal.seal(a), s.callback, int(attemptTime.Seconds())))
+	http.SetCookie(w, s.attemptCookie(a.state, s.seal.seal(a), int(attemptTime.Seconds())))
 	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
 	if r.FormValue("switch") == "1" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
@@ -53,7 +54,7 @@ func (s *Service) Logout(w http.ResponseWriter, r *http.Request) error {
 	if err := s.sessions.Destroy(r.Context()); err != nil {
 		return err
 	}
-	http.SetCookie(w, s.cookie(SessionCookie, "", s.c.BasePath, -1))
+	http.SetCookie(w, s.cookie(cookies.SessionID, "", s.c.BasePath, -1))
 	redirect(w, target)
 	return nil
 }
@@ -62,8 +63,14 @@ func (s *Service) Logout(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) home() string { return s.c.BasePath + "hub/" }
 
 func (s *Service) cookie(name, value, path string, maxAge int) *http.Cookie {
-	return &http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, HttpOnly: true, Secure: s.secure,
+	return &http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, HttpOnly: true,
+		Secure:   s.cookies.Secure(),
 		SameSite: http.SameSiteLaxMode}
+}
+
+// attemptCookie is the cookie of a sign-in that has begun.
+func (s *Service) attemptCookie(state, value string, maxAge int) *http.Cookie {
+	return s.cookie(s.cookies.Attempt(state), value, s.cookies.HostPath(s.callback), maxAge)
 }
 
 // redirect sends the target unchanged; http.Redirect would clean double slashes in the path of a

@@ -17,17 +17,11 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
 const (
-	// LoginCookie is the hub's own session (JupyterHub's name; reference 1.8). Its
-	// path is BASE/hub/, so that notebooks never see it.
-	LoginCookie = "jupyterhub-hub-login"
-	// SessionCookie has the path BASE, so every notebook gets it and uses it as the key of its cached
-	// answers (reference 1.5). It grants nothing.
-	SessionCookie = "jupyterhub-session-id"
-
 	// loginKey is the key under which a cookie session stores the id of its sign-in.
 	loginKey = "login"
 	// attemptKey names the key for attempts in the database.
@@ -42,7 +36,7 @@ type Service struct {
 	sessions *scs.SessionManager
 	seal     sealer
 	callback string // path
-	secure   bool
+	cookies  cookies.Names
 	checks   singleflight.Group // one check of a sign-in at a time
 }
 
@@ -76,7 +70,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		provider: &provider{c: c, log: c.Log},
 		seal:     seal,
 		callback: callback.EscapedPath(),
-		secure:   callback.Scheme == "https",
+		cookies:  cookies.New(c.BasePath, callback.Scheme == "https"),
 	}
 	if s.callback == "" {
 		s.callback = "/"
@@ -90,11 +84,11 @@ func (s *Service) newSessions() *scs.SessionManager {
 	m.Lifetime = s.c.Lifetime
 	m.Store = s.c.Store.Sessions()
 	m.HashTokenInStore = true
-	m.Cookie.Name = LoginCookie
-	m.Cookie.Path = s.c.BasePath + "hub/"
+	m.Cookie.Name = s.cookies.Login()
+	m.Cookie.Path = s.cookies.HostPath(s.c.BasePath + "hub/")
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
-	m.Cookie.Secure = s.secure
+	m.Cookie.Secure = s.cookies.Secure()
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		httpx.LogFailure(s.c.Log, r, err)
 		http.Error(w, "the hub cannot read its sessions (request "+httpx.RequestID(r)+")",
@@ -102,6 +96,9 @@ func (s *Service) newSessions() *scs.SessionManager {
 	}
 	return m
 }
+
+// Cookies returns the names of the hub's cookies.
+func (s *Service) Cookies() cookies.Names { return s.cookies }
 
 // CallbackPath is the path on which the Callback handler must be reached. It is
 // whatever the callback URL says and may lie outside BASE/hub/.

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -257,6 +258,26 @@ func (s *site) wantEvent(event string, with ...string) {
 	s.t.Errorf("no event %q with %q in the log:\n%s", event, with, s.log)
 }
 
+// loginCookie is the name of the session at the tests' hub, which is reached without TLS.
+var loginCookie = cookies.New("/jhub/", false).Login()
+
+// TestCookiesBehindTLS checks that no script and no other host can set what the hub reads of a browser.
+func TestCookiesBehindTLS(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.CallbackURL = "https://hub.example/jhub/hub/oauth_callback" })
+	m := s.svc.sessions.Cookie
+	session := &http.Cookie{Name: m.Name, Path: m.Path, Domain: m.Domain, Secure: m.Secure, HttpOnly: m.HttpOnly,
+		SameSite: m.SameSite}
+	for name, c := range map[string]*http.Cookie{"session": session, "attempt": s.svc.attemptCookie("x", "y", 1)} {
+		if !strings.HasPrefix(c.Name, "__Host-Http-jupyterhub-hub-login") || c.Path != "/" || c.Domain != "" ||
+			!c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+			t.Errorf("%s: %s", name, c)
+		}
+	}
+	if session.Name == s.svc.attemptCookie("x", "y", 1).Name {
+		t.Error("both cookies have one name")
+	}
+}
+
 func TestSignInAndOut(t *testing.T) {
 	s := newSite(t, func(c *Config) {
 		c.ProviderLogout, c.PostLogoutURL = true, "https://hub.example/"
@@ -269,12 +290,12 @@ func TestSignInAndOut(t *testing.T) {
 	if got := resp.Header.Get("Location"); got != "/jhub/user/alice/lab?a=1#x" {
 		t.Errorf("went on to %q", got)
 	}
-	cookies := map[string]*http.Cookie{}
+	set := map[string]*http.Cookie{}
 	for _, c := range resp.Cookies() {
-		cookies[c.Name] = c
+		set[c.Name] = c
 	}
-	for name, path := range map[string]string{LoginCookie: "/jhub/hub/", SessionCookie: "/jhub/"} {
-		c := cookies[name]
+	for name, path := range map[string]string{loginCookie: "/jhub/hub/", cookies.SessionID: "/jhub/"} {
+		c := set[name]
 		if c == nil || c.Path != path || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteLaxMode ||
 			len(c.Value) < 22 {
 			t.Errorf("cookie %s: %v", name, c)
@@ -283,7 +304,7 @@ func TestSignInAndOut(t *testing.T) {
 	b.get("/jhub/hub/home").want(t, 200, "alice admin=true")
 	s.wantEvent("login", `"user":"alice"`)
 
-	sid := cookies[SessionCookie].Value
+	sid := set[cookies.SessionID].Value
 	if _, err := s.store.CreateToken(t.Context(), store.Token{Hash: "h", Kind: store.OAuthToken,
 		User: users(t, "alice")[0], SessionID: sid}); err != nil {
 		t.Fatal(err)
@@ -301,11 +322,11 @@ func TestSignInAndOut(t *testing.T) {
 	b.get("/jhub/hub/home").want(t, 401)
 	s.wantEvent("logout", `"user":"alice"`)
 	old, _ := http.NewRequest(http.MethodGet, s.URL+"/jhub/hub/home", nil)
-	old.AddCookie(cookies[LoginCookie])
+	old.AddCookie(set[loginCookie])
 	if resp, err := http.DefaultClient.Do(old); err != nil || resp.StatusCode != 401 {
 		t.Errorf("the old cookie after logout: %v, %v", resp, err)
 	}
-	for _, word := range []string{clientSecret, sid, cookies[LoginCookie].Value, "id_token\":", "eyJ"} {
+	for _, word := range []string{clientSecret, sid, set[loginCookie].Value, "id_token\":", "eyJ"} {
 		if strings.Contains(s.log.String(), word) {
 			t.Errorf("the log holds %q", word)
 		}

@@ -201,7 +201,7 @@ func TestSecureCookies(t *testing.T) {
 	s := newSite(t, func(c *Config) { c.CallbackURL = "https://hub.example/jhub/hub/oauth_callback" })
 	resp := s.browser().get("/jhub/hub/start?switch=1")
 	if cookies := resp.Cookies(); len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly ||
-		cookies[0].Path != "/jhub/hub/oauth_callback" {
+		cookies[0].Path != "/" {
 		t.Errorf("cookies %v", cookies)
 	}
 	to, err := url.Parse(resp.Header.Get("Location"))

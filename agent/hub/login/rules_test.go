@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/oauth2"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -146,7 +147,7 @@ func TestCallbackPath(t *testing.T) {
 	for in, want := range map[string]string{"https://hub.example": "/", "https://hub.example/a%2Fb": "/a%2Fb"} {
 		c := s.svc.c
 		c.CallbackURL = in
-		if svc, err := New(t.Context(), c); err != nil || svc.CallbackPath() != want || !svc.secure {
+		if svc, err := New(t.Context(), c); err != nil || svc.CallbackPath() != want || !svc.Cookies().Secure() {
 			t.Errorf("%s: %v, %v", in, svc, err)
 		}
 	}
@@ -355,15 +356,17 @@ func TestSealed(t *testing.T) {
 		"no state":             {"", junk("", `{"x":9999999999}`), now, false},
 		"not what seal writes": {good.state, junk(good.state, "[1]"), now, false},
 	} {
+		s := &Service{seal: seal, cookies: cookies.New("/", true), c: Config{Now: func() time.Time { return tt.at }}}
 		r, _ := http.NewRequest(http.MethodGet, "/", nil)
-		r.AddCookie(&http.Cookie{Name: attemptCookie(tt.state), Value: tt.cookie})
-		a, err := seal.open(r, tt.state, tt.at)
+		r.AddCookie(&http.Cookie{Name: s.cookies.Attempt(tt.state), Value: tt.cookie})
+		a, err := s.attempt(r, tt.state)
 		if (err == nil) != tt.ok || tt.ok && a != good || !tt.ok && a != (attempt{}) {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
 	}
 	r, _ := http.NewRequest(http.MethodGet, "/", nil)
-	if _, err := seal.open(r, good.state, now); err == nil {
+	s := &Service{seal: seal, cookies: cookies.New("/", true), c: Config{Now: func() time.Time { return now }}}
+	if _, err := s.attempt(r, good.state); err == nil {
 		t.Error("without a cookie")
 	}
 }

@@ -26,7 +26,7 @@ type Session struct {
 // for the one request at which the hub learns that somebody may no longer be here.
 func (s *Service) Session(r *http.Request) (Session, error) {
 	var token string
-	if c, err := r.Cookie(LoginCookie); err == nil {
+	if c, err := r.Cookie(s.cookies.Login()); err == nil {
 		token = c.Value
 	}
 	// Load returns a context that passed Wrap unchanged.

@@ -6,6 +6,8 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 )
 
 // claims are the headers in which proxies state where a request came from. Tornado trusts them (jupyterhub-singleuser
@@ -24,7 +26,7 @@ type origin struct {
 }
 
 // rewrite makes the request for the server: the same path and query to the byte, the same Host, and forwarding headers
-// from what the hub itself knows.
+// from what the hub itself knows. What opens the hub in the visitor's browser is taken out.
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = "http", "server" // the route's transport dials its own address, whatever this says
@@ -32,6 +34,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.URL.RawQuery = pr.In.URL.RawQuery // ReverseProxy has dropped what Go cannot parse
 	out.URL.ForceQuery = pr.In.URL.ForceQuery
 	out.Host = pr.In.Host
+	cookies.Strip(out.Header)
 	from, trusted := p.origin(pr.In)
 	for _, name := range claims {
 		out.Header.Del(name)
