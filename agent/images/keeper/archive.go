@@ -1,12 +1,12 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
@@ -39,28 +39,41 @@ func (k *Keeper) shareLoad(rules *policy.Policy, name string, stamp archiveStamp
 			return "", unreadable(name, err)
 		}
 		defer file.Close()
-		return k.renew(ctx, rules, name, &stamp, func() error { return k.loadArchive(ctx, name, stamp, file, j) })
+		return k.renew(ctx, rules, name, &stamp, func() (string, error) {
+			return k.loadArchive(ctx, name, stamp, file, j)
+		})
 	})
 }
 
-// loadArchive loads a profile's archive, which must hold the name.
-func (k *Keeper) loadArchive(ctx context.Context, name string, stamp archiveStamp, file io.Reader, j *job) error {
+// loadArchive loads the image of a name from a profile's archive and returns its ID. Other images and names that the
+// archive has stay in it.
+func (k *Keeper) loadArchive(ctx context.Context, name string, stamp archiveStamp, file io.Reader,
+	j *job) (string, error) {
 	j.add(imagekeeper.Progress{Image: name, Message: "loading the image from " + stamp.Path})
-	// Podman says whether it is an image; the name of its first file does not matter here.
+	// Its contents say whether it is an image; the name of its first file does not matter here.
 	_, in, err := saved(counted(file, name, stamp.Size, j))
 	if err != nil {
-		return refuse("cannot load image %q from %s: %v", name, stamp.Path, err)
+		return "", refuse("cannot load image %q from %s: %v", name, stamp.Path, err)
 	}
 	defer in.Close()
-	names, err := k.cfg.Podman.load(ctx, in)
-	if err != nil {
-		return fmt.Errorf("cannot load image %q from %s: %w", name, stamp.Path, err)
+	archive := sift(in, called(name))
+	id, err := k.load(ctx, archive)
+	if errors.Is(err, errNotHeld) {
+		return "", refuse("the archive %s does not hold an image %q; it has %s", stamp.Path, name,
+			cmp.Or(listed(archive.found), "none with a name"))
+	} else if err != nil {
+		return "", fmt.Errorf("cannot load image %q from %s: %w", name, stamp.Path, err)
 	}
-	if !slices.Contains(names, name) {
-		return refuse("the archive %s does not hold an image %q; it has %s", stamp.Path, name,
-			strings.Join(names, ", "))
+	return id, nil
+}
+
+// load loads the image that a sieve lets through and returns its ID. No name of the store changes.
+func (k *Keeper) load(ctx context.Context, archive *sieve) (string, error) {
+	id, err := k.cfg.Podman.load(ctx, archive)
+	if refused := archive.refusal(); refused != nil {
+		return "", refused // the reason why Podman did not get all of it
 	}
-	return nil
+	return id, err
 }
 
 // counted returns a reader of r that adds a step for the bytes that were read so far. total is 0 if it is not known.
@@ -104,70 +117,26 @@ func (k *Keeper) Import(ctx context.Context, name string, archive io.Reader) (*j
 		life, cancel := context.WithCancel(life)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		return k.renew(life, rules, name, nil, func() error { return k.importArchive(life, name, archive, j) })
+		return k.renew(life, rules, name, nil, func() (string, error) {
+			return k.importArchive(life, name, archive, j)
+		})
 	}), nil
 }
 
-func (k *Keeper) importArchive(ctx context.Context, name string, archive io.Reader, j *job) error {
+// importArchive brings the image that an archive has and returns its ID.
+func (k *Keeper) importArchive(ctx context.Context, name string, archive io.Reader, j *job) (string, error) {
 	j.add(imagekeeper.Progress{Image: name, Message: "importing " + name})
 	image, in, err := saved(counted(archive, name, 0, j))
 	if err != nil {
-		return refuse("%v", err)
+		return "", refuse("%v", err)
 	}
 	defer in.Close()
 	if !image {
-		return k.cfg.Podman.importRoot(ctx, name, in)
+		return k.cfg.Podman.importRoot(ctx, in)
 	}
-	begun := time.Now()
-	before, err := k.cfg.Podman.list(ctx)
+	id, err := k.load(ctx, sift(in, only))
 	if err != nil {
-		return err
+		return "", fmt.Errorf("cannot load the archive: %w", err)
 	}
-	names, err := k.cfg.Podman.load(ctx, in)
-	if err != nil {
-		return fmt.Errorf("cannot load the archive: %w", err)
-	}
-	if len(names) != 1 {
-		return refuse("the archive has %d images; one is needed: %s", len(names), strings.Join(names, ", "))
-	}
-	return k.rename(ctx, names[0], name, k.ownerOf(names[0], before, begun))
-}
-
-// ownerOf returns the image that had a name before an import took it away; "" for none. before are the images at the
-// import's begin: a pull may have given the name another one since.
-func (k *Keeper) ownerOf(name string, before []summary, begun time.Time) string {
-	if id := k.moves.since(name, begun); id != "" {
-		return id
-	}
-	if i := slices.IndexFunc(before, func(s summary) bool { return slices.Contains(s.names, name) }); i >= 0 {
-		return before[i].id
-	}
-	return ""
-}
-
-// rename gives the loaded image its name, and what the archive called it back to its owner, the image that had that
-// name before; "" for none.
-func (k *Keeper) rename(ctx context.Context, loaded, name, owner string) error {
-	loadedID := strings.TrimPrefix(loaded, "sha256:")
-	id, err := k.find(loaded)
-	if err != nil || id == "" {
-		id = loadedID
-	}
-	repository, tag, err := splitTag(name)
-	if err != nil {
-		return err
-	}
-	if err := k.cfg.Podman.tag(ctx, id, repository, tag); err != nil {
-		return err
-	}
-	if loaded == name || imagestore.IsID(loadedID) {
-		return nil
-	}
-	if repository, tag, err = splitTag(loaded); err != nil {
-		return nil // it has no tag to give back
-	}
-	if owner != "" {
-		return k.cfg.Podman.tag(ctx, owner, repository, tag)
-	}
-	return k.cfg.Podman.untag(ctx, id, repository, tag)
+	return id, nil
 }

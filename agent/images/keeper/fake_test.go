@@ -1,6 +1,8 @@
 package keeper
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +30,6 @@ type fake struct {
 	mu       sync.Mutex // guards all below
 	images   map[string]*summary
 	registry map[string]string // ID that a name has at the registry
-	archive  map[string]string // names and IDs of what an archive with that text holds
 	failAt   string            // "pull" or "load": after the image has come
 	pulls    int
 	brakes   map[string]func() // called once at the beginning of a pull of that name
@@ -89,31 +90,49 @@ func (f *fake) pull(_ context.Context, name string, each func(layerStep)) error 
 	return nil
 }
 
-func (f *fake) load(_ context.Context, archive io.Reader) ([]string, error) {
+// load loads the images of a docker-archive as Podman does: all of them, with all their names, after all of the archive
+// has come. An image's ID is the name of its configuration.
+func (f *fake) load(_ context.Context, archive io.Reader) (string, error) {
 	text, err := io.ReadAll(archive)
 	if err != nil {
-		return nil, err
+		return "", err
+	}
+	var items []dockerItem
+	if err := json.Unmarshal(entriesOf(f.t, text)["manifest.json"], &items); err != nil || len(items) == 0 {
+		return "", errors.New("payload does not match any of the supported image formats")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	held, ok := f.archive[strings.TrimSpace(string(text))]
-	if !ok {
-		return nil, errors.New("payload does not match any of the supported image formats")
+	for _, item := range items {
+		f.put(item.RepoTags, strings.TrimSuffix(item.Config, ".json"))
 	}
-	name, id, _ := strings.Cut(held, " ")
-	f.put([]string{name}, id)
 	if f.failAt == "load" {
-		return nil, errors.New("no space left on device")
+		return "", errors.New("no space left on device")
 	}
-	return []string{name}, nil
+	return strings.TrimSuffix(items[0].Config, ".json"), nil
 }
 
-func (f *fake) importRoot(_ context.Context, name string, archive io.Reader) error {
-	_, err := io.Copy(io.Discard, archive)
+// entriesOf returns the files of a tar.
+func entriesOf(t *testing.T, text []byte) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for r := tar.NewReader(bytes.NewReader(text)); ; {
+		h, err := r.Next()
+		if err != nil {
+			return files
+		}
+		files[h.Name], _ = io.ReadAll(r)
+	}
+}
+
+func (f *fake) importRoot(_ context.Context, archive io.Reader) (string, error) {
+	if _, err := io.Copy(io.Discard, archive); err != nil {
+		return "", err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.put([]string{name}, id(99))
-	return err
+	f.put(nil, id(99))
+	return id(99), nil
 }
 
 func (f *fake) list(context.Context) ([]summary, error) {
@@ -189,7 +208,7 @@ image = "localhost/never:1"
 pull = "never"
 `}
 	r.podman = &fake{t: t, dir: filepath.Join(dir, "state", "storage"), images: map[string]*summary{},
-		registry: map[string]string{}, archive: map[string]string{}, brakes: map[string]func(){}}
+		registry: map[string]string{}, brakes: map[string]func(){}}
 	if err := errors.Join(os.MkdirAll(filepath.Join(r.run, "images"), 0o755), os.MkdirAll(r.podman.dir, 0o755),
 		os.WriteFile(filepath.Join(r.run, "images", "lock"), nil, 0o644)); err != nil {
 		t.Fatal(err)

@@ -36,8 +36,18 @@ func saved(archive io.Reader) (image bool, whole io.ReadCloser, err error) {
 		return false, nil, fmt.Errorf("this is no tar archive, neither plain nor compressed with gzip, xz, zstd or "+
 			"bzip2: %w", err)
 	}
-	whole, _, err = compression.AutoDecompress(buffered)
-	return savedFirst.MatchString(name), whole, err
+	plain, _, err := compression.AutoDecompress(buffered)
+	if err != nil {
+		return false, nil, err
+	}
+	return savedFirst.MatchString(name), readCloser{plain, plain}, nil
+}
+
+// readCloser has no other methods of its parts: the WriteTo of pgzip, which io.Copy prefers, panics if somebody has
+// read the first bytes by Read.
+type readCloser struct {
+	io.Reader
+	io.Closer
 }
 
 func firstName(head []byte) (string, error) {

@@ -23,8 +23,9 @@ import (
 // engine changes the store.
 type engine interface {
 	pull(ctx context.Context, name string, each func(layerStep)) error
-	load(ctx context.Context, archive io.Reader) ([]string, error)
-	importRoot(ctx context.Context, name string, archive io.Reader) error
+	// load and importRoot return the image's ID. They change no name.
+	load(ctx context.Context, archive io.Reader) (id string, err error)
+	importRoot(ctx context.Context, archive io.Reader) (id string, err error)
 	list(ctx context.Context) ([]summary, error)
 	inspect(ctx context.Context, id string) (config, error)
 	tag(ctx context.Context, id, repository, tag string) error
@@ -52,12 +53,10 @@ type Keeper struct {
 	mu   sync.Mutex      // guards jobs
 	jobs map[string]*job // pulls, loads and imports under way, by key
 
-	moves moves
-
 	names   nameLocks   // held by whoever changes a name
 	changes gate        // open to whoever changes a name, closed by whoever removes what has none
 	records sync.Mutex  // held while the history is read and written
-	orphans atomic.Bool // a change failed and may have left layers without an image
+	orphans atomic.Bool // a change failed and may have left images without a name and layers without an image
 }
 
 // New makes a Keeper. Its jobs end with ctx; Wait waits for them.
@@ -73,19 +72,6 @@ func (k *Keeper) Busy() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.jobs) > 0
-}
-
-// others returns the names that other jobs than a name's own change now.
-func (k *Keeper) others(name string) []string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var all []string
-	for _, j := range k.jobs {
-		if j.name != name {
-			all = append(all, j.name)
-		}
-	}
-	return all
 }
 
 func (k *Keeper) store() (*imagestore.Store, error) {

@@ -199,32 +199,28 @@ func TestArchive(t *testing.T) {
 		t.Errorf("no archive: %v", err)
 	}
 	write := func(text string, at time.Time) {
-		if err := errors.Join(os.WriteFile(archive, []byte(tarball(t, "layer-0.tar", text)), 0o644),
-			os.Chtimes(archive, at, at)); err != nil {
+		if err := errors.Join(os.WriteFile(archive, []byte(text), 0o644), os.Chtimes(archive, at, at)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for text, held := range map[string]string{"one": "localhost/own:1 " + id(1), "two": "localhost/own:1 " + id(2),
-		"other": "localhost/other:1 " + id(3)} {
-		r.podman.archive[strings.TrimSpace(tarball(t, "layer-0.tar", text))] = held
-	}
-	write("one", time.Unix(1000, 0))
+	one, two := docker(t, held(1, "localhost/own:1")), docker(t, held(2, "localhost/own:1", "localhost/more:1"))
+	write(one, time.Unix(1000, 0))
 	j, err := r.Ensure("own")
 	if p := last(t, j, err); p.ID != id(1) {
 		t.Fatalf("ended with %+v", p)
 	}
-	write("two", time.Unix(2000, 0))
+	write(two, time.Unix(2000, 0))
 	if j, err = r.Ensure("own"); last(t, j, err).ID != id(2) {
 		t.Error("a newer archive was not loaded")
 	}
 	r.want(t, "02 localhost/own:1", "01  localhost/own:1")
-	write("other", time.Unix(3000, 0))
+	write(docker(t, held(3, "localhost/other:1")), time.Unix(3000, 0))
 	j, err = r.Ensure("own")
 	if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, `does not hold an image "localhost/own:1"`) {
 		t.Errorf("an archive with another image: %+v", p)
 	}
 	r.want(t, "02 localhost/own:1", "01  localhost/own:1")
-	write("two", time.Unix(2000, 0))
+	write(two, time.Unix(2000, 0))
 	if err := r.Remove(t.Context(), "localhost/own:1"); err != nil {
 		t.Fatal(err)
 	}
@@ -255,9 +251,7 @@ func tarball(t *testing.T, name, text string) string {
 func TestImport(t *testing.T) {
 	r := newRig(t)
 	r.pulled(t, "localhost/theirs:1", id(7))
-	archive := tarball(t, "manifest.json", "[]")
-	r.podman.archive[strings.TrimSpace(archive)] = "localhost/theirs:1 " + id(1)
-	j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(archive))
+	j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(docker(t, held(1, "localhost/theirs:1"))))
 	if p := last(t, j, err); p.ID != id(1) {
 		t.Errorf("ended with %+v", p)
 	}
@@ -409,5 +403,33 @@ func TestBrokenHistory(t *testing.T) {
 	j, err := r.Pull(name)
 	if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, "history.json") {
 		t.Errorf("ended with %+v", p)
+	}
+}
+
+// TestRemoveByID checks that the beginning of an ID means one image, and that an image which an import has not named
+// yet stays.
+func TestRemoveByID(t *testing.T) {
+	r := newRig(t)
+	one, two := strings.Repeat("ab", 31)+"01", strings.Repeat("ab", 31)+"02"
+	r.pulled(t, "localhost/one:1", one)
+	r.pulled(t, "localhost/two:1", two)
+	if err := r.Remove(t.Context(), one[:12]); err == nil || !strings.Contains(err.Error(), "2 images have an ID") {
+		t.Errorf("the beginning of two IDs: %v", err)
+	}
+	if err := r.Remove(t.Context(), one); err != nil {
+		t.Error(err)
+	}
+	r.want(t, "ab localhost/two:1")
+	_, release := r.hanging(t, name, id(3))
+	r.podman.mu.Lock()
+	r.podman.put(nil, id(4)) // an import has loaded it
+	r.podman.mu.Unlock()
+	if err := r.Remove(t.Context(), id(4)); err == nil || !strings.Contains(err.Error(), "has no name yet") {
+		t.Errorf("an image that has no name yet: %v", err)
+	}
+	release()
+	r.Wait()
+	if err := r.Remove(t.Context(), id(4)); err != nil {
+		t.Errorf("without a pull beside it: %v", err)
 	}
 }

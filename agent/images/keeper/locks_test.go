@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,25 +219,24 @@ func TestFailureBesideAnother(t *testing.T) {
 	}
 }
 
-func TestLeftBehind(t *testing.T) {
+// TestUnnamed checks which images sweep removes.
+func TestUnnamed(t *testing.T) {
 	image := func(n int, names ...string) summary { return summary{id: id(n), names: names} }
-	now := []summary{image(1, "a"), image(2, "a"), image(3, "b"), image(4, "foreign"), image(5), image(6, "a"),
-		image(7, formerRepository+"x:1")}
-	known := map[string]bool{id(1): true}
-	pulled := map[string]time.Time{id(6): {}}
-	for what, tt := range map[string]struct {
-		others []string
-		want   string
-	}{
-		"alone":          {nil, "02 03 04 05 07"},
-		"beside another": {[]string{"b"}, "02 04"},
-	} {
-		var got []string
-		for _, id := range leftBehind(now, known, pulled, "a", tt.others) {
-			got = append(got, id[:2])
-		}
-		if strings.Join(got, " ") != tt.want {
-			t.Errorf("%s: %v, want %s", what, got, tt.want)
-		}
+	all := []summary{image(1, "a"), image(2), image(3), image(4), image(5, formerRepository+"x:1")}
+	h := &history{Pulled: map[string]time.Time{id(3): {}}, Names: map[string]*nameHistory{
+		"a": {Former: []imagekeeper.Former{{ID: id(4)}}}}}
+	if got := unnamed(all, h); !slices.Equal(got, []string{id(2)}) {
+		t.Errorf("without a name are %v, want only 02…", got)
 	}
+}
+
+// TestUnnamedInUse checks that an image on which a server runs stays, whatever its names.
+func TestUnnamedInUse(t *testing.T) {
+	r := newRig(t)
+	r.podman.put(nil, id(1))
+	r.podman.put(nil, id(2))
+	r.use(t, "jupyter-alice.service", id(1))
+	r.Tidy()
+	r.Wait()
+	r.want(t, "01")
 }

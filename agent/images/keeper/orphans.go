@@ -3,21 +3,26 @@ package keeper
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"time"
 )
 
-// Tidy removes, in the background, the layers that a keeper which was killed has left behind.
+// tidying bounds the removal of what changes have left behind, during which no change can begin.
+const tidying = 2 * time.Minute
+
+// Tidy removes, in the background, what a keeper which was killed has left behind.
 func (k *Keeper) Tidy() {
 	k.wg.Go(func() {
 		if k.changes.close(k.ctx) == nil {
 			defer k.changes.open()
-			k.removeOrphans(k.ctx)
+			k.removeLeft(k.ctx)
 		}
 	})
 }
 
-// sweep removes the layers that a failed change has left behind. While other changes are under way, whose layers have
-// no image either, it leaves that to the last of them. It goes on when ctx has ended.
+// sweep removes what a failed change has left behind. While other changes are under way, whose images have no name and
+// whose layers have no image either, it leaves that to the last of them. It goes on when ctx has ended.
 func (k *Keeper) sweep(ctx context.Context, failed bool) {
 	if failed {
 		k.orphans.Store(true)
@@ -27,17 +32,56 @@ func (k *Keeper) sweep(ctx context.Context, failed bool) {
 	}
 	defer k.changes.open()
 	k.orphans.Store(false)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
-	defer cancel()
-	k.removeOrphans(ctx)
+	k.removeLeft(context.WithoutCancel(ctx))
 }
 
-// removeOrphans removes layers that belong to no image, or logs why it cannot. The caller has closed the gate: nothing
-// else brings layers.
-func (k *Keeper) removeOrphans(ctx context.Context) {
-	if err := k.adoptOrphans(ctx); err != nil {
-		k.cfg.Log.Warn("cannot remove layers without an image", "event", "images-left", "error", err)
+// removeLeft removes images that never had a name and layers that belong to no image, or logs why it cannot. The caller
+// has closed the gate: nothing else brings any. It opens soon: a Podman that does not answer must not hold up changes.
+func (k *Keeper) removeLeft(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, tidying)
+	defer cancel()
+	if err := errors.Join(k.removeUnnamed(ctx), k.adoptOrphans(ctx)); err != nil {
+		k.cfg.Log.Warn("cannot remove what a failed change of images left", "event", "images-left", "error", err)
 	}
+}
+
+func (k *Keeper) removeUnnamed(ctx context.Context) error {
+	all, err := k.cfg.Podman.list(ctx)
+	if err != nil {
+		return err
+	}
+	h, err := readHistory(k.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	left := unnamed(all, h)
+	if len(left) == 0 {
+		return nil
+	}
+	return k.withoutViews(ctx, func(uses map[string][]string) error {
+		for _, id := range left {
+			if len(uses[id]) > 0 {
+				continue
+			}
+			if err := k.cfg.Podman.remove(ctx, id); err != nil {
+				return fmt.Errorf("cannot remove image %.12s, which has no name: %w", id, err)
+			}
+			k.cfg.Log.Info("removed an image without a name", "event", "image-removed", "id", id)
+		}
+		return nil
+	})
+}
+
+// unnamed returns the IDs of the images that have no name, hidden ones included, and never had one: a change that
+// brought them has failed.
+func unnamed(all []summary, h *history) []string {
+	var left []string
+	for _, s := range all {
+		if _, named := h.Pulled[s.id]; len(s.names) == 0 && !named && len(h.formerOf(s.id)) == 0 {
+			left = append(left, s.id)
+		}
+	}
+	return left
 }
 
 func (k *Keeper) adoptOrphans(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/gifford-lab/gifford-hub/agent/hint"
+	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -28,6 +30,9 @@ const (
 	podmanStarts  = 30 * time.Second // until its API answers
 	// compatVersion is the version of Docker's API whose pull reports each layer.
 	compatVersion = "v1.41"
+	// podmanVersion is the version of Podman's own API that Podman 4.3 to 5 speak.
+	podmanVersion = "v4.0.0"
+	maxReport     = 1 << 20 // bytes of an answer to an archive
 	readLog       = "journalctl -u gifford-images"
 )
 
@@ -219,27 +224,77 @@ func readPull(resp *http.Response, each func(layerStep)) error {
 	}
 }
 
-// load reads a docker-archive or oci-archive and returns the names in it.
-func (p *Podman) load(ctx context.Context, archive io.Reader) ([]string, error) {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return nil, err
+// load reads a docker-archive or oci-archive of one image, which has no name in it, and returns the image's ID.
+func (p *Podman) load(ctx context.Context, archive io.Reader) (string, error) {
+	var report struct{ Names []string }
+	if err := p.send(ctx, "/images/load", archive, &report); err != nil {
+		return "", err
 	}
-	report, err := images.Load(conn, archive)
-	if err != nil {
-		return nil, err
+	if len(report.Names) != 1 {
+		return "", fmt.Errorf("podman has loaded %d images of one", len(report.Names))
 	}
-	return report.Names, nil
+	return loadedID(report.Names[0])
 }
 
-// importRoot makes an image of a root file system.
-func (p *Podman) importRoot(ctx context.Context, name string, archive io.Reader) error {
+// importRoot makes an image of a root file system and returns its ID.
+func (p *Podman) importRoot(ctx context.Context, archive io.Reader) (string, error) {
+	var report struct{ ID string }
+	if err := p.send(ctx, "/images/import", archive, &report); err != nil {
+		return "", err
+	}
+	return loadedID(report.ID)
+}
+
+// loadedID returns the ID of an image that has no name, from what Podman calls it.
+func loadedID(name string) (string, error) {
+	id := strings.TrimPrefix(name, "sha256:")
+	if !imagestore.IsID(id) {
+		return "", fmt.Errorf("podman has loaded an image without a name as %.100q", name)
+	}
+	return id, nil
+}
+
+// send sends an archive once and decodes the answer. Podman's bindings would try again after an error, with the rest of
+// the archive.
+func (p *Podman) send(ctx context.Context, path string, archive io.Reader, into any) error {
 	conn, err := p.connection(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = images.Import(conn, archive, new(images.ImportOptions).WithReference(name))
-	return err
+	client, err := bindings.GetClient(conn)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://d/"+podmanVersion+"/libpod"+path, archive)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-tar")
+	resp, err := client.Client.Do(req)
+	if err != nil {
+		return fmt.Errorf("podman's API service: %w", err)
+	}
+	defer resp.Body.Close()
+	return readReport(resp, into)
+}
+
+// readReport reads the answer to an archive.
+func readReport(resp *http.Response, into any) error {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReport))
+	if err != nil {
+		return fmt.Errorf("podman broke off while it was answering: %w", err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		var failure struct{ Message string }
+		if json.Unmarshal(text, &failure) != nil || failure.Message == "" {
+			return fmt.Errorf("podman answered %s and no reason", resp.Status)
+		}
+		return errors.New(failure.Message)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("cannot understand podman's answer: %w", err)
+	}
+	return nil
 }
 
 // summary is an image as Podman lists it.

@@ -34,7 +34,9 @@ func (k *Keeper) Pull(name string) (*job, error) {
 // sharePull returns the job that brings a name, or begins a pull.
 func (k *Keeper) sharePull(rules *policy.Policy, name string) *job {
 	return k.share(name, name, func(ctx context.Context, j *job) (string, error) {
-		return k.renew(ctx, rules, name, nil, func() error { return k.pullName(ctx, name, j) })
+		return k.renew(ctx, rules, name, nil, func() (string, error) {
+			return "", k.pullName(ctx, name, j) // Podman names it
+		})
 	})
 }
 

@@ -31,6 +31,10 @@ func (k *Keeper) Remove(ctx context.Context, name string) error {
 			return err
 		} else if slices.ContainsFunc(now, func(n string) bool { return !slices.Contains(names, n) }) {
 			return refuseWith("try again", "image %.12s has just got another name", image.id)
+		} else if len(now) == 0 {
+			if err := k.settled(image); err != nil {
+				return err
+			}
 		}
 		if byName != "" && len(image.names) > 1 {
 			repository, tag, err := splitTag(byName)
@@ -44,6 +48,18 @@ func (k *Keeper) Remove(ctx context.Context, name string) error {
 		}
 		return k.drop(ctx, image.id)
 	})
+}
+
+// settled refuses an image that a change has brought and not named yet.
+func (k *Keeper) settled(image summary) error {
+	h, err := readHistory(k.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	if _, named := h.Pulled[image.id]; !named && len(image.names) == 0 && k.Busy() {
+		return refuseWith("try again when nothing is pulled or imported", "image %.12s has no name yet", image.id)
+	}
+	return nil
 }
 
 // namesOf returns the names that an image has or had.
@@ -75,8 +91,13 @@ func (k *Keeper) lookup(ctx context.Context, name string) (summary, string, erro
 		return summary{}, "", err
 	}
 	if idPrefix(name) {
-		if i := slices.IndexFunc(all, func(s summary) bool { return strings.HasPrefix(s.id, name) }); i >= 0 {
-			return all[i], "", nil
+		found := slices.DeleteFunc(slices.Clone(all), func(s summary) bool { return !strings.HasPrefix(s.id, name) })
+		switch {
+		case len(found) == 1:
+			return found[0], "", nil
+		case len(found) > 1:
+			return summary{}, "", refuseWith("write more digits of its ID", "%d images have an ID that begins with %s",
+				len(found), name)
 		}
 	}
 	full, err := normal(name)

@@ -19,34 +19,21 @@ const undoing = time.Minute
 type renewal struct {
 	*Keeper
 	name   string
-	before string          // ID of the image that has the name; "" for none
-	known  map[string]bool // IDs of all images at the beginning
+	before string // ID of the image that has the name; "" for none
 }
 
-// hold notes what the store has, and gives the name's image a hidden name, so that it outlives the loss of its own.
+// hold notes which image has the name, and adds a hidden name to it, so that it outlives the loss of its own.
 func (k *Keeper) hold(ctx context.Context, name string) (*renewal, error) {
-	r := &renewal{Keeper: k, name: name, known: map[string]bool{}}
+	r := &renewal{Keeper: k, name: name}
 	var err error
 	if r.before, err = k.find(name); err != nil {
 		return nil, err
 	}
-	if _, err := readHistory(k.cfg.StateDir); err != nil {
-		return nil, err
+	if _, err := readHistory(k.cfg.StateDir); err != nil || r.before == "" {
+		return r, err
 	}
-	if r.before != "" {
-		repository, tag := formerName(name, r.before)
-		if err := k.cfg.Podman.tag(ctx, r.before, repository, tag); err != nil {
-			return nil, err
-		}
-	}
-	all, err := k.cfg.Podman.list(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range all {
-		r.known[s.id] = true
-	}
-	return r, nil
+	repository, tag := formerName(name, r.before)
+	return r, k.cfg.Podman.tag(ctx, r.before, repository, tag)
 }
 
 // commit records the image that the name has now, whose ID it returns, and the one before as a former one. note records
@@ -56,7 +43,6 @@ func (r *renewal) commit(ctx context.Context, note func(*nameHistory)) (string, 
 	if err != nil || after == "" {
 		return "", errors.Join(fmt.Errorf("%s is not in the store afterwards", r.name), err)
 	}
-	r.moves.note(r.name, after)
 	digest := r.digest(ctx, r.before)
 	err = r.changeHistory(func(h *history) {
 		if r.before != "" && r.before != after {
@@ -71,48 +57,40 @@ func (r *renewal) commit(ctx context.Context, note func(*nameHistory)) (string, 
 	return after, errors.Join(err, r.unhide(ctx, r.name, after))
 }
 
-// rollback points the name at the image that it had and removes the images that came since. It goes on when the caller
-// has gone away.
+// rollback points the name at the image that it had, or takes it away where it had none. The images that came since
+// have no name then; sweep removes them. It goes on when the caller has gone away.
 func (r *renewal) rollback(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
-	var errs []error
-	if r.before != "" {
-		if repository, tag, err := splitTag(r.name); err == nil {
-			errs = append(errs, r.cfg.Podman.tag(ctx, r.before, repository, tag))
-		}
-		errs = append(errs, r.unhide(ctx, r.name, r.before))
+	repository, tag, err := splitTag(r.name)
+	switch {
+	case err != nil: // a digest: it leads to the same image at all times
+		return r.forgetPinned(ctx)
+	case r.before != "":
+		return errors.Join(r.cfg.Podman.tag(ctx, r.before, repository, tag), r.unhide(ctx, r.name, r.before))
 	}
-	now, err := r.cfg.Podman.list(ctx)
-	errs = append(errs, err)
-	h, err := readHistory(r.cfg.StateDir)
-	if err != nil {
-		return errors.Join(append(errs, err)...)
+	id, err := r.find(r.name)
+	if err != nil || id == "" {
+		return err
 	}
-	for _, id := range leftBehind(now, r.known, h.Pulled, r.name, r.others(r.name)) {
-		errs = append(errs, r.cfg.Podman.remove(ctx, id))
-	}
-	return errors.Join(errs...)
+	return r.cfg.Podman.untag(ctx, id, repository, tag)
 }
 
-// leftBehind returns the IDs of the images that a failed renewal of a name has left: new ones that no other job, whose
-// names are in others, may have brought. Without another job that is every new one; else one that nobody can own is
-// left for Prune.
-func leftBehind(now []summary, known map[string]bool, pulled map[string]time.Time, name string,
-	others []string) []string {
-	var left []string
-	for _, s := range now {
-		_, committed := pulled[s.id]
-		if known[s.id] || committed {
-			continue
-		}
-		names := visible(s.names)
-		theirs := slices.ContainsFunc(names, func(n string) bool { return slices.Contains(others, n) })
-		if len(others) == 0 || slices.Contains(names, name) || len(names) > 0 && !theirs {
-			left = append(left, s.id)
-		}
+// forgetPinned removes the image of a name with a digest, which Podman cannot take away alone, if it has come since and
+// has no other name.
+func (r *renewal) forgetPinned(ctx context.Context) error {
+	if r.before != "" {
+		return r.unhide(ctx, r.name, r.before)
 	}
-	return left
+	all, err := r.cfg.Podman.list(ctx)
+	if err != nil {
+		return err
+	}
+	id, err := r.find(r.name)
+	if i := slices.IndexFunc(all, func(s summary) bool { return s.id == id }); i >= 0 && len(all[i].names) == 1 {
+		return r.cfg.Podman.remove(ctx, id)
+	}
+	return err
 }
 
 // unhide takes away the hidden name of an image that is not a former one of the name, if it has it.
@@ -142,10 +120,11 @@ func (k *Keeper) digest(ctx context.Context, id string) string {
 	return ""
 }
 
-// renew lets bring give a name a new image. If bring fails the name is what it was, and nothing new stays. stamp is the
-// archive that bring reads, nil when there is none to compare with later.
+// renew lets bring find a name another image, whose ID bring returns, or "" if it has named it. If that fails the name
+// is what it was, and nothing new stays. stamp is the archive that bring reads, nil when there is none to compare with
+// later.
 func (k *Keeper) renew(ctx context.Context, rules *policy.Policy, name string, stamp *archiveStamp,
-	bring func() error) (string, error) {
+	bring func() (id string, err error)) (string, error) {
 	if err := k.room(rules); err != nil {
 		return "", err
 	}
@@ -159,13 +138,27 @@ func (k *Keeper) renew(ctx context.Context, rules *policy.Policy, name string, s
 	return id, err
 }
 
-func (k *Keeper) replace(ctx context.Context, name string, stamp *archiveStamp, bring func() error) (string, error) {
+func (k *Keeper) replace(ctx context.Context, name string, stamp *archiveStamp,
+	bring func() (id string, err error)) (string, error) {
 	r, err := k.hold(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	if err := bring(); err != nil {
+	id, err := bring()
+	if err == nil && id != "" {
+		err = r.take(ctx, id)
+	}
+	if err != nil {
 		return "", errors.Join(err, r.rollback(ctx))
 	}
 	return r.commit(ctx, func(n *nameHistory) { n.Held, n.Archive = false, stamp })
+}
+
+// take puts the name on an image.
+func (r *renewal) take(ctx context.Context, id string) error {
+	repository, tag, err := splitTag(r.name)
+	if err != nil {
+		return err
+	}
+	return r.cfg.Podman.tag(ctx, id, repository, tag)
 }
