@@ -10,13 +10,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 )
 
-// claims are the headers in which proxies state where a request came from. Tornado trusts them (jupyterhub-singleuser
-// sets trust_xheaders), so none may pass from a client.
-var claims = [...]string{ // read only
-	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
-	"X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Real-Ip", "X-Scheme",
-}
-
 // origin is where a request came from, as far as the hub can know.
 type origin struct {
 	addr  string // the client's IP address
@@ -36,9 +29,8 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.Host = pr.In.Host
 	cookies.Strip(out.Header)
 	from, trusted := p.origin(pr.In)
-	for _, name := range claims {
-		out.Header.Del(name)
-	}
+	withoutClaims(out.Header)
+	out.Trailer = nil // ReverseProxy passes on their names without the values
 	if fwd, sent := pr.In.Header["Forwarded"]; trusted && sent {
 		out.Header["Forwarded"] = fwd
 	}

@@ -29,9 +29,11 @@ type Config struct {
 	Log *slog.Logger
 	// MaxIdle is how many unused connections stay open to each server; 0 means 8.
 	MaxIdle int
-	// MaxOpen is how many connections one server may have, WebSockets included; further
-	// requests wait. 0 means 1024.
+	// MaxOpen is how many requests to one server or service may be open, WebSockets included. Each has a connection to
+	// it. 0 means 1024.
 	MaxOpen int
+	// MaxWait is how long further requests wait until one of them ends, and are then refused; 0 means ten seconds.
+	MaxWait time.Duration
 	// IdleTimeout ends an unused connection to a server; 0 means one minute, far below
 	// the hour after which Tornado would (so that the two never race).
 	IdleTimeout time.Duration
@@ -63,6 +65,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	setDefault(&cfg.MaxIdle, 8)
 	setDefault(&cfg.MaxOpen, 1024)
+	setDefault(&cfg.MaxWait, 10*time.Second)
 	setDefault(&cfg.IdleTimeout, time.Minute)
 	p := &Proxy{cfg: cfg, buffers: newBuffers(), routes: map[ident.Key]*route{}, open: map[*session]struct{}{}}
 	if inner := strings.Trim(cfg.BaseURL, "/"); inner != "" {

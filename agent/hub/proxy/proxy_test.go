@@ -73,6 +73,9 @@ func upstream(t testing.TB, h http.Handler) backend.Address {
 	return backend.UnixSocket(socket(t, h), myUID())
 }
 
+// addressOf is the address of a socket of our own account.
+func addressOf(socket string) backend.Address { return backend.UnixSocket(socket, myUID()) }
+
 func front(t testing.TB, h http.Handler) *httptest.Server {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -25,18 +26,22 @@ var (
 // route is one entry of the table with its own pool of connections.
 type route struct {
 	key       ident.Key       // zero for a service
+	prefix    string          // the path below which it answers, with a slash at both ends
 	service   string          // its name; "" for a server
 	closed    bool            // the service is no more; Proxy.mu guards it
 	to        backend.Address // of a server
 	transport *http.Transport
 	handler   *httputil.ReverseProxy
+	slots     chan struct{} // holds one for each request and WebSocket that is open
+	saidFull  atomic.Int64  // Unix nanoseconds of the last message that no slot was left
 	requests  atomic.Int64
 	sockets   atomic.Int64
 	traffic   atomic.Int64 // Unix nanoseconds of the last traffic
 }
 
 func (p *Proxy) newRoute(key ident.Key, to backend.Address) *route {
-	r := &route{key: key, to: to}
+	r := &route{key: key, to: to, prefix: p.cfg.BaseURL + key.Path()[1:],
+		slots: make(chan struct{}, p.cfg.MaxOpen)}
 	r.transport = p.newTransport(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return to.Dial(ctx)
 	})
@@ -45,34 +50,47 @@ func (p *Proxy) newRoute(key ident.Key, to backend.Address) *route {
 	return r
 }
 
+// maxAnswerHeader bounds the headers of an upstream's answer, in bytes, to what the hub takes of a request's. The hub
+// holds them in memory, several times, for each request that is open.
+const maxAnswerHeader = 64 << 10
+
 func (p *Proxy) newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
-		DialContext:           dial,
-		DisableCompression:    true, // the answer passes as the upstream made it
-		MaxIdleConnsPerHost:   p.cfg.MaxIdle,
-		MaxConnsPerHost:       p.cfg.MaxOpen,
-		IdleConnTimeout:       p.cfg.IdleTimeout,
-		ExpectContinueTimeout: time.Second,
+		DialContext:            dial,
+		DisableCompression:     true, // the answer passes as the upstream made it
+		MaxIdleConnsPerHost:    p.cfg.MaxIdle,
+		IdleConnTimeout:        p.cfg.IdleTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxAnswerHeader,
 	}
 }
 
 func (p *Proxy) newHandler(r *route, rewrite func(*httputil.ProxyRequest)) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Rewrite:       rewrite,
-		Transport:     r.transport,
-		FlushInterval: -1,
-		BufferPool:    p.buffers,
-		ErrorLog:      slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
-		ErrorHandler:  func(w http.ResponseWriter, req *http.Request, err error) { p.failed(w.(*answer), req, r, err) },
+		Rewrite:        rewrite,
+		Transport:      r.transport,
+		ModifyResponse: r.received,
+		FlushInterval:  -1,
+		BufferPool:     p.buffers,
+		ErrorLog:       slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorHandler:   func(w http.ResponseWriter, req *http.Request, err error) { p.failed(w.(*answer), req, r, err) },
 	}
 }
 
-// fields name the route in the log, and the event of its failure.
-func (r *route) fields() []any {
+// fields name the route in the log, after an event of it.
+func (r *route) fields(event string) []any {
 	if r.service != "" {
-		return []any{"event", "service-unreachable", "service", r.service}
+		return []any{"event", event, "service", r.service}
 	}
-	return []any{"event", "server-unreachable", "user", r.key.User.String(), "server", r.key.Server.String()}
+	return []any{"event", event, "user", r.key.User.String(), "server", r.key.Server.String()}
+}
+
+// unreachable is the event of a route whose upstream does not answer.
+func (r *route) unreachable() string {
+	if r.service != "" {
+		return "service-unreachable"
+	}
+	return "server-unreachable"
 }
 
 // touch notes traffic.
@@ -140,6 +158,11 @@ func (p *Proxy) addSlash(w http.ResponseWriter, r *http.Request, key ident.Key) 
 
 // pass proxies one request and counts it while it lasts.
 func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route, down unavailable) {
+	if !p.admit(r, route) {
+		p.full(w, route)
+		return
+	}
+	defer route.release()
 	ctx, cancel := context.WithCancelCause(r.Context())
 	s := &session{route: route, cancel: cancel}
 	defer p.leave(s)
@@ -148,7 +171,8 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route, down 
 	r.Body = &countedBody{r.Body, route}
 	// Otherwise HTTP/1 would read the rest of an upload before the answer begins.
 	_ = http.NewResponseController(w).EnableFullDuplex()
-	answer := &answer{ResponseWriter: w, proxy: p, session: s, unavailable: down, isWebSocket: isWebSocket(r)}
+	answer := &answer{ResponseWriter: w, proxy: p, session: s, unavailable: down, isWebSocket: isWebSocket(r),
+		own: maps.Clone(w.Header()), interim: r.ProtoAtLeast(1, 1)}
 	route.handler.ServeHTTP(answer, r)
 	if answer.status >= http.StatusOK && answer.status < http.StatusMultipleChoices && !poll(r) {
 		route.touch() // redirects and failures are no use of the server (configurable-http-proxy)
@@ -174,7 +198,7 @@ func (p *Proxy) failed(w *answer, r *http.Request, route *route, err error) {
 		status = http.StatusServiceUnavailable
 		fallthrough
 	default:
-		p.cfg.Log.Warn("a server does not answer", append(route.fields(), "error", err.Error())...)
+		p.cfg.Log.Warn("a server does not answer", append(route.fields(route.unreachable()), "error", err.Error())...)
 	}
 	w.unavailable(w, r, status)
 }

@@ -33,7 +33,8 @@ func (p *Proxy) ForService(u Upstream) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service %q: %w", u.Name, err)
 	}
-	r := &route{service: u.Name}
+	r := &route{service: u.Name, prefix: p.cfg.BaseURL + "services/" + u.Name + "/",
+		slots: make(chan struct{}, p.cfg.MaxOpen)}
 	r.transport = p.newTransport(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if to.Scheme == "unix" {
 			network, addr = "unix", to.Path

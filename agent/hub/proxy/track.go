@@ -164,6 +164,8 @@ type answer struct {
 	proxy   *Proxy
 	session *session
 	status  int
+	own     http.Header // what the hub itself had set before
+	interim bool        // the client knows interim answers: HTTP/1.0 has none
 
 	unavailable unavailable
 	isWebSocket bool // what the client asks to upgrade to
@@ -172,8 +174,21 @@ type answer struct {
 // Unwrap lets http.ResponseController reach the server's own writer.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// WriteHeader notes the status.
+// WriteHeader notes the status. ReverseProxy passes on interim answers (1xx) without asking anybody, and clears all
+// headers afterwards, the hub's own among them.
 func (a *answer) WriteHeader(status int) {
+	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
+		if a.interim {
+			narrow(a.Header(), a.session.route.prefix)
+			a.ResponseWriter.WriteHeader(status)
+		}
+		return
+	}
+	for name, values := range a.own {
+		if _, set := a.Header()[name]; !set {
+			a.Header()[name] = values
+		}
+	}
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)
 }

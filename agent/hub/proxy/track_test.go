@@ -136,8 +136,9 @@ func TestHijackFails(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	p := newProxy(t, Config{})
-	if c := p.cfg; c.MaxIdle != 8 || c.MaxOpen != 1024 || c.IdleTimeout != time.Minute {
-		t.Errorf("defaults: %d, %d, %s", c.MaxIdle, c.MaxOpen, c.IdleTimeout)
+	if c := p.cfg; c.MaxIdle != 8 || c.MaxOpen != 1024 || c.IdleTimeout != time.Minute ||
+		c.MaxWait != 10*time.Second {
+		t.Errorf("defaults: %d, %d, %s, %s", c.MaxIdle, c.MaxOpen, c.IdleTimeout, c.MaxWait)
 	}
 	p = newProxy(t, Config{MaxIdle: 1, MaxOpen: 2, IdleTimeout: time.Second})
 	if c := p.cfg; c.MaxIdle != 1 || c.MaxOpen != 2 || c.IdleTimeout != time.Second {
