@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 )
 
 // maxCookiePath is the length above which browsers ignore a cookie's attribute (RFC 6265bis, 5.6).
@@ -120,11 +122,5 @@ func reserved(name string) bool {
 			return true
 		}
 	}
-	return hubCookie(lower)
-}
-
-// hubCookie reports whether the hub itself sets cookies of that name, which is in lower case.
-func hubCookie(lower string) bool {
-	return lower == "jupyterhub-session-id" || lower == "jupyterhub-hub-login" ||
-		strings.HasPrefix(lower, "jupyterhub-hub-login-")
+	return cookies.Ours(name)
 }

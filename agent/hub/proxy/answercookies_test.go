@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestAnswerCookies is the table of which cookies of an answer pass, and how. PREFIX stands for the upstream's own path.
+// TestAnswerCookies is the table of which cookies of an answer pass, and how. PREFIX is the upstream's own path.
 func TestAnswerCookies(t *testing.T) {
 	cut := "; Path=PREFIX"
 	tests := map[string]struct{ sent, want string }{
@@ -59,10 +59,11 @@ func TestAnswerCookies(t *testing.T) {
 		"a blank name":                   {"  =a", "none"},
 		"a prefix alone":                 {"__Host-=x", "none"},
 
-		"the session's id":      {"jupyterhub-session-id=x; Path=PREFIX", "none"},
-		"the login":             {"jupyterhub-hub-login=x; Path=PREFIX", "none"},
-		"the login's attempt":   {"jupyterhub-hub-login-attempt-1=x; Path=PREFIX", "none"},
-		"the login, other case": {"JupyterHub-Hub-Login=x; Path=PREFIX", "none"},
+		"the session's id":        {"jupyterhub-session-id=x; Path=PREFIX", "none"},
+		"the login":               {"jupyterhub-hub-login=x; Path=PREFIX", "none"},
+		"the login's attempt":     {"jupyterhub-hub-login-attempt-1=x; Path=PREFIX", "none"},
+		"the cookie for a server": {"gifford-server-abc=x; Path=PREFIX", "none"},
+		"the login, other case":   {"JupyterHub-Hub-Login=x; Path=PREFIX", "none"},
 
 		"empty":                    {"", "none"},
 		"no name":                  {"abc", "none"},

@@ -64,8 +64,8 @@ func ways(t testing.TB, answer string) map[string]http.Handler {
 	return map[string]http.Handler{"/user/alice/": servers, "/user/alice/gpu/": servers, "/services/board/": service}
 }
 
-// TestAnswerHeaders is the table of what passes of an answer's headers, from a server, a named server and a service. The
-// word PREFIX stands for the upstream's own path.
+// TestAnswerHeaders is the table of what passes of an answer's headers, from a server, a named server and a service.
+// The word PREFIX stands for the upstream's own path.
 func TestAnswerHeaders(t *testing.T) {
 	tests := map[string]struct{ sent, want []string }{
 		"own headers":        same("Content-Type: text/html", "X-Frame-Options: DENY", "Etag: x", "Location: /hub/"),
@@ -143,8 +143,8 @@ func dropped(headers ...string) struct{ sent, want []string } {
 	return struct{ sent, want []string }{sent: headers}
 }
 
-// passes has a server, a named server and a service send headers, in an answer, in an interim one and for an upgrade, and
-// compares what the client gets.
+// passes has a server, a named server and a service send headers, in an answer, in an interim one and for an upgrade,
+// and compares what the client gets.
 func passes(t *testing.T, sent, want []string) {
 	t.Helper()
 	for prefix := range ways(t, "") {
@@ -292,8 +292,8 @@ func TestInterimAnswers(t *testing.T) {
 	}
 }
 
-// TestServiceWorkerScope asks for a script as a browser does that registers it, at the deepest and the most general path
-// of a server: the directory of the script, which is the scope without the header, lies below the server's own path.
+// TestServiceWorkerScope asks for a script as a browser does that registers it, at the deepest and the most general
+// path of a server: the directory of the script, which is the scope without the header, lies below the server's own path.
 func TestServiceWorkerScope(t *testing.T) {
 	for prefix, h := range ways(t, "HTTP/1.1 200 OK\r\nService-Worker-Allowed: /hub/\r\nContent-Length: 0\r\n\r\n") {
 		for _, script := range []string{"x.js", "a/b/x.js", "%2e%2e/x.js", "..%2fx.js"} {

@@ -73,7 +73,10 @@ func (p *Proxy) newHandler(r *route, rewrite func(*httputil.ProxyRequest)) *http
 		FlushInterval:  -1,
 		BufferPool:     p.buffers,
 		ErrorLog:       slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
-		ErrorHandler:   func(w http.ResponseWriter, req *http.Request, err error) { p.failed(w.(*answer), req, r, err) },
+		ErrorHandler: func(w http.ResponseWriter, req *http.Request,
+			err error) {
+			p.failed(w.(*answer), req, r, err)
+		},
 	}
 }
 
