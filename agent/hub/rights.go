@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
@@ -56,7 +55,7 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 // newLoginConfig adds the parts that sign-in needs to its settings.
 func newLoginConfig(g given, d data, unix accounts.Directory) login.Config {
 	c := loginSettings(g.cfg)
-	c.HTTP, c.Store, c.Accounts, c.Log, c.Now = http.DefaultClient, d.store, unix, g.log, time.Now
+	c.Store, c.Accounts, c.Log, c.Now = d.store, unix, g.log, time.Now
 	c.Confirmed = confirmed(unixGroups(g.cfg.Access), unix, d.store)
 	c.OnLogin = func(err error, took time.Duration) { d.metrics.Login(loginResult(err), took) }
 	return c

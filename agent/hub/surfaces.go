@@ -159,7 +159,8 @@ func newOperator(g given, d data, m machine, p *process, who *access.Authenticat
 	return operator.New(operator.Config{Servers: m.servers, Actions: deeds, Subject: who.Operator,
 		Version: g.version, PublicURL: g.cfg.HTTP.PublicURL, Listeners: listenersFor(g.listeners),
 		Know: know(d.store), Persistent: m.backend.Persistent, Reload: p.reload, Backup: d.store.BackupTo,
-		Disk: m.disk, Accounting: d.store.Accounting, GPUs: m.gpus, Draining: olderProcesses,
-		Older: older(m.backend, g.log),
-		Log:   g.log})
+		Disk: m.disk, Accounting: d.store.Accounting, Identities: d.store.Identities, GPUs: m.gpus,
+		Draining: olderProcesses,
+		Older:    older(m.backend, g.log),
+		Log:      g.log})
 }

@@ -114,6 +114,7 @@ that runs rootless Podman as that member. systemd starts the hub itself with
 	root.AddCommand(a.serveCommand(), a.checkCommand(), a.configCommand(), a.serversCommand(), a.imagesCommand(),
 		a.servicesCommand(),
 		a.reloadCommand(), a.statusCommand(), a.backupCommand(), a.diskCommand(), a.usageCommand(), a.gpusCommand(),
+		a.identitiesCommand(),
 		a.tokenCommand(), a.versionCommand(), a.docsCommand())
 	return root
 }

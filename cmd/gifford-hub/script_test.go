@@ -82,6 +82,18 @@ func runningHub(ts *testscript.TestScript, _ bool, args []string) {
 		gpus = answer(someGPUs)
 	}
 	mux.HandleFunc("GET "+control.GPUsPath, gpus)
+	mux.HandleFunc("GET "+control.IdentitiesPath, answer(`[{"user":"bob","issuer":"https://id.example.org",`+
+		`"subject":"12\u202e34","bound":"2020-01-01T00:00:00Z"}]`))
+	mux.HandleFunc("POST "+control.ForgetPath, func(w http.ResponseWriter, r *http.Request) {
+		var req control.ForgetRequest
+		if _ = json.NewDecoder(r.Body).Decode(&req); req.User.String() == "bob" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(control.Failure{Message: "the name is bound to no account",
+			Hint: "gifford-hub identities list"})
+	})
 	mux.HandleFunc("POST "+control.StartPath, start)
 	mux.HandleFunc("POST "+control.StopPath, func(w http.ResponseWriter,
 		r *http.Request) {

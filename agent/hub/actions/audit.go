@@ -27,6 +27,7 @@ const (
 	UserCreated          Event = "user-created"
 	UserDeleted          Event = "user-deleted"
 	UserAdmin            Event = "user-admin"
+	IdentityForgotten    Event = "identity-forgotten"
 	GroupCreated         Event = "group-created"
 	GroupDeleted         Event = "group-deleted"
 	GroupMembers         Event = "group-members"

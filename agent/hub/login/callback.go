@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -125,7 +126,11 @@ func (s *Service) identify(r *http.Request, a attempt, code string) (person, err
 			return person{}, s.unverified(r, err)
 		}
 	}
-	if err := s.provider.complete(ctx, ep, c, tok.AccessToken); err != nil {
+	err = s.provider.complete(ctx, ep, c, tok.AccessToken)
+	if errors.Is(err, errOtherPerson) {
+		return person{}, s.unverified(r, err)
+	}
+	if err != nil {
 		return person{}, fmt.Errorf("cannot get the claims of a person: %w", err)
 	}
 	return s.admit(ctx, c, tok, raw)
@@ -160,12 +165,31 @@ func (s *Service) admit(ctx context.Context, c claims, tok *oauth2.Token, raw st
 		s.c.Log.Warn("cannot look up whether the user is an administrator", "event", "lookup-failed", "user",
 			u.String(), "error", err.Error())
 	}
+	if err := s.bind(ctx, u, c.text("sub")); err != nil {
+		return person{}, err
+	}
 	p := person{user: u, display: c.text("name"), subject: c.text("sub"), groups: groups, admin: v.admin,
 		secret: s.secretOf(tok, raw)}
 	if p.display == "" {
 		p.display = u.String()
 	}
 	return p, nil
+}
+
+// bind checks that a user's name belongs to the account that signs in, and makes it so at the first sign-in. A provider
+// may hand a name to another person, or people may change theirs; their subject stays (Core 1.0, 5.7).
+func (s *Service) bind(ctx context.Context, u ident.User, subject string) error {
+	want := store.Identity{User: u, Issuer: s.c.Issuer, Subject: subject, Bound: s.c.Now()}
+	have, err := s.c.Store.BindIdentity(ctx, want)
+	switch {
+	case err != nil:
+		return err
+	case have.User != u:
+		return &Denied{Reason: OtherName, User: u, Detail: have.User.String()}
+	case have.Issuer != want.Issuer || have.Subject != want.Subject:
+		return &Denied{Reason: OtherAccount, User: u}
+	}
+	return nil
 }
 
 // decide returns the verdict on a user: a *Denied when the user certainly may not be here, another

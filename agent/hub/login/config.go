@@ -84,7 +84,8 @@ type Config struct {
 	// there. Empty: they stay at the provider.
 	PostLogoutURL string
 
-	// HTTP speaks to the provider; nil means a client with a time-out of 10 seconds.
+	// HTTP speaks to the provider; nil means a client with a time-out of 10 seconds that reads at most 1 MiB of an
+	// answer.
 	HTTP *http.Client
 	// Store keeps sessions. Required.
 	Store *store.Store
@@ -146,7 +147,7 @@ func (c Config) withDefaults() Config {
 		c.BasePath = "/"
 	}
 	if c.HTTP == nil {
-		c.HTTP = &http.Client{Timeout: 10 * time.Second}
+		c.HTTP = newClient(http.DefaultTransport)
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -25,6 +25,8 @@ const (
 	NotListed       Reason = "not-listed"       // only listed users may enter
 	NoRule          Reason = "no-rule"          // no rule is set, so nobody may enter
 	Revoked         Reason = "revoked"          // the provider ended the session
+	OtherAccount    Reason = "other-account"    // the name belongs to another account of the provider
+	OtherName       Reason = "other-name"       // this account has signed in under another name
 )
 
 // Denied is the error for somebody who signed in at the provider but may not enter, or no longer. To
@@ -70,6 +72,12 @@ func (d *Denied) public() string {
 		return "nobody may use this hub yet: no rule says who may enter"
 	case Revoked:
 		return fmt.Sprintf("the sign-in server ended the session of %s", d.who())
+	case OtherAccount:
+		return fmt.Sprintf("the name %s belongs to another account of the sign-in server: the one that signed in here "+
+			"first", d.who())
+	case OtherName:
+		return fmt.Sprintf("this account of the sign-in server belongs to %s here, so it cannot be %s as well",
+			d.Detail, d.who())
 	}
 	return fmt.Sprintf("%s may not use this hub", d.who())
 }
@@ -86,6 +94,12 @@ func (d *Denied) hint() string {
 		return "administrators: set allowed users or groups and run gifford-hub check"
 	case Revoked:
 		return "sign in again"
+	case OtherAccount:
+		return "ask the administrators of this machine; if it is the same person, root runs: gifford-hub identities " +
+			"forget " + d.User.String()
+	case OtherName:
+		return "ask the administrators of this machine; if the person was renamed, root runs: gifford-hub identities " +
+			"forget " + d.Detail
 	}
 	return "ask the administrators of this hub"
 }

@@ -7,6 +7,16 @@ import (
 	"time"
 )
 
+// eventually waits for what the background does.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for begun := time.Now(); !cond(); time.Sleep(time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("still not so: %s", what)
+		}
+	}
+}
+
 // TestDiscovery checks that metadata are asked for once, and not again too soon after a failure.
 func TestDiscovery(t *testing.T) {
 	s := newSite(t, nil)
@@ -35,11 +45,37 @@ func TestDiscovery(t *testing.T) {
 	for range 3 {
 		b.get("/jhub/hub/start").want(t, 303)
 	}
-	s.clock.add(time.Hour)
+	s.clock.add(discoveryAge - time.Second)
 	if err := s.svc.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 	found(3)
+	if n := strings.Count(s.log.String(), "provider-up"); n != 1 {
+		t.Errorf("%d events of one recovery", n)
+	}
+}
+
+// TestLastGoodMetadata checks that old metadata are read again, that nobody waits for that, and that they hold on while
+// the provider does not answer.
+func TestLastGoodMetadata(t *testing.T) {
+	s := newSite(t, nil)
+	b := s.browser()
+	b.get("/jhub/hub/start").want(t, 303)
+	s.provider.set(func() { s.provider.meta = func(m map[string]any) { m["issuer"] = "https://other.example" } })
+	s.clock.add(discoveryAge)
+	b.get("/jhub/hub/start").want(t, 303)
+	eventually(t, "the provider is asked again, in vain", func() bool {
+		return strings.Contains(s.log.String(), "still holds")
+	})
+	b.get("/jhub/hub/start").want(t, 303)
+	s.provider.set(func() {
+		s.provider.meta = func(m map[string]any) { m["authorization_endpoint"] = s.provider.URL + "/moved" }
+	})
+	s.clock.add(discoveryAge)
+	b.get("/jhub/hub/start").want(t, 303)
+	eventually(t, "the moved end point is used", func() bool {
+		return strings.Contains(b.get("/jhub/hub/start").Header.Get("Location"), "/moved")
+	})
 	if n := strings.Count(s.log.String(), "provider-up"); n != 1 {
 		t.Errorf("%d events of one recovery", n)
 	}

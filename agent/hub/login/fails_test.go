@@ -57,6 +57,7 @@ func TestSignInOnAFullDisk(t *testing.T) {
 		b.signIn().want(t, 303)
 		s.full(t, "DELETE ON logins")
 		claim("preferred_username", "bob")(s)
+		claim("sub", "sub-bob")(s)
 		b.signIn().want(t, 500)
 		b.get("/jhub/hub/home").want(t, 200, "alice")
 	})

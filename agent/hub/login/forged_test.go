@@ -54,6 +54,21 @@ func TestForgedAnswers(t *testing.T) {
 	}
 }
 
+// TestIssuedInTheFuture checks iat: a clock that is a little ahead is nothing, hours are.
+func TestIssuedInTheFuture(t *testing.T) {
+	s := newSite(t, nil)
+	issued := func(ahead time.Duration) {
+		s.provider.mangle = func(c map[string]any) { c["iat"] = s.clock.now().Add(ahead).Unix() }
+	}
+	issued(clockSkew - time.Second)
+	s.browser().signIn().want(t, 303)
+	issued(clockSkew + 2*time.Second)
+	b := s.browser()
+	b.signIn().want(t, 403, "could not be verified")
+	b.get("/jhub/hub/home").want(t, 401)
+	s.wantEvent("login-refused")
+}
+
 func TestStateIsBoundToTheBrowser(t *testing.T) {
 	s := newSite(t, nil)
 	mine, victim := s.browser(), s.browser()

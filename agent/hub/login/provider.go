@@ -17,6 +17,9 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
+// discoveryAge is after how long the metadata is read again. A provider may move its endpoints.
+const discoveryAge = time.Hour
+
 // discoveryPause is how long a failed discovery is remembered, so that a provider
 // that is down is not asked at every page.
 const discoveryPause = 3 * time.Second
@@ -30,9 +33,9 @@ type provider struct {
 	flight singleflight.Group // one discovery at a time
 
 	mu      sync.Mutex // guards what follows
-	found   *endpoints
-	failed  error // the last discovery's
-	retryAt time.Time
+	found   *endpoints // the last good discovery's: it stays when a later one fails
+	failed  error      // the last discovery's
+	retryAt time.Time  // when to read the metadata again
 }
 
 // endpoints is a provider that was found.
@@ -63,13 +66,26 @@ func (p *provider) with(ctx context.Context) context.Context {
 	return oidc.ClientContext(ctx, p.c.HTTP)
 }
 
-// get returns the provider, or an httpx.Error when it does not answer.
+// get returns the provider, or an httpx.Error when it does not answer and never has. Metadata that is old is read again
+// in the background: nobody waits for it, and the last good one serves until then.
 func (p *provider) get(ctx context.Context) (*endpoints, error) {
-	if ep, err := p.known(); ep != nil || err != nil {
-		return ep, err
+	ep, due, err := p.known()
+	switch {
+	case err != nil:
+		return nil, err
+	case ep != nil && due:
+		go func() { _, _ = p.renew(ctx) }() // ends with the client's time-out
+		return ep, nil
+	case ep != nil:
+		return ep, nil
 	}
+	return p.renew(ctx)
+}
+
+// renew discovers the provider, once however many ask.
+func (p *provider) renew(ctx context.Context) (*endpoints, error) {
 	v, err, _ := p.flight.Do("", func() (any, error) {
-		if ep, err := p.known(); ep != nil || err != nil {
+		if ep, due, err := p.known(); ep != nil && !due || err != nil {
 			return ep, err
 		}
 		// A caller whose request ends must not fail the others that wait.
@@ -82,24 +98,38 @@ func (p *provider) get(ctx context.Context) (*endpoints, error) {
 	return v.(*endpoints), nil
 }
 
-func (p *provider) known() (*endpoints, error) {
+// known returns the last good endpoints, whether it is time to read the metadata again, and an error where there are
+// none and the provider was asked only just now.
+func (p *provider) known() (ep *endpoints, due bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.found == nil && p.failed != nil && p.c.Now().Before(p.retryAt) {
-		return nil, unreachable(p.failed)
+	due = !p.c.Now().Before(p.retryAt)
+	if p.found == nil && p.failed != nil && !due {
+		return nil, false, unreachable(p.failed)
 	}
-	return p.found, nil
+	return p.found, due, nil
 }
 
 // remember stores the result of a discovery and logs a change.
 func (p *provider) remember(ep *endpoints, err error) error {
 	p.mu.Lock()
-	before := p.failed
-	p.found, p.failed, p.retryAt = ep, err, p.c.Now().Add(discoveryPause)
+	before, had := p.failed, p.found != nil
+	p.failed = err
+	if err == nil {
+		p.found, p.retryAt = ep, p.c.Now().Add(discoveryAge)
+	} else {
+		p.retryAt = p.c.Now().Add(discoveryPause)
+		if had {
+			p.retryAt = p.c.Now().Add(discoveryAge / 60)
+		}
+	}
 	p.mu.Unlock()
 	switch {
 	case err == nil && before != nil:
 		p.log.Info("sign-in server reached again", "event", "provider-up", "issuer", p.c.Issuer)
+	case err != nil && before == nil && had:
+		p.log.Warn("the sign-in server's metadata cannot be read again: what it said before still holds", "event",
+			"provider-down", "issuer", p.c.Issuer, "error", err.Error())
 	case err != nil && before == nil:
 		p.log.Error("sign-in server cannot be reached: nobody can sign in", "event", "provider-down", "issuer",
 			p.c.Issuer, "error", err.Error())

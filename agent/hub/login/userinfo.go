@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -15,6 +16,12 @@ import (
 
 // maxUserInfo bounds the size of an answer, in bytes. A person's claims need far less.
 const maxUserInfo = 1 << 20
+
+// clockSkew is how far the provider's clock may be ahead, as go-oidc has it for nbf.
+const clockSkew = 5 * time.Minute
+
+// errOtherPerson means that userinfo answered for another subject (Core 1.0, 5.3.4).
+var errOtherPerson = errors.New("userinfo endpoint: the answer is about another person")
 
 // errTokenVoid means that userinfo refused the access token.
 var errTokenVoid = errors.New("userinfo endpoint does not accept the access token")
@@ -52,7 +59,7 @@ func (p *provider) userInfoOf(ctx context.Context, ep *endpoints, access, subjec
 		return nil, fmt.Errorf("userinfo endpoint: cannot read the answer: %w", err)
 	}
 	if c.text("sub") != subject {
-		return nil, errors.New("userinfo endpoint: the answer is about another person")
+		return nil, errOtherPerson
 	}
 	return c, nil
 }
@@ -72,6 +79,10 @@ func (p *provider) verify(ctx context.Context, ep *endpoints, raw string) (*oidc
 	azp := c.text("azp")
 	if azp != "" && azp != p.c.ClientID || azp == "" && len(id.Audience) > 1 {
 		return nil, nil, fmt.Errorf("cannot verify the id_token: it was issued to %.80q, not to this hub", azp)
+	}
+	if ahead := id.IssuedAt.Sub(p.c.Now()); ahead > clockSkew {
+		return nil, nil, fmt.Errorf("cannot verify the id_token: it was issued %s in the future; compare the clocks",
+			ahead.Round(time.Second))
 	}
 	if id.Subject == "" {
 		return nil, nil, errors.New("cannot verify the id_token: it names no subject")

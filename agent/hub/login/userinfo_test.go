@@ -242,7 +242,7 @@ func TestUserInfoAtSignIn(t *testing.T) {
 		writeJSON(w, 200,
 			map[string]any{"sub": "sub-bob"})
 	}
-	b.signIn().want(t, 500)
+	b.signIn().want(t, 403, "could not be verified")
 	p := s.svc.provider
 	if _, err := p.userInfoOf(t.Context(), &endpoints{userInfo: "https://[::1"}, "at", "x"); err == nil ||
 		httpx.Public(err).Status != 500 {

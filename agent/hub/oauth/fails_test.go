@@ -156,3 +156,15 @@ func TestBasic(t *testing.T) {
 		t.Errorf("%d %s, %v", w.Code, w.Body, err)
 	}
 }
+
+// TestVerifierWithoutChallenge checks that a code that was asked for without PKCE is not redeemed with a verifier
+// (RFC 9700, 2.1.1): somebody may have taken the challenge out of the authorisation request.
+func TestVerifierWithoutChallenge(t *testing.T) {
+	c := store.Code{ClientID: "c", RedirectURI: "/x", Expires: time.Now().Add(time.Minute)}
+	if got := mismatch(c, "c", url.Values{"redirect_uri": {"/x"}, "code_verifier": {"v"}}); got == "" {
+		t.Error("a verifier is taken for a code without a challenge")
+	}
+	if got := mismatch(c, "c", url.Values{"redirect_uri": {"/x"}}); got != "" {
+		t.Errorf("a code without PKCE: %s", got)
+	}
+}

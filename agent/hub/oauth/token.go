@@ -73,6 +73,8 @@ func mismatch(code store.Code, client string, form url.Values) string {
 		return "the code is unknown, used or expired"
 	case form.Get("redirect_uri") != code.RedirectURI:
 		return "redirect_uri is not the one of the authorisation request"
+	case code.CodeChallenge == "" && form.Get("code_verifier") != "": // RFC 9700, 2.1.1: a PKCE downgrade
+		return "code_verifier without a code_challenge in the authorisation request"
 	case code.CodeChallenge != "" && !verifies(code.CodeChallenge, form.Get("code_verifier")):
 		return "code_verifier does not fit the code_challenge"
 	}

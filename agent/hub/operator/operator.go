@@ -35,6 +35,7 @@ type deeds interface {
 	Start(ctx context.Context, s access.Subject, req actions.StartRequest) error
 	Stop(ctx context.Context, s access.Subject, k ident.Key, wait time.Duration) (actions.Progress, error)
 	Reset(ctx context.Context, s access.Subject, k ident.Key, stop bool) error
+	ForgetIdentity(ctx context.Context, s access.Subject, u ident.User) error
 	CreateToken(ctx context.Context, s access.Subject, req actions.TokenRequest) (string, store.Token, error)
 }
 
@@ -62,6 +63,8 @@ type Config struct {
 	Disk disks
 	// Usage returns what users used.
 	Accounting func(ctx context.Context, q store.AccountingQuery) ([]store.Spent, error)
+	// Identities returns to which accounts of the provider the users' names belong.
+	Identities func(ctx context.Context) ([]store.Identity, error)
 	// GPUs knows the host's GPUs.
 	GPUs devices
 	// Draining counts older processes that still serve open connections.
@@ -98,6 +101,8 @@ func (o *Operator) Handler() http.Handler {
 		{"POST " + control.DiskPath, o.measure},
 		{"GET " + control.UsagePath, o.usage},
 		{"GET " + control.GPUsPath, o.gpus},
+		{"GET " + control.IdentitiesPath, o.identities},
+		{"POST " + control.ForgetPath, o.forget},
 	} {
 		mux.Handle(route.pattern, o.serve(route.handler))
 	}

@@ -46,6 +46,11 @@ func (f *fakeDeeds) Reset(_ context.Context, _ access.Subject, k ident.Key, stop
 	return f.err
 }
 
+func (f *fakeDeeds) ForgetIdentity(_ context.Context, _ access.Subject, u ident.User) error {
+	f.last = u.String()
+	return f.err
+}
+
 func (f *fakeDeeds) CreateToken(_ context.Context, _ access.Subject, req actions.TokenRequest) (string, store.Token,
 	error) {
 	f.last = req.Note + " for " + req.Owner.String()
@@ -104,8 +109,13 @@ func TestDeeds(t *testing.T) {
 		"stop":           {control.StopPath, alice, nil, actions.Done, 204, "", "alice:x 0s"},
 		"stop a stopped one": {control.StopPath, alice, nil, actions.WasStopped, 404,
 			"alice has no server that runs", "alice:x 0s"},
-		"stop fails":     {control.StopPath, alice, broken, 0, 500, "broken", "alice:x 0s"},
-		"stop nonsense":  {control.StopPath, `{`, nil, 0, 400, "cannot understand", nil},
+		"stop fails":    {control.StopPath, alice, broken, 0, 500, "broken", "alice:x 0s"},
+		"stop nonsense": {control.StopPath, `{`, nil, 0, 400, "cannot understand", nil},
+		"forget":        {control.ForgetPath, `{"user":"bob"}`, nil, 0, 204, "", "bob"},
+		"forget nobody": {control.ForgetPath, `{"user":"bob"}`, refuse(actions.NoUser), 0, 404, "identities list",
+			"bob"},
+		"forget fails":   {control.ForgetPath, `{"user":"bob"}`, broken, 0, 500, "broken", "bob"},
+		"forget nothing": {control.ForgetPath, `{"user":"../x"}`, nil, 0, 400, "cannot understand", nil},
 		"reset":          {control.ResetPath, alice, nil, 0, 204, "", "alice:x"},
 		"reset, stopped": {control.ResetPath, `{"user":"alice","stop":true}`, nil, 0, 204, "", "alice stop"},
 		"reset one that runs": {control.ResetPath, alice, refuse(actions.Running), 0, 409,

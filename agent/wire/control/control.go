@@ -27,6 +27,9 @@ const (
 	UsagePath   = "/usage"         // GET ?month=2026-11&user=alice, each optional: []Usage
 	GPUsPath    = "/gpus"          // GET: GPUs
 	TokenPath   = "/token"         // POST TokenRequest: TokenAnswer
+
+	IdentitiesPath = "/identities"        // GET: []Identity
+	ForgetPath     = "/identities/forget" // POST ForgetRequest: 204
 )
 
 // Server is one server that is not stopped.
