@@ -57,6 +57,7 @@ func Serve(ctx context.Context, o Options) error {
 		return err
 	}
 	o.Ready(len(known))
+	l.Tidy(ctx, known)
 	return sd.Watch(ctx, UnitPrefix, UnitSuffix, known, func(c systemd.Change) { l.Changed(ctx, c) })
 }
 

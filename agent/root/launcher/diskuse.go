@@ -68,7 +68,7 @@ func (l *Launcher) measuring(ctx context.Context, user ident.User) (bool, error)
 // startMeasuring starts the unit that measures. The member gets no subordinate ids: without any there are no files
 // of theirs.
 func (l *Launcher) startMeasuring(ctx context.Context, rules *policy.Policy, a accounts.Account) error {
-	if err := memberDirectory(l.files.state, path.Join("users", a.User.String()), private, a.UID, a.GID); err != nil {
+	if err := memberDirectory(l.files.state, path.Join("users", a.User.String()), a); err != nil {
 		return err
 	}
 	now, err := l.ids.read()

@@ -74,33 +74,24 @@ func (l *Launcher) List(ctx context.Context) ([]launcherbus.ServerRow, error) {
 	return rows, nil
 }
 
-// Adopt takes over the units that exist when the launcher starts, announces those that failed while there was none,
-// and clears away what ended ones have left. It returns the states from which changes are to be watched.
+// Adopt takes over the units that exist when the launcher starts, and announces those that failed while there was none.
+// It returns the states from which changes are to be watched. It asks systemd alone: files come later, with Tidy.
 func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Status, error) {
 	found, err := l.cfg.Units.List(ctx, allUnits)
 	if err != nil {
 		return nil, err
 	}
-	waits := map[ident.Key]bool{} // its start is queued: Changed takes it over when it begins
 	for _, u := range found {
 		made, err := l.ask(ctx, u.Name)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case made == nil:
-		case u.State == systemd.Inactive:
-			waits[made.Key] = u.Queued
-		default:
-			l.enter(*made)
-			if u.State == systemd.Failed {
-				l.Changed(ctx, systemd.Change{Name: u.Name, State: u.State})
-			}
+		if made == nil || u.State == systemd.Inactive {
+			continue // of those whose start is queued, Changed takes over what begins
 		}
-	}
-	for _, key := range l.files.leftovers() {
-		if l.server(key) == nil && !waits[key] {
-			l.files.clear(key)
+		l.enter(*made)
+		if u.State == systemd.Failed {
+			l.Changed(ctx, systemd.Change{Name: u.Name, State: u.State})
 		}
 	}
 	return found, nil

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
+	"github.com/gifford-lab/gifford-hub/agent/root/sweep"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/transient"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
@@ -46,6 +48,7 @@ type host struct {
 	gone   map[string]bool  // units whose start job a stop has canceled
 	asked  int              // how often a single unit was asked for
 	listed int              // how often all were
+	swept  []string         // members whose retired directories were removed by a unit
 	// For random lives: results of single units' start jobs, instead of result; those whose
 	// start stays in the queue; and what is called for each event.
 	results map[string]string
@@ -147,6 +150,27 @@ func (h *host) Group(_ context.Context, name string) (accounts.Group, error) {
 }
 
 func (h *host) EnableLinger(context.Context, uint32) error { return h.fails["EnableLinger"] }
+
+// Start runs what the package's unit for a member's retired directories runs.
+func (h *host) Start(_ context.Context, name string) (systemd.Wait, error) {
+	user, isSweep := strings.CutPrefix(strings.TrimSuffix(name, ".service"), "gifford-sweep@")
+	if !isSweep {
+		return nil, fmt.Errorf("no such unit: %s", name)
+	}
+	h.mu.Lock()
+	h.swept = append(h.swept, user)
+	h.mu.Unlock()
+	if err := h.fails["Sweep"]; err != nil {
+		return nil, err
+	}
+	member, err := ident.ParseUser(user)
+	if err != nil {
+		return nil, err
+	}
+	done := errors.Join(sweep.Mounts(filepath.Join(h.dir, "run"), member),
+		sweep.Retired(filepath.Join(h.dir, "run"), member))
+	return func(context.Context) error { return done }, nil
+}
 
 func (h *host) StartTransient(_ context.Context, spec transient.Spec) (systemd.Wait, error) {
 	h.mu.Lock()

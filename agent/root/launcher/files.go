@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // files is what root writes below the launcher's two directories. An os.Root goes down name by name and follows no link
@@ -97,7 +99,7 @@ func (f files) prepare(in unit.Input, a accounts.Account, env map[string]string)
 // prepareUser makes the directory of the member's podman and its settings.
 func (f files) prepareUser(a accounts.Account) error {
 	name := a.User.String()
-	if err := memberDirectory(f.state, path.Join("users", name), private, a.UID, a.GID); err != nil {
+	if err := memberDirectory(f.state, path.Join("users", name), a); err != nil {
 		return err
 	}
 	if err := ownDirectory(f.run, path.Join("users", name), passage); err != nil {
@@ -108,45 +110,58 @@ func (f files) prepareUser(a accounts.Account) error {
 		0o644)
 }
 
-// memberDirectory makes a directory that belongs to a member in a directory of root's. One that exists must be theirs.
-func memberDirectory(root *os.Root, name string, mode fs.FileMode, uid, gid uint32) error {
+// memberDirectory makes a directory that belongs to a member in a directory of root's. One that exists must be theirs,
+// and nothing of theirs may be mounted there.
+func memberDirectory(root *os.Root, name string, a accounts.Account) error {
 	err := root.Mkdir(name, private)
-	made := err == nil
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err == nil {
+		return hand(root, name, private, a.UID, a.GID)
+	}
+	if !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make a member's directory: %w", err)
 	}
-	dir, err := root.Open(name)
-	if err != nil {
+	owner, err := ownerOf(root, name)
+	if errors.Is(err, nofollow.ErrForeign) {
+		full := path.Join(root.Name(), name)
+		return fail(launcherbus.Refused, "a file system of %s's own is mounted at %s\nhint: fusermount3 -u %s", a.User,
+			full, full)
+	} else if err != nil {
 		return fmt.Errorf("cannot open a member's directory: %w", err)
 	}
-	defer dir.Close()
-	if made {
-		// The owner comes last: as long as the directory is root's, no capability is needed.
-		return errors.Join(dir.Chmod(mode), dir.Chown(int(uid), int(gid)))
-	}
-	info, err := dir.Stat()
-	if err != nil {
-		return err
-	}
-	if owner := nofollow.Owner(info); owner != uid || !info.IsDir() {
+	if owner != a.UID {
 		return fmt.Errorf("%s belongs to uid %d, not to %d: was the account made again? move the directory away", name,
-			owner, uid)
+			owner, a.UID)
 	}
 	return nil
 }
 
-// prepareServer makes an empty directory for the server's socket. It belongs to the member, and the hub's group may
-// pass it.
-func (f files) prepareServer(key ident.Key, a accounts.Account) error {
-	parts := contract.SocketDirParts(key)
-	if err := ownDirectory(f.run, path.Join(parts[0], parts[1]), passage); err != nil {
-		return err
+// hand gives a directory that root has made just now to a member. The owner comes last: as long as the directory is
+// root's, no capability is needed.
+func hand(root *os.Root, name string, mode fs.FileMode, uid, gid uint32) error {
+	dir, err := root.Open(name)
+	if err != nil {
+		return fmt.Errorf("cannot open a member's directory: %w", err)
 	}
-	name := path.Join(parts[:]...)
-	if err := f.run.RemoveAll(name); err != nil {
-		return fmt.Errorf("cannot empty the directory of the socket: %w", err)
+	return errors.Join(dir.Chmod(mode), dir.Chown(int(uid), int(gid)), dir.Close())
+}
+
+// ownerOf returns the uid of a member's directory in one of root's.
+func ownerOf(root *os.Root, name string) (uint32, error) {
+	parent, err := root.Open(path.Dir(name))
+	if err != nil {
+		return nofollow.InvalidUID, err
 	}
-	return memberDirectory(f.run, name, socketMode, a.UID, f.hubGID)
+	defer parent.Close()
+	dir, err := nofollow.Entry(parent, path.Base(name), true)
+	if err != nil {
+		return nofollow.InvalidUID, err
+	}
+	defer dir.Close()
+	info, err := dir.Stat()
+	if err != nil {
+		return nofollow.InvalidUID, err
+	}
+	return nofollow.Owner(info), nil
 }
 
 func credentialName(key ident.Key) string {
@@ -170,34 +185,35 @@ func (f files) writeCredential(key ident.Key, content []byte) error {
 
 func (f files) removeCredential(key ident.Key) { _ = f.run.Remove(credentialName(key)) }
 
-// clear removes what a server has left. Its unit is gone, so no container runs. What cannot be removed now is removed
-// before the next start.
-func (f files) clear(key ident.Key) {
-	f.removeCredential(key)
-	_ = f.run.Remove(contract.ViewRequestName(key))
-	parts := contract.SocketDirParts(key)
-	_ = f.run.RemoveAll(path.Join(parts[:]...))
-}
-
 // leftovers names the servers that have files.
 func (f files) leftovers() []ident.Key {
 	var keys []ident.Key
-	for _, dir := range []string{"credentials", "servers"} {
-		_ = fs.WalkDir(f.run.FS(), dir, func(name string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return fs.SkipDir
-			}
-			key, ok := keyOf(name)
-			if ok {
-				keys = append(keys, key)
-			}
-			if ok && d.IsDir() {
-				return fs.SkipDir // the member's from here
-			}
-			return nil
-		})
+	add := func(name string) {
+		if key, ok := keyOf(name); ok {
+			keys = append(keys, key)
+		}
+	}
+	for _, name := range f.names("credentials") {
+		add(path.Join("credentials", name))
+	}
+	for _, user := range f.names("servers") {
+		for _, server := range f.names(path.Join("servers", user)) {
+			add(path.Join("servers", user, server))
+		}
 	}
 	return keys
+}
+
+// names lists one of root's directories below the first. What it names is the member's and is not entered.
+func (f files) names(dir string) []string {
+	d, err := f.run.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names
 }
 
 // keyOf is the inverse of credentialName and contract.SocketDirParts.

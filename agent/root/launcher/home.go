@@ -47,6 +47,9 @@ func (h home) ensure() error {
 	case errors.Is(err, unix.ELOOP):
 		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow",
 			h.what, h.path)
+	case errors.Is(err, nofollow.ErrForeign):
+		return notCovered("the %s %s is, or is reached through, a file system that another than root has mounted"+
+			"\nhint: fusermount3 -u %s", h.what, h.path, h.path)
 	case errors.Is(err, unix.ENOTDIR):
 		return notCovered("%s is not a directory", h.path)
 	}

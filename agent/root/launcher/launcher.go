@@ -30,6 +30,7 @@ type directory interface {
 
 // manager changes what systemd runs.
 type manager interface {
+	Start(ctx context.Context, name string) (systemd.Wait, error)
 	StartTransient(ctx context.Context, spec transient.Spec) (systemd.Wait, error)
 	Stop(ctx context.Context, name string) (systemd.Wait, error)
 	ResetFailed(ctx context.Context, name string) error
@@ -72,7 +73,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Launcher does the operations. Make it with New, then Adopt, then serve.
+// Launcher does the operations. Make it with New, then Adopt, then serve and Tidy.
 type Launcher struct {
 	cfg     Config
 	files   files

@@ -352,9 +352,11 @@ func TestAdopt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := h.l.Adopt(t.Context()); err != nil {
+	known, err := h.l.Adopt(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
+	h.l.Tidy(t.Context(), known)
 	h.l.Close()
 	if len(h.reset) != 1 || h.reset[0] != "jupyter-b.service" || h.states() != "b failed" {
 		t.Errorf("reset %v, events %s", h.reset, h.states())

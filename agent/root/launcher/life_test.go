@@ -138,9 +138,11 @@ func (l *lifetime) step() {
 func (l *lifetime) again() {
 	l.l.Close()
 	l.launch()
-	if _, err := l.l.Adopt(l.t.Context()); err != nil {
+	known, err := l.l.Adopt(l.t.Context())
+	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.l.Tidy(l.t.Context(), known)
 }
 
 // anyone returns a server whose unit is in that state.

@@ -35,25 +35,28 @@ func TestMembersDirectory(t *testing.T) {
 	if err := os.Symlink("/etc", at); err != nil {
 		t.Fatal(err)
 	}
-	if err := memberDirectory(h.l.files.state, "users/alice", private, 0, 0); err == nil ||
+	if err := memberDirectory(h.l.files.state, "users/alice", account(t, "alice", 0)); err == nil ||
 		!strings.Contains(err.Error(), "cannot open a member's directory") {
 		t.Errorf("a link out of the launcher's directory: %v", err)
 	}
-	for name, put := range map[string]func() error{
-		"another's directory": func() error { return os.Mkdir(at, 0o700) },
-		"the member's file": func() error {
+	for name, tt := range map[string]struct {
+		put  func() error
+		want string
+	}{
+		"another's directory": {func() error { return os.Mkdir(at, 0o700) }, "belongs to uid"},
+		"the member's file": {func() error {
 			return errors.Join(os.WriteFile(at, nil, 0o600),
 				os.Chown(at, member, -1))
-		},
+		}, "not a directory"},
 	} {
 		if os.Getuid() != 0 {
 			t.Skip("only root can give files away; the end-to-end tests run as root")
 		}
-		if err := errors.Join(os.RemoveAll(at), put()); err != nil {
+		if err := errors.Join(os.RemoveAll(at), tt.put()); err != nil {
 			t.Fatal(err)
 		}
-		if err := memberDirectory(h.l.files.state, "users/alice", private, member, member); err == nil ||
-			!strings.Contains(err.Error(), "belongs to uid") {
+		if err := memberDirectory(h.l.files.state, "users/alice", account(t, "alice", member)); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -2,11 +2,11 @@ package launcher
 
 import (
 	"context"
+	"path"
 	"slices"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
-	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -67,9 +67,5 @@ func (n comparison) differs(ctx context.Context, key ident.Key, c container) boo
 
 // owner returns the uid of the member as their podman's directory has it, which prepareUser made.
 func (f files) owner(user ident.User) (uint32, error) {
-	info, err := f.state.Lstat("users/" + user.String())
-	if err != nil {
-		return nofollow.InvalidUID, err
-	}
-	return nofollow.Owner(info), nil
+	return ownerOf(f.state, path.Join("users", user.String()))
 }

@@ -66,7 +66,7 @@ func (l *Launcher) leave(key ident.Key, s *server, o systemd.Outcome) {
 	l.wg.Go(func() {
 		defer l.users.lock(key.User)()
 		if l.server(key) == nil {
-			l.files.clear(key)
+			l.clear(context.Background(), key)
 		}
 	})
 }

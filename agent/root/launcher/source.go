@@ -98,6 +98,9 @@ func badPart(name string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s\nhint: make it, or take "+
 			"the mount out of %s", name, policy.File)
+	case errors.Is(err, nofollow.ErrForeign):
+		return fail(launcherbus.MountRefused, "a mount's source leads through a file system that another than root "+
+			"has mounted: %s\nhint: fusermount3 -u %s", name, name)
 	case errors.Is(err, unix.ENOTDIR):
 		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a directory\nhint: "+
 			"another source in %s", name, policy.File)

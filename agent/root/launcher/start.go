@@ -88,7 +88,7 @@ func (l *Launcher) launch(ctx context.Context, in unit.Input) (begun, error) {
 	wait, err := l.cfg.Manager.StartTransient(ctx, unit.Build(in))
 	if err != nil {
 		l.leave(in.Key, s, systemd.Outcome{})
-		l.files.clear(in.Key)
+		l.clear(ctx, in.Key)
 		return begun{}, fmt.Errorf("unit %q: %w", in.Key.Unit(), err)
 	}
 	return begun{in, s, wait}, nil
@@ -151,6 +151,9 @@ func (l *Launcher) prepare(ctx context.Context, in unit.Input, names *names, env
 		return err
 	}
 	if err := l.cfg.Manager.EnableLinger(ctx, account.UID); err != nil {
+		return err
+	}
+	if err := l.vacate(ctx, in.Key); err != nil {
 		return err
 	}
 	return l.files.prepare(in, account, env)

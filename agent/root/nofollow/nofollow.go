@@ -1,6 +1,7 @@
 // Package nofollow opens files and directories by names that members can influence, as root. The kernel refuses every
-// symbolic link in the name (openat2(2)), so a member cannot lead root to another place. It must never create, change
-// or remove anything, and never open for reading what it has not been told to read.
+// symbolic link in the name (openat2(2)), so a member cannot lead root to another place. A file system that a member
+// has mounted there is refused before anything is asked of it, so a member cannot make root wait. It must never create,
+// change or remove anything, and never open for reading what it has not been told to read.
 package nofollow
 
 import (
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,20 +26,46 @@ const noLinks = unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 // Directory opens a directory by an absolute path, as a place only (O_PATH): it cannot be listed. No permission on the
 // directory itself is needed, which root lacks on some network file systems. The error wraps ELOOP for a link anywhere
-// in the path.
+// in the path, and ErrForeign for a file system that a member has mounted there.
 func Directory(name string) (*os.File, error) {
-	// No O_NOFOLLOW: with O_PATH it opens a link itself instead of refusing it.
-	return open(unix.AT_FDCWD, name, name, unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY, Resolve: noLinks})
+	at, err := open(unix.AT_FDCWD, "/", "/", unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY})
+	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
+		if err != nil || part == "" {
+			break
+		}
+		// One part after the other: to pass through a member's file system is a question to it, too.
+		above := at
+		at, err = Entry(above, part, true)
+		_ = above.Close()
+	}
+	return at, err
 }
 
 // Entry opens one name in a directory as a place only (O_PATH). With directory it wants one and lets an
-// automounter mount it.
+// automounter mount it. The error wraps ErrForeign if a member has mounted a file system there.
 func Entry(dir *os.File, name string, directory bool) (*os.File, error) {
+	// No O_NOFOLLOW: with O_PATH it opens a link itself instead of refusing it.
 	how := unix.OpenHow{Flags: unix.O_PATH, Resolve: noLinks | unix.RESOLVE_BENEATH}
 	if directory {
 		how.Flags |= unix.O_DIRECTORY
 	}
-	return open(int(dir.Fd()), name, path.Join(dir.Name(), name), how)
+	file, err := open(int(dir.Fd()), name, path.Join(dir.Name(), name), how)
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseForeign(dir, file); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Listed opens a directory below dir for listing it. It does not enter another file system (EXDEV).
+func Listed(dir *os.File, name string) (*os.File, error) {
+	return open(int(dir.Fd()), name, path.Join(dir.Name(), name), unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY,
+		Resolve: noLinks | unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV,
+	})
 }
 
 // Regular opens a file below a directory for reading, if it is a regular one that belongs to owner. It does not wait

@@ -38,7 +38,7 @@ func TestDirectory(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}
-		if err == nil && (got.Name() != dir+"/"+name || got.Close() != nil) {
+		if err == nil && (got.Name() != filepath.Clean(dir+"/"+name) || got.Close() != nil) {
 			t.Errorf("%s opened as %s", name, got.Name())
 		}
 	}

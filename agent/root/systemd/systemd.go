@@ -120,6 +120,13 @@ func (c *Conn) job(what string, start func(chan<- string) (int, error)) (Wait, e
 	}, nil
 }
 
+// Start starts a unit that has a file. If it is starting already, the job is that one.
+func (c *Conn) Start(ctx context.Context, name string) (Wait, error) {
+	return c.job("start "+name, func(result chan<- string) (int, error) {
+		return c.manager.StartUnitContext(ctx, name, "replace", result)
+	})
+}
+
 // StartTransient makes a unit and starts it.
 func (c *Conn) StartTransient(ctx context.Context, spec transient.Spec) (Wait, error) {
 	return c.job("start "+spec.Name, func(result chan<- string) (int, error) {

@@ -16,3 +16,6 @@ func ResetUnit(k ident.Key) string { return "gifford-reset-" + k.String() + ".se
 
 // DiskUseUnit is the name of the unit that measures what a member's files take.
 func DiskUseUnit(u ident.User) string { return "gifford-usage-" + u.String() + ".service" }
+
+// SweepUnit is the package's unit that removes the retired socket directories of a member's servers.
+func SweepUnit(u ident.User) string { return "gifford-sweep@" + u.String() + ".service" }

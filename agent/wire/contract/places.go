@@ -27,6 +27,10 @@ func SocketDirParts(k ident.Key) [3]string {
 	return [3]string{"servers", k.User.String(), serverPart(k)}
 }
 
+// RetiredPrefix begins the names of directories that no server uses any more, beside those of SocketDirParts. No
+// server's name begins so.
+const RetiredPrefix = "."
+
 func serverPart(k ident.Key) string {
 	if k.Server.IsDefault() {
 		return "_"

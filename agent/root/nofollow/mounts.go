@@ -1,0 +1,118 @@
+package nofollow
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrForeign says that a name leads into a file system that somebody other than root has mounted there (FUSE). Every
+// question to it may wait for its program for ever, uninterruptibly.
+var ErrForeign = errors.New("a file system that another than root has mounted is there")
+
+// Mount is one line of proc_pid_mountinfo(5).
+type Mount struct {
+	ID      uint64
+	Point   string // where it is, as this process sees it
+	Foreign bool   // a FUSE file system that is not root's
+}
+
+// Mounts returns the mounts of this thread's mount namespace, which is the process's. No file system is asked.
+func Mounts() ([]Mount, error) {
+	f, err := os.Open("/proc/thread-self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readMounts(f)
+}
+
+func readMounts(from io.Reader) (all []Mount, err error) {
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		left, right, _ := strings.Cut(lines.Text(), " - ")
+		place, super := strings.Fields(left), strings.Fields(right)
+		if len(place) < 6 || len(super) < 3 {
+			return nil, fmt.Errorf("cannot read the list of mounts: line %.80q", lines.Text())
+		}
+		id, err := strconv.ParseUint(place[0], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the list of mounts: %w", err)
+		}
+		all = append(all, Mount{ID: id, Point: unescape(place[4]), Foreign: foreign(super[0], super[2])})
+	}
+	return all, lines.Err()
+}
+
+// foreign reports whether a file system is FUSE's and not root's. A FUSE file system that does not say whose it is
+// counts as foreign.
+func foreign(kind, options string) bool {
+	if kind != "fuse" && kind != "fuseblk" && !strings.HasPrefix(kind, "fuse.") {
+		return false
+	}
+	for option := range strings.SplitSeq(options, ",") {
+		if option == "user_id=0" {
+			return false
+		}
+	}
+	return true
+}
+
+// unescape is the inverse of the kernel's mangle_path: a blank, tab, line feed or backslash stands as three octal
+// digits after a backslash.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(c))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// mountOf returns the ID of the mount that an open file is on, without a question to its file system.
+func mountOf(file *os.File) (uint64, error) {
+	var st unix.Statx_t
+	err := unix.Statx(int(file.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st)
+	if err == nil && st.Mask&unix.STATX_MNT_ID == 0 {
+		err = unix.ENOSYS
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot find the mount of %s: %w", file.Name(), err)
+	}
+	return st.Mnt_id, nil
+}
+
+// refuseForeign fails if a file that was opened as a place only, by one name in dir, is on a foreign mount of its own.
+func refuseForeign(dir, file *os.File) error {
+	above, err := mountOf(dir)
+	if err != nil {
+		return err
+	}
+	own, err := mountOf(file)
+	if err != nil || own == above {
+		return err
+	}
+	mounts, err := Mounts()
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if m.ID == own && !m.Foreign {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", file.Name(), ErrForeign)
+}
