@@ -80,7 +80,8 @@ func serverEnv(g given) (servers.EnvConfig, error) {
 	for _, l := range g.listeners["api"] {
 		if addr, ok := l.Addr().(*net.TCPAddr); ok {
 			url := fmt.Sprintf("http://127.0.0.1:%d%shub/api", addr.Port, base)
-			return servers.EnvConfig{BaseURL: base, APIURL: url, PublicURL: g.cfg.HTTP.PublicURL}, nil
+			return servers.EnvConfig{BaseURL: base, APIURL: url, PublicURL: g.cfg.HTTP.PublicURL,
+				Origins: g.cfg.Origins()}, nil
 		}
 	}
 	return servers.EnvConfig{}, hint.New("there is no listener for the servers' way back to the hub",

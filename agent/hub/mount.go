@@ -3,6 +3,8 @@ package hub
 import (
 	"net/http"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 )
 
 // Where metrics are below the base URL, both as JupyterHub has them.
@@ -14,12 +16,21 @@ const (
 // routing is which handler answers what.
 type routing struct {
 	base                                             string // "/" or "/x/"
+	origins                                          origins.Origins
 	pages, api, metrics, servers, services, operator http.Handler
 }
 
 // public answers on the listeners that browsers reach. There is no mux in front of the proxy: a mux would clean paths,
 // which is the servers' own matter.
 func (t routing) public() http.Handler {
+	if t.origins.Separate() {
+		return byOrigin{t.origins, t.base, t.byPath()}
+	}
+	return t.byPath()
+}
+
+// byPath answers by the path alone.
+func (t routing) byPath() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), t.base)
 		switch {

@@ -19,6 +19,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -123,7 +124,8 @@ func TestTrustedProxies(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	alice := ident.Key{User: testUser(t, "alice")}
 	bob := ident.Key{User: testUser(t, "bob")}
-	got := routes("/x/", []servers.Server{{Key: alice, Name: "jupyter-alice.service", State: servers.Ready,
+	got := routes("/x/", origins.Origins{}, []servers.Server{{Key: alice, Name: "jupyter-alice.service",
+		State:        servers.Ready,
 		LastActivity: time.Unix(1, 0)},
 		{Key: bob, State: servers.Starting}}, []services.Service{{Name: "board", Prefix: "/x/services/board/",
 		URL: "unix:/run/board"}, {Name: "culler"}})

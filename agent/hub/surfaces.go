@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
@@ -12,6 +13,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/oauth"
 	"github.com/gifford-lab/gifford-hub/agent/hub/operator"
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -40,6 +42,7 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 	observed := d.metrics.Middleware(httpx.Route)
 	handlers := routing{
 		base:    g.cfg.HTTP.BaseURL,
+		origins: m.env.Origins,
 		pages:   observed(pages.Handler()),
 		api:     observed(newAPI(g, d, r, m, who, deeds, clients, pages).Handler()),
 		metrics: observed(guardMetrics(scrapes, metricsReader(g.cfg.Metrics.Authenticate, who), g.log, pages.Error)),
@@ -117,14 +120,14 @@ func newAPI(g given, d data, r rights, m machine, who *access.Authenticator, dee
 		Person: who.Browser, Confirm: pages.Confirm, TokenLife: g.cfg.Session.Lifetime, Log: g.log})
 	c := api.Config{
 		BaseURL: g.cfg.HTTP.BaseURL, PublicURL: g.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: g.version,
-		Servers: m.servers, Services: r.services, Records: d.store.Reader, Actions: deeds,
+		Servers: m.servers, Services: r.services, Records: d.store.Reader, Actions: deeds, Origins: m.env.Origins,
 		Authority: r.authority, Access: who,
 		Client: func(id string) (api.Client, bool) {
 			c, ok := clients.Find(id)
 			return api.Client{Server: c.Server, Service: c.Service}, ok
 		},
 		Routes: func() map[string]api.Route {
-			return routes(g.cfg.HTTP.BaseURL, m.servers.List(), r.services.List())
+			return routes(g.cfg.HTTP.BaseURL, m.env.Origins, m.servers.List(), r.services.List())
 		},
 		Resync: m.servers.Sync, Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error,
 		Devices: m.gpus.Held, Log: g.log,
@@ -136,19 +139,28 @@ func newAPI(g given, d data, r rights, m machine, who *access.Authenticator, dee
 }
 
 // routes is the proxy's table as JupyterHub's API shows it.
-func routes(base string, running []servers.Server, declared []services.Service) map[string]api.Route {
+func routes(base string, at origins.Origins, running []servers.Server,
+	declared []services.Service) map[string]api.Route {
+	host := func(origin string) string { // JupyterHub's routes begin with a host where each member has one
+		if !at.Separate() {
+			return ""
+		}
+		_, host, _ := strings.Cut(origin, "://")
+		return host
+	}
 	all := map[string]api.Route{base: {Spec: base, Target: "hub", Data: map[string]any{"hub": true}}}
 	for _, s := range running {
 		if s.State != servers.Ready {
 			continue
 		}
-		path := base + s.Key.Path()[1:]
+		path := host(at.Server(s.Key.User)) + base + s.Key.Path()[1:]
 		all[path] = api.Route{Spec: path, Target: s.Name, Data: map[string]any{"user": s.Key.User,
 			"server_name": s.Key.Server, "last_activity": s.LastActivity.UTC().Format(time.RFC3339Nano)}}
 	}
 	for _, s := range declared {
 		if s.Prefix != "" {
-			all[s.Prefix] = api.Route{Spec: s.Prefix, Target: s.URL, Data: map[string]any{"service": s.Name}}
+			path := host(at.Service(s.Name)) + s.Prefix
+			all[path] = api.Route{Spec: path, Target: s.URL, Data: map[string]any{"service": s.Name}}
 		}
 	}
 	return all
@@ -157,8 +169,9 @@ func routes(base string, running []servers.Server, declared []services.Service) 
 func newOperator(g given, d data, m machine, p *process, who *access.Authenticator,
 	deeds *actions.Actions) *operator.Operator {
 	return operator.New(operator.Config{Servers: m.servers, Actions: deeds, Subject: who.Operator,
-		Version: g.version, PublicURL: g.cfg.HTTP.PublicURL, Listeners: listenersFor(g.listeners),
-		Know: know(d.store), Persistent: m.backend.Persistent, Reload: p.reload, Backup: d.store.BackupTo,
+		Version: g.version, PublicURL: g.cfg.HTTP.PublicURL, URL: m.env.PublicServerURL,
+		Listeners: listenersFor(g.listeners),
+		Know:      know(d.store), Persistent: m.backend.Persistent, Reload: p.reload, Backup: d.store.BackupTo,
 		Disk: m.disk, Accounting: d.store.Accounting, Identities: d.store.Identities, GPUs: m.gpus,
 		Draining: olderProcesses,
 		Older:    older(m.backend, g.log),

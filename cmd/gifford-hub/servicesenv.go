@@ -73,7 +73,7 @@ func (a *app) writeServiceEnv(ctx context.Context, cfg *config.Config, name stri
 	}
 	address, known := a.apiAddress(ctx)
 	c := services.EnvConfig{BaseURL: cfg.HTTP.BaseURL, APIURL: "http://" + address + cfg.HTTP.BaseURL + "hub/api",
-		PublicURL: cfg.HTTP.PublicURL}
+		PublicURL: cfg.HTTP.PublicURL, Origins: cfg.Origins()}
 	comments := []string{"The service " + name + " of gifford-hub, by: gifford-hub services env " + name}
 	if !known {
 		comments = append(comments, "The hub did not answer; its API is taken to be at "+usualAPI+".")

@@ -21,6 +21,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
@@ -70,6 +71,8 @@ type Config struct {
 	Servers   manager
 	Services  registry
 	Records   *store.Reader
+	// Origins says where browsers reach each member's servers.
+	Origins origins.Origins
 	// Actions does what callers ask for.
 	Actions   *actions.Actions
 	Authority *access.Authority

@@ -92,7 +92,7 @@ func (a *API) userModel(ctx context.Context, c access.Subject, u store.User, wit
 		"created": stamp(u.Created), "last_activity": stamp(u.LastActivity), "user_info": userInfo(u),
 	}
 	if own.State == servers.Ready {
-		m["server"] = a.path(own.Key)
+		m["server"] = a.url(own.Key)
 	}
 	kept, shown := m.filter(userViews, func(scope string) bool { return c.MayUser(u.Name, scope) })
 	models, err := a.serversOf(ctx, c, u.Name, withStopped)
@@ -204,14 +204,14 @@ func (a *API) bareServer(rec store.Server, s servers.Server) model {
 		"full_name":     s.Key.User.String() + "/" + s.Key.Server.String(),
 		"last_activity": stamp(last), "started": nil, "pending": pending(s.State),
 		"ready": s.State == servers.Ready, "stopped": !s.State.Active(),
-		"url": a.path(s.Key), "progress_url": a.progressPath(s.Key), "full_url": nil, "full_progress_url": nil,
+		"url": a.url(s.Key), "progress_url": a.progressPath(s.Key), "full_url": nil, "full_progress_url": nil,
 		"user_options": options(rec, s),
 	}
 	if s.State.Active() {
 		m["started"] = stamp(s.Started)
 	}
 	if a.cfg.PublicURL != "" {
-		m["full_url"] = a.full(a.path(s.Key))
+		m["full_url"] = a.fullURL(s.Key)
 		m["full_progress_url"] = a.full(a.progressPath(s.Key))
 	}
 	return m
@@ -265,6 +265,23 @@ func options(rec store.Server, s servers.Server) map[string]any {
 		o["profile"] = s.Profile
 	}
 	return o
+}
+
+// url returns the server's URL path, and its whole URL where each member has an origin, as JupyterHub's models have it
+// with a subdomain_host.
+func (a *API) url(k ident.Key) string {
+	if a.cfg.Origins.Separate() {
+		return a.cfg.Origins.Server(k.User) + a.path(k)
+	}
+	return a.path(k)
+}
+
+// fullURL returns the server's URL.
+func (a *API) fullURL(k ident.Key) string {
+	if a.cfg.Origins.Separate() {
+		return a.url(k)
+	}
+	return a.full(a.path(k))
 }
 
 // path returns the server's URL path.

@@ -14,10 +14,10 @@ import (
 
 // sharedServer is as much of a server as shares show (apihandlers/shares.py).
 func (a *API) sharedServer(k ident.Key) model {
-	m := model{"user": model{"name": k.User}, "name": k.Server, "url": a.path(k), "full_url": nil,
+	m := model{"user": model{"name": k.User}, "name": k.Server, "url": a.url(k), "full_url": nil,
 		"ready": a.cfg.Servers.Get(k).State == "ready"}
 	if a.cfg.PublicURL != "" {
-		m["full_url"] = a.full(a.path(k))
+		m["full_url"] = a.fullURL(k)
 	}
 	return m
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -126,7 +127,8 @@ type Servers struct {
 	StartTimeout time.Duration
 	HTTPTimeout  time.Duration
 	StopTimeout  time.Duration
-	Named        int // how many named servers a user may have; below 0 any number
+	Named        int    // how many named servers a user may have; below 0 any number
+	Origin       string // of each member's servers, with {user}; "" where they have the hub's
 }
 
 // Web is the section [web].
@@ -195,6 +197,12 @@ func (c *Config) CallbackPath() string {
 		return "/"
 	}
 	return u.Path
+}
+
+// Origins are the web origins of the hub, of its members' servers and of services. Load has checked them.
+func (c *Config) Origins() origins.Origins {
+	o, _ := origins.New(c.HTTP.PublicURL, c.Servers.Origin)
+	return o
 }
 
 // PublicHost is the host name or address that people type, without a port.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/settings"
 )
 
@@ -78,6 +79,12 @@ func httpRules() []rule {
 				"has no effect without http.behind_proxy = true")
 		}},
 		{"http.public_url", publicURLTrouble},
+		{"servers.origin", func(c *Config) string {
+			if _, err := origins.New(c.HTTP.PublicURL, c.Servers.Origin); err != nil && c.Servers.Origin != "" {
+				return err.Error()
+			}
+			return ""
+		}},
 	}
 }
 

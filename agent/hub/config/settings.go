@@ -201,6 +201,13 @@ func serverSettings() []Setting {
 			"", "From the running unit to its first HTTP answer."),
 		def("servers.stop_timeout", duration, func(c *Config) *time.Duration { return &c.Servers.StopTimeout }, `"30s"`,
 			"", "For one stop."),
+		def("servers.origin", text, func(c *Config) *string { return &c.Servers.Origin }, "",
+			`"https://{user}.hub.example.org"`,
+			"The web origin of each member's servers, where the name of the member replaces `{user}`. Browsers then "+
+				"separate members from each other and from the hub. It needs a wildcard entry in DNS and a certificate "+
+				"for `*.hub.example.org` and `hub.example.org`. Left out: all servers are below `http.public_url`, and "+
+				"the hub keeps them apart as well as one origin allows. Services are at `NAME--service` below the same "+
+				"domain."),
 		def("servers.named", count, func(c *Config) *int { return &c.Servers.Named }, `false`, "",
 			"Named servers beside the default one: `false` for none, a number of them for each user, or `true` for "+
 				"any number."),

@@ -67,14 +67,14 @@ func (c Clients) Find(id string) (Client, bool) {
 	for _, s := range c.Servers.List() {
 		if s.State.Active() && servers.ClientID(s.Key) == id {
 			key := s.Key
-			return Client{ID: id, Server: &key, Redirect: c.Env.CallbackPath(key), Path: c.Env.Prefix(key)}, true
+			return Client{ID: id, Server: &key, Redirect: c.Env.Callback(key), Path: c.Env.Prefix(key)}, true
 		}
 	}
 	s, ok := c.Services.Client(id)
 	if !ok {
 		return Client{}, false
 	}
-	return Client{ID: id, Service: s.Name, Redirect: s.RedirectURI, Allowed: s.AllowedScopes, NoConfirm: s.NoConfirm,
+	return Client{ID: id, Service: s.Name, Redirect: s.Callback(c.Env.Origins), Allowed: s.AllowedScopes, NoConfirm: s.NoConfirm,
 		Path: s.Prefix}, true
 }
 

@@ -21,7 +21,7 @@ func (o *Operator) list(w http.ResponseWriter, r *http.Request) error {
 	for _, s := range o.cfg.Servers.List() {
 		all = append(all, control.Server{User: s.Key.User, Server: s.Key.Server, State: string(s.State),
 			Profile: s.Profile,
-			Since:   s.Since, URL: o.cfg.PublicURL + s.Key.Path()[1:], Unit: s.Name, LastActivity: s.LastActivity,
+			Since:   s.Since, URL: o.cfg.URL(s.Key), Unit: s.Name, LastActivity: s.LastActivity,
 			Outdated: outdated(s), Image: age(s)})
 	}
 	answer(w, http.StatusOK, all)

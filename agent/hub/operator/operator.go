@@ -47,6 +47,8 @@ type Config struct {
 	Subject   func(ctx context.Context) access.Subject
 	Version   string
 	PublicURL string // of the hub's base URL, with a slash at the end
+	// URL returns where browsers reach a server.
+	URL       func(key ident.Key) string
 	Listeners []control.Listener
 	// Know makes a user known to the hub who may never have signed in.
 	Know func(ctx context.Context, u ident.User) error

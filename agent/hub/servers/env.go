@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -13,6 +14,8 @@ type EnvConfig struct {
 	BaseURL   string // the hub's base URL, "/" or "/x/"
 	APIURL    string // where the container reaches the hub's API, "http://127.0.0.1:8081/hub/api"
 	PublicURL string // the public URL of BaseURL with a slash at the end; "" if not known
+	// Origins says where browsers reach the hub and each member's servers.
+	Origins origins.Origins
 }
 
 // ClientID returns the OAuth client id of a server, as JupyterHub makes it (user.py:
@@ -26,9 +29,26 @@ func ClientID(k ident.Key) string {
 	return id
 }
 
-// CallbackPath returns the only redirect_uri that the server's OAuth client may name.
-func (c EnvConfig) CallbackPath(k ident.Key) string {
-	return c.Prefix(k) + "oauth_callback"
+// Callback returns the only redirect_uri that the server's OAuth client may name: a path, or a URL where each member
+// has an origin.
+func (c EnvConfig) Callback(k ident.Key) string {
+	return c.origin(k) + c.Prefix(k) + "oauth_callback"
+}
+
+// origin returns the origin of the member's servers if each member has one, else "".
+func (c EnvConfig) origin(k ident.Key) string {
+	if !c.Origins.Separate() {
+		return ""
+	}
+	return c.Origins.Server(k.User)
+}
+
+// PublicServerURL returns where browsers reach a server, without a host where the hub's is not known.
+func (c EnvConfig) PublicServerURL(k ident.Key) string {
+	if origin := c.origin(k); origin != "" {
+		return origin + c.Prefix(k)
+	}
+	return c.PublicURL + k.Path()[1:]
 }
 
 // Prefix returns the server's URL path under the hub's base URL, slashes at both ends.
@@ -54,7 +74,7 @@ func (c EnvConfig) Env(k ident.Key, token string) map[string]string {
 		"JUPYTERHUB_CLIENT_ID":                   ClientID(k),
 		"JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED":  "0",
 		"JUPYTERHUB_HOST":                        "",
-		"JUPYTERHUB_OAUTH_CALLBACK_URL":          c.CallbackPath(k),
+		"JUPYTERHUB_OAUTH_CALLBACK_URL":          c.Callback(k),
 		"JUPYTERHUB_OAUTH_SCOPES":                string(scopes),
 		"JUPYTERHUB_OAUTH_ACCESS_SCOPES":         string(scopes),
 		"JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES": "[]",
@@ -68,8 +88,11 @@ func (c EnvConfig) Env(k ident.Key, token string) map[string]string {
 		"JUPYTERHUB_PUBLIC_HUB_URL":              "",
 	}
 	if c.PublicURL != "" {
-		env["JUPYTERHUB_PUBLIC_URL"] = c.PublicURL + k.Path()[1:]
+		env["JUPYTERHUB_PUBLIC_URL"] = c.PublicServerURL(k)
 		env["JUPYTERHUB_PUBLIC_HUB_URL"] = c.PublicURL + "hub/"
+	}
+	if c.Origins.Separate() { // as JupyterHub's subdomain_host
+		env["JUPYTERHUB_HOST"] = c.Origins.Hub()
 	}
 	return env
 }

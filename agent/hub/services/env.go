@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 )
 
 // EnvConfig is what the environments of all services have in common.
@@ -14,6 +16,8 @@ type EnvConfig struct {
 	BaseURL   string // the hub's base URL, "/" or "/x/"
 	APIURL    string // where services of this host reach the hub's API
 	PublicURL string // the public URL of BaseURL with a slash at the end; "" if not known
+	// Origins says where browsers reach the hub and each service.
+	Origins origins.Origins
 }
 
 // AccessScopes returns the scopes of which any one opens a service (JupyterHub's
@@ -46,10 +50,16 @@ func (c EnvConfig) Env(s Service) map[string]string {
 			env["JUPYTERHUB_PUBLIC_URL"] = c.PublicURL + prefix
 		}
 	}
+	if c.Origins.Separate() { // as JupyterHub's subdomain_host
+		env["JUPYTERHUB_HOST"] = c.Origins.Hub()
+		if s.URL != "" {
+			env["JUPYTERHUB_PUBLIC_URL"] = c.Origins.Service(s.Name) + c.BaseURL + prefix
+		}
+	}
 	if s.ClientID != "" {
 		scopes := list(AccessScopes(s.Name))
 		env["JUPYTERHUB_CLIENT_ID"] = s.ClientID
-		env["JUPYTERHUB_OAUTH_CALLBACK_URL"] = s.RedirectURI
+		env["JUPYTERHUB_OAUTH_CALLBACK_URL"] = s.Callback(c.Origins)
 		env["JUPYTERHUB_OAUTH_SCOPES"] = scopes
 		env["JUPYTERHUB_OAUTH_ACCESS_SCOPES"] = scopes
 		env["JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES"] = list(s.AllowedScopes)
