@@ -45,6 +45,22 @@ func certificate(ctx context.Context, r *run) []finding {
 	return judge(leaf, r.settings.PublicHost(), time.Now())
 }
 
+// leaf reads the certificate that belongs to the key.
+func (r *run) leaf() (*x509.Certificate, error) {
+	var text []byte
+	for _, file := range []string{r.settings.TLS.Certificate, r.settings.TLS.Key} {
+		if file == "" {
+			continue
+		}
+		b, err := r.Host.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		text = append(append(text, b...), '\n')
+	}
+	return leafOf(text)
+}
+
 // hubReads tries to read a file as the hub's user would. It returns nil when that works.
 func (r *run) hubReads(ctx context.Context, file string) []finding {
 	if !r.Host.Root() {

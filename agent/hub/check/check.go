@@ -137,6 +137,7 @@ func table() []check {
 		{"gpus", "a profile lends the devices of CDI specifications, which its member must be able to open", gpus},
 		{"access", "only people whom a rule lets in may sign in", access},
 		{"certificate", "browsers refuse a certificate that has ended or has another name", certificate},
+		{"origins", "browsers keep the pages of different origins apart", memberOrigins},
 		{"provider", "people sign in at the provider", provider},
 		{"sockets", "systemd holds the hub's ports, so that a restart refuses nobody", sockets},
 		{"state", "the database and the keys are there", state},

@@ -98,7 +98,7 @@ func TestFindings(t *testing.T) {
 			h.commands["timedatectl show --property=NTPSynchronized --value"] = "no"
 		}, "clock", Warn, "clock", "set-ntp"},
 		"bad settings": {func(t *testing.T, _ *fake, c *Config) { c.LoadSettings = loader(t, "log.levle = 1\n") },
-			"settings", Fail, "hub.toml:6: log.levle", "sudoedit"},
+			"settings", Fail, "hub.toml:7: log.levle", "sudoedit"},
 		"closed settings": {func(_ *testing.T, _ *fake, c *Config) {
 			c.LoadSettings = func() (*config.Config, error) {
 				return nil, &config.Unreadable{File: "f", Err: fs.ErrPermission}
@@ -148,6 +148,17 @@ func TestFindings(t *testing.T) {
 		"ends soon": {func(t *testing.T, h *fake, _ *Config) {
 			h.files["/tls.pem"] = pemOf(t, "hub.example.org", time.Now().Add(time.Hour))
 		}, "certificate", Warn, "ends on", "renew"},
+		"one origin": {func(t *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = loader(t, "servers.named = 2\n")
+		}, "origins", Warn, "share the hub's web origin",
+			`origin in [servers], such as "https://{user}.hub.example.org"`},
+		"no wildcard in DNS": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands = without(h.commands, "getent ahosts u-giffordc--"+anyDigest+".hub.example.org")
+		}, "origins", Fail, "has no address", "*.hub.example.org to DNS"},
+		"no wildcard in the certificate": {func(t *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = loader(t, "servers.origin = \"https://{user}.example.org\"\n")
+			c.Host.(*fake).commands["getent ahosts u-giffordc--"+anyDigest+".example.org"] = "192.0.2.1 STREAM"
+		}, "origins", Fail, "is not for *.example.org", "certificate for *.example.org and hub.example.org"},
 		"no key": {func(_ *testing.T, h *fake, _ *Config) {
 			_, h.files["/tls.pem"], _ = strings.Cut(h.files["/tls.pem"], "END PRIVATE KEY-----\n")
 		}, "certificate", Fail, "no private key", "openssl"},

@@ -100,6 +100,7 @@ type store struct {
 func (s store) Disk(context.Context) (imagekeeper.Disk, error) { return s.disk, s.err }
 
 const (
+	anyDigest  = "6cc8069" // of SHA-256 of anyMember
 	socketShow = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub.socket"
 	apiShow    = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub-api.socket"
 	discover   = "https://id.example.org/.well-known/openid-configuration"
@@ -135,6 +136,7 @@ func goodHost(t *testing.T) *fake {
 			"pasta --version":     "pasta 0.0",
 			"systemctl --version": "systemd 257 (257.1)", "timedatectl show --property=NTPSynchronized --value": "yes",
 			"loginctl --no-pager --no-legend list-users": "", userns: "", mayRead: "", viewer + " probe": "",
+			"getent ahosts u-giffordc--" + anyDigest + ".hub.example.org": "192.0.2.1 STREAM",
 			"getent group cgs": "cgs:x:1:", "getent passwd gifford-hub": "gifford-hub:x:1:1",
 			"getent passwd alice": "alice:x:5001",
 			"id -nG -- alice":     "alice cgs",
@@ -177,6 +179,9 @@ func loader(t *testing.T, extra string) func() (*config.Config, error) {
 	if !strings.Contains(extra, "access.") {
 		text += "access.unix_groups = [\"cgs\"]\n"
 	}
+	if !strings.Contains(extra, "servers.") {
+		text += "servers.origin = \"https://{user}.hub.example.org\"\n"
+	}
 	if !strings.Contains(extra, "behind_proxy") {
 		text += "tls.certificate = \"/tls.pem\"\n"
 	}
@@ -198,7 +203,7 @@ func pemOf(t *testing.T, name string, end time.Time) string {
 	if ip := net.ParseIP(name); ip != nil {
 		template.IPAddresses = []net.IP{ip}
 	} else {
-		template.DNSNames = []string{name}
+		template.DNSNames = []string{name, "*." + name}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
