@@ -18,6 +18,15 @@ const (
 	allUnits   = UnitPrefix + "*" + UnitSuffix
 )
 
+// stateOf is the state of a unit in our words. One whose start is queued, as while its view of the images is made, is
+// starting.
+func stateOf(u systemd.Status) (launcherbus.State, bool) {
+	if u.State == systemd.Inactive && u.Queued {
+		return launcherbus.Starting, true
+	}
+	return inOurWords(u.State)
+}
+
 // inOurWords maps systemd's states.
 func inOurWords(s systemd.State) (launcherbus.State, bool) {
 	state, ok := map[systemd.State]launcherbus.State{
@@ -34,16 +43,25 @@ func hasEnded(s launcherbus.State) bool { return s == launcherbus.Stopped || s =
 
 // Get returns one server, if its unit exists and has not ended.
 func (l *Launcher) Get(ctx context.Context, key ident.Key) (launcherbus.ServerRow, error) {
-	u, err := l.cfg.Units.Get(ctx, key.Unit())
-	if err != nil && !errors.Is(err, systemd.ErrNotLoaded) {
+	made, state, err := l.existing(ctx, key)
+	if err != nil {
 		return launcherbus.ServerRow{}, err
 	}
-	meta, ours := contract.ReadMetadata(u.Name, u.Environment)
-	state, ok := inOurWords(u.State)
-	if !ours || !ok || hasEnded(state) {
-		return launcherbus.ServerRow{}, notRunning(key)
+	return made.row(state).Row(), nil
+}
+
+// existing asks systemd for a server's unit. One that does not exist, has ended or is not ours is an error for people.
+func (l *Launcher) existing(ctx context.Context, key ident.Key) (made, launcherbus.State, error) {
+	u, err := l.cfg.Units.Get(ctx, key.Unit())
+	if err != nil && !errors.Is(err, systemd.ErrNotLoaded) {
+		return made{}, "", err
 	}
-	return made{meta, u.Since}.row(state).Row(), nil
+	meta, ours := contract.ReadMetadata(u.Name, u.Environment)
+	state, ok := stateOf(u.Status)
+	if !ours || !ok || hasEnded(state) {
+		return made{}, "", notRunning(key)
+	}
+	return made{meta, u.Since}, state, nil
 }
 
 func notRunning(key ident.Key) error {
@@ -59,7 +77,7 @@ func (l *Launcher) List(ctx context.Context) ([]launcherbus.ServerRow, error) {
 	}
 	rows := []launcherbus.ServerRow{}
 	for _, u := range units {
-		state, ok := inOurWords(u.State)
+		state, ok := stateOf(u)
 		if !ok || hasEnded(state) {
 			continue
 		}
@@ -86,18 +104,21 @@ func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Status, error) {
 		if err != nil {
 			return nil, err
 		}
-		if made == nil || u.State == systemd.Inactive {
-			continue // of those whose start is queued, Changed takes over what begins
-		}
-		l.enter(*made)
-		if u.State == systemd.Failed {
-			l.Changed(ctx, systemd.Change{Name: u.Name, State: u.State})
+		switch {
+		case made == nil:
+		case u.State == systemd.Inactive && !u.Queued:
+		case u.State == systemd.Failed, u.State == systemd.Inactive:
+			// No signal announces the end of a start that is canceled in systemd's queue.
+			l.mayHaveEnded(ctx, made.Key, l.enter(*made), u.State == systemd.Failed)
+		default:
+			l.enter(*made)
 		}
 	}
 	return found, nil
 }
 
-// Changed takes note of a unit's new state and announces it to the hub. It is called for one change after the other.
+// Changed takes note of a unit's new state and announces it to the hub; an end only when systemd, asked, says that it
+// is one. It is called for one change after the other.
 func (l *Launcher) Changed(ctx context.Context, c systemd.Change) {
 	key, err := ident.ParseUnit(c.Name)
 	state, ok := inOurWords(c.State)
@@ -112,16 +133,13 @@ func (l *Launcher) Changed(ctx context.Context, c systemd.Change) {
 		return // a unit that the launcher has not made
 	}
 	l.noteStart(s, c.Since)
-	var outcome systemd.Outcome
-	if state == launcherbus.Failed {
-		outcome = l.failure(ctx, key)
+	if hasEnded(state) {
+		l.mayHaveEnded(ctx, key, s, state == launcherbus.Failed)
+		return
 	}
-	l.cfg.Emit(l.event(s, state, outcome))
+	l.cfg.Emit(l.event(s, state, systemd.Outcome{}))
 	if state == launcherbus.Running {
 		l.files.removeCredential(key) // a start that an earlier launcher began
-	}
-	if hasEnded(state) {
-		l.leave(key, s, outcome)
 	}
 }
 

@@ -49,6 +49,8 @@ type host struct {
 	asked  int              // how often a single unit was asked for
 	listed int              // how often all were
 	swept  []string         // members whose retired directories were removed by a unit
+	// if set, what happens at a start that fails
+	lostStart func()
 	// For random lives: results of single units' start jobs, instead of result; those whose
 	// start stays in the queue; and what is called for each event.
 	results map[string]string
@@ -179,6 +181,9 @@ func (h *host) StartTransient(_ context.Context, spec transient.Spec) (systemd.W
 		return nil, fmt.Errorf("unit exists")
 	}
 	if err := h.fails["StartTransient"]; err != nil {
+		if h.lostStart != nil {
+			h.lostStart()
+		}
 		return nil, err
 	}
 	if h.results[spec.Name] == "no job" {
@@ -319,6 +324,8 @@ func (h *host) List(_ context.Context, pattern string) ([]systemd.Status, error)
 }
 
 func (h *host) Outcome(context.Context, string) (systemd.Outcome, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	return h.end, h.fails["Outcome"]
 }
 

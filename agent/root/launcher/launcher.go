@@ -80,6 +80,8 @@ type Launcher struct {
 	ids     subIDs
 	users   userLocks
 	lending lending
+	life    context.Context // ends with Close
+	end     context.CancelFunc
 	wg      sync.WaitGroup // cleaning up after units
 
 	mu      sync.Mutex // guards servers
@@ -100,16 +102,21 @@ func New(cfg Config) (*Launcher, error) {
 		}
 		roots[i] = root
 	}
+	life, end := context.WithCancel(context.Background())
 	l := &Launcher{
 		cfg: cfg, files: files{run: roots[0], state: roots[1], hubGID: cfg.Hub.GID, imagesGID: cfg.ImagesGID},
 		ids: subIDs{etc: roots[2], state: roots[1]}, servers: map[ident.Key]*server{},
-		lending: lending{lent: map[ident.Key]lease.Lease{}},
+		lending: lending{lent: map[ident.Key]lease.Lease{}}, life: life, end: end,
 	}
 	return l, l.files.layOut()
 }
 
-// Close waits until the files of ended servers are removed.
-func (l *Launcher) Close() { l.wg.Wait() }
+// Close waits until the files of ended servers are removed. Those of which systemd does not say whether they have ended
+// are the next launcher's.
+func (l *Launcher) Close() {
+	l.end()
+	l.wg.Wait()
+}
 
 // fail makes an error for people with a code.
 func fail(code launcherbus.Code, format string, args ...any) error {

@@ -35,6 +35,8 @@ func (m made) row(state launcherbus.State) launcherbus.Server {
 type server struct {
 	made
 	stopping bool            // its end was asked for
+	asking   bool            // its end is asked for again and again
+	over     bool            // its end is announced, or is about to be
 	left     bool            // ended is closed
 	outcome  systemd.Outcome // set before ended is closed
 	ended    chan struct{}   // closed when its end has been announced and cleared away

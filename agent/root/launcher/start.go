@@ -87,8 +87,7 @@ func (l *Launcher) launch(ctx context.Context, in unit.Input) (begun, error) {
 	s := l.enter(madeFrom(in))
 	wait, err := l.cfg.Manager.StartTransient(ctx, unit.Build(in))
 	if err != nil {
-		l.leave(in.Key, s, systemd.Outcome{})
-		l.clear(ctx, in.Key)
+		l.notBegun(ctx, in.Key, s)
 		return begun{}, fmt.Errorf("unit %q: %w", in.Key.Unit(), err)
 	}
 	return begun{in, s, wait}, nil
@@ -172,7 +171,7 @@ func (l *Launcher) startFailed(ctx context.Context, b begun, err error) error {
 	l.files.removeCredential(in.Key)
 	if job.Result == "dependency" {
 		// The unit itself has never begun, so no signal announces its end.
-		l.leave(in.Key, s, systemd.Outcome{})
+		l.notBegun(ctx, in.Key, s)
 		return fail(launcherbus.StartFailed, "unit %q could not start: its view of the images could not be "+
 			"made\nhint: journalctl -u %s", in.Key.Unit(), unit.ViewUnit(in.Key))
 	}
@@ -212,11 +211,9 @@ func explain(in unit.Input, o systemd.Outcome) string {
 
 // Stop stops a server and returns when its unit has ended.
 func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
-	unlock := l.users.lock(key.User)
-	s := l.server(key)
-	unlock()
-	if s == nil {
-		return notRunning(key)
+	s, err := l.stoppable(ctx, key)
+	if err != nil {
+		return err
 	}
 	l.setStopping(s, true)
 	wait, err := l.cfg.Manager.Stop(ctx, key.Unit())
@@ -229,24 +226,26 @@ func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
 	if err := wait(ctx); err != nil {
 		return err
 	}
-	l.waitStopped(ctx, key, s)
+	// No signal announces the end of a unit that has not begun, since it waited for its view of the images.
+	l.mayHaveEnded(ctx, key, s, false)
+	waitEnd(ctx, s)
 	l.cfg.Log.Info("server stopped", "event", "server-stop", "user", key.User.String(), "server", key.Server.String(),
 		"unit", key.Unit())
 	return nil
 }
 
-// waitStopped waits as waitEnd does. A unit that has not begun, since it waited for its view of the images, is gone
-// without a signal.
-func (l *Launcher) waitStopped(ctx context.Context, key ident.Key, s *server) {
-	waitEnd(ctx, s)
-	select {
-	case <-s.ended:
-		return
-	default:
+// stoppable returns a server whose unit exists. What this process does not know systemd may: a unit whose start an
+// earlier launcher has queued.
+func (l *Launcher) stoppable(ctx context.Context, key ident.Key) (*server, error) {
+	defer l.users.lock(key.User)()
+	if s := l.server(key); s != nil {
+		return s, nil
 	}
-	if _, err := l.cfg.Units.Get(ctx, key.Unit()); errors.Is(err, systemd.ErrNotLoaded) {
-		l.leave(key, s, systemd.Outcome{})
+	made, _, err := l.existing(ctx, key)
+	if err != nil {
+		return nil, err
 	}
+	return l.enter(made), nil
 }
 
 // waitEnd waits until a unit's end has been announced and cleared away.

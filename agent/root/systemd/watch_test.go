@@ -3,15 +3,13 @@ package systemd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gifford-lab/gifford-hub/agent/root/transient"
+	"github.com/gifford-lab/gifford-hub/agent/wire/bustest"
 )
 
 // TestStates checks which of the states that systemd sends are news.
@@ -47,124 +45,237 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestReadChange reads signals of systemd.
+// TestReadChange reads signals, also such as systemd never sends.
 func TestReadChange(t *testing.T) {
 	text := func(s string) dbus.Variant { return dbus.MakeVariant(s) }
 	since := dbus.MakeVariant(uint64(1700000000000001))
+	body := func(changed map[string]dbus.Variant) []any { return []any{unitInterface, changed, []string{}} }
+	active := map[string]dbus.Variant{"ActiveState": text("active"), "InactiveExitTimestamp": since}
 	tests := map[string]struct {
-		changed map[string]dbus.Variant
-		want    Change
-		ok      bool
+		path dbus.ObjectPath
+		body []any
+		want Change
+		ok   bool
 	}{
-		"started": {map[string]dbus.Variant{"ActiveState": text("active"), "InactiveExitTimestamp": since},
-			Change{"u", Active, time.UnixMicro(1700000000000001)}, true},
-		"never started": {map[string]dbus.Variant{"ActiveState": text("inactive"),
-			"InactiveExitTimestamp": dbus.MakeVariant(uint64(0))}, Change{Name: "u", State: Inactive}, true},
-		"no time": {map[string]dbus.Variant{"ActiveState": text("failed")}, Change{Name: "u", State: Failed},
-			true},
-		"strange time": {map[string]dbus.Variant{"ActiveState": text("failed"), "InactiveExitTimestamp": text("x")},
+		"started": {unitPath("u"), body(active), Change{"u", Active, time.UnixMicro(1700000000000001)}, true},
+		"never started": {unitPath("u"), body(map[string]dbus.Variant{"ActiveState": text("inactive"),
+			"InactiveExitTimestamp": dbus.MakeVariant(uint64(0))}), Change{Name: "u", State: Inactive}, true},
+		"no time": {unitPath("u"), body(map[string]dbus.Variant{"ActiveState": text("failed")}),
 			Change{Name: "u", State: Failed}, true},
-		"another signal": {map[string]dbus.Variant{"MainPID": since}, Change{Name: "u"}, false},
-		"strange state":  {map[string]dbus.Variant{"ActiveState": since}, Change{Name: "u"}, false},
+		"strange time": {unitPath("u"), body(map[string]dbus.Variant{"ActiveState": text("failed"),
+			"InactiveExitTimestamp": text("x")}), Change{Name: "u", State: Failed}, true},
+		"another signal":    {path: unitPath("u"), body: body(map[string]dbus.Variant{"MainPID": since})},
+		"strange state":     {path: unitPath("u"), body: body(map[string]dbus.Variant{"ActiveState": since})},
+		"no body":           {path: unitPath("u")},
+		"short":             {path: unitPath("u"), body: []any{unitInterface, active}},
+		"long":              {path: unitPath("u"), body: append(body(active), "x")},
+		"another interface": {path: unitPath("u"), body: []any{"x", active, []string{}}},
+		"no interface":      {path: unitPath("u"), body: []any{uint32(1), active, []string{}}},
+		"no properties":     {path: unitPath("u"), body: []any{unitInterface, "x", []string{}}},
+		"no unit":           {path: "/x", body: body(active)},
+		"no name":           {path: unitPrefix, body: body(active)},
+		"strange name":      {path: unitPrefix + "a_2", body: body(active)},
+		"strange name 2":    {path: unitPrefix + "a_xy", body: body(active)},
 	}
 	for name, tt := range tests {
-		got, ok := readChange(&systemd.PropertiesUpdate{UnitName: "u", Changed: tt.changed})
-		if ok != tt.ok || got != tt.want {
+		got, ok := readChange(&dbus.Signal{Path: tt.path, Body: tt.body})
+		if ok != tt.ok || ok && got != tt.want {
 			t.Errorf("%s: %+v, %v", name, got, ok)
 		}
 	}
 }
 
-// countedLister answers List and counts its calls.
-type countedLister struct {
-	units []systemd.UnitStatus
-	err   error
-	calls int
+// TestReadRemoved reads signals of jobs, also such as systemd never sends.
+func TestReadRemoved(t *testing.T) {
+	good := []any{uint32(7), jobPath("7"), "x.service", "done"}
+	if r, ok := readRemoved(good); !ok || r != (removal{jobPath("7"), "x.service", "done"}) {
+		t.Errorf("%+v, %v", r, ok)
+	}
+	for name, body := range map[string][]any{"none": nil, "short": good[:3], "long": append(good[:4:4], "x"),
+		"no path": {uint32(7), "x", "x.service", "done"}, "no unit": {uint32(7), jobPath("7"), uint32(1), "done"},
+		"no result": {uint32(7), jobPath("7"), "x.service", nil}} {
+		if r, ok := readRemoved(body); ok {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
 }
 
-func (l *countedLister) ListUnitsByPatternsContext(_ context.Context, _, patterns []string) ([]systemd.UnitStatus,
-	error) {
-	l.calls++
-	if len(patterns) != 1 || patterns[0] != "jupyter-*.service" {
-		return nil, fmt.Errorf("patterns are %v", patterns)
+// TestUnitPath checks names against systemd's own escapes (systemd-escape(1) has others).
+func TestUnitPath(t *testing.T) {
+	for name, want := range map[string]string{"jupyter-alice.service": "jupyter_2dalice_2eservice",
+		"jupyter-a:x.service": "jupyter_2da_3ax_2eservice", "7-up.service": "_37_2dup_2eservice",
+		"a_b.service": "a_5fb_2eservice"} {
+		path := unitPath(name)
+		if path != unitPrefix+dbus.ObjectPath(want) || !path.IsValid() {
+			t.Errorf("%s: %s", name, path)
+		}
+		if back, ok := unitName(path); !ok || back != name {
+			t.Errorf("%s came back as %q, %v", name, back, ok)
+		}
 	}
-	return l.units, l.err
 }
 
 // TestList checks that a list is one call, whatever its length.
 func TestList(t *testing.T) {
-	l := &countedLister{}
-	for i := range 500 {
-		l.units = append(l.units, systemd.UnitStatus{Name: fmt.Sprintf("jupyter-u%d.service", i), LoadState: "loaded",
-			ActiveState: "active"})
+	c, p := connected(t)
+	all := []listed{{Name: "jupyter-a.service", Load: "loaded", Active: "active"},
+		{Name: "jupyter-b.service", Load: "loaded", Active: "inactive", Job: 7},
+		{Name: "jupyter-c.service", Load: "not-found", Active: "inactive"}}
+	p.units(all...)
+	got, err := c.List(t.Context(), "jupyter-*.service")
+	want := []Status{{"jupyter-a.service", Active, false}, {"jupyter-b.service", Inactive, true}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" || len(p.called) != 1 {
+		t.Errorf("%v, %v (-want +got):\n%s", p.called, err, diff)
 	}
-	l.units[1].JobId, l.units[1].ActiveState = 7, "inactive"
-	l.units[2].LoadState = "not-found"
-	got, err := list(t.Context(), l, "jupyter-*.service")
-	if err != nil || len(got) != 499 || l.calls != 1 {
-		t.Fatalf("%d units in %d calls, %v", len(got), l.calls, err)
+	p.answer("ListUnitsByPatterns", nil)
+	if _, err := c.List(t.Context(), "jupyter-*.service"); err == nil {
+		t.Error("a list that fails")
 	}
-	if got[0] != (Status{"jupyter-u0.service", Active, false}) ||
-		got[1] != (Status{"jupyter-u1.service", Inactive, true}) ||
-		got[2].Name != "jupyter-u3.service" {
-		t.Errorf("the first are %+v", got[:3])
-	}
-	l.err = errors.New("the bus is gone")
-	if _, err := list(t.Context(), l, "jupyter-*.service"); !errors.Is(err, l.err) {
-		t.Errorf("a list that fails: %v", err)
+	p.answer("ListUnitsByPatterns", func([]any) []any { return []any{"x"} })
+	if _, err := c.List(t.Context(), "jupyter-*.service"); err == nil {
+		t.Error("a list that is none")
 	}
 }
 
-// TestSignatures checks the D-Bus types of the properties against systemd's own.
-func TestSignatures(t *testing.T) {
-	tests := map[string]struct {
-		value any
-		want  string
-	}{
-		"Exec":              {[]transient.Command{{Path: "/x", Args: []string{"/x"}}}, "a(sasb)"},
-		"EnvironmentFiles":  {[]transient.EnvironmentFile{{Path: "/x", Optional: true}}, "a(sb)"},
-		"LoadCredential":    {[]transient.Credential{{Name: "env", Path: "/x"}}, "a(ss)"},
-		"SuccessExitStatus": {transient.ExitStatuses{Codes: []int32{143}, Signals: []int32{}}, "(aiai)"},
-		"Environment":       {[]string{"A=b"}, "as"},
-		"MemoryMax":         {uint64(1), "t"},
-		"UMask":             {uint32(1), "u"},
-		"Delegate":          {true, "b"},
-		"User":              {"x", "s"},
-		"Nice":              {int32(19), "i"},
-		"ReadWritePaths":    {[]string{"/x"}, "as"},
+// TestGet reads what systemd says of a unit, also with properties of other types than ours.
+func TestGet(t *testing.T) {
+	c, p := connected(t)
+	p.unit(map[string]any{"LoadState": "loaded", "ActiveState": "active", "Environment": []string{"A=b"},
+		"InactiveExitTimestamp": uint64(1700000000000001), "Job": jobOf{5, jobPath("5")}, "User": "alice",
+		"MainPID": uint32(9), "Result": "timeout", "ExecMainStatus": int32(3)})
+	want := Unit{Status{"u", Active, true}, []string{"A=b"}, time.UnixMicro(1700000000000001)}
+	got, err := c.Get(t.Context(), "u")
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			props := properties([]transient.Property{{Name: name, Value: tt.value}})
-			if got := props[0].Value.Signature().String(); got != tt.want {
-				t.Errorf("signature %s, want %s", got, tt.want)
-			}
-		})
+	s, err := c.Service(t.Context(), "u")
+	if diff := cmp.Diff(Service{"alice", 9, []string{"A=b"}}, s); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if o, err := c.Outcome(t.Context(), "u"); err != nil || o != (Outcome{"timeout", 3, 0}) {
+		t.Errorf("%+v, %v", o, err)
+	}
+	p.unit(map[string]any{"LoadState": "loaded", "ActiveState": uint32(1), "Environment": "A=b",
+		"InactiveExitTimestamp": "x", "Job": "none"})
+	if u, err := c.Get(t.Context(), "u"); err != nil || !cmp.Equal(u, Unit{Status: Status{Name: "u"}}) {
+		t.Errorf("%+v, %v", u, err)
+	}
+	p.unit(map[string]any{"LoadState": "not-found"})
+	if _, err := c.Get(t.Context(), "u"); !errors.Is(err, ErrNotLoaded) {
+		t.Error(err)
 	}
 }
 
-func TestExitOf(t *testing.T) {
-	entry := []any{"/x", []string{"/x"}, false, uint64(0), uint64(0), uint64(0), uint64(0), uint32(7), int32(1),
-		int32(71)}
-	tests := map[string]struct {
-		property any
-		want     int32
-	}{
-		"failed":  {[][]any{entry}, 71},
-		"none":    {[][]any{}, 0},
-		"absent":  {nil, 0},
-		"strange": {[][]any{entry[:3]}, 0},
+// watched runs Watch and returns what it says, and its end.
+func watched(t *testing.T, c *Conn, known ...Status) (<-chan Change, <-chan error) {
+	seen, ended := make(chan Change, 10), make(chan error, 1)
+	go func() {
+		ended <- c.Watch(t.Context(), "jupyter-", ".service", known, func(ch Change) { seen <- ch })
+	}()
+	return seen, ended
+}
+
+// TestWatch passes on the changes of the units that are watched, and what may have been missed while systemd executed
+// itself again.
+func TestWatch(t *testing.T) {
+	c, p := connected(t)
+	seen, ended := watched(t, c, Status{Name: "jupyter-b.service", State: Active})
+	p.signal("/x", properties, "PropertiesChanged")
+	p.signal(managerPath, managerInterface, "JobRemoved")
+	p.changed("ssh.service", Active)
+	p.changed("jupyter-b.service", Active)
+	p.changed("jupyter-a.service", Activating)
+	if got := <-seen; got != (Change{Name: "jupyter-a.service", State: Activating}) {
+		t.Errorf("seen %+v", got)
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := exitOf(tt.property); got != tt.want {
-				t.Errorf("got %d, want %d", got, tt.want)
-			}
-		})
+	p.units(listed{Name: "jupyter-a.service", Load: "loaded", Active: "active"})
+	p.again(false)
+	got := map[string]State{}
+	for range 2 {
+		change := <-seen
+		got[change.Name] = change.State
 	}
-	// The form in which the bus library gives a(sasbttttuii).
-	if _, ok := dbus.MakeVariantWithSignature([][]any{entry},
-		dbus.ParseSignatureMust("a(sasbttttuii)")).Value().([][]any); !ok {
-		t.Error("the bus library gives another form")
+	want := map[string]State{"jupyter-a.service": Active, "jupyter-b.service": Inactive}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("after the new connection (-want +got):\n%s", diff)
 	}
+	p.changed("jupyter-a.service", Deactivating)
+	if got := <-seen; got != (Change{Name: "jupyter-a.service", State: Deactivating}) {
+		t.Errorf("seen %+v", got)
+	}
+	p.answer("ListUnitsByPatterns", nil)
+	c.miss()
+	if err := <-ended; !errors.Is(err, ErrLost) {
+		t.Errorf("systemd refuses the list: %v", err)
+	}
+}
+
+// TestWatchFlood sends more changes than anybody reads: none is lost without a list in its place.
+func TestWatchFlood(t *testing.T) {
+	c, p := connected(t)
+	for range cap(c.changes) + 1 {
+		c.note(&dbus.Signal{Name: properties + ".PropertiesChanged", Path: unitPath("jupyter-a.service"),
+			Body: []any{unitInterface, map[string]dbus.Variant{"ActiveState": dbus.MakeVariant("active")}, []string{}}})
+	}
+	p.units(listed{Name: "jupyter-b.service", Load: "loaded", Active: "active"})
+	seen, _ := watched(t, c)
+	for change := range seen {
+		if change.Name == "jupyter-b.service" {
+			return
+		}
+	}
+}
+
+// TestWatchEnds checks what ends a watch, and which end is an error.
+func TestWatchEnds(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, _ := connected(t)
+	if err := c.Watch(over, "jupyter-", ".service", nil, nil); err != nil {
+		t.Errorf("nobody watches any more: %v", err)
+	}
+	c = lost(t)
+	<-c.missed
+	if err := c.Watch(t.Context(), "jupyter-", ".service", nil, nil); !errors.Is(err, ErrLost) {
+		t.Errorf("systemd does not come back: %v", err)
+	}
+}
+
+// TestIsUnit checks which names a watch is about.
+func TestIsUnit(t *testing.T) {
+	for name, want := range map[string]bool{"jupyter-a.service": true, "jupyter-a.socket": false, "ssh.service": false,
+		"ssh.socket": false} {
+		if got := isUnit(name, "jupyter-", ".service"); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// FuzzSignal hands signals with bodies of every type to a connection: systemd's own are of two types, and others are
+// dropped.
+func FuzzSignal(f *testing.F) {
+	for member, body := range map[string][]any{
+		managerInterface + ".JobRemoved": {uint32(7), jobPath("7"), "x.service", "done"},
+		properties + ".PropertiesChanged": {unitInterface,
+			map[string]dbus.Variant{"ActiveState": dbus.MakeVariant("active")}, []string{}},
+	} {
+		sig, raw := bustest.Encode(f, body...)
+		f.Add(member, string(unitPath("x.service")), sig, raw)
+		f.Add(member, "/x", "", []byte{})
+		f.Add(member, string(unitPath("x.service")), "s", raw)
+	}
+	f.Fuzz(func(t *testing.T, name, path, sig string, raw []byte) {
+		body, ok := bustest.Decode(sig, raw)
+		if !ok {
+			return
+		}
+		c := &Conn{changes: make(chan Change, 1), missed: make(chan struct{}, 1), waiting: map[*pending]bool{}}
+		p := &pending{job: job{unit: "x.service"}, results: map[dbus.ObjectPath]string{}, news: make(chan struct{}, 1)}
+		c.waiting[p] = true
+		c.note(&dbus.Signal{Name: name, Path: dbus.ObjectPath(path), Body: body})
+		if len(c.changes) > 0 && name != properties+".PropertiesChanged" ||
+			len(p.results) > 0 && name != managerInterface+".JobRemoved" {
+			t.Errorf("%s %v was taken", name, body)
+		}
+	})
 }

@@ -2,10 +2,14 @@ package launcherbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // ChangedSignal is the signal of a changed unit, D-Bus type (ssssustsas)si: the row of the server as List has it, the
@@ -78,6 +82,10 @@ func (c *Client) watchOnce(ctx context.Context, event func(Event), resync func()
 	if err := subscribe(ctx, conn); err != nil {
 		return err
 	}
+	w := watcher{log: c.cfg.Log, event: event, resync: resync}
+	if w.owner, err = owner(ctx, conn); err != nil {
+		return err
+	}
 	resync()
 	for {
 		select {
@@ -89,18 +97,23 @@ func (c *Client) watchOnce(ctx context.Context, event func(Event), resync func()
 			if !open {
 				return fmt.Errorf("the system bus has closed the connection")
 			}
-			c.signal(s, event, resync)
+			w.signal(s)
 		}
 	}
 }
 
-// subscribe asks for the launcher's signal, which the bus only passes on from the owner of the launcher's name, and for
-// changes of that owner.
+// The bus's own name, which it gives to nobody else.
+const (
+	theBus           = "org.freedesktop.DBus"
+	nameOwnerChanged = "NameOwnerChanged"
+)
+
+// subscribe asks for the launcher's signal and for changes of the owner of its name.
 func subscribe(ctx context.Context, conn *dbus.Conn) error {
 	for _, match := range [][]dbus.MatchOption{
 		{dbus.WithMatchSender(BusName), dbus.WithMatchInterface(Interface), dbus.WithMatchMember(ChangedSignal),
 			dbus.WithMatchObjectPath(ObjectPath)},
-		{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
+		{dbus.WithMatchSender(theBus), dbus.WithMatchInterface(theBus), dbus.WithMatchMember(nameOwnerChanged),
 			dbus.WithMatchArg(0, BusName)},
 	} {
 		if err := conn.AddMatchSignalContext(ctx, match...); err != nil {
@@ -110,19 +123,60 @@ func subscribe(ctx context.Context, conn *dbus.Conn) error {
 	return nil
 }
 
-func (c *Client) signal(s *dbus.Signal, event func(Event), resync func()) {
-	switch s.Name {
-	case Interface + "." + ChangedSignal:
+// owner returns the unique name of the launcher's connection; "" when no launcher runs.
+func owner(ctx context.Context, conn *dbus.Conn) (name string, err error) {
+	err = conn.BusObject().CallWithContext(ctx, theBus+".GetNameOwner", 0, BusName).Store(&name)
+	var e dbus.Error
+	if errors.As(err, &e) && e.Name == theBus+".Error.NameHasNoOwner" {
+		return "", nil
+	} else if err != nil {
+		return "", fmt.Errorf("cannot ask who the launcher is: %w", err)
+	}
+	return name, nil
+}
+
+// watcher reads the signals of one connection. What was subscribed to binds broadcast signals alone: any account can
+// send one to this connection directly. The bus writes the sender into each.
+type watcher struct {
+	log    *slog.Logger
+	event  func(Event)
+	resync func()
+	owner  string // unique name of the launcher's connection; "" when there is none
+	forged bool   // another's signal was logged
+}
+
+func (w *watcher) signal(s *dbus.Signal) {
+	switch {
+	case s.Name == theBus+"."+nameOwnerChanged && s.Sender == theBus:
+		w.newOwner(s.Body)
+	case s.Name == Interface+"."+ChangedSignal && s.Path == ObjectPath && w.owner != "" && s.Sender == w.owner:
 		e, err := readEvent(s.Body)
 		if err != nil {
-			c.cfg.Log.Warn("strange signal from the launcher", "event", "launcher-signal", "error", err)
+			w.log.Warn("strange signal from the launcher", "event", "launcher-signal", "error", err)
 			return
 		}
-		event(e)
-	case "org.freedesktop.DBus.NameOwnerChanged":
-		// name, old owner, new owner; without a new one there is nothing to ask yet.
-		if len(s.Body) == 3 && s.Body[2] != "" {
-			resync()
-		}
+		w.event(e)
+	case s.Sender != theBus && s.Sender != w.owner && !w.forged:
+		w.forged = true // once for a connection: the log must not be theirs to fill
+		w.log.Warn("dropped a signal that is not the launcher's, and will drop others without a word", "event",
+			"forged-signal", "sender", s.Sender, "signal", printable.Line(s.Name, maxName))
+	}
+}
+
+// maxName is how much of the name of another's signal is logged.
+const maxName = 100
+
+// newOwner takes the signal NameOwnerChanged, D-Bus type sss: name, old owner, new owner. Without a new one there is
+// nothing to ask yet.
+func (w *watcher) newOwner(body []any) {
+	if len(body) != 3 || body[0] != BusName {
+		return
+	}
+	owner, ok := body[2].(string)
+	if !ok {
+		return
+	}
+	if w.owner = owner; owner != "" {
+		w.resync()
 	}
 }
