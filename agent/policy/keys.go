@@ -185,7 +185,11 @@ func imageKeys() []settings.Key[draft] {
 			settings.Words{Default: `2`, Doc: "Images that a name had before, retained for `gifford-hub images " +
 				"rollback`."}),
 		inImages("min_free", size(`a size such as "5G"`), func(i *Images) *uint64 { return &i.MinFree },
-			settings.Words{Default: `"5G"`, Doc: "With less free space nothing is pulled."}),
+			settings.Words{Default: `"5G"`, Doc: "With less free space nothing is pulled or imported, and " +
+				"what is under way ends."}),
+		inImages("pull_timeout", duration(`"6h"`), func(i *Images) *time.Duration { return &i.PullTimeout },
+			settings.Words{Default: `"6h"`, Doc: "The longest that a pull or an import may take. A pull for which " +
+				"nothing comes ends after two minutes."}),
 	}
 }
 

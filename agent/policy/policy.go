@@ -56,7 +56,9 @@ type Images struct {
 	Share      bool     // members see the one store; false: each has a copy
 	Allow      []string // patterns (path.Match) of names that may be pulled besides those of profiles
 	KeepFormer int      // former images of a name to retain, for a rollback
-	MinFree    uint64   // bytes; with fewer free nothing is pulled
+	MinFree    uint64   // bytes; with fewer free nothing is pulled, and what is under way ends
+	// PullTimeout is the longest that a pull or an import may take, however fast its bytes come.
+	PullTimeout time.Duration
 }
 
 // Pull says what to do when the member's store lacks the image.

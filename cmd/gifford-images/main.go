@@ -75,8 +75,11 @@ func run(ctx context.Context, config string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	podman, err := keeper.NewPodman(os.Getenv("RUNTIME_DIRECTORY"), imagestore.StateDir,
-		filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), "registry-auth"), os.Stderr)
+	podman, err := keeper.NewPodman(keeper.PodmanConfig{
+		RunDir: os.Getenv("RUNTIME_DIRECTORY"), StateDir: imagestore.StateDir,
+		Auth:   filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), "registry-auth"),
+		Stderr: os.Stderr, Log: log,
+	})
 	if err != nil {
 		return err
 	}

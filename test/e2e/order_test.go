@@ -59,6 +59,8 @@ var order = []struct {
 	{"PrivateRegistry", testPrivateRegistry},
 	{"Import", testImport},
 	{"FullDisk", testFullDisk},
+	{"HostileArchive", testHostileArchive},
+	{"HostileRegistry", testHostileRegistry},
 	{"NewerImage", testNewerImage},
 	{"ImagesPage", testImagesPage},
 	{"ImagesAreTheKeepers", testImagesAreTheKeepers},

@@ -19,7 +19,7 @@ import (
 type imageKeeper interface {
 	Images(ctx context.Context) ([]imagekeeper.Image, error)
 	Disk(ctx context.Context) (imagekeeper.Disk, error)
-	Pull(ctx context.Context, name string, each func(imagekeeper.Progress)) error
+	PullDetached(ctx context.Context, name string, each func(imagekeeper.Progress)) error
 }
 
 // keeperWait is how long a page waits for the image keeper.

@@ -51,7 +51,7 @@ func (f *fakeImages) Disk(context.Context) (imagekeeper.Disk, error) {
 		nil
 }
 
-func (f *fakeImages) Pull(_ context.Context, name string, each func(imagekeeper.Progress)) error {
+func (f *fakeImages) PullDetached(_ context.Context, name string, each func(imagekeeper.Progress)) error {
 	f.pulled = append(f.pulled, name)
 	for p := range f.steps {
 		each(p)

@@ -46,7 +46,7 @@ func (s *Web) pullImage(m access.Subject, w http.ResponseWriter, r *http.Request
 
 // runPull pulls an image and reports to p.
 func (s *Web) runPull(ctx context.Context, name string, p *pull) {
-	err := s.cfg.Keeper.Pull(ctx, name, p.step)
+	err := s.cfg.Keeper.PullDetached(ctx, name, p.step)
 	if err != nil {
 		s.cfg.Log.Error("cannot pull an image", "event", "image-pull-failed", "image", name, "error", err.Error())
 	}

@@ -33,14 +33,16 @@ func unreadable(image string, err error) error {
 
 // shareLoad returns the job that brings a name, or begins to load a profile's archive.
 func (k *Keeper) shareLoad(rules *policy.Policy, name string, stamp archiveStamp) *job {
-	return k.share(name, name, func(ctx context.Context, j *job) (string, error) {
+	return k.share(name, name, true, func(ctx context.Context, j *job) (string, error) {
 		file, err := os.Open(stamp.Path)
 		if err != nil {
 			return "", unreadable(name, err)
 		}
 		defer file.Close()
 		return k.renew(ctx, rules, name, &stamp, func() (string, error) {
-			return k.loadArchive(ctx, name, stamp, file, j)
+			return k.watched(ctx, rules, func(ctx context.Context) (string, error) {
+				return k.loadArchive(ctx, name, stamp, file, j)
+			})
 		})
 	})
 }
@@ -97,7 +99,8 @@ func (f readFunc) Read(b []byte) (int, error) { return f(b) }
 
 // Import puts an archive into the store under a name: a docker-archive or oci-archive, whose only image gets the name,
 // or the tar of a root file system. It ends when ctx does, which is the life of the request that sends the archive.
-func (k *Keeper) Import(ctx context.Context, name string, archive io.Reader) (*job, error) {
+// interrupt ends a read of the archive that waits for whoever sends it.
+func (k *Keeper) Import(ctx context.Context, name string, archive io.Reader, interrupt func()) (*job, error) {
 	rules, err := k.cfg.Policy()
 	if err != nil {
 		return nil, err
@@ -113,12 +116,15 @@ func (k *Keeper) Import(ctx context.Context, name string, archive io.Reader) (*j
 	}
 	// The key is the import's own: nobody else can share what one client sends.
 	key := "import " + name + " " + time.Now().String()
-	return k.share(key, name, func(life context.Context, j *job) (string, error) {
+	return k.share(key, name, false, func(life context.Context, j *job) (string, error) {
 		life, cancel := context.WithCancel(life)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
 		return k.renew(life, rules, name, nil, func() (string, error) {
-			return k.importArchive(life, name, archive, j)
+			return k.watched(life, rules, func(ctx context.Context) (string, error) {
+				defer context.AfterFunc(ctx, interrupt)()
+				return k.importArchive(ctx, name, archive, j)
+			})
 		})
 	}), nil
 }

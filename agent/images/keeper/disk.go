@@ -1,7 +1,9 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -19,19 +21,43 @@ func (k *Keeper) Disk() (imagekeeper.Disk, error) {
 }
 
 func (k *Keeper) disk(rules *policy.Policy) (imagekeeper.Disk, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(k.cfg.StateDir, &st); err != nil {
-		return imagekeeper.Disk{}, fmt.Errorf("cannot measure the disk of the images: %w", err)
+	st, err := k.fullest()
+	if err != nil {
+		return imagekeeper.Disk{}, err
 	}
 	store, err := k.store()
 	if err != nil {
 		return imagekeeper.Disk{}, err
 	}
 	defer store.Close()
-	free := int64(st.Bavail) * st.Bsize
+	free := freeOf(st)
 	return imagekeeper.Disk{Path: k.cfg.StateDir, Store: store.Size(), Free: free, Total: int64(st.Blocks) * st.Bsize,
 		Low: uint64(max(0, free)) < rules.Images.MinFree}, nil
 }
+
+// statfs is statfs(2).
+type statfs func(path string, into *unix.Statfs_t) error
+
+// fullest returns the file system with the least free space of those that a pull writes to: the store's and that of
+// temporary files, which an administrator may have put elsewhere.
+func (k *Keeper) fullest() (unix.Statfs_t, error) {
+	var least unix.Statfs_t
+	for i, dir := range []string{"", "storage", "tmp"} {
+		var st unix.Statfs_t
+		err := k.statfs(filepath.Join(k.cfg.StateDir, dir), &st)
+		if errors.Is(err, unix.ENOENT) && i > 0 {
+			continue // not made yet
+		} else if err != nil {
+			return least, fmt.Errorf("cannot measure the disk of the images: %w", err)
+		}
+		if i == 0 || freeOf(st) < freeOf(least) {
+			least = st
+		}
+	}
+	return least, nil
+}
+
+func freeOf(st unix.Statfs_t) int64 { return int64(st.Bavail) * st.Bsize }
 
 // room refuses what needs space when less is left than the policy wants.
 func (k *Keeper) room(rules *policy.Policy) error {

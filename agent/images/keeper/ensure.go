@@ -77,7 +77,7 @@ func (k *Keeper) bring(rules *policy.Policy, p policy.Profile, name, id string) 
 	case fromArchive:
 		return k.shareLoad(rules, name, *archive), nil
 	case fromRegistry:
-		return k.sharePull(rules, name), nil
+		return k.sharePull(rules, name, true), nil
 	}
 	step := "set archive or pull in [profile." + p.Name + "] of " + policy.File + ", or: gifford-hub images import " +
 		p.Image + " FILE"

@@ -74,7 +74,7 @@ func TestErrorsComeBack(t *testing.T) {
 			return err
 		},
 		"Pull": func(r *rig) error {
-			j, err := r.Pull(name)
+			j, err := r.Pull(name, false)
 			if err != nil {
 				return err
 			}

@@ -82,7 +82,7 @@ func (f *fake) pull(_ context.Context, name string, each func(layerStep)) error 
 	if !ok {
 		return errors.New("manifest unknown")
 	}
-	each(layerStep{"aaaa", "Downloading", 5, 10})
+	each(layerStep{Layer: "aaaa", Status: "Downloading", Current: 5, Total: 10})
 	f.put([]string{name}, id)
 	if f.failAt == "pull" {
 		return errors.New("no space left on device")
@@ -182,6 +182,8 @@ func (f *fake) remove(_ context.Context, id string) error {
 	f.write()
 	return nil
 }
+
+func noInterrupt() {}
 
 // rig is a Keeper over a fake.
 type rig struct {

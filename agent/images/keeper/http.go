@@ -141,7 +141,7 @@ func (k *Keeper) servePull(w http.ResponseWriter, r *http.Request) error {
 	if req.Name == "" {
 		return k.pullAll(w, r)
 	}
-	j, err := k.Pull(req.Name)
+	j, err := k.Pull(req.Name, req.Detached)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 	var failed []string
 	step := ""
 	for _, name := range names {
-		j, err := k.Pull(name)
+		j, err := k.Pull(name, false)
 		if err != nil {
 			return err
 		}
@@ -183,12 +183,15 @@ func (k *Keeper) pullAll(w http.ResponseWriter, r *http.Request) error {
 
 func (k *Keeper) serveImport(w http.ResponseWriter, r *http.Request) error {
 	// The archive is read while the answer is written.
-	_ = http.NewResponseController(w).EnableFullDuplex()
-	j, err := k.Import(r.Context(), r.URL.Query().Get("name"), r.Body)
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex()
+	interrupt := func() { _ = control.SetReadDeadline(time.Now()) }
+	j, err := k.Import(r.Context(), r.URL.Query().Get("name"), r.Body, interrupt)
 	if err != nil {
 		return err
 	}
-	return stream(w, r, j)
+	// An interrupted read ends the request's context, which ends the import; its last step is still to be written.
+	return j.follow(context.WithoutCancel(r.Context()), streamer(w))
 }
 
 func (k *Keeper) serveRemove(w http.ResponseWriter, r *http.Request) error {

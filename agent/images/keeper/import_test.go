@@ -133,7 +133,7 @@ func TestHostileArchives(t *testing.T) {
 	r.pulled(t, "localhost/prod:2", id(8))
 	for what, tt := range hostile(t) {
 		before := r.podman.all()
-		j, err := r.Import(t.Context(), "localhost/new:1", strings.NewReader(tt.archive))
+		j, err := r.Import(t.Context(), "localhost/new:1", strings.NewReader(tt.archive), noInterrupt)
 		if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, tt.want) {
 			t.Errorf("%s: ended with %+v, want %q", what, p, tt.want)
 		}
@@ -165,7 +165,8 @@ func TestFailedLoad(t *testing.T) {
 	r.pulled(t, "localhost/prod:1", id(7))
 	before := r.podman.all()
 	r.podman.failAt = "load"
-	j, err := r.Import(t.Context(), "localhost/new:1", strings.NewReader(docker(t, held(1, "localhost/prod:1"))))
+	j, err := r.Import(t.Context(), "localhost/new:1", strings.NewReader(docker(t, held(1, "localhost/prod:1"))),
+		noInterrupt)
 	if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, "no space left") {
 		t.Errorf("ended with %+v", p)
 	}
@@ -226,14 +227,15 @@ func TestCompressedArchives(t *testing.T) {
 	}
 	for what, text := range texts {
 		r := newRig(t)
-		j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(text))
+		j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(text), noInterrupt)
 		if p := last(t, j, err); p.ID != id(1) {
 			t.Errorf("%s: ended with %+v", what, p)
 		}
 		r.want(t, "01 localhost/mine:1")
 	}
 	r := newRig(t)
-	j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(texts["gzip"][:len(texts["gzip"])-6]))
+	j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(texts["gzip"][:len(texts["gzip"])-6]),
+		noInterrupt)
 	if p := last(t, j, err); !p.Failed {
 		t.Errorf("an archive without its checksum: %+v", p)
 	}
@@ -249,7 +251,7 @@ func TestImportsOfOneName(t *testing.T) {
 	for n, name := range map[int]string{1: "localhost/one:1", 2: "localhost/two:1"} {
 		archive := docker(t, held(n, theirs))
 		in, out := io.Pipe()
-		j, err := r.Import(t.Context(), name, in)
+		j, err := r.Import(t.Context(), name, in, noInterrupt)
 		if err != nil {
 			t.Fatal(err)
 		}

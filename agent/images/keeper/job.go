@@ -2,16 +2,25 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
 
-// job is a pull, load or import that several callers may follow. A pull or load goes on when they go away.
+// errAbandoned is why a job ends for which nobody waits any more.
+var errAbandoned = errors.New("interrupted: nobody waits for it any more")
+
+// job is a pull, load or import that several callers may follow. It ends when all of them have gone away, unless one of
+// them wants it to go on.
 type job struct {
-	name string // of the image
+	name   string                  // of the image
+	cancel context.CancelCauseFunc // nil for a job that has nothing to do
 
 	mu     sync.Mutex // guards all below
+	holds  int        // callers that follow it, or will
+	stays  bool       // it goes on without callers
+	left   bool       // all have gone away
 	order  []string   // keys of latest, by their first step
 	latest map[string]step
 	number int // of the last step
@@ -27,7 +36,31 @@ type step struct {
 }
 
 func newJob(name string) *job {
-	return &job{name: name, latest: map[string]step{}, wake: make(chan struct{})}
+	return &job{name: name, holds: 1, latest: map[string]step{}, wake: make(chan struct{})}
+}
+
+// join adds a caller, who calls follow. It reports whether the job can still be followed.
+func (j *job) join(stays bool) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.left {
+		return false
+	}
+	j.holds++
+	j.stays = j.stays || stays
+	return true
+}
+
+// leave takes a caller away, and ends a job for which nobody waits.
+func (j *job) leave() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.holds--
+	if j.holds > 0 || j.stays || j.end != nil || j.cancel == nil {
+		return
+	}
+	j.left = true
+	j.cancel(errAbandoned)
 }
 
 // ended returns a job that has nothing to do.
@@ -55,8 +88,10 @@ func (j *job) add(p imagekeeper.Progress) {
 	j.wake = make(chan struct{})
 }
 
-// follow calls each for every step from now on, the last one included, or until ctx ends.
+// follow calls each for every step from now on, the last one included, or until ctx ends. The caller does not wait for
+// the job any more then.
 func (j *job) follow(ctx context.Context, each func(imagekeeper.Progress) error) error {
+	defer j.leave()
 	seen := 0
 	for {
 		steps, end, wake := j.since(seen)

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
@@ -56,12 +58,13 @@ type Keeper struct {
 	names   nameLocks   // held by whoever changes a name
 	changes gate        // open to whoever changes a name, closed by whoever removes what has none
 	records sync.Mutex  // held while the history is read and written
+	statfs  statfs      // unix.Statfs
 	orphans atomic.Bool // a change failed and may have left images without a name and layers without an image
 }
 
 // New makes a Keeper. Its jobs end with ctx; Wait waits for them.
 func New(ctx context.Context, cfg Config) *Keeper {
-	return &Keeper{cfg: cfg, ctx: ctx, jobs: map[string]*job{}}
+	return &Keeper{cfg: cfg, ctx: ctx, jobs: map[string]*job{}, statfs: unix.Statfs}
 }
 
 // Wait waits for the jobs.
@@ -92,22 +95,33 @@ func (k *Keeper) find(name string) (string, error) {
 	return image.ID, err
 }
 
-// share returns the job of that key, or begins one that changes a name.
-func (k *Keeper) share(key, name string, work func(ctx context.Context, j *job) (id string, err error)) *job {
+// share returns the job of that key, or begins one that changes a name. The caller calls its follow. stays lets the job
+// go on when nobody follows it.
+func (k *Keeper) share(key, name string, stays bool,
+	work func(ctx context.Context, j *job) (id string, err error)) *job {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if j := k.jobs[key]; j != nil {
+	if j := k.jobs[key]; j != nil && j.join(stays) {
 		return j
 	}
 	j := newJob(name)
+	ctx, cancel := context.WithCancelCause(k.ctx)
+	j.cancel, j.stays = cancel, stays
 	k.jobs[key] = j
 	k.wg.Go(func() {
+		defer cancel(nil)
 		begun := time.Now()
-		id, err := work(k.ctx, j)
+		id, err := work(ctx, j)
 		k.mu.Lock()
-		delete(k.jobs, key)
+		if k.jobs[key] == j { // else one that was asked for after this was abandoned
+			delete(k.jobs, key)
+		}
 		k.mu.Unlock()
-		if err != nil {
+		if errors.Is(err, errAbandoned) {
+			k.cfg.Log.Info("nobody waits for the image any more", "event", "image-abandoned", "image", name)
+			j.add(imagekeeper.Progress{Image: name, Message: errAbandoned.Error(), Failed: true})
+			return
+		} else if err != nil {
 			k.cfg.Log.Error("cannot fetch image", "event", "image-failed", "image", name, "error", hint.Text(err))
 			j.add(imagekeeper.Progress{Image: name, Message: err.Error(), Hint: hint.Of(err), Failed: true})
 			return

@@ -40,7 +40,7 @@ func (r *rig) pulled(t *testing.T, name, id string) {
 	r.podman.mu.Lock()
 	r.podman.registry[name] = id
 	r.podman.mu.Unlock()
-	j, err := r.Pull(name)
+	j, err := r.Pull(name, false)
 	if p := last(t, j, err); !p.Done || p.ID != id {
 		t.Fatalf("the pull ended with %+v", p)
 	}
@@ -96,7 +96,7 @@ func TestFailedPullLeavesTheStore(t *testing.T) {
 			names = strings.Join(r.podman.images[id(1)].names, " ")
 		}
 		r.podman.failAt, r.podman.registry[name] = "pull", id(2)
-		j, err := r.Pull(name)
+		j, err := r.Pull(name, false)
 		if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, "no space left") {
 			t.Errorf("the pull ended with %+v", p)
 		}
@@ -119,12 +119,12 @@ func TestRefusedNames(t *testing.T) {
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
 			r := newRig(t)
-			_, err := r.Pull(tt.name)
+			_, err := r.Pull(tt.name, false)
 			var refused *refusal
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Pull: %v, want a refusal with %q", err, tt.want)
 			}
-			if _, err := r.Import(t.Context(), tt.name, strings.NewReader("")); !errors.As(err, &refused) {
+			if _, err := r.Import(t.Context(), tt.name, strings.NewReader(""), noInterrupt); !errors.As(err, &refused) {
 				t.Errorf("Import: %v, want a refusal", err)
 			}
 		})
@@ -134,7 +134,7 @@ func TestRefusedNames(t *testing.T) {
 func TestNoRoom(t *testing.T) {
 	r := newRig(t)
 	r.text = strings.Replace(r.text, `"1K"`, `"1000000T"`, 1)
-	j, err := r.Pull(name)
+	j, err := r.Pull(name, false)
 	if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, "left, and the policy wants") ||
 		r.podman.pulls != 0 {
 		t.Errorf("the pull ended with %+v after %d pulls", p, r.podman.pulls)
@@ -144,7 +144,7 @@ func TestNoRoom(t *testing.T) {
 func TestOnePullForAll(t *testing.T) {
 	r := newRig(t)
 	r.podman.brake, r.podman.registry[name] = make(chan struct{}), id(1)
-	one, err1 := r.Pull(name)
+	one, err1 := r.Pull(name, false)
 	two, err2 := r.Ensure("lab")
 	if one != two || err1 != nil || err2 != nil {
 		t.Errorf("two jobs for one image: %v, %v", err1, err2)
@@ -251,19 +251,21 @@ func tarball(t *testing.T, name, text string) string {
 func TestImport(t *testing.T) {
 	r := newRig(t)
 	r.pulled(t, "localhost/theirs:1", id(7))
-	j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(docker(t, held(1, "localhost/theirs:1"))))
+	j, err := r.Import(t.Context(), "localhost/mine:1", strings.NewReader(docker(t, held(1, "localhost/theirs:1"))),
+		noInterrupt)
 	if p := last(t, j, err); p.ID != id(1) {
 		t.Errorf("ended with %+v", p)
 	}
 	r.want(t, "01 localhost/mine:1", "07 localhost/theirs:1")
-	j, err = r.Import(t.Context(), "localhost/root:1", strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")))
+	j, err = r.Import(t.Context(), "localhost/root:1", strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")),
+		noInterrupt)
 	if p := last(t, j, err); p.ID != id(99) {
 		t.Errorf("a root file system ended with %+v", p)
 	}
 	for what, text := range map[string]string{"nothing": "", "text": strings.Repeat("no tar ", 1000),
 		"unknown image": tarball(t, "oci-layout", "{}")} {
 		before := r.ids(t)
-		j, err = r.Import(t.Context(), "localhost/mine:1", strings.NewReader(text))
+		j, err = r.Import(t.Context(), "localhost/mine:1", strings.NewReader(text), noInterrupt)
 		if p := last(t, j, err); !p.Failed {
 			t.Errorf("%s: ended with %+v", what, p)
 		}
@@ -368,10 +370,11 @@ func TestReadPull(t *testing.T) {
 	}{
 		"whole": {200, `{"status":"Downloading","progressDetail":{"current":5,"total":10},"id":"aa"}` +
 			`{"status":"Download complete","id":"bb"}`,
-			[]layerStep{{"aa", "Downloading", 5, 10}, {"bb", "Download complete", 0, 0}}, ""},
+			[]layerStep{{Layer: "aa", Status: "Downloading", Current: 5, Total: 10},
+				{Layer: "bb", Status: "Download complete"}}, ""},
 		"error in the stream": {200,
 			`{"status":"x"}{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}`,
-			[]layerStep{{"", "x", 0, 0}}, "manifest unknown"},
+			[]layerStep{{Status: "x"}}, "manifest unknown"},
 		"refused": {500, `{"cause":"x","message":"normalizing image: bad","response":500}`, nil,
 			"normalizing image"},
 		"cut off": {200, `{"status":"x"`, nil, "broke off"},
@@ -400,7 +403,7 @@ func TestBrokenHistory(t *testing.T) {
 	if err := os.WriteFile(historyFile(r.cfg.StateDir), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j, err := r.Pull(name)
+	j, err := r.Pull(name, false)
 	if p := last(t, j, err); !p.Failed || !strings.Contains(p.Message, "history.json") {
 		t.Errorf("ended with %+v", p)
 	}

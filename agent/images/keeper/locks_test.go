@@ -25,7 +25,7 @@ func (r *rig) hanging(t *testing.T, name, id string) (j *job, release func()) {
 	r.podman.brakes[name] = func() { close(begun); <-brake }
 	r.podman.registry[name] = id
 	r.podman.mu.Unlock()
-	j, err := r.Pull(name)
+	j, err := r.Pull(name, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +75,10 @@ func TestOthersGoOn(t *testing.T) {
 
 	j, err := r.Ensure("never")
 	done(t, "Ensure", j, err)
-	j, err = r.Pull(other)
+	j, err = r.Pull(other, false)
 	done(t, "Pull", j, err)
-	j, err = r.Import(t.Context(), "localhost/root:1", strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")))
+	j, err = r.Import(t.Context(), "localhost/root:1", strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")),
+		noInterrupt)
 	done(t, "Import", j, err)
 	if image, err := r.Rollback(soon(t), imagekeeper.RollbackRequest{Name: "localhost/old:1"}); err != nil ||
 		image.ID != id(1) {
@@ -110,7 +111,7 @@ func TestWaitersMayGo(t *testing.T) {
 			return err
 		},
 		"Import": func(ctx context.Context) error {
-			j, err := r.Import(ctx, name, strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")))
+			j, err := r.Import(ctx, name, strings.NewReader(tarball(t, "./etc/passwd", "root:x:0")), noInterrupt)
 			if err != nil {
 				return err
 			}
@@ -151,7 +152,7 @@ func TestPruneWaitsForPulls(t *testing.T) {
 	r.podman.mu.Lock()
 	r.podman.registry[other] = id(2)
 	r.podman.mu.Unlock()
-	j, err := r.Pull(other)
+	j, err := r.Pull(other, false)
 	done(t, "Pull", j, err)
 	select {
 	case err := <-pruned:
@@ -201,7 +202,7 @@ func TestFailureBesideAnother(t *testing.T) {
 	r.podman.put([]string{name}, id(1)) // half-way: the image is there, the pull goes on
 	r.podman.registry[other], r.podman.failAt = id(2), "pull"
 	r.podman.mu.Unlock()
-	j, err := r.Pull(other)
+	j, err := r.Pull(other, false)
 	if p := last(t, j, err); !p.Failed {
 		t.Errorf("ended with %+v", p)
 	}

@@ -6,17 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
-	"github.com/containers/podman/v4/pkg/bindings"
 	"github.com/containers/podman/v4/pkg/bindings/images"
 	"github.com/sirupsen/logrus"
 
@@ -26,8 +25,9 @@ import (
 )
 
 const (
-	podmanProgram = contract.Podman
-	podmanStarts  = 30 * time.Second // until its API answers
+	podmanStarts = 30 * time.Second // until its API answers
+	callBound    = 5 * time.Minute  // of what is quick; while a layer is unpacked Podman locks the store
+	endGrace     = 3 * time.Second  // for a service to remove its temporary files
 	// compatVersion is the version of Docker's API whose pull reports each layer.
 	compatVersion = "v1.41"
 	// podmanVersion is the version of Podman's own API that Podman 4.3 to 5 speak.
@@ -36,42 +36,55 @@ const (
 	readLog       = "journalctl -u gifford-images"
 )
 
-// Podman is the image keeper's own Podman: a "podman system service" as its child, started when
-// it is first needed.
-type Podman struct {
-	runDir, stateDir string
-	auth             string // credentials for registries, containers-auth.json(5); may be missing
-	stderr           io.Writer
-
-	mu   sync.Mutex // guards all below
-	conn context.Context
-	cmd  *exec.Cmd
-	gone chan struct{} // closed when cmd has ended
+// PodmanConfig is what a Podman needs. All fields are required.
+type PodmanConfig struct {
+	// RunDir has its sockets and settings, StateDir the store and the temporary files. Both are the image keeper's.
+	RunDir, StateDir string
+	Auth             string    // credentials for registries, containers-auth.json(5); may be missing
+	Stderr           io.Writer // of Podman's processes
+	Log              *slog.Logger
 }
 
-// NewPodman prepares the directories of a Podman that is not started yet.
-func NewPodman(runDir, stateDir, auth string, stderr io.Writer) (*Podman, error) {
+// Podman is the image keeper's own Podman: API services as its children. One answers what is quick, and is started when
+// it is first needed. Each pull and each archive has one of its own, so that its end is the end of all that it does,
+// and of nothing else.
+type Podman struct {
+	cfg     PodmanConfig
+	program string
+
+	count atomic.Int64 // of services that were started
+
+	mu     sync.Mutex // guards shared
+	shared *service   // nil until it is needed
+}
+
+// NewPodman prepares the directories of a Podman that is not started yet. It removes the temporary files that a keeper
+// has left which was killed: no Podman of the keeper's may run.
+func NewPodman(cfg PodmanConfig) (*Podman, error) {
 	logrus.SetOutput(io.Discard) // the bindings' own log; errors come back
-	p := &Podman{runDir: runDir, stateDir: stateDir, auth: auth, stderr: stderr}
-	for _, dir := range []string{p.tmp(), filepath.Join(runDir, "containers")} {
+	p := &Podman{cfg: cfg, program: contract.Podman}
+	for _, dir := range []string{p.tmp(), filepath.Join(cfg.RunDir, "containers")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("cannot make the image keeper's directory: %w", err)
 		}
 	}
-	storage := contract.Storage{Graph: filepath.Join(stateDir, "storage"), Run: filepath.Join(runDir, "storage")}
+	if err := empty(p.tmp()); err != nil {
+		cfg.Log.Warn("cannot remove temporary files", "event", "temporary-files-left", "error", err)
+	}
+	storage := contract.Storage{Graph: filepath.Join(cfg.StateDir, "storage"),
+		Run: filepath.Join(cfg.RunDir, "storage")}
 	if err := os.WriteFile(p.storageConf(), storage.Conf("gifford-images"), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot write the image keeper's storage.conf: %w", err)
 	}
 	return p, p.credentials()
 }
 
-func (p *Podman) tmp() string         { return filepath.Join(p.stateDir, "tmp") }
-func (p *Podman) storageConf() string { return filepath.Join(p.runDir, "storage.conf") }
-func (p *Podman) socket() string      { return filepath.Join(p.runDir, "podman.sock") }
+func (p *Podman) tmp() string         { return filepath.Join(p.cfg.StateDir, "tmp") }
+func (p *Podman) storageConf() string { return filepath.Join(p.cfg.RunDir, "storage.conf") }
 
 // credentials puts the credentials for registries where Podman looks for them.
 func (p *Podman) credentials() error {
-	data, err := os.ReadFile(p.auth)
+	data, err := os.ReadFile(p.cfg.Auth)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -81,88 +94,71 @@ func (p *Podman) credentials() error {
 		return hint.New("the credentials for registries are no JSON",
 			"write /etc/gifford-hub/registry-auth.json with \"podman login --authfile\"")
 	}
-	return os.WriteFile(filepath.Join(p.runDir, "containers", "auth.json"), data, 0o600)
+	return os.WriteFile(filepath.Join(p.cfg.RunDir, "containers", "auth.json"), data, 0o600)
 }
 
-// connection returns a context for the bindings, and starts the service if none runs. The
-// connection outlives the request that needed it first.
-func (p *Podman) connection(ctx context.Context) (context.Context, error) {
+// call asks the shared service. One that has not answered when ctx has a deadline that passes, or after callBound, is
+// ended: the next call starts another.
+func (p *Podman) call(ctx context.Context, ask func(conn context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callBound)
+	defer cancel()
+	s, err := p.sharedService(ctx)
+	if err != nil {
+		return err
+	}
+	err = ask(s.with(ctx))
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		p.drop(s)
+		return hint.With(fmt.Errorf("podman's API service does not answer: %w", ctx.Err()), readLog)
+	}
+	return err
+}
+
+// sharedService returns the service for what is quick, and starts it if it does not run.
+func (p *Podman) sharedService(ctx context.Context) (*service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd != nil {
-		select {
-		case <-p.gone:
-		default:
-			return p.with(ctx), nil
-		}
+	if p.shared != nil && !p.shared.over() {
+		return p.shared, nil
 	}
-	if err := p.start(); err != nil {
+	s, err := p.start(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return p.with(ctx), nil
+	p.shared = s
+	return s, nil
 }
 
-// with returns the bindings' connection with the life of ctx.
-func (p *Podman) with(ctx context.Context) context.Context { return both{p.conn, ctx} }
-
-// both has the values of a connection and the end of a request.
-type both struct {
-	values context.Context
-	context.Context
-}
-
-func (b both) Value(key any) any { return b.values.Value(key) }
-
-// start starts the service and waits until it answers.
-func (p *Podman) start() error {
-	_ = os.Remove(p.socket())
-	cmd := exec.Command(podmanProgram, "--cgroup-manager=cgroupfs", "--events-backend=file", "system", "service",
-		"--time=0", "unix://"+p.socket())
-	cmd.Env = []string{"HOME=" + p.stateDir, "XDG_RUNTIME_DIR=" + p.runDir,
-		"CONTAINERS_STORAGE_CONF=" + p.storageConf(), "TMPDIR=" + p.tmp(),
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"DBUS_SESSION_BUS_ADDRESS=unix:path=/dev/null"}
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.stateDir, p.stderr, p.stderr
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("cannot start podman's API service: %w", err)
+func (p *Podman) drop(s *service) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shared == s {
+		p.shared = nil
 	}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		_ = cmd.Wait()
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), podmanStarts)
-	defer cancel()
-	for {
-		conn, err := bindings.NewConnection(ctx, "unix://"+p.socket())
-		if err == nil {
-			p.conn, p.cmd, p.gone = context.WithoutCancel(conn), cmd, gone
-			return nil
-		}
-		select {
-		case <-gone:
-			return hint.New("podman's API service ended at once", readLog)
-		case <-ctx.Done():
-			_ = cmd.Process.Kill()
-			return hint.With(fmt.Errorf("podman's API service does not answer: %w", err), readLog)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	s.end(0)
 }
 
-// Close ends the service.
+// transfer runs a pull or an archive's way in with a service of its own, which has ended when transfer returns, with
+// its temporary files: when ctx ends, whatever the service is at.
+func (p *Podman) transfer(ctx context.Context, work func(*service) error) error {
+	// The first service holds the user namespace that the others enter.
+	if _, err := p.sharedService(ctx); err != nil {
+		return err
+	}
+	s, err := p.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end(endGrace)
+	return work(s)
+}
+
+// Close ends the shared service. No transfer may be under way.
 func (p *Podman) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd == nil {
-		return
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.gone:
-	case <-time.After(5 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.gone
+	if p.shared != nil {
+		p.shared.end(endGrace)
 	}
 }
 
@@ -171,29 +167,22 @@ type layerStep struct {
 	Layer          string // beginning of the layer's digest; "" for the image as a whole
 	Status         string
 	Current, Total int64 // bytes
+	// Unpacking says that a layer which has come is being written to the store, of which Podman's stream says nothing.
+	// Such a step has nothing else, and may come from another goroutine.
+	Unpacking bool
 }
 
 // pull asks the registry for an image.
 func (p *Podman) pull(ctx context.Context, name string, each func(layerStep)) error {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return err
-	}
-	client, err := bindings.GetClient(conn)
-	if err != nil {
-		return err
-	}
-	to := "http://d/" + compatVersion + "/images/create?fromImage=" + url.QueryEscape(name)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Client.Do(req)
-	if err != nil {
-		return fmt.Errorf("podman's API service: %w", err)
-	}
-	defer resp.Body.Close()
-	return readPull(resp, each)
+	return p.transfer(ctx, func(s *service) error {
+		defer s.watchUnpacking(func() { each(layerStep{Unpacking: true}) })()
+		resp, err := s.post(ctx, "/"+compatVersion+"/images/create?fromImage="+url.QueryEscape(name), nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		return readPull(resp, each)
+	})
 }
 
 // readPull reads the stream of a pull. An error may come in an answer of status 200.
@@ -220,7 +209,8 @@ func readPull(resp *http.Response, each func(layerStep)) error {
 		case line.Message != "" && resp.StatusCode >= 400:
 			return errors.New(line.Message)
 		}
-		each(layerStep{line.ID, line.Status, line.ProgressDetail.Current, line.ProgressDetail.Total})
+		each(layerStep{Layer: line.ID, Status: line.Status, Current: line.ProgressDetail.Current,
+			Total: line.ProgressDetail.Total})
 	}
 }
 
@@ -257,25 +247,14 @@ func loadedID(name string) (string, error) {
 // send sends an archive once and decodes the answer. Podman's bindings would try again after an error, with the rest of
 // the archive.
 func (p *Podman) send(ctx context.Context, path string, archive io.Reader, into any) error {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return err
-	}
-	client, err := bindings.GetClient(conn)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://d/"+podmanVersion+"/libpod"+path, archive)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/x-tar")
-	resp, err := client.Client.Do(req)
-	if err != nil {
-		return fmt.Errorf("podman's API service: %w", err)
-	}
-	defer resp.Body.Close()
-	return readReport(resp, into)
+	return p.transfer(ctx, func(s *service) error {
+		resp, err := s.post(ctx, "/"+podmanVersion+"/libpod"+path, archive)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		return readReport(resp, into)
+	})
 }
 
 // readReport reads the answer to an archive.
@@ -305,21 +284,16 @@ type summary struct {
 	created    time.Time
 }
 
-func (p *Podman) list(ctx context.Context) ([]summary, error) {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return nil, err
-	}
-	found, err := images.List(conn, nil)
-	if err != nil {
-		return nil, err
-	}
-	var all []summary
-	for _, i := range found {
-		all = append(all, summary{id: i.ID, digest: i.Digest, names: i.Names, size: i.Size,
-			created: time.Unix(i.Created, 0).UTC()})
-	}
-	return all, nil
+func (p *Podman) list(ctx context.Context) (all []summary, err error) {
+	err = p.call(ctx, func(conn context.Context) error {
+		found, err := images.List(conn, nil)
+		for _, i := range found {
+			all = append(all, summary{id: i.ID, digest: i.Digest, names: i.Names, size: i.Size,
+				created: time.Unix(i.Created, 0).UTC()})
+		}
+		return err
+	})
+	return all, err
 }
 
 // config is what an image would run.
@@ -329,40 +303,29 @@ type config struct {
 	labels  map[string]string
 }
 
-func (p *Podman) inspect(ctx context.Context, id string) (config, error) {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return config{}, err
-	}
-	report, err := images.GetImage(conn, id, nil)
-	if err != nil || report.ImageData == nil || report.Config == nil {
-		return config{}, err
-	}
-	return config{report.User, append(report.Config.Entrypoint, report.Config.Cmd...), report.Labels}, nil
+func (p *Podman) inspect(ctx context.Context, id string) (c config, err error) {
+	err = p.call(ctx, func(conn context.Context) error {
+		report, err := images.GetImage(conn, id, nil)
+		if err == nil && report.ImageData != nil && report.Config != nil {
+			c = config{report.User, append(report.Config.Entrypoint, report.Config.Cmd...), report.Labels}
+		}
+		return err
+	})
+	return c, err
 }
 
 func (p *Podman) tag(ctx context.Context, id, repository, tag string) error {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return err
-	}
-	return images.Tag(conn, id, tag, repository, nil)
+	return p.call(ctx, func(conn context.Context) error { return images.Tag(conn, id, tag, repository, nil) })
 }
 
 func (p *Podman) untag(ctx context.Context, id, repository, tag string) error {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return err
-	}
-	return images.Untag(conn, id, tag, repository, nil)
+	return p.call(ctx, func(conn context.Context) error { return images.Untag(conn, id, tag, repository, nil) })
 }
 
 // remove removes an image with all its names. There are no containers in this store.
 func (p *Podman) remove(ctx context.Context, id string) error {
-	conn, err := p.connection(ctx)
-	if err != nil {
-		return err
-	}
-	_, errs := images.Remove(conn, []string{id}, new(images.RemoveOptions).WithForce(true))
-	return errors.Join(errs...)
+	return p.call(ctx, func(conn context.Context) error {
+		_, errs := images.Remove(conn, []string{id}, new(images.RemoveOptions).WithForce(true))
+		return errors.Join(errs...)
+	})
 }

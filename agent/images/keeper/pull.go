@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
+
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
@@ -15,8 +17,9 @@ import (
 // stepInterval is the least time between two steps of one layer that say the same: at most five updates a second.
 const stepInterval = 200 * time.Millisecond
 
-// Pull asks the registry for a name again. A rollback of the name is over then.
-func (k *Keeper) Pull(name string) (*job, error) {
+// Pull asks the registry for a name again. A rollback of the name is over then. A pull that is not detached ends when
+// nobody follows it any more.
+func (k *Keeper) Pull(name string, detached bool) (*job, error) {
 	rules, err := k.cfg.Policy()
 	if err != nil {
 		return nil, err
@@ -28,14 +31,14 @@ func (k *Keeper) Pull(name string) (*job, error) {
 	if err := allowed(rules, name); err != nil {
 		return nil, err
 	}
-	return k.sharePull(rules, name), nil
+	return k.sharePull(rules, name, detached), nil
 }
 
 // sharePull returns the job that brings a name, or begins a pull.
-func (k *Keeper) sharePull(rules *policy.Policy, name string) *job {
-	return k.share(name, name, func(ctx context.Context, j *job) (string, error) {
+func (k *Keeper) sharePull(rules *policy.Policy, name string, stays bool) *job {
+	return k.share(name, name, stays, func(ctx context.Context, j *job) (string, error) {
 		return k.renew(ctx, rules, name, nil, func() (string, error) {
-			return "", k.pullName(ctx, name, j) // Podman names it
+			return "", k.pullName(ctx, rules, name, j) // Podman names it
 		})
 	})
 }
@@ -62,11 +65,18 @@ func (k *Keeper) Refreshable() ([]string, error) {
 	return all, nil
 }
 
-func (k *Keeper) pullName(ctx context.Context, name string, j *job) error {
+func (k *Keeper) pullName(ctx context.Context, rules *policy.Policy, name string, j *job) error {
 	j.add(imagekeeper.Progress{Image: name, Message: "pulling " + name})
+	w := k.watch(ctx, rules)
+	defer w.end()
+	w.silence(registryOf(name))
 	var last time.Time
 	var shown string
-	err := k.cfg.Podman.pull(ctx, name, func(s layerStep) {
+	err := k.cfg.Podman.pull(w.ctx, name, func(s layerStep) {
+		w.pace.step(s)
+		if s.Unpacking {
+			return
+		}
 		now := s.Layer + s.Status
 		if now == shown && time.Since(last) < stepInterval && s.Current < s.Total {
 			return
@@ -74,7 +84,16 @@ func (k *Keeper) pullName(ctx context.Context, name string, j *job) error {
 		shown, last = now, time.Now()
 		j.add(imagekeeper.Progress{Image: name, Layer: s.Layer, Message: s.Status, Current: s.Current, Total: s.Total})
 	})
-	return notPulled(name, err)
+	return notPulled(name, w.reason(err))
+}
+
+// registryOf returns the host of a normal name.
+func registryOf(name string) string {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return reference.Domain(named)
 }
 
 // notPulled adds the image to a pull's error and, where a registry asks who pulls, the next step. Podman's API passes

@@ -52,9 +52,15 @@ func (c *Client) Ensure(ctx context.Context, profile string, each func(Progress)
 	return c.stream(ctx, EnsurePath, unixhttp.JSON(EnsureRequest{profile}), each)
 }
 
-// Pull asks the registry for an image, or for all that the policy pulls when name is "".
+// Pull asks the registry for an image, or for all that the policy pulls when name is "". The pull ends with ctx, unless
+// others wait for it too.
 func (c *Client) Pull(ctx context.Context, name string, each func(Progress)) error {
-	return c.stream(ctx, PullPath, unixhttp.JSON(PullRequest{name}), each)
+	return c.stream(ctx, PullPath, unixhttp.JSON(PullRequest{Name: name}), each)
+}
+
+// PullDetached is Pull of one image that goes on when ctx ends.
+func (c *Client) PullDetached(ctx context.Context, name string, each func(Progress)) error {
+	return c.stream(ctx, PullPath, unixhttp.JSON(PullRequest{Name: name, Detached: true}), each)
 }
 
 // Import puts an image from an archive into the store under a name.

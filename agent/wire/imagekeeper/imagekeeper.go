@@ -71,9 +71,12 @@ type EnsureRequest struct {
 	Profile string `json:"profile"` // "" is the policy's default one
 }
 
-// PullRequest asks the registry for an image again.
+// PullRequest asks the registry for an image again. The pull ends when the connections of all who asked for it have
+// closed.
 type PullRequest struct {
 	Name string `json:"name"` // one that the policy allows; "" for all that its profiles pull and that are not held
+	// Detached lets the pull go on when the connection closes.
+	Detached bool `json:"detached,omitempty"`
 }
 
 // RemoveRequest takes a name, or an image with all its names, out of the store. One that
