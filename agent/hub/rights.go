@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
@@ -22,6 +23,7 @@ type rights struct {
 	authority  *access.Authority
 	services   *services.Registry
 	login      *login.Service
+	changes    *access.Changes // fires after each change of the above
 }
 
 func newRights(ctx context.Context, g given, d data) (r rights, err error) {
@@ -48,7 +50,10 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	if err != nil {
 		return rights{}, err
 	}
-	r.login, err = login.New(ctx, newLoginConfig(g, d, accounts.Directory{}))
+	r.changes = access.NewChanges()
+	c := newLoginConfig(g, d, accounts.Directory{})
+	c.Changed, c.Confirmed = r.changes.Notify, noticing(c.Confirmed, d.store.GroupsOf, r.changes.Notify)
+	r.login, err = login.New(ctx, c)
 	return r, err
 }
 
@@ -83,5 +88,20 @@ func confirmed(asked []string, unix memberships, records interface {
 			}
 		}
 		return records.SetMemberships(ctx, u, store.FromLogin, all)
+	}
+}
+
+// noticing returns confirmed with a call of changed where it has changed somebody's groups.
+func noticing(confirmed func(ctx context.Context, u ident.User, groups []string) error,
+	groupsOf func(ctx context.Context, u ident.User) ([]string, error),
+	changed func()) func(ctx context.Context, u ident.User, groups []string) error {
+	return func(ctx context.Context, u ident.User, groups []string) error {
+		before, errBefore := groupsOf(ctx, u)
+		err := confirmed(ctx, u, groups)
+		after, errAfter := groupsOf(ctx, u)
+		if errBefore != nil || errAfter != nil || !slices.Equal(before, after) {
+			changed()
+		}
+		return err
 	}
 }

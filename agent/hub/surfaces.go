@@ -74,6 +74,7 @@ func newActions(g given, d data, r rights, m machine, p *process, long longWork)
 			_, err := r.login.EndSessionsOf(ctx, u, "deleted")
 			return err
 		},
+		Changed:   r.changes.Notify,
 		RequestID: httpx.ContextRequestID, Log: g.log,
 	}
 	if m.culler != nil {

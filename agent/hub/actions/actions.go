@@ -59,6 +59,8 @@ type Config struct {
 	EndSessions func(ctx context.Context, u ident.User) error
 	// Background runs what outlasts its request, in a goroutine of its own. The context ends with the hub, which waits.
 	Background func(work func(ctx context.Context))
+	// Changed is called after each act that may have changed what somebody may do. Optional.
+	Changed func()
 	// Shutdown ends the hub's process. Optional: nobody can then ask for it.
 	Shutdown func()
 	// RequestID returns the id under which the journal keeps the request that ctx belongs to. Optional.

@@ -98,6 +98,17 @@ func (r Record) outcome() string {
 	return "done"
 }
 
+// leavesRights reports whether an act of that kind changes nothing in what anybody may do. An event that is missing
+// here has everybody's rights read again, which costs a little.
+func (e Event) leavesRights() bool {
+	switch e {
+	case ServerCreated, ServerChanged, ServerStartRequested, ServerStopRequested, ServerReset, ServerEndPostponed,
+		ServerOpened, ShareCodeCreated, TokenCreated, ImagePullRequested, ShutdownRequested:
+		return true
+	}
+	return false
+}
+
 // maxDetail bounds one field of a Record, in bytes: a list of scopes or of users may be as long as a request.
 const maxDetail = 4 << 10
 
@@ -120,8 +131,11 @@ func (r Record) attributes(request string) []slog.Attr {
 }
 
 // audit writes a Record: as information where somebody acts on their own, else as a warning, so that what
-// administrators do stands out.
+// administrators do stands out. It announces what may have changed rights, of a failed act too: some of it may be done.
 func (a *Actions) audit(ctx context.Context, r Record) {
+	if a.cfg.Changed != nil && !r.Event.leavesRights() {
+		a.cfg.Changed()
+	}
 	level, message := slog.LevelWarn, "administrative action"
 	if r.own() {
 		level, message = slog.LevelInfo, "action on one's own"

@@ -100,6 +100,8 @@ type Config struct {
 	// Confirmed is called with the provider's groups at each sign-in and after each successful check;
 	// optional. Its error fails the sign-in or the check.
 	Confirmed func(ctx context.Context, u ident.User, groups []string) error
+	// Changed is called after a session has ended, and after a check that found other rights; optional.
+	Changed func()
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -148,6 +150,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.HTTP == nil {
 		c.HTTP = newClient(http.DefaultTransport)
+	}
+	if c.Changed == nil {
+		c.Changed = func() {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -48,6 +48,7 @@ func (s *Service) Logout(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if ended {
+			s.c.Changed()
 			s.c.Log.Info("signed out", "event", "logout", "user", l.User.String(), "request", httpx.RequestID(r))
 		}
 	}

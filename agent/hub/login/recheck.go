@@ -102,7 +102,11 @@ func (s *Service) recheckOnce(ctx context.Context, sessionID string) (loginRow, 
 			return l, err
 		}
 	}
-	return next, s.c.Store.SaveCheck(ctx, next)
+	err = s.c.Store.SaveCheck(ctx, next)
+	if next.Admin != l.Admin || !slices.Equal(next.Groups, l.Groups) {
+		s.c.Changed()
+	}
+	return next, err
 }
 
 // due reports whether it is time for a check.

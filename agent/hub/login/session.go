@@ -89,6 +89,7 @@ func (s *Service) touch(ctx context.Context, l loginRow, now time.Time) {
 func (s *Service) EndSessionsOf(ctx context.Context, user ident.User, reason string) (int, error) {
 	n, err := s.c.Store.EndLoginsOf(ctx, user)
 	if n > 0 {
+		s.c.Changed()
 		s.c.Log.Info("sessions ended", "event", "session-ended", "user", user.String(), "reason", reason, "sessions", n)
 	}
 	return n, err
@@ -98,6 +99,7 @@ func (s *Service) EndSessionsOf(ctx context.Context, user ident.User, reason str
 func (s *Service) end(ctx context.Context, l loginRow, reason string) error {
 	ended, err := s.c.Store.EndLogin(ctx, l.SessionID)
 	if ended {
+		s.c.Changed()
 		s.c.Log.Info("session ended", "event", "session-ended", "user", l.User.String(), "reason", reason)
 	}
 	return err
