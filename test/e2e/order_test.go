@@ -74,6 +74,7 @@ var order = []struct {
 	{"LowDisk", testLowDisk},
 	{"View", testView},
 	{"SlowWays", testSlowWays},
+	{"LeftBehind", testLeftBehind},
 
 	// It gives the host devices, and takes them away again.
 	{"GPUs", testGPUs},

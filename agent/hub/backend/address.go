@@ -2,8 +2,11 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,27 +28,37 @@ func TCP(hostport string) Address { return Address{network: "tcp", address: host
 // String returns the address for logs, and "" for none.
 func (a Address) String() string { return a.address }
 
-// StrangerError says that another account than the server's listens on its socket, as when a member puts a link to
-// somebody else's socket in place of their own.
+// StrangerError says that another account than the server's listens on its socket, or that a link or a mount is on the
+// way to it, as when a member puts a link to somebody else's socket in place of their own.
 type StrangerError struct {
 	Socket    string
-	Want, Got uint32 // user ids
+	Want, Got uint32 // user ids; Got is 1<<32 - 1 if the way was not followed
+	way       error  // what is on it
 }
 
+// Unwrap returns what is on the way to the socket, if it was not followed.
+func (e *StrangerError) Unwrap() error { return e.way }
+
 func (e *StrangerError) Error() string {
+	if e.way != nil {
+		return fmt.Sprintf("cannot use socket %q: there is a link or a mount on the way to it (%v)", e.Socket, e.way)
+	}
 	return fmt.Sprintf("cannot use socket %q: uid %d listens there, not uid %d", e.Socket, e.Got, e.Want)
 }
 
 // Dial connects to the server. For a UNIX socket it makes sure that the right account listens (SO_PEERCRED, unix(7):
-// the credentials that the listener had when it called listen(2)). Otherwise it closes the connection before a byte
-// was sent and returns a *StrangerError.
+// the credentials that the listener had when it called listen(2)), and follows no link to it. Otherwise it closes the
+// connection before a byte was sent and returns a *StrangerError.
 func (a Address) Dial(ctx context.Context) (net.Conn, error) {
 	if a.network == "" {
 		return nil, &net.OpError{Op: "dial", Err: fmt.Errorf("the server has no address")}
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, a.network, a.address)
-	if err != nil || a.network != "unix" {
-		return conn, err
+	if a.network != "unix" {
+		return new(net.Dialer).DialContext(ctx, a.network, a.address)
+	}
+	conn, err := a.dialSocket(ctx)
+	if err != nil {
+		return nil, err
 	}
 	got, err := listenerUID(conn)
 	if err == nil && got != a.uid {
@@ -56,6 +69,40 @@ func (a Address) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// dialSocket connects to the socket without a question to what a member may have mounted or linked over it or its
+// directory. A FUSE file system there would hold a thread of the hub for each connection, for ever.
+func (a Address) dialSocket(ctx context.Context) (net.Conn, error) {
+	at := &net.UnixAddr{Name: a.address, Net: a.network}
+	fd, err := openSocket(a.address)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EXDEV) {
+		return nil, &StrangerError{Socket: a.address, Want: a.uid, Got: 1<<32 - 1, way: err}
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: a.network, Addr: at, Err: err}
+	}
+	defer unix.Close(fd)
+	conn, err := new(net.Dialer).DialContext(ctx, a.network, fmt.Sprintf("/proc/self/fd/%d", fd))
+	var op *net.OpError
+	if errors.As(err, &op) {
+		op.Addr = at
+	}
+	return conn, err
+}
+
+// openSocket opens a socket as a place only. Its directory is the member's; that above is root's.
+func openSocket(name string) (int, error) {
+	dir, file := path.Split(name)
+	above, member := path.Split(path.Clean(dir))
+	root, err := unix.Open(above, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("open "+above, err)
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, path.Join(member, file), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH})
+	return fd, os.NewSyscallError("openat2", err)
 }
 
 // listenerUID asks the kernel who listens at the other end.

@@ -7,7 +7,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -40,7 +43,7 @@ func TestDial(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket, link, me := filepath.Join(dir, "s"), filepath.Join(dir, "link"), uint32(os.Getuid())
 	listen(t, "unix", socket)
-	if err := os.Symlink(socket, link); err != nil {
+	if err := errors.Join(os.Symlink(socket, link), os.Symlink(".", filepath.Join(dir, "dir"))); err != nil {
 		t.Fatal(err)
 	}
 	port := listen(t, "tcp", "127.0.0.1:0").Addr().String()
@@ -51,17 +54,22 @@ func TestDial(t *testing.T) {
 		to       Address
 		ok       bool
 		stranger bool
+		link     bool // not followed
 		dial     bool // the error says that nobody listens
 	}{
 		"our own":           {ctx: t.Context(), to: UnixSocket(socket, me), ok: true},
-		"a link to our own": {ctx: t.Context(), to: UnixSocket(link, me), ok: true},
+		"a link to our own": {ctx: t.Context(), to: UnixSocket(link, me), stranger: true, link: true},
 		"another's":         {ctx: t.Context(), to: UnixSocket(socket, me+1), stranger: true},
-		"a link to one":     {ctx: t.Context(), to: UnixSocket(link, me+1), stranger: true},
-		"nobody":            {ctx: t.Context(), to: UnixSocket(filepath.Join(dir, "none"), me), dial: true},
-		"no address":        {ctx: t.Context(), dial: true},
-		"remote":            {ctx: t.Context(), to: TCP(port), ok: true},
-		"remote, nobody":    {ctx: t.Context(), to: TCP("127.0.0.1:1"), dial: true},
-		"too late":          {ctx: ended, to: UnixSocket(socket, me), dial: true},
+		"a link to one":     {ctx: t.Context(), to: UnixSocket(link, me+1), stranger: true, link: true},
+		"a linked directory": {ctx: t.Context(), to: UnixSocket(filepath.Join(dir, "dir", "s"), me), stranger: true,
+			link: true},
+		"no socket":      {ctx: t.Context(), to: UnixSocket(dir, me), dial: true},
+		"no directory":   {ctx: t.Context(), to: UnixSocket(filepath.Join(dir, "a", "b", "s"), me), dial: true},
+		"nobody":         {ctx: t.Context(), to: UnixSocket(filepath.Join(dir, "none"), me), dial: true},
+		"no address":     {ctx: t.Context(), dial: true},
+		"remote":         {ctx: t.Context(), to: TCP(port), ok: true},
+		"remote, nobody": {ctx: t.Context(), to: TCP("127.0.0.1:1"), dial: true},
+		"too late":       {ctx: ended, to: UnixSocket(socket, me), dial: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -74,14 +82,45 @@ func TestDial(t *testing.T) {
 			}
 			var stranger *StrangerError
 			if errors.As(err, &stranger) != tt.stranger ||
-				stranger != nil && (stranger.Got != me || stranger.Want != me+1 || stranger.Socket != tt.to.String()) {
+				stranger != nil && (errors.Is(err, unix.ELOOP) != tt.link || !tt.link && (stranger.Got != me ||
+					stranger.Want != me+1) || stranger.Socket != tt.to.String()) {
 				t.Errorf("stranger: %v", err)
 			}
 			var op *net.OpError
-			if tt.dial && (!errors.As(err, &op) || op.Op != "dial") {
+			if tt.dial && (!errors.As(err, &op) || op.Op != "dial" || op.Addr != nil && op.Addr.String() !=
+				tt.to.String()) {
 				t.Errorf("a dial that failed is %#v", err)
 			}
 		})
+	}
+}
+
+// TestDialSilent dials a server over whose directory a file system is mounted that never answers.
+func TestDialSilent(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to mount")
+	}
+	runtime.LockOSThread() // never unlocked: the thread ends with the test, and the namespace with it
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		t.Skip("this host lets the tests make no mount namespace: ", err)
+	}
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip("this host has no FUSE: ", err)
+	}
+	defer unix.Close(fd)
+	dir := t.TempDir()
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=40755,user_id=5001,group_id=5001,allow_other", fd)
+	if err := unix.Mount("silent", dir, "fuse", 0, options); err != nil {
+		t.Skip("this host lets the tests mount no FUSE: ", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	conn, err := UnixSocket(filepath.Join(dir, "nb.sock"), 5001).Dial(t.Context())
+	if !errors.Is(err, unix.EXDEV) || conn != nil {
+		t.Errorf("Dial: %v, %v", conn, err)
 	}
 }
 

@@ -191,7 +191,7 @@ func (p *Proxy) failed(w *answer, r *http.Request, route *route, err error) {
 	case errors.As(err, &stranger):
 		p.cfg.Log.Warn("refused a server's socket", "event", "socket-refused", "user", route.key.User.String(),
 			"server", route.key.Server.String(), "socket", stranger.Socket, "want_uid", stranger.Want, "got_uid",
-			stranger.Got)
+			stranger.Got, "error", stranger.Error())
 	case errors.Is(cause, errRouteGone), errors.Is(cause, errDrained):
 		status = http.StatusServiceUnavailable
 	case cause != nil:
