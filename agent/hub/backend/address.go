@@ -91,18 +91,51 @@ func (a Address) dialSocket(ctx context.Context) (net.Conn, error) {
 	return conn, err
 }
 
-// openSocket opens a socket as a place only. Its directory is the member's; that above is root's.
+// openSocket opens a socket as a place only. Its directory is the member's; that above is root's. It does not use
+// openat2(2), which systemd's RestrictSUIDSGID= forbids.
 func openSocket(name string) (int, error) {
 	dir, file := path.Split(name)
 	above, member := path.Split(path.Clean(dir))
-	root, err := unix.Open(above, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	at, err := unix.Open(above, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("open "+above, err)
 	}
-	defer unix.Close(root)
-	fd, err := unix.Openat2(root, path.Join(member, file), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH})
-	return fd, os.NewSyscallError("openat2", err)
+	for _, part := range []string{member, file} {
+		fd, err := step(at, part)
+		_ = unix.Close(at)
+		if err != nil {
+			return -1, os.NewSyscallError("open "+part, err)
+		}
+		at = fd
+	}
+	return at, nil
+}
+
+// step opens one name in a directory as a place only. Neither a link (ELOOP) nor a mount (EXDEV) is asked for anything.
+func step(dir int, name string) (int, error) {
+	var above, own unix.Statx_t
+	const flags = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC
+	if err := unix.Statx(dir, "", flags, 0, &above); err != nil {
+		return -1, err
+	}
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.Statx(fd, "", flags, 0, &own); err == nil && own.Mnt_id != above.Mnt_id {
+		err = unix.EXDEV
+	}
+	if err == nil { // the file system is the directory's
+		err = unix.Statx(fd, "", flags, unix.STATX_TYPE, &own)
+	}
+	if err == nil && own.Mode&unix.S_IFMT == unix.S_IFLNK {
+		err = unix.ELOOP
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // listenerUID asks the kernel who listens at the other end.
