@@ -41,6 +41,7 @@ func testLeftBehind(t *testing.T) {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
+	h.sh(t, "alice", "chmod 0777 "+servers+"/_")
 	inContainer(t, h, "alice", "install -d -m 01777 -o 65 /run/jupyter/theirs/closed && touch "+
 		"/run/jupyter/theirs/file && "+
 		"chmod 0 /run/jupyter/theirs/closed /run/jupyter/theirs")

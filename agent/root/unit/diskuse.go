@@ -22,7 +22,7 @@ type DiskUseInput struct {
 // directory.
 func BuildDiskUse(in DiskUseInput) transient.Spec {
 	dir := contract.UserDir(in.User)
-	return transient.Spec{Name: DiskUseUnit(in.User), Properties: []transient.Property{
+	return transient.Spec{Name: DiskUseUnit(in.User), Properties: append([]transient.Property{
 		{Name: "Description", Value: "Measures what the files of " + in.User.String() + " take"},
 		{Name: "Slice", Value: Slice},
 		{Name: "User", Value: in.User.String()},
@@ -43,7 +43,7 @@ func BuildDiskUse(in DiskUseInput) transient.Spec {
 		{Name: "PrivateTmp", Value: true},
 		{Name: "ProtectSystem", Value: "strict"},
 		{Name: "ReadWritePaths", Value: []string{dir}},
-	}}
+	}, logLimits()...)}
 }
 
 func (in DiskUseInput) args(dir string) []string {

@@ -17,7 +17,7 @@ func Reset(in Input, profiles []string) transient.Spec {
 	for _, p := range profiles {
 		args = append(args, contract.PersistentName(in.Key, p))
 	}
-	return transient.Spec{Name: ResetUnit(in.Key), Properties: []transient.Property{
+	return transient.Spec{Name: ResetUnit(in.Key), Properties: append([]transient.Property{
 		{Name: "Description", Value: "Reset of the Jupyter server of " + in.Key.String()},
 		{Name: "Slice", Value: Slice},
 		{Name: "User", Value: in.Key.User.String()},
@@ -30,5 +30,5 @@ func Reset(in Input, profiles []string) transient.Spec {
 		{Name: "SyslogIdentifier", Value: "jupyter-" + in.Key.User.String()},
 		{Name: "TimeoutStartUSec", Value: micros(resetTime)},
 		{Name: "CollectMode", Value: "inactive-or-failed"},
-	}}
+	}, logLimits()...)}
 }

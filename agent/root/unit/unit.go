@@ -5,6 +5,7 @@ package unit
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,8 +35,8 @@ type Input struct {
 
 // Build makes the unit of one server.
 func Build(in Input) transient.Spec {
-	return transient.Spec{Name: in.Key.Unit(), Properties: append(append(in.service(), in.commands()...),
-		in.limits()...)}
+	return transient.Spec{Name: in.Key.Unit(), Properties: slices.Concat(in.service(), in.commands(), in.limits(),
+		logLimits())}
 }
 
 func (in Input) service() []transient.Property {
@@ -97,6 +98,22 @@ func (in Input) limits() []transient.Property {
 		{Name: "MemoryHigh", Value: p.MemoryHigh},
 		{Name: "CPUQuotaPerSecUSec", Value: p.CPUQuota},
 		{Name: "TasksMax", Value: p.TasksMax},
+	}
+}
+
+// How much of what a member's programs write the journal keeps: so many lines a minute, up to six times as many where
+// much of its disk is free (journald.conf(5), RateLimitBurst=). A server that starts writes about 50, and one that is
+// used a few for each page; what a notebook prints goes to the browser instead.
+const (
+	logInterval = time.Minute
+	logBurst    = 500
+)
+
+// logLimits keeps a member from pushing what others have written out of the journal, whose space all share.
+func logLimits() []transient.Property {
+	return []transient.Property{
+		{Name: "LogRateLimitIntervalUSec", Value: micros(logInterval)},
+		{Name: "LogRateLimitBurst", Value: uint32(logBurst)},
 	}
 }
 
