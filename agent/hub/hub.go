@@ -27,6 +27,10 @@ func Run(ctx context.Context, cfg *config.Config, version string) error {
 	if err != nil {
 		return err
 	}
+	log, err = audited(log)
+	if err != nil {
+		return err
+	}
 	listeners, err := handover.Listeners()
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ var order = []struct {
 
 	// The administrator's commands.
 	{"Services", testServices},
+	{"Audit", testAudit},
 	{"Commands", testCommands},
 	{"Check", testCheck},
 	{"BadSettings", testBadSettings},

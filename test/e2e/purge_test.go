@@ -38,7 +38,7 @@ func TestPurge(t *testing.T) {
 		t.Errorf("/etc/subuid was changed by purge:\n%s", now)
 	}
 	for _, path := range []string{"/etc/gifford-hub/hub.toml", "/var/lib/gifford-hub", "/usr/bin/gifford-hub",
-		"/var/lib/gifford-images", "/run/gifford-launcher/views"} {
+		"/var/lib/gifford-images", "/var/log/gifford-hub", "/run/gifford-launcher/views"} {
 		h.fails(t, "test", "-e", path)
 	}
 }

@@ -141,6 +141,7 @@ func table() []check {
 		{"provider", "people sign in at the provider", provider},
 		{"sockets", "systemd holds the hub's ports, so that a restart refuses nobody", sockets},
 		{"state", "the database and the keys are there", state},
+		{"audit", "lines of others in the journal can push out who did what; a file of its own keeps it", auditFile},
 		{"cluster", "notebooks see it read-only", cluster},
 		{"disk", "a notebook that cannot write loses work", diskSpace},
 		{"member", "what a start for this member needs", member},

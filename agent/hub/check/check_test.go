@@ -307,6 +307,18 @@ func TestFindings(t *testing.T) {
 		"state of one's own is missing": {func(t *testing.T, _ *fake, c *Config) {
 			c.LoadSettings = loader(t, "state.directory = \"/srv/hub\"\n")
 		}, "state", Fail, "/srv/hub", "install -d"},
+		"no directory for the audit": {func(_ *testing.T, h *fake, _ *Config) {
+			delete(h.stats, "/var/log/gifford-hub")
+		}, "audit", OK, "next start", ""},
+		"audit of root": {func(_ *testing.T, h *fake, _ *Config) {
+			h.stats["/var/log/gifford-hub"] = File{Mode: 0o750 | fs.ModeDir, Owner: "root"}
+		}, "audit", Fail, "cannot write", "chown"},
+		"closed audit": {func(_ *testing.T, h *fake, _ *Config) {
+			h.stats["/var/log/gifford-hub"] = File{Mode: 0o550 | fs.ModeDir, Owner: "gifford-hub"}
+		}, "audit", Fail, "cannot write", "chmod"},
+		"open audit": {func(_ *testing.T, h *fake, _ *Config) {
+			h.stats["/var/log/gifford-hub"] = File{Mode: 0o755 | fs.ModeDir, Owner: "gifford-hub"}
+		}, "audit", Warn, "open to others", "chmod"},
 		"closed state": {func(_ *testing.T, h *fake, _ *Config) {
 			h.stats["/var/lib/gifford-hub"] = File{Mode: 0o500 | fs.ModeDir, Owner: "gifford-hub"}
 		}, "state", Fail, "cannot be written", "chmod"},

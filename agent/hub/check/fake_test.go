@@ -126,6 +126,7 @@ func goodHost(t *testing.T) *fake {
 			"/usr/bin/newgidmap":     {Mode: 0o755, Owner: "root", Caps: true},
 			"/run/systemd/system":    {Mode: 0o755 | fs.ModeDir, Owner: "root"},
 			"/var/lib/gifford-hub":   {Mode: 0o700 | fs.ModeDir, Owner: "gifford-hub"},
+			"/var/log/gifford-hub":   {Mode: 0o750 | fs.ModeDir, Owner: "gifford-hub"},
 			"/cluster":               {Mode: 0o755 | fs.ModeDir, Owner: "root"},
 			"/cluster/alice":         {Mode: 0o700 | fs.ModeDir, Owner: "alice"},
 			"/etc/apparmor.d/podman": {},

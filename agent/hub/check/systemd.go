@@ -166,3 +166,23 @@ func state(_ context.Context, r *run) []finding {
 	}
 	return ok("%s is the hub's", directory)
 }
+
+// auditDirectory is LogsDirectory= of the hub's unit.
+const auditDirectory = "/var/log/gifford-hub"
+
+// auditFile checks the directory of the audit file, which the hub's unit makes.
+func auditFile(_ context.Context, r *run) []finding {
+	f, err := r.Host.Stat(auditDirectory)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ok("%s is made at the hub's next start", auditDirectory)
+	case err != nil:
+		return unknown("ls -ld "+auditDirectory, "%v", err)
+	case f.Owner != hubUser || f.Mode.Perm()&0o300 != 0o300:
+		return fail("chown -R gifford-hub:gifford-hub "+auditDirectory+"; chmod 0750 "+auditDirectory,
+			"the hub cannot write in %s (owner %s, mode %04o)", auditDirectory, f.Owner, f.Mode.Perm())
+	case f.Mode.Perm()&0o027 != 0:
+		return warn("chmod 0750 "+auditDirectory, "%s is open to others (mode %04o)", auditDirectory, f.Mode.Perm())
+	}
+	return ok("who did what is in %s/audit.log", auditDirectory)
+}
