@@ -37,8 +37,8 @@ type Group struct {
 
 // Directory looks up accounts and groups. The zero value is ready for use. It remembers nothing between calls.
 type Directory struct {
-	// Command is the program to run instead of Getent; for tests.
-	Command string
+	// Command is the program to run instead of Getent, and Switch the file to read instead of Switch; for tests.
+	Command, Switch string
 }
 
 // Lookup returns the account of that name with all its groups, the primary one among them. The error wraps ErrNotFound
@@ -87,22 +87,31 @@ func (d Directory) Group(ctx context.Context, name string) (Group, error) {
 	return parseGroup(name, line)
 }
 
-// Exists reports whether there is an account of that name.
+// Exists reports whether there is an account of that name. An error means that the name service did not answer.
 func (d Directory) Exists(ctx context.Context, user ident.User) (bool, error) {
-	_, err := d.get(ctx, "passwd", user.String())
-	return found(err)
+	return d.certain(ctx, func() (bool, error) {
+		_, err := d.get(ctx, "passwd", user.String())
+		return found(err)
+	})
 }
 
-// GroupExists reports whether there is a group of that name.
+// GroupExists reports whether there is a group of that name. An error means that the name service did not answer.
 func (d Directory) GroupExists(ctx context.Context, group string) (bool, error) {
-	_, err := d.Group(ctx, group)
-	return found(err)
+	return d.certain(ctx, func() (bool, error) {
+		_, err := d.Group(ctx, group)
+		return found(err)
+	})
 }
 
 // MemberOf reports whether the group is the user's primary or one of the supplementary groups. An unknown group has no
 // members and an unknown account is in no group; Exists and GroupExists tell them apart. An error means that the name
 // service did not answer.
 func (d Directory) MemberOf(ctx context.Context, user ident.User, group string) (bool, error) {
+	return d.certain(ctx, func() (bool, error) { return d.memberOf(ctx, user, group) })
+}
+
+// memberOf is MemberOf while all sources of the name service answer.
+func (d Directory) memberOf(ctx context.Context, user ident.User, group string) (bool, error) {
 	g, err := d.Group(ctx, group)
 	if ok, err := found(err); !ok {
 		return false, err

@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,13 +23,17 @@ const (
 
 // get asks for one key and returns the answer's only line.
 func (d Directory) get(ctx context.Context, database, key string) (string, error) {
+	return d.run(ctx, database, key)
+}
+
+func (d Directory) command() string { return cmp.Or(d.Command, Getent) }
+
+// run runs getent(1) and returns the only line of its output.
+func (d Directory) run(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	command := d.Command
-	if command == "" {
-		command = Getent
-	}
-	cmd := exec.CommandContext(ctx, command, database, key)
+	command := d.command()
+	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second
