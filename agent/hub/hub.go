@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -49,6 +50,7 @@ type given struct {
 	log       *slog.Logger
 	version   string
 	listeners map[string][]net.Listener
+	unix      accounts.Directory // the host's name service
 }
 
 // hub is a daemon that is ready to run.

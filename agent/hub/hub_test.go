@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -46,14 +47,15 @@ func listening(t *testing.T, names ...string) map[string][]net.Listener {
 	return all
 }
 
-// newHub makes a hub with all its surfaces, without a bus and a provider. Dora is an administrator, alice is not. The
-// test must close it or run it.
+// newHub makes a hub with all its surfaces, without a bus, a provider and a name service: nobody is refused.
+// Dora is an administrator, alice is not. The test must close it or run it.
 func newHub(t *testing.T, change func(*config.Config)) *hub {
 	t.Helper()
 	cfg := settings(t)
+	cfg.Access.AllowAll = true
 	change(cfg)
 	h, err := construct(t.Context(), given{cfg: cfg, log: slog.New(slog.DiscardHandler), version: "1.2.3",
-		listeners: listening(t, "public", "api", "control")})
+		listeners: listening(t, "public", "api", "control"), unix: accounts.Directory{Command: "/bin/false"}})
 	if err != nil {
 		t.Fatal(err)
 	}

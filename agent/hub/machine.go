@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/accounting"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
@@ -58,7 +57,7 @@ func newMachine(g given, d data, r rights, p *process) (m machine, err error) {
 	if m.disk, err = newDisk(g, d, m); err != nil {
 		return m, err
 	}
-	m.gpus, err = gpus.New(gpus.Config{Backend: m.backend, UserName: accounts.Directory{}.UserName, Log: g.log})
+	m.gpus, err = gpus.New(gpus.Config{Backend: m.backend, UserName: g.unix.UserName, Log: g.log})
 	if err != nil {
 		return m, err
 	}
@@ -123,7 +122,7 @@ func newCuller(g given, d data, r rights, m machine, kernel cgroup.Host) (*cull.
 	if !c.Enabled {
 		return nil, nil
 	}
-	rules := cull.NewRules(cullPolicies(c), accounts.Directory{}, r.authority.Groups)
+	rules := cull.NewRules(cullPolicies(c), g.unix, r.authority.Groups)
 	return cull.New(cull.Config{
 		Servers: m.servers, Policy: rules.Policy, OnCull: d.metrics.Culled, Every: c.Every, Log: g.log,
 		Traffic: r.proxy.Activity, Touch: toucher{m.servers, d.store, g.log}.touch,

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 )
 
 // recover brings back what an earlier process left: routes to the servers that run, who waits for devices. It comes
 // before anything is accepted, and no failure here stops the hub: what is missing is logged.
 func (h *hub) recover(ctx context.Context) {
-	h.warnUnknownGroups(ctx, accounts.Directory{})
+	h.warnUnknownGroups(ctx, h.unix)
 	for _, problem := range h.login.Problems(ctx) {
 		h.log.Warn("access rule: "+problem, "event", "access-problem")
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
@@ -51,17 +50,17 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 		return rights{}, err
 	}
 	r.changes = access.NewChanges()
-	c := newLoginConfig(g, d, accounts.Directory{})
+	c := newLoginConfig(g, d)
 	c.Changed, c.Confirmed = r.changes.Notify, noticing(c.Confirmed, d.store.GroupsOf, r.changes.Notify)
 	r.login, err = login.New(ctx, c)
 	return r, err
 }
 
 // newLoginConfig adds the parts that sign-in needs to its settings.
-func newLoginConfig(g given, d data, unix accounts.Directory) login.Config {
+func newLoginConfig(g given, d data) login.Config {
 	c := loginSettings(g.cfg)
-	c.Store, c.Accounts, c.Log, c.Now = d.store, unix, g.log, time.Now
-	c.Confirmed = confirmed(unixGroups(g.cfg.Access), unix, d.store)
+	c.Store, c.Accounts, c.Log, c.Now = d.store, g.unix, g.log, time.Now
+	c.Confirmed = confirmed(unixGroups(g.cfg.Access), g.unix, d.store)
 	c.OnLogin = func(err error, took time.Duration) { d.metrics.Login(loginResult(err), took) }
 	return c
 }

@@ -56,8 +56,8 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 
 // newAuthenticator makes what finds out who asks, for the pages, the API and the OAuth provider alike.
 func newAuthenticator(g given, d data, r rights, m machine, clients oauth.Clients) *access.Authenticator {
-	return access.NewAuthenticator(access.Sources{Authority: r.authority, Sessions: r.login, Servers: m.servers,
-		Services: r.services, Records: d.store, Log: g.log,
+	return access.NewAuthenticator(access.Sources{Authority: r.authority, Sessions: r.login, Standings: r.login,
+		Servers: m.servers, Services: r.services, Records: d.store, Log: g.log,
 		Client: func(id string) (scopes.Owner, bool) {
 			c, ok := clients.Find(id)
 			return scopes.Owner{Server: c.Server, Service: c.Service}, ok

@@ -2,10 +2,12 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
 // cleanEvery is how often expired sessions and tokens are deleted.
@@ -15,12 +17,23 @@ const cleanEvery = time.Hour
 func (h *hub) tasks() []task {
 	all := []task{h.watchBackend, h.disk.Run, h.accountant.Run, h.feedWatchdog,
 		func(ctx context.Context) { h.store.KeepClean(ctx, cleanEvery) },
+		func(ctx context.Context) { h.login.Run(ctx, h.owners) },
 		func(ctx context.Context) { h.servers.Advance(ctx, h.announcedEnd) }}
 	if h.culler != nil {
 		all = append(all, h.culler.Run)
 	}
 	if h.cert != nil {
 		all = append(all, h.cert.Watch)
+	}
+	return all
+}
+
+// owners returns the owners of servers that are active, each once.
+func (h *hub) owners() (all []ident.User) {
+	for _, s := range h.servers.List() {
+		if s.State.Active() && !slices.Contains(all, s.Key.User) {
+			all = append(all, s.Key.User)
+		}
 	}
 	return all
 }

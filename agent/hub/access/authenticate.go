@@ -26,6 +26,12 @@ type sessions interface {
 	SessionByID(ctx context.Context, id string) (login.Session, error)
 }
 
+// standings know who may still be here, with or without a session: MayEnter fails with a *login.Denied for those who
+// may not.
+type standings interface {
+	MayEnter(ctx context.Context, u ident.User) error
+}
+
 // servers know whose a running server's own token is.
 type servers interface {
 	TokenOwner(token string) (ident.Key, bool)
@@ -48,6 +54,7 @@ type credentials interface {
 type Sources struct {
 	Authority *Authority
 	Sessions  sessions
+	Standings standings
 	Servers   servers
 	Services  registry
 	Records   credentials
@@ -166,8 +173,12 @@ func (a *Authenticator) session(ctx context.Context, l login.Session) (Subject, 
 	return s, err
 }
 
-// server returns a running server that has shown its own token.
+// server returns a running server that has shown its own token. The token is suspended with those of its owner: it
+// opens the server from anywhere.
 func (a *Authenticator) server(ctx context.Context, key ident.Key) (Subject, error) {
+	if err := a.present(ctx, key.User); err != nil {
+		return Subject{}, err
+	}
 	owner, err := a.src.Records.UserByName(ctx, key.User)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Subject{}, err // a hub that lost its database still knows its servers
@@ -211,8 +222,8 @@ func (a *Authenticator) Token(ctx context.Context, secret string) (Subject, erro
 	return s, nil
 }
 
-// TokenScopes returns what a token may do now: nothing when the session under which it was made
-// has ended.
+// TokenScopes returns what a token may do now: nothing when the session under which it was made has ended, or while it
+// is suspended.
 func (a *Authenticator) TokenScopes(ctx context.Context, t store.Token) (scopes.Set, error) {
 	s, err := a.owner(ctx, t)
 	if errors.Is(err, ErrCredentials) {
@@ -232,8 +243,8 @@ func (a *Authenticator) narrow(t store.Token, owner Subject) scopes.Set {
 	return a.src.Authority.Token(t.Scopes, means, owner.scopes, owner.groupsOf)
 }
 
-// owner returns who a token acts for, as they stand now: a token of a browser's session ends
-// with it, and with its owner's right to be here.
+// owner returns who a token acts for, as they stand now: a token of a browser's session ends with it, and every other
+// one is suspended while its owner may not be here.
 func (a *Authenticator) owner(ctx context.Context, t store.Token) (Subject, error) {
 	if t.SessionID != "" {
 		l, err := a.src.Sessions.SessionByID(ctx, t.SessionID)
@@ -244,6 +255,9 @@ func (a *Authenticator) owner(ctx context.Context, t store.Token) (Subject, erro
 		}
 		return a.session(ctx, l)
 	}
+	if err := a.present(ctx, t.User); err != nil {
+		return Subject{}, err
+	}
 	owner, err := a.src.Records.UserByName(ctx, t.User)
 	if errors.Is(err, store.ErrNotFound) {
 		return Subject{}, ErrCredentials
@@ -252,6 +266,17 @@ func (a *Authenticator) owner(ctx context.Context, t store.Token) (Subject, erro
 		return Subject{}, err
 	}
 	return a.user(ctx, t.User, owner.Admin, nil)
+}
+
+// present refuses the tokens of somebody who may not be here: they are suspended, and look like wrong ones.
+func (a *Authenticator) present(ctx context.Context, u ident.User) error {
+	err := a.src.Standings.MayEnter(ctx, u)
+	var denied *login.Denied
+	if errors.As(err, &denied) {
+		a.src.Log.Debug("suspended token", "event", "token-refused", "user", u.String(), "error", denied.Error())
+		return ErrCredentials
+	}
+	return err
 }
 
 // Identified returns a subject that may also read its own name, as whoever shows credentials

@@ -108,12 +108,18 @@ type rig struct {
 	*Authenticator
 	db      *failing
 	browser *browser
+	gone    standing
 	log     *bytes.Buffer
 }
 
+// standing has the people who may not be here, by name, and why that cannot be found out of others.
+type standing map[string]error
+
+func (s standing) MayEnter(_ context.Context, u ident.User) error { return s[u.String()] }
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{log: &bytes.Buffer{}}
+	r := &rig{log: &bytes.Buffer{}, gone: standing{}}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "hub.sqlite"), Log: log})
 	if err != nil {
@@ -139,7 +145,8 @@ func newRig(t *testing.T) *rig {
 	r.browser = &browser{is: login.Session{ID: "s1", User: alice, Groups: []string{"staff"}}}
 	server := ident.Key{User: alice}
 	r.Authenticator = NewAuthenticator(Sources{Authority: authority, Sessions: r.browser, Records: r.db, Log: log,
-		Servers: fleet{"server-of-alice": server, "server-of-carol": {User: user(t, "carol")}},
+		Standings: r.gone,
+		Servers:   fleet{"server-of-alice": server, "server-of-carol": {User: user(t, "carol")}},
 		Services: board{"sync": {Name: "sync", Admin: true, Scopes: []string{"custom:sync"}}, "plain": {Name: "plain"},
 			"gone": nil},
 		Client: func(id string) (scopes.Owner, bool) {
@@ -436,5 +443,38 @@ func TestIdentified(t *testing.T) {
 	}
 	if before.Has("read:services:name") {
 		t.Error("the subject itself changed")
+	}
+}
+
+// TestSuspended checks that while somebody may not be here their tokens, a server's own among them, are as good as
+// wrong ones, that they are not deleted, and that another failure is no refusal.
+func TestSuspended(t *testing.T) {
+	r := newRig(t)
+	ctx, bob := t.Context(), user(t, "bob")
+	token := store.Token{Hash: ident.HashToken("tok"), Kind: store.APIToken, User: bob, Scopes: []string{"self"}}
+	if _, err := r.db.CreateToken(ctx, token); err != nil {
+		t.Fatal(err)
+	}
+	down := errors.New("disk full")
+	for _, tt := range []struct {
+		name string
+		gone error
+		want error
+	}{{"present", nil, nil}, {"gone", &login.Denied{Reason: login.NotInGroup, User: bob}, ErrCredentials},
+		{"not known", down, down}, {"back", nil, nil}} {
+		r.gone["bob"], r.gone["carol"] = tt.gone, tt.gone
+		for _, secret := range []string{"tok", "server-of-carol"} {
+			if _, err := r.Bearer(ctx, secret); !errors.Is(err, tt.want) {
+				t.Errorf("%s: %s: error %v, want %v", tt.name, secret, err, tt.want)
+			}
+		}
+		set, err := r.TokenScopes(ctx, token)
+		if refused := tt.want == ErrCredentials; refused && (err != nil || len(set.Sorted()) > 0) ||
+			!refused && (!errors.Is(err, tt.want) || (err == nil) != (len(set.Sorted()) > 0)) {
+			t.Errorf("%s: scopes %v, %v", tt.name, set.Sorted(), err)
+		}
+	}
+	if !strings.Contains(r.log.String(), "suspended token") {
+		t.Errorf("the log says %s", r.log)
 	}
 }

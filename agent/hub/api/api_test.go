@@ -154,6 +154,8 @@ func (browsers) SessionByID(_ context.Context, id string) (signin.Session, error
 	return signin.Session{ID: id, User: u, Groups: []string{"cgs"}}, err
 }
 
+func (browsers) MayEnter(context.Context, ident.User) error { return nil }
+
 // build is serve without a listener.
 func build(t testing.TB) (*API, *fleet, *store.Store) {
 	t.Helper()
@@ -193,8 +195,9 @@ func build(t testing.TB) (*API, *fleet, *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who := access.NewAuthenticator(access.Sources{Authority: auth, Sessions: browsers{}, Servers: f, Services: known,
-		Records: db, Client: func(string) (scopes.Owner, bool) { return scopes.Owner{}, false }, Log: log})
+	who := access.NewAuthenticator(access.Sources{Authority: auth, Sessions: browsers{}, Standings: browsers{},
+		Servers: f, Services: known, Records: db, Log: log,
+		Client: func(string) (scopes.Owner, bool) { return scopes.Owner{}, false }})
 	act, err := actions.New(actions.Config{Records: db, Authority: auth, Servers: f, Services: known, NamedServers: 1,
 		HasPersistent: f.hasPersistent, EndSessions: func(context.Context, ident.User) error { return nil },
 		Background: func(work func(context.Context)) { work(context.Background()) }, Log: log})

@@ -30,7 +30,13 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, p person) error 
 	if err != nil {
 		return err
 	}
+	if err := s.c.Store.SaveToldGroups(ctx, p.user, p.groups, now); err != nil {
+		return err
+	}
 	if err := s.confirmed(ctx, p.user, p.groups); err != nil {
+		return err
+	}
+	if err := s.regain(ctx, p.user, "login"); err != nil {
 		return err
 	}
 	if err := s.sessions.RenewToken(ctx); err != nil {

@@ -159,7 +159,7 @@ func (s *Service) admit(ctx context.Context, c claims, tok *oauth2.Token, raw st
 	groups, _ := c.groups(s.c.GroupsClaim)
 	v, err := s.decide(ctx, u, groups)
 	if err != nil && !v.allowed {
-		return person{}, err
+		return person{}, s.refused(ctx, c.text("sub"), groups, err)
 	}
 	if err != nil {
 		s.c.Log.Warn("cannot look up whether the user is an administrator", "event", "lookup-failed", "user",

@@ -66,8 +66,8 @@ type Config struct {
 	// Access says who may enter and who is an administrator.
 	Access Access
 
-	// Recheck is how often the hub checks whether somebody may still enter, while a session is used.
-	// Default 5 minutes.
+	// Recheck is how often the hub checks whether somebody may still enter: while a session or a token is used, and
+	// while a server runs. Default 5 minutes.
 	Recheck time.Duration
 	// MaxStale is how long a session lasts while that check fails. Default 24 hours.
 	MaxStale time.Duration
@@ -91,7 +91,7 @@ type Config struct {
 	Store *store.Store
 	// Accounts looks up the host's users and groups. Required.
 	Accounts accounts
-	// Log records the events login, login-refused, logout, session-ended and
+	// Log records the events login, login-refused, logout, session-ended, access-lost, access-back, recheck-failed and
 	// provider-down, provider-up. Required.
 	Log *slog.Logger
 	// OnLogin is called for each sign-in that ends, with its error if it failed and the time that the
@@ -102,6 +102,9 @@ type Config struct {
 	Confirmed func(ctx context.Context, u ident.User, groups []string) error
 	// Changed is called after a session has ended, and after a check that found other rights; optional.
 	Changed func()
+	// Standing is called when somebody has lost the right to enter (may is false), or got it back; optional. It must not
+	// wait for the Service.
+	Standing func(u ident.User, may bool)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

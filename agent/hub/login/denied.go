@@ -36,6 +36,8 @@ type Denied struct {
 	User   ident.User // zero when the claims yield no Unix name
 	Name   string     // the name that the provider sent; "" for none
 	Detail string     // the groups, the claim or the pattern in question, for people
+
+	expired bool // of Revoked: the session came to its own end, as was foretold
 }
 
 func (d *Denied) Error() string { return d.public() }

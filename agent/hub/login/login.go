@@ -13,12 +13,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/alexedwards/scs/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
 const (
@@ -38,6 +40,12 @@ type Service struct {
 	callback string // path
 	cookies  cookies.Names
 	checks   singleflight.Group // one check of a sign-in at a time
+
+	judgements singleflight.Group // one of a person at a time
+	soon       chan ident.User    // whom Run judges before their time
+
+	mu     sync.Mutex // guards people
+	people map[ident.User]lastCheck
 }
 
 // New checks the settings and makes the service. It does not contact the provider, so that the hub
@@ -71,6 +79,8 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		seal:     seal,
 		callback: callback.EscapedPath(),
 		cookies:  cookies.New(c.BasePath, callback.Scheme == "https"),
+		soon:     make(chan ident.User, atOnce),
+		people:   map[ident.User]lastCheck{},
 	}
 	if s.callback == "" {
 		s.callback = "/"

@@ -38,6 +38,7 @@ type fakeProvider struct {
 	meta     func(map[string]any)                  // changes the metadata
 	found    int                                   // requests for the metadata
 	lasting  bool                                  // access tokens without an end
+	ends     int                                   // seconds until the refresh token ends; 0: not said
 	info     http.HandlerFunc                      // answers userinfo instead
 }
 
@@ -163,6 +164,9 @@ func (p *fakeProvider) token(w http.ResponseWriter, r *http.Request) {
 		"id_token": p.idToken(p.claims, q.Get("nonce"))}
 	if p.refresh != nil {
 		body["refresh_token"] = "rt1"
+	}
+	if p.ends > 0 {
+		body["refresh_expires_in"] = p.ends
 	}
 	if p.lasting {
 		delete(body, "expires_in")

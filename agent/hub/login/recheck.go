@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ const (
 // secret is the part of the provider's tokens that the hub stores, no more than it needs.
 type secret struct {
 	Refresh string    `json:"r,omitempty"`
+	Ends    time.Time `json:"n,omitzero"`  // of the refresh token; zero: not said
 	Access  string    `json:"a,omitempty"` // only without a refresh token
 	Expires time.Time `json:"e,omitzero"`  // of the access token; zero: not said
 	IDToken string    `json:"i,omitempty"` // for the provider's logout
@@ -33,7 +35,7 @@ type secret struct {
 func (s *Service) secretOf(tok *oauth2.Token, rawID string) secret {
 	var k secret
 	if s.c.Access.usesClaims() {
-		k.Refresh = tok.RefreshToken
+		k.Refresh, k.Ends = tok.RefreshToken, refreshEnds(tok, s.c.Now())
 		if k.Refresh == "" {
 			k.Access, k.Expires = tok.AccessToken, tok.Expiry
 		}
@@ -43,6 +45,19 @@ func (s *Service) secretOf(tok *oauth2.Token, rawID string) secret {
 	}
 	return k
 }
+
+// refreshEnds returns when a refresh token ends, where the provider says so (Keycloak's refresh_expires_in, in seconds;
+// 0 is without end).
+func refreshEnds(tok *oauth2.Token, now time.Time) time.Time {
+	seconds, _ := tok.Extra("refresh_expires_in").(float64)
+	if seconds <= 0 || seconds > longestEnd {
+		return time.Time{}
+	}
+	return now.Add(time.Duration(seconds) * time.Second)
+}
+
+// longestEnd is 10 years, in seconds; what lasts longer has no end.
+const longestEnd = 10 * 365 * 24 * 3600
 
 func (k secret) seal() []byte {
 	b, _ := json.Marshal(k) // strings and a time always have a JSON form
@@ -91,17 +106,21 @@ func (s *Service) recheckOnce(ctx context.Context, sessionID string) (loginRow, 
 	next, err := s.confirm(ctx, l)
 	var d *Denied
 	switch {
+	case errors.As(err, &d) && d.Reason == Revoked:
+		return l, s.revoked(ctx, l, d)
 	case errors.As(err, &d):
-		return l, s.endDenied(ctx, l, d)
+		return l, cmp.Or(s.lose(ctx, d), err)
 	case err != nil:
 		return l, s.unconfirmed(ctx, l, now, err)
 	}
 	next.Checked = now
-	if next.Admin != l.Admin {
-		if err := s.c.Store.SetAdminByRules(ctx, l.User, next.Admin); err != nil {
-			return l, err
-		}
+	if err := s.mark(ctx, l.User, next.Admin); err != nil {
+		return l, err
 	}
+	if err := s.regain(ctx, l.User, "recheck"); err != nil {
+		return l, err
+	}
+	s.notePerson(l.User, now, true)
 	err = s.c.Store.SaveCheck(ctx, next)
 	if next.Admin != l.Admin || !slices.Equal(next.Groups, l.Groups) {
 		s.c.Changed()
@@ -110,10 +129,13 @@ func (s *Service) recheckOnce(ctx context.Context, sessionID string) (loginRow, 
 }
 
 // due reports whether it is time for a check.
-func (s *Service) due(l loginRow, now time.Time) bool {
-	at := l.Checked.Add(s.c.Recheck)
-	if l.Attempted.After(l.Checked) { // the last one failed
-		if again := l.Attempted.Add(min(retryCheck, s.c.Recheck)); again.After(at) {
+func (s *Service) due(l loginRow, now time.Time) bool { return s.isDue(l.Checked, l.Attempted, now) }
+
+// isDue is due for what was last confirmed and last tried at these times.
+func (s *Service) isDue(checked, attempted, now time.Time) bool {
+	at := checked.Add(s.c.Recheck)
+	if attempted.After(checked) { // the last one failed
+		if again := attempted.Add(min(retryCheck, s.c.Recheck)); again.After(at) {
 			at = again
 		}
 	}
@@ -147,6 +169,9 @@ func (s *Service) confirm(ctx context.Context, l loginRow) (loginRow, error) {
 			silent = err
 		default:
 			l.Groups = groups
+			if err := s.c.Store.SaveToldGroups(ctx, l.User, groups, s.c.Now()); err != nil {
+				return l, err
+			}
 		}
 	}
 	v, err := s.decide(ctx, l.User, l.Groups)
@@ -179,7 +204,7 @@ func (s *Service) currentGroups(ctx context.Context, l *loginRow) ([]string, err
 		return nil, err
 	}
 	k := openSecret(l.Secret)
-	lost := &Denied{Reason: Revoked, User: l.User}
+	lost := &Denied{Reason: Revoked, User: l.User, expired: !k.Ends.IsZero() && !s.c.Now().Before(k.Ends)}
 	c := claims{"sub": l.Subject}
 	switch {
 	case k.Refresh != "":
@@ -216,7 +241,7 @@ func (s *Service) currentGroups(ctx context.Context, l *loginRow) ([]string, err
 func (s *Service) refreshed(ctx context.Context, ep *endpoints, l *loginRow, k secret, tok *oauth2.Token) (claims,
 	error) {
 	raw, _ := tok.Extra("id_token").(string)
-	k.Refresh = tok.RefreshToken
+	k.Refresh, k.Ends = tok.RefreshToken, refreshEnds(tok, s.c.Now())
 	if s.c.ProviderLogout && raw != "" {
 		k.IDToken = raw
 	}

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -57,7 +58,8 @@ func (s *Service) SessionByID(ctx context.Context, sessionID string) (Session, e
 		return Session{}, errors.Join(s.end(ctx, l, "idle"), ErrNoSession)
 	}
 	if s.c.Access.blocked(l.User) {
-		return Session{}, s.endDenied(ctx, l, &Denied{Reason: Blocked, User: l.User})
+		d := &Denied{Reason: Blocked, User: l.User}
+		return Session{}, cmp.Or(s.lose(ctx, d), error(d))
 	}
 	if now.Sub(l.Checked) >= s.c.Recheck {
 		if l, err = s.recheck(ctx, sessionID); err != nil {
@@ -103,13 +105,4 @@ func (s *Service) end(ctx context.Context, l loginRow, reason string) error {
 		s.c.Log.Info("session ended", "event", "session-ended", "user", l.User.String(), "reason", reason)
 	}
 	return err
-}
-
-// endDenied ends a session and returns d, or the error of the database, since the session then still
-// exists.
-func (s *Service) endDenied(ctx context.Context, l loginRow, d *Denied) error {
-	if err := s.end(ctx, l, string(d.Reason)); err != nil {
-		return err
-	}
-	return d
 }

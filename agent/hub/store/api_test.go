@@ -226,13 +226,20 @@ func TestAdminByRules(t *testing.T) {
 		ok(t, err)
 		same(t, "marks", [2]bool{admin, byAPI}, [2]bool{u.Admin, u.AdminByAPI})
 	}
+	rules := func(admin, other bool) {
+		t.Helper()
+		got, err := s.SetAdminByRules(ctx, alice, admin)
+		ok(t, err)
+		same(t, "something else than before", other, got)
+	}
 	ok(t, s.UpsertUser(ctx, User{Name: alice}))
-	ok(t, s.SetAdminByRules(ctx, alice, true))
+	rules(true, true)
+	rules(true, false)
 	marks(true, false)
-	ok(t, s.SetAdminByRules(ctx, alice, false))
+	rules(false, true)
 	marks(false, false)
 	ok(t, s.SetAdmin(ctx, alice, true))
-	ok(t, s.SetAdminByRules(ctx, alice, false))
+	rules(false, false)
 	marks(true, true)
 }
 

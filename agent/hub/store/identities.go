@@ -48,6 +48,14 @@ func (s *Store) ForgetIdentity(ctx context.Context, user ident.User) error {
 	return err
 }
 
+// IdentityOf returns to which account a user's name belongs, or ErrNotFound.
+func (r *Reader) IdentityOf(ctx context.Context, user ident.User) (Identity, error) {
+	var have Identity
+	err := r.queryRow(ctx, "look up whose a user's name is", have.dest(),
+		`SELECT `+identityColumns+` FROM identities WHERE user = ?`, user.String())
+	return have, err
+}
+
 // Identities returns all bound names, sorted.
 func (r *Reader) Identities(ctx context.Context) ([]Identity, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT `+identityColumns+` FROM identities ORDER BY user`)

@@ -73,11 +73,12 @@ func (s *Store) SetAdmin(ctx context.Context, name ident.User, admin bool) error
 }
 
 // SetAdminByRules records the result of the sign-in's rules for a user. A mark set through the API stays, and makes an
-// administrator whatever the rules say.
-func (s *Store) SetAdminByRules(ctx context.Context, name ident.User, admin bool) error {
-	_, err := s.exec(ctx, "save the user", `UPDATE users SET admin = max(?1, admin_by_api) WHERE name = ?2`, admin,
+// administrator whatever the rules say. other reports whether the user is something else now than before.
+func (s *Store) SetAdminByRules(ctx context.Context, name ident.User, admin bool) (other bool, err error) {
+	n, err := s.exec(ctx, "save the user",
+		`UPDATE users SET admin = max(?1, admin_by_api) WHERE name = ?2 AND admin <> max(?1, admin_by_api)`, admin,
 		name.String())
-	return err
+	return n == 1, err
 }
 
 // CreateUser makes a user who has not signed in yet; ErrExists for one who is known.
@@ -103,6 +104,7 @@ func (s *Store) DeleteUser(ctx context.Context, name ident.User) error {
 			`DELETE FROM gpu_uses WHERE user = ?`,
 			`DELETE FROM line WHERE user = ?`,
 			`DELETE FROM memberships WHERE user = ?`,
+			`DELETE FROM standings WHERE user = ?`,
 			`DELETE FROM shares WHERE ?1 IN (owner, user)`,
 			`DELETE FROM share_codes WHERE owner = ?`,
 		} {
