@@ -24,6 +24,15 @@ const (
 	idleTimeout   = 2 * time.Minute
 )
 
+// Bounds of a request's headers, in bytes.
+const (
+	maxHeaders = 64 << 10
+	// maxBrowserHeaders leaves room for all cookies that a browser holds for a host (Chromium 180, of 4 KiB). A page of
+	// somebody's server can set them; net/http would refuse such a request in four words, and nobody could ever clear
+	// them. So the hub takes it in, and its own page clears them (web.WithinCookies).
+	maxBrowserHeaders = 1 << 20
+)
+
 // stopGrace is for open requests when the service is stopped.
 const stopGrace = 5 * time.Second
 
@@ -40,7 +49,7 @@ type surface struct {
 // the level debug.
 func newSurface(name string, listeners []net.Listener, handler http.Handler, log *slog.Logger) *surface {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: 64 << 10,
+		MaxHeaderBytes: maxHeaders,
 		ErrorLog: slog.NewLogLogger(log.With("event", "connection-failed", "surface", name).Handler(),
 			slog.LevelDebug)}
 	return &surface{name: name, server: server, drainer: handover.NewDrainer(server), listeners: listeners}
@@ -53,6 +62,7 @@ func expose(g given, cert *tlscert.Loader, t routing) []*surface {
 		main, redirected = splitPublic(main, g.cfg.HTTP.RedirectPort)
 	}
 	front := newSurface("public", main, chain(g.log, t.public()), g.log)
+	front.server.MaxHeaderBytes = maxBrowserHeaders
 	if cert != nil {
 		front.tls, front.server.TLSConfig = true, cert.TLSConfig()
 	}

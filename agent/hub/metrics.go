@@ -10,6 +10,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local/cgroup"
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/metrics"
@@ -79,8 +80,8 @@ func guardMetrics(scrapes http.Handler, may func(*http.Request) error, log *slog
 }
 
 // metricsReader returns the error to answer with when a request may not read the metrics. Without authenticate
-// everybody may.
-func metricsReader(authenticate bool, who *access.Authenticator) func(*http.Request) error {
+// everybody may. A person may see them in a tab of their own.
+func metricsReader(authenticate bool, who *access.Authenticator, requests fetchmeta.Rules) func(*http.Request) error {
 	return func(r *http.Request) error {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			return httpx.Fail(http.StatusMethodNotAllowed, "metrics are read with GET")
@@ -88,7 +89,11 @@ func metricsReader(authenticate bool, who *access.Authenticator) func(*http.Requ
 		if !authenticate {
 			return nil
 		}
-		s, err := who.Request(r)
+		ask := who.Request
+		if r.Header.Get("Authorization") == "" && requests.Kind(r) == fetchmeta.Document {
+			ask = who.Browser
+		}
+		s, err := ask(r)
 		if err != nil {
 			return err
 		}

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/proxy"
 	"github.com/gifford-lab/gifford-hub/agent/hub/serviceproxy"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -23,6 +25,8 @@ type rights struct {
 	services   *services.Registry
 	login      *login.Service
 	changes    *access.Changes // fires after each change of the above
+	tokens     *xsrf.Tokens    // of the hub's own pages
+	requests   fetchmeta.Rules // what browsers' requests say
 }
 
 func newRights(ctx context.Context, g given, d data) (r rights, err error) {
@@ -52,7 +56,12 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	r.changes = access.NewChanges()
 	c := newLoginConfig(g, d)
 	c.Changed, c.Confirmed = r.changes.Notify, noticing(c.Confirmed, d.store.GroupsOf, r.changes.Notify)
-	r.login, err = login.New(ctx, c)
+	if r.login, err = login.New(ctx, c); err != nil {
+		return rights{}, err
+	}
+	r.requests = fetchmeta.Rules{Base: g.cfg.HTTP.BaseURL, Secure: r.login.Cookies().Secure()}
+	key, err := d.store.SecretKey(ctx, "xsrf")
+	r.tokens = xsrf.New(key, time.Now)
 	return r, err
 }
 

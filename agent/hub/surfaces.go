@@ -43,12 +43,14 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 	handlers := routing{
 		base:    g.cfg.HTTP.BaseURL,
 		origins: m.env.Origins,
-		pages:   observed(pages.Handler()),
-		api:     observed(newAPI(g, d, r, m, who, deeds, clients, pages).Handler()),
-		metrics: observed(guardMetrics(scrapes, metricsReader(g.cfg.Metrics.Authenticate, who), g.log, pages.Error)),
-		servers: d.metrics.Proxy(r.proxy.Handler(proxy.Answers{Unrouted: pages.Unrouted(),
-			Unavailable: pages.Unavailable})),
-		services: d.metrics.Proxy(r.toServices.Handler(g.cfg.HTTP.BaseURL, r.services, pages.Error)),
+		pages:   observed(pages.InFront(pages.Handler())),
+		api:     observed(pages.InFront(newAPI(g, d, r, m, who, deeds, clients, pages).Handler())),
+		metrics: observed(pages.InFront(guardMetrics(scrapes,
+			metricsReader(g.cfg.Metrics.Authenticate, who, r.requests), g.log, pages.Error))),
+		servers: d.metrics.Proxy(pages.WithinCookies(r.proxy.Handler(proxy.Answers{Unrouted: pages.Unrouted(),
+			Unavailable: pages.Unavailable}))),
+		services: d.metrics.Proxy(pages.WithinCookies(r.toServices.Handler(g.cfg.HTTP.BaseURL, r.services,
+			pages.Error))),
 		operator: newOperator(g, d, m, p, who, deeds).Handler(),
 	}
 	return expose(g, d.cert, handlers), nil
@@ -57,7 +59,7 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 // newAuthenticator makes what finds out who asks, for the pages, the API and the OAuth provider alike.
 func newAuthenticator(g given, d data, r rights, m machine, clients oauth.Clients) *access.Authenticator {
 	return access.NewAuthenticator(access.Sources{Authority: r.authority, Sessions: r.login, Standings: r.login,
-		Servers: m.servers, Services: r.services, Records: d.store, Log: g.log,
+		Servers: m.servers, Services: r.services, Records: d.store, Log: g.log, Tokens: r.tokens, Requests: r.requests,
 		Client: func(id string) (scopes.Owner, bool) {
 			c, ok := clients.Find(id)
 			return scopes.Owner{Server: c.Server, Service: c.Service}, ok
@@ -98,6 +100,7 @@ func newPages(g given, d data, r rights, m machine, who *access.Authenticator, d
 		BaseURL: g.cfg.HTTP.BaseURL, PublicURL: g.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: g.cfg.Login.ProviderName, AutoLogin: g.cfg.Login.AutoLogin,
 		Contact: g.cfg.Web.Contact, Announcement: g.cfg.Web.Announcement, RedirectToServer: g.cfg.Web.RedirectToServer,
+		HSTS: g.cfg.HTTP.HSTS, Tokens: r.tokens,
 		Login: r.login, Servers: m.servers, Profiles: m.backend.Profiles, Persistent: m.backend.Persistent,
 		Actions: deeds, Records: d.store.Reader, Authority: r.authority, Access: who,
 		Services: r.services.List, NamedServers: g.cfg.Servers.Named, Log: g.log,
@@ -130,7 +133,8 @@ func newAPI(g given, d data, r rights, m machine, who *access.Authenticator, dee
 		Routes: func() map[string]api.Route {
 			return routes(g.cfg.HTTP.BaseURL, m.env.Origins, m.servers.List(), r.services.List())
 		},
-		Resync: m.servers.Sync, Authorize: provider.Authorize, Token: provider.Token, Page: pages.Error,
+		Resync: m.servers.Sync, Authorize: pages.ForDocuments(provider.Authorize), Token: provider.Token,
+		Page:    pages.Error,
 		Devices: m.gpus.Held, Log: g.log,
 	}
 	if m.culler != nil {

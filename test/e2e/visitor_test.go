@@ -21,11 +21,12 @@ import (
 	"golang.org/x/net/html"
 )
 
-// visitor is a person's browser without the pictures: cookies, redirects and forms.
+// visitor is a person's browser without the pictures: cookies, redirects, forms, and what a browser says of requests.
 type visitor struct {
 	t    *testing.T
 	host host
 	http *http.Client
+	xsrf string // token of the session, as the hub's pages have it; "" until it is needed
 }
 
 // transport trusts the test's own certificate authority and nothing else.
@@ -86,6 +87,7 @@ func (v *visitor) tryDo(ctx context.Context, method, target, contentType, body s
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	browse(req, contentType == "application/json")
 	resp, err := v.http.Do(req)
 	if err != nil {
 		return page{}, err
@@ -93,6 +95,22 @@ func (v *visitor) tryDo(ctx context.Context, method, target, contentType, body s
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	return page{resp.StatusCode, resp.Request.URL, string(b), resp.Header}, err
+}
+
+// browse adds what a browser says of a request: that a window shows the answer, or that a script of the page reads it.
+func browse(req *http.Request, script bool) {
+	site, mode, dest := "none", "navigate", "document"
+	if script {
+		site, mode, dest = "same-origin", "cors", "empty"
+	}
+	if req.Method != http.MethodGet {
+		site = "same-origin"
+	}
+	for name, value := range map[string]string{"Site": site, "Mode": mode, "Dest": dest} {
+		if req.Header.Get("Sec-Fetch-"+name) == "" {
+			req.Header.Set("Sec-Fetch-"+name, value)
+		}
+	}
 }
 
 func (v *visitor) get(path string) page { v.t.Helper(); return v.do("GET", v.url(path), "", "") }
@@ -173,6 +191,7 @@ func (v *visitor) press(p page, suffix string, pairs ...string) page {
 // signIn walks through the sign-in page and the provider's form to where it leads.
 func (v *visitor) signIn(account string) page {
 	v.t.Helper()
+	v.xsrf = ""
 	p := v.get("/hub/login")
 	p = v.press(p, "/hub/oauth_login")
 	for _, f := range p.forms(v.t) {
@@ -199,10 +218,25 @@ func member(t *testing.T, h host, account string) *visitor {
 	return v
 }
 
-// api calls the hub's API with the browser's session.
+// api calls the hub's API with the browser's session, as a script of the hub's own pages would.
 func (v *visitor) api(method, path, body string) page {
 	v.t.Helper()
-	return v.do(method, v.url("/hub/api"+path), "application/json", body)
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return v.do(method, v.url("/hub/api"+path+separator+v.pageToken().Encode()), "application/json", body)
+}
+
+// pageToken returns the token that a page of the hub has in its forms, empty for nobody's browser.
+func (v *visitor) pageToken() url.Values {
+	v.t.Helper()
+	if v.xsrf == "" {
+		for _, f := range v.get("/hub/token").forms(v.t) {
+			v.xsrf = f.fields.Get("_xsrf")
+		}
+	}
+	return url.Values{"_xsrf": {v.xsrf}}
 }
 
 // start starts the user's server with a profile and waits until it is ready.

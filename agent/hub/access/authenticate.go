@@ -11,11 +11,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -50,6 +52,11 @@ type credentials interface {
 	TouchToken(ctx context.Context, id int64) error
 }
 
+// formTokens knows the tokens of the hub's own pages, as xsrf.Tokens does.
+type formTokens interface {
+	Sent(sessionID string, r *http.Request) bool
+}
+
 // Sources are whom an Authenticator asks. All fields are required.
 type Sources struct {
 	Authority *Authority
@@ -58,6 +65,10 @@ type Sources struct {
 	Servers   servers
 	Services  registry
 	Records   credentials
+	// Tokens are those by which a session's requests to the API show that a page of the hub makes them.
+	Tokens formTokens
+	// Requests judges what browsers say of a request.
+	Requests fetchmeta.Rules
 	// Client returns the server or the service whose OAuth client has that id.
 	Client func(id string) (scopes.Owner, bool)
 	Log    *slog.Logger
@@ -77,12 +88,13 @@ var authorization = regexp.MustCompile(`(?i)^(?:token|bearer)\s+([^\s]+)$`)
 var ErrCredentials error = httpx.Fail(http.StatusForbidden, "Missing or invalid credentials.")
 
 // Request returns who sent a request to the API: by the Authorization header or, without one,
-// by the browser's session. A request of a session must not come from another site. The error
-// can be answered as it is; it is ErrCredentials for nobody.
+// by the browser's session. A request of a session must bring the token of the hub's own pages,
+// since servers' pages share the hub's origin. The error can be answered as it is; it is
+// ErrCredentials for nobody.
 func (a *Authenticator) Request(r *http.Request) (Subject, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return a.sameSite(r)
+		return a.ownPage(r)
 	}
 	match := authorization.FindStringSubmatch(header)
 	if match == nil {
@@ -120,8 +132,8 @@ func (a *Authenticator) Operator(ctx context.Context) Subject {
 		scopes: a.src.Authority.expand([]string{scopes.AdminRole}, scopes.Owner{})}
 }
 
-// sameSite is Browser for a request to the API.
-func (a *Authenticator) sameSite(r *http.Request) (Subject, error) {
+// ownPage is Browser for a request to the API.
+func (a *Authenticator) ownPage(r *http.Request) (Subject, error) {
 	session, err := a.src.Sessions.Session(r)
 	var denied *login.Denied
 	switch {
@@ -130,17 +142,22 @@ func (a *Authenticator) sameSite(r *http.Request) (Subject, error) {
 	case err != nil:
 		return Subject{}, err
 	}
-	if err := checkOrigin(r); err != nil {
+	if err := a.checkPage(session.ID, r); err != nil {
 		return Subject{}, err
 	}
 	return a.session(r.Context(), session)
 }
 
-// checkOrigin refuses what another site's page makes a browser send. A form cannot send JSON,
-// so a body of another type is refused as well, as JupyterHub does.
-func checkOrigin(r *http.Request) error {
-	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		return &httpx.Error{Status: http.StatusForbidden, Public: "this request came from another site", Cause: err}
+// checkPage refuses what another page than one of the hub makes a browser send, for reading as well. A form cannot send
+// JSON, so a body of another type is refused too, as JupyterHub does.
+func (a *Authenticator) checkPage(sessionID string, r *http.Request) error {
+	if !a.src.Requests.Own(r) {
+		return httpx.Fail(http.StatusForbidden, "this request came from another site")
+	}
+	if !a.src.Tokens.Sent(sessionID, r) {
+		return &httpx.Error{Status: http.StatusForbidden, Public: "'_xsrf' argument missing or wrong: a request by " +
+			"cookie needs the token of one of the hub's pages in the header " + xsrf.Header,
+			Hint: "programs use a token of their own in the header Authorization"}
 	}
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if r.Method == http.MethodPost && r.ContentLength != 0 && strings.TrimSpace(kind) != "application/json" {

@@ -11,14 +11,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -145,8 +148,8 @@ func newRig(t *testing.T) *rig {
 	r.browser = &browser{is: login.Session{ID: "s1", User: alice, Groups: []string{"staff"}}}
 	server := ident.Key{User: alice}
 	r.Authenticator = NewAuthenticator(Sources{Authority: authority, Sessions: r.browser, Records: r.db, Log: log,
-		Standings: r.gone,
-		Servers:   fleet{"server-of-alice": server, "server-of-carol": {User: user(t, "carol")}},
+		Standings: r.gone, Tokens: pageTokens, Requests: fetchmeta.Rules{Base: "/", Secure: true},
+		Servers: fleet{"server-of-alice": server, "server-of-carol": {User: user(t, "carol")}},
 		Services: board{"sync": {Name: "sync", Admin: true, Scopes: []string{"custom:sync"}}, "plain": {Name: "plain"},
 			"gone": nil},
 		Client: func(id string) (scopes.Owner, bool) {
@@ -170,8 +173,13 @@ func (r *rig) token(t *testing.T, secret string, tok store.Token) store.Token {
 }
 
 // request is one to the API, with headers as pairs.
+// pageTokens are those of the hub's own pages.
+var pageTokens = xsrf.New([]byte("a key of the tests, 32 bytes long"), time.Now)
+
+// request is one of a page of the hub.
 func request(method string, headers ...string) *http.Request {
 	req := httptest.NewRequest(method, "https://hub.example.org/hub/api/user", nil)
+	req.Header.Set(xsrf.Header, pageTokens.Of("s1"))
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
@@ -356,7 +364,8 @@ func TestOtherSites(t *testing.T) {
 		method, kind, body, site string
 		want                     bool
 	}{
-		"read":                                {"GET", "", "", "cross-site", true},
+		"read":                                {"GET", "", "", "same-origin", true},
+		"read by another site":                {"GET", "", "", "cross-site", false},
 		"JSON of our own pages":               {"POST", "application/json; charset=utf-8", "{}", "same-origin", true},
 		"no body":                             {"POST", "", "", "same-origin", true},
 		"DELETE with another type":            {"DELETE", "text/plain", "{}", "same-origin", true},
@@ -372,6 +381,7 @@ func TestOtherSites(t *testing.T) {
 			req := httptest.NewRequest(tt.method, "https://hub.example.org/hub/api/users", strings.NewReader(tt.body))
 			req.Header.Set("Content-Type", tt.kind)
 			req.Header.Set("Sec-Fetch-Site", tt.site)
+			req.Header.Set(xsrf.Header, pageTokens.Of("s1"))
 			s, err := r.Request(req)
 			if tt.want != (err == nil) || tt.want != (s.Name() == "alice") {
 				t.Errorf("%q, %v", s.Name(), err)
@@ -380,6 +390,53 @@ func TestOtherSites(t *testing.T) {
 				t.Errorf("status %d", httpx.Public(err).Status)
 			}
 		})
+	}
+}
+
+// TestOtherPages checks that a session's request needs the token of a page of the hub, for reading too: servers' pages
+// have the same origin and the same cookies.
+func TestOtherPages(t *testing.T) {
+	r := newRig(t)
+	const path, stream = "/hub/api/user", "/hub/api/users/alice/server/progress"
+	for name, tt := range map[string]struct {
+		target, header, value string
+		want                  bool
+	}{
+		"no token":           {target: path},
+		"in the header":      {target: path, header: "X-XSRFToken", value: pageTokens.Of("s1"), want: true},
+		"in the query":       {target: path + "?_xsrf=" + pageTokens.Of("s1"), want: true},
+		"of another session": {target: path, header: "X-XSRFToken", value: pageTokens.Of("s2")},
+		"the session's id":   {target: path, header: "X-XSRFToken", value: "s1"},
+		"another scheme": {target: path + "?_xsrf=" + pageTokens.Of("s1"), header: "Origin",
+			value: "http://hub.example.org"},
+		"our origin": {target: path + "?_xsrf=" + pageTokens.Of("s1"), header: "Origin",
+			value: "https://hub.example.org", want: true},
+		"stream":                        {target: stream + "?_xsrf=" + pageTokens.ForStream("s1", stream), want: true},
+		"a stream's token at this path": {target: path + "?_xsrf=" + pageTokens.ForStream("s1", stream)},
+	} {
+		for _, method := range []string{"GET", "DELETE"} {
+			if method == "DELETE" && name == "stream" {
+				continue
+			}
+			req := httptest.NewRequest(method, "https://hub.example.org"+tt.target, nil)
+			if tt.header != "" {
+				req.Header.Set(tt.header, tt.value)
+			}
+			s, err := r.Request(req)
+			if tt.want != (err == nil) || tt.want != (s.Name() == "alice") {
+				t.Errorf("%s by %s: %q, %v", name, method, s.Name(), err)
+			}
+			if err != nil && httpx.Public(err).Status != http.StatusForbidden {
+				t.Errorf("%s: status %d", name, httpx.Public(err).Status)
+			}
+		}
+	}
+	r.token(t, "of-alice", store.Token{User: user(t, "alice"), Scopes: []string{"inherit"}})
+	req := httptest.NewRequest("GET", "https://hub.example.org/hub/api/user", nil)
+	req.Header.Set("Authorization", "token of-alice")
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	if s, err := r.Request(req); err != nil || s.Name() != "alice" {
+		t.Errorf("a program with a token of its own: %v", err)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -156,6 +157,9 @@ func (browsers) SessionByID(_ context.Context, id string) (signin.Session, error
 
 func (browsers) MayEnter(context.Context, ident.User) error { return nil }
 
+// pageTokens are those of the hub's own pages.
+var pageTokens = xsrf.New([]byte("a key of the tests, 32 bytes long"), time.Now)
+
 // build is serve without a listener.
 func build(t testing.TB) (*API, *fleet, *store.Store) {
 	t.Helper()
@@ -196,7 +200,7 @@ func build(t testing.TB) (*API, *fleet, *store.Store) {
 		t.Fatal(err)
 	}
 	who := access.NewAuthenticator(access.Sources{Authority: auth, Sessions: browsers{}, Standings: browsers{},
-		Servers: f, Services: known, Records: db, Log: log,
+		Servers: f, Services: known, Records: db, Tokens: pageTokens, Log: log,
 		Client: func(string) (scopes.Owner, bool) { return scopes.Owner{}, false }})
 	act, err := actions.New(actions.Config{Records: db, Authority: auth, Servers: f, Services: known, NamedServers: 1,
 		HasPersistent: f.hasPersistent, EndSessions: func(context.Context, ident.User) error { return nil },
@@ -219,7 +223,8 @@ func build(t testing.TB) (*API, *fleet, *store.Store) {
 	return a, f, db
 }
 
-// ask sends a request and gives the status, the body and the headers.
+// ask sends a request, with the token of a page where a session makes it, and returns the status, the body and the
+// headers.
 func ask(t *testing.T, srv *httptest.Server, method, path, body string, header ...string) (int, string, http.Header) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, strings.NewReader(body))
@@ -231,6 +236,9 @@ func ask(t *testing.T, srv *httptest.Server, method, path, body string, header .
 	}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
+	}
+	if r.Header.Get("X-Test-User") != "" {
+		r.Header.Set(xsrf.Header, pageTokens.Of("s1"))
 	}
 	resp, err := srv.Client().Do(r)
 	if err != nil {

@@ -54,6 +54,7 @@ type HTTP struct {
 	BehindProxy    bool
 	TrustedProxies []netip.Prefix
 	RedirectPort   int
+	HSTS           bool
 	DrainTimeout   time.Duration
 }
 

@@ -78,6 +78,10 @@ func httpRules() []rule {
 			return when(c.isSet("http.trusted_proxies") && !c.HTTP.BehindProxy,
 				"has no effect without http.behind_proxy = true")
 		}},
+		{"http.hsts", func(c *Config) string {
+			return when(c.isSet("http.hsts") && c.HTTP.BehindProxy,
+				"has no effect with http.behind_proxy = true; the proxy that ends TLS sends the header")
+		}},
 		{"http.public_url", publicURLTrouble},
 		{"servers.origin", func(c *Config) string {
 			if _, err := origins.New(c.HTTP.PublicURL, c.Servers.Origin); err != nil && c.Servers.Origin != "" {

@@ -84,6 +84,9 @@ func httpSettings() []Setting {
 			"Addresses or networks of that proxy. Headers from other addresses are ignored."),
 		def("http.redirect_port", port, func(c *Config) *int { return &c.HTTP.RedirectPort }, `80`, "",
 			"A listener of `gifford-hub.socket` on this port only redirects to HTTPS; 0 turns this off."),
+		def("http.hsts", boolean, func(c *Config) *bool { return &c.HTTP.HSTS }, `true`, "",
+			"Tells browsers to reach this address by HTTPS alone for a year (`Strict-Transport-Security: "+
+				"max-age=31536000`), where the hub ends TLS itself. Behind another proxy it is that proxy's to say."),
 		def("http.drain_timeout", duration, func(c *Config) *time.Duration { return &c.HTTP.DrainTimeout }, `"24h"`, "",
 			"How long the old process continues to serve its open WebSockets after a reload."),
 		def("tls.certificate", path, func(c *Config) *string { return &c.TLS.Certificate }, "",

@@ -22,8 +22,8 @@ const (
 	server  = "gifford-server"
 )
 
-// prefixes are those to which browsers attach rules (draft-ietf-httpbis-rfc6265bis, 4.1.3; "__Http-" and "__Host-Http-":
-// only an answer may set them, no script). The longer of two that begin alike stands first.
+// prefixes are those to which browsers attach rules (draft-ietf-httpbis-rfc6265bis, 4.1.3). Of them "__Http-" and
+// "__Host-Http-" can be set by an answer alone, not by a script. The longer of two that begin alike stands first.
 var prefixes = [...]string{"__host-http-", "__host-", "__http-", "__secure-"} // read only
 
 // Names are the names of one hub. Hubs under several base URLs on one host share none but SessionID.
@@ -118,12 +118,11 @@ func hasPrefixFold(s, prefix string) bool {
 // a service. SessionID stays, and so does every other byte. Cookies end at each semicolon, whatever quotes stand around
 // it: programs that read quotes could otherwise take a hub's cookie for the value of one that a page has set.
 func Strip(h http.Header) {
-	lines := h["Cookie"]
-	if !slices.ContainsFunc(lines, hasSecret) {
+	if !Open(h) {
 		return
 	}
 	var kept []string
-	for _, line := range lines {
+	for _, line := range h["Cookie"] {
 		if line = strip(line); line != "" {
 			kept = append(kept, line)
 		}
@@ -134,6 +133,9 @@ func Strip(h http.Header) {
 	}
 	h["Cookie"] = kept // a new slice: the request that came in shares the old one
 }
+
+// Open reports whether a request's headers have a cookie that opens anything at a hub.
+func Open(h http.Header) bool { return slices.ContainsFunc(h["Cookie"], hasSecret) }
 
 func hasSecret(line string) bool {
 	for pair := range strings.SplitSeq(line, ";") {

@@ -36,6 +36,8 @@ func (s *Web) fail(w http.ResponseWriter, r *http.Request, m access.Subject, err
 	switch {
 	case wantsJSON(s.cfg.BaseURL, r):
 		s.failJSON(w, r, e)
+	case errors.Is(err, errNoDocument):
+		http.Error(w, e.Public+"\n"+e.Hint, e.Status)
 	case errors.Is(err, login.ErrNoSession):
 		s.askToSignIn(w, r)
 	case errors.As(err, &denied):

@@ -97,8 +97,8 @@ func TestDatabaseFails(t *testing.T) {
 		t.Run(method+" "+tt.target+" "+tt.form.Encode()+" without "+tt.table, func(t *testing.T) {
 			t.Parallel()
 			h := newAdmin(t, twoNamed)
-			h.cfg.Access = signedIn{accesstest.Subject(t, h.cfg.Authority, login.Session{User: key(tt.user).User,
-				Admin: tt.user == "dora"})}
+			h.cfg.Access = signedIn{accesstest.Subject(t, h.cfg.Authority, login.Session{ID: sessionOf(tt.user),
+				User: key(tt.user).User, Admin: tt.user == "dora"})}
 			h.lose(t, tt.table)
 			resp := h.post(tt.target, tt.user, tt.form)
 			if tt.form == nil {

@@ -19,6 +19,7 @@ func (s *Web) headers(next http.Handler) http.Handler {
 }
 
 func (s *Web) setHeaders(h http.Header) {
+	httpx.Isolate(h)
 	h.Set("X-JupyterHub-Version", s.cfg.Version)
 	h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
 	h.Set("Content-Security-Policy", s.policy(true))
@@ -38,20 +39,6 @@ func (s *Web) policy(formsStayHere bool) string {
 		rules = append(rules, "form-action 'self'")
 	}
 	return strings.Join(rules, "; ")
-}
-
-// protect refuses requests of other sites that change something. Browsers' own reports come from anywhere and change
-// nothing.
-func (s *Web) protect(next http.Handler) http.Handler {
-	guard := http.NewCrossOriginProtection()
-	guard.AddInsecureBypassPattern("POST " + s.cfg.BaseURL + cspReportPath)
-	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := &httpx.Error{Status: http.StatusForbidden, Public: "this request came from another site, so nothing " +
-			"was done", Hint: "go to the home page and press the button there"}
-		httpx.LogFailure(s.cfg.Log, r, err)
-		s.fail(w, r, access.Subject{}, err)
-	}))
-	return guard.Handler(next)
 }
 
 // cspReportPath is where browsers report what the content security policy has blocked.

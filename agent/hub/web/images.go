@@ -160,14 +160,14 @@ func fromRegistry(name string) bool { return !strings.HasPrefix(name, "localhost
 func (s *Web) watch(name string) string {
 	if p, ok := s.pulls.of(name); ok {
 		if v, _ := p.now(); !v.Over {
-			return s.pullURL("pull", name)
+			return s.pullURL(name)
 		}
 	}
 	return ""
 }
 
-func (s *Web) pullURL(what, name string) string {
-	return s.hub + "admin/images/" + what + "?" + url.Values{"name": {name}}.Encode()
+func (s *Web) pullURL(name string) string {
+	return s.hub + "admin/images/pull?" + url.Values{"name": {name}}.Encode()
 }
 
 // keeperHint is the next step of an error of the image keeper; may be empty.

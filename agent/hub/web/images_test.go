@@ -3,8 +3,10 @@ package web
 import (
 	"context"
 	"errors"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -154,7 +156,7 @@ func TestPull(t *testing.T) {
 	keeper.steps <- imagekeeper.Progress{Layer: "bbbb", Message: "layer", Current: 7e3} // the one before has been taken
 	text := plain(body(t, h.do("GET", at, "dora")))
 	for _, want := range []string{"fetching", "aaaaaaaaaaaa", `value="50"`, "4.0 MB", `http-equiv="refresh"`,
-		"/hub/admin/images/progress?name="} {
+		"/hub/admin/images/progress?_xsrf="} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
@@ -165,7 +167,9 @@ func TestPull(t *testing.T) {
 	}
 	keeper.fails = &imagekeeper.Error{Message: "the registry refuses", Hint: "look at registry-auth.json"}
 	close(keeper.steps)
-	stream := body(t, h.do("GET", strings.Replace(at, "/pull?", "/progress?", 1), "dora")) // ends with the pull
+	asked := html.UnescapeString(regexp.MustCompile(`data-progress="([^"]*)"`).FindStringSubmatch(text)[1])
+	// ends with the pull
+	stream := body(t, h.do("GET", asked, "dora", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"))
 	events := strings.Split(strings.TrimSpace(stream), "\n\n")
 	want := `data: {"name":"quay.io/lab/notebook:latest","message":"the registry refuses",` +
 		`"layers":[{"id":"aaaaaaaaaaaa","message":"layer","percent":50,"known":true,"size":"4.0 MB"},` +
@@ -207,7 +211,9 @@ func TestPullRefused(t *testing.T) {
 	}
 	h := newImages(t, &fakeImages{})
 	h.cfg.Access = h.who(roles(t, h.db, warden))
-	for _, path := range []string{"", "/pull?name=" + latest, "/progress?name=" + latest} {
+	stream := "/progress?_xsrf=" + pageTokens.ForStream(sessionOf("bob"), "/hub/admin/images/progress") + "&name=" +
+		latest
+	for _, path := range []string{"", "/pull?name=" + latest, stream} {
 		if got := answer(h.do("GET", "/hub/admin/images"+path, "bob")); got != "Not Found" {
 			t.Errorf("the warden sees %q: %s", path, got)
 		}

@@ -123,7 +123,7 @@ func TestNamedPaths(t *testing.T) {
 		}
 	}
 	p := show(t, h.do("GET", "/hub/spawn-pending/alice/w", "alice"))
-	for _, want := range []string{`data-progress="/hub/api/users/alice/servers/w/progress"`,
+	for _, want := range []string{`data-progress="/hub/api/users/alice/servers/w/progress?_xsrf=`,
 		`data-next="/user/alice/w/"`, `action="/hub/stop/alice/w"`} {
 		if !strings.Contains(p.text, want) {
 			t.Errorf("the starting page lacks %s:\n%s", want, p.text)

@@ -21,6 +21,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
 )
@@ -265,6 +266,11 @@ func checkForms(t *testing.T, h *hub, p shown) {
 		if attr(f, "role") == "search" {
 			continue // changes nothing
 		}
+		first := slices.Collect(f.ChildNodes())
+		if len(p.elements("nav")) > 0 && (len(first) == 0 || attr(first[0], "name") != xsrf.Field ||
+			len(attr(first[0], "value")) < 40) {
+			t.Errorf("the form for %q has no token", attr(f, "action"))
+		}
 		if attr(f, "method") != "post" {
 			t.Errorf("a form of method %q", attr(f, "method"))
 		}
@@ -356,7 +362,7 @@ func TestWords(t *testing.T) {
 			"Sign in with Example University"}},
 		"denied": {403, []string{"<strong>carol</strong>",
 			"carol is in no group that may use this hub (cgs)", "hub@example.org", `name="switch" value="1"`}},
-		"sign out?": {200, []string{"Another site sent you here"}},
+		"sign out?": {200, []string{"Another site or another person"}},
 		"home, running": {200, []string{"Running", "JupyterLab with a GPU", "3 hours", "4 minutes ago",
 			`href="/user/alice/"`, `action="/hub/stop/alice"`}},
 		"home, starting": {200, []string{`href="/hub/spawn-pending/bob"`, `http-equiv="refresh"`}},
@@ -365,10 +371,10 @@ func TestWords(t *testing.T) {
 			"cannot find the licence server", "Try again"}},
 		"home, stopped": {200, []string{`action="/hub/spawn"`, "Python, R and Julia", "PyTorch and CUDA",
 			">Start<"}},
-		"starting": {200, []string{`data-progress="/hub/api/users/bob/server/progress"`,
+		"starting": {200, []string{`data-progress="/hub/api/users/bob/server/progress?_xsrf=`,
 			`data-next="/user/bob/"`, `<noscript><meta http-equiv="refresh"`, "aria-live=\"polite\""}},
 		"starting, admin": {200, []string{"belongs to <strong>bob</strong>",
-			`data-progress="/hub/api/users/bob/server/progress"`}},
+			`data-progress="/hub/api/users/bob/server/progress?_xsrf=`}},
 		"stopping": {200, []string{"being stopped"}},
 		"failed":   {500, []string{"exit status 1", "Try again", "cannot find the licence server"}},
 		"not running": {424, []string{"/user/gail/lab", `action="/hub/spawn/gail"`,

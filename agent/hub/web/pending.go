@@ -3,12 +3,14 @@ package web
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -54,7 +56,7 @@ func (s *Web) pendingPage(ctx context.Context, m access.Subject, srv servers.Ser
 	body := serverBody{Server: s.view(m, srv, profiles), Next: cmp.Or(next, s.prefix(key)),
 		Start: s.startForm(s.spawnURL(key), next, srv, srv.Profile, profiles, warning)}
 	if m.MayServer(key, scopes.ReadServers) {
-		body.Progress = s.progressURL(key)
+		body.Progress = s.streamURL(m, s.progressPath(key), nil)
 	}
 	p, status = page{Name: "starting", Title: "Starting " + whose(m, key), Member: m, Refresh: refreshHome,
 		NoJS: body.Progress != "", Body: body}, http.StatusOK
@@ -90,8 +92,15 @@ func (s *Web) pendingURL(key ident.Key, next string) string {
 	return target
 }
 
-// progressURL is the URL path of the API's stream of a start's steps.
-func (s *Web) progressURL(key ident.Key) string {
+// streamURL is the URL of a stream of events for a page that a browser shows now: it has a token that expires soon.
+func (s *Web) streamURL(m access.Subject, path string, q url.Values) string {
+	with := url.Values{xsrf.Field: {s.cfg.Tokens.ForStream(m.SessionID, path)}}
+	maps.Copy(with, q)
+	return path + "?" + with.Encode()
+}
+
+// progressPath is the URL path of the API's stream of a start's steps.
+func (s *Web) progressPath(key ident.Key) string {
 	user := s.hub + "api/users/" + key.User.String()
 	if key.Server.IsDefault() {
 		return user + "/server/progress"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ func (s *Web) pullImage(m access.Subject, w http.ResponseWriter, r *http.Request
 	if begun {
 		s.cfg.Background(func(ctx context.Context) { s.runPull(ctx, name, p) })
 	}
-	redirect(w, http.StatusSeeOther, s.pullURL("pull", name))
+	redirect(w, http.StatusSeeOther, s.pullURL(name))
 	return nil
 }
 
@@ -73,7 +74,8 @@ func (s *Web) pullPage(m access.Subject, w http.ResponseWriter, r *http.Request)
 		return err
 	}
 	v, _ := p.now()
-	shown := page{Name: "pull", Title: "Pulling an image", Member: m, Body: pullBody{v, s.pullURL("progress", v.Name)}}
+	shown := page{Name: "pull", Title: "Pulling an image", Member: m, Body: pullBody{v,
+		s.streamURL(m, s.hub+"admin/images/progress", url.Values{"name": {v.Name}})}}
 	if !v.Over {
 		shown.Refresh, shown.NoJS = refreshHome, true
 	}

@@ -82,10 +82,14 @@ func (s *Web) render(w http.ResponseWriter, r *http.Request, status int, p page)
 		http.Error(w, "the hub cannot show this page (request "+httpx.RequestID(r)+")", http.StatusInternalServerError)
 		return
 	}
+	content := body.Bytes()
+	if p.Member.SessionID != "" {
+		content = withToken(content, s.cfg.Tokens.Of(p.Member.SessionID))
+	}
 	h := w.Header()
 	s.setHeaders(h)
 	h.Set("Content-Security-Policy", s.policy(!p.SignIn))
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // an error means that the client is gone
+	_, _ = w.Write(content) // an error means that the client is gone
 }

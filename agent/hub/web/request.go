@@ -2,8 +2,12 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
 // wantsJSON reports whether a program asks, not a person: by a path of an API, by a WebSocket, or by a client that
@@ -39,14 +43,20 @@ func navigation(base string, r *http.Request) bool {
 	return false
 }
 
-// deliberate reports whether a GET may change something because the user meant it (Fetch Metadata): a link of this
-// site, a bookmark or a typed address, but no other site's link, no picture and no frame. Browsers without these
-// headers may.
-func deliberate(r *http.Request) bool {
-	in := func(header string, allowed ...string) bool {
-		return slices.Contains(append(allowed, ""), r.Header.Get(header))
+// deliberate reports whether a person has asked for what a GET changes: by a bookmark or a typed address, by a link of
+// the hub, or in a server of their own. Of other people's servers, and of other sites, it believes nothing; a server
+// whose page hides that it is one can annoy, as it can by other means.
+func (s *Web) deliberate(m access.Subject, r *http.Request) bool {
+	if r.Header.Get("Sec-Purpose") != "" {
+		return false // nobody has asked for a prefetch
 	}
-	return r.Method == http.MethodGet && in("Sec-Fetch-Site", "same-origin", "none") &&
-		in("Sec-Fetch-Mode", "navigate") && in("Sec-Fetch-Dest", "document") &&
-		r.Header.Get("Sec-Purpose") == "" // nobody has asked for a prefetch
+	from, err := url.Parse(r.Referer())
+	switch site := r.Header.Get("Sec-Fetch-Site"); {
+	case site == "none", site == "" && r.Referer() == "":
+		return true
+	case site != "" && site != "same-origin", err != nil, !s.requests.OfHub(from, r):
+		return false
+	}
+	path := from.EscapedPath()
+	return strings.HasPrefix(path, s.hub) || strings.HasPrefix(path, s.prefix(ident.Key{User: m.User}))
 }

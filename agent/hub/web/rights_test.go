@@ -98,6 +98,9 @@ func TestRights(t *testing.T) {
 					h = newRights(t)
 				}
 				resp := h.do(tt.method, tt.target, user)
+				if tt.method == http.MethodPost {
+					resp = h.post(tt.target, user, nil)
+				}
 				if tt.method == "POST" && strings.Contains(tt.target, "..") &&
 					resp.StatusCode == http.StatusTemporaryRedirect {
 					got = append(got, "-") // net/http has cleaned the path

@@ -4,27 +4,47 @@ import (
 	"net/http"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
-// serve checks who may call, calls the handler and answers its error.
+// serve checks what may have the answer and who may call, calls the handler and answers its error.
 func (s *Web) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpx.SetRoute(r, r.Pattern)
-		m, err := s.admit(rt.audience, r)
+		rt := rt // of this request alone
+		if rt.reader == ServerPage && !s.asksForPage(r) {
+			rt = route{audience: Anyone, reader: Anything, handler: (*Web).stateForPrograms}
+		}
+		m, err := s.admit(rt, w, r)
 		if err == nil {
 			err = rt.handler(s, m, w, r)
 		}
 		if err != nil {
 			httpx.LogFailure(s.cfg.Log, r, err)
+			if s.requests.Kind(r) != fetchmeta.Document {
+				m = access.Subject{} // not even whose session it is
+			}
 			s.fail(w, r, m, err)
 		}
 	})
 }
 
-// admit returns who asks, if the route is for them; nobody on routes for Anyone.
-func (s *Web) admit(a audience, r *http.Request) (access.Subject, error) {
+// admit returns who asks, if the route is for them and for what reads its answer, and if a form has its token.
+func (s *Web) admit(rt route, w http.ResponseWriter, r *http.Request) (access.Subject, error) {
+	if err := s.checkReader(rt.reader, r); err != nil {
+		return access.Subject{}, err
+	}
+	m, err := s.who(rt.audience, r)
+	if err != nil {
+		return m, err
+	}
+	return m, s.checkToken(rt.reader, m, w, r)
+}
+
+// who returns who asks, if a route of the audience is for them; nobody on routes for Anyone.
+func (s *Web) who(a audience, r *http.Request) (access.Subject, error) {
 	if a == Anyone {
 		return access.Subject{}, nil
 	}

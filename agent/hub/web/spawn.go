@@ -36,7 +36,7 @@ func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request
 		return err
 	}
 	profiles, warning := s.profiles(r.Context())
-	if len(profiles) == 1 && srv.State == servers.Stopped && exists && deliberate(r) {
+	if len(profiles) == 1 && srv.State == servers.Stopped && exists && s.deliberate(m, r) {
 		return s.start(m, w, r, key, actions.Choice{Profile: profiles[0].Name}, next)
 	}
 	s.render(w, r, http.StatusOK, page{Name: "spawn", Title: "Start " + whose(m, key), Member: m, Body: serverBody{

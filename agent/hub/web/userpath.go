@@ -179,14 +179,24 @@ func (s *Web) userRedirect(m access.Subject, w http.ResponseWriter, r *http.Requ
 // there: pages are redirected to where they do, and programs get an answer that is the same for a stopped server and
 // for a user who does not exist.
 func (s *Web) Unrouted() http.Handler {
-	return s.headers(s.serve(route{audience: Anyone, handler: (*Web).unrouted}))
+	return s.headers(s.serve(route{audience: Anyone, reader: Anything, handler: (*Web).unrouted}))
 }
 
 func (s *Web) unrouted(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	if navigation(s.cfg.BaseURL, r) {
 		return s.prefixRedirect(m, w, r)
 	}
-	key, _, err := s.locate(r, s.cfg.BaseURL, s.looksNamed)
+	return s.stateFor(w, r, s.cfg.BaseURL)
+}
+
+// stateForPrograms is unrouted for hub/user/NAME/…, to which some programs let themselves be redirected.
+func (s *Web) stateForPrograms(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
+	return s.stateFor(w, r, s.hub)
+}
+
+// stateFor answers a program for a server without a route. prefix is what precedes "user/" in the path.
+func (s *Web) stateFor(w http.ResponseWriter, r *http.Request, prefix string) error {
+	key, _, err := s.locate(r, prefix, s.looksNamed)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestUserPaths(t *testing.T) {
 		"anonymous API":            {"GET", "/hub/user/alice/api/kernels", "", page, "Forbidden"},
 		"anonymous API, nobody's":  {"GET", "/hub/user/nobody-here/api/kernels", "", page, "Forbidden"},
 		"anonymous WebSocket": {"GET", "/hub/user/alice/api/kernels/1/channels", "",
-			[]string{"Upgrade", "websocket"}, "Forbidden"},
+			[]string{"Upgrade", "websocket"}, "Service Unavailable"},
 		"backslashes stay escaped": {"GET", `/hub/user/alice/%5C%5Cevil.example`, "alice", page,
 			"Found /user/alice/%5C%5Cevil.example?redirects=1"},
 		"slashes do not make a host": {"GET", "/hub/user/alice/%2F%2Fevil.example", "alice", page,

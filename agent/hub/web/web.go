@@ -19,10 +19,13 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -39,6 +42,7 @@ type flow interface {
 	Callback(w http.ResponseWriter, r *http.Request) error // takes the browser back
 	Logout(w http.ResponseWriter, r *http.Request) error   // redirects to hub/login, or to the provider
 	CallbackPath() string                                  // an escaped URL path anywhere on this host
+	Cookies() cookies.Names                                // of the hub
 }
 
 // sessions attaches the cookie session to requests, and reports why the provider cannot be reached.
@@ -73,6 +77,8 @@ type Config struct {
 	// Contact is whom people should ask: an e-mail address, a web address or any text. Optional: "the administrators of
 	// this hub".
 	Contact string
+	// HSTS tells browsers that come by TLS to come by nothing else.
+	HSTS bool
 	// AutoLogin redirects to the provider at once, without the sign-in page.
 	AutoLogin bool
 	// RedirectToServer makes hub/ start the user's server and redirect to it, as JupyterHub does by default. Otherwise
@@ -80,6 +86,8 @@ type Config struct {
 	RedirectToServer bool
 	// Announcement is a plain text at the top of each page. Optional.
 	Announcement string
+	// Tokens are those of the pages' forms and scripts.
+	Tokens *xsrf.Tokens
 	// Login signs people in.
 	Login signIn
 	// Access knows who asks and what they may do.
@@ -125,12 +133,14 @@ type Config struct {
 
 // Web serves the pages. Make it with New.
 type Web struct {
-	cfg     Config
-	hub     string // BaseURL + "hub/"
-	pages   map[string]*template.Template
-	assets  map[string]asset
-	handler http.Handler
-	pulls   pulls
+	cfg Config
+	hub string // BaseURL + "hub/"
+
+	requests fetchmeta.Rules
+	pages    map[string]*template.Template
+	assets   map[string]asset
+	handler  http.Handler
+	pulls    pulls
 
 	images     *recent[backend.Images]
 	persistent *recent[persistentContainers]
@@ -147,7 +157,8 @@ func New(cfg Config) (*Web, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Web{cfg: cfg, hub: cfg.BaseURL + "hub/", images: newRunningImages(cfg), persistent: newPersistent(cfg)}
+	s := &Web{cfg: cfg, hub: cfg.BaseURL + "hub/", images: newRunningImages(cfg), persistent: newPersistent(cfg),
+		requests: fetchmeta.Rules{Base: cfg.BaseURL, Secure: cfg.Login.Cookies().Secure()}}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
@@ -167,8 +178,9 @@ func (c Config) validate() error {
 			c.BaseURL))
 	}
 	if c.Login == nil || c.Access == nil || c.Actions == nil || c.Servers == nil || c.Profiles == nil || c.Log == nil ||
-		c.Version == "" || c.Records == nil || c.Authority == nil || c.Services == nil {
-		errs = append(errs, errors.New("cannot make the pages: version, login, access, actions, servers, records, "+
+		c.Version == "" || c.Tokens == nil || c.Records == nil || c.Authority == nil || c.Services == nil {
+		errs = append(errs, errors.New("cannot make the pages: version, login, tokens, access, actions, servers, "+
+			"records, "+
 			"authority, services, profiles and log are required"))
 	}
 	if c.Keeper != nil && c.Background == nil {

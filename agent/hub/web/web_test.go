@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,12 +20,14 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
+	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -57,13 +60,20 @@ func users(names ...string) []ident.User {
 }
 
 // asCookie names whom a test's browser is signed in as. "dora" is an administrator.
-const asCookie = "as"
+var asCookie = cookies.New("/", true).Login()
+
+// sessionOf returns the id of a user's session.
+func sessionOf(user string) string { return "session-of-" + user }
+
+// pageTokens are those of the hub's own pages.
+var pageTokens = xsrf.New([]byte("a key of the tests, 32 bytes long"), func() time.Time { return now })
 
 // fakeLogin believes a cookie, and has a provider that can be down.
 type fakeLogin struct {
 	callback string
 	groups   []string
 	fails    error // of Start, Callback and Ready
+	plain    bool  // reached by http
 }
 
 func (f *fakeLogin) Session(r *http.Request) (login.Session, error) {
@@ -74,7 +84,8 @@ func (f *fakeLogin) Session(r *http.Request) (login.Session, error) {
 	if c.Value == "revoked" {
 		return login.Session{}, &login.Denied{Reason: login.Revoked, User: key("alice").User}
 	}
-	return login.Session{ID: "s", User: key(c.Value).User, DisplayName: c.Value, Admin: c.Value == "dora",
+	return login.Session{ID: sessionOf(c.Value), User: key(c.Value).User, DisplayName: c.Value,
+		Admin:  c.Value == "dora",
 		Groups: f.groups}, nil
 }
 
@@ -104,6 +115,7 @@ func (f *fakeLogin) Logout(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (f *fakeLogin) CallbackPath() string                { return f.callback }
+func (f *fakeLogin) Cookies() cookies.Names              { return cookies.New("/", !f.plain) }
 func (f *fakeLogin) Wrap(next http.Handler) http.Handler { return next }
 func (f *fakeLogin) Ready(context.Context) error         { return f.fails }
 
@@ -310,7 +322,7 @@ func newHub(t testing.TB, change func(*setup)) *hub {
 		journal: &journal{}, path: filepath.Join(t.TempDir(), "hub.sqlite")}
 	h.db = newStore(t, h.path)
 	c := setup{db: h.db, Config: Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University",
-		Contact: "hub@example.org", Login: h.login, Servers: h.servers,
+		Contact: "hub@example.org", Login: h.login, Tokens: pageTokens, Servers: h.servers,
 		Profiles: func(context.Context) ([]backend.Profile, error) { return twoProfiles, nil },
 		Records:  h.db.Reader, Authority: roles(t, h.db, sharer),
 		Services: func() []services.Service { return nil },
@@ -344,20 +356,28 @@ func (h *hub) act(t testing.TB, c setup) *actions.Actions {
 
 // who finds out who is in the browser, with what they may do by an authority.
 func (h *hub) who(a *access.Authority) *access.Authenticator {
-	return access.NewAuthenticator(access.Sources{Authority: a, Sessions: h.login})
+	return access.NewAuthenticator(access.Sources{Authority: a, Sessions: h.login, Tokens: pageTokens})
 }
 
 func oneProfile(c *setup) {
 	c.Profiles = func(context.Context) ([]backend.Profile, error) { return twoProfiles[:1], nil }
 }
 
-// do sends a request as user ("" is nobody). Further arguments are headers, name and
-// value in turn.
+// do sends what a browser sends for a page, or for a form without its token, as user ("" is nobody). Further arguments
+// are headers, name and value in turn; an empty value takes the browser's away.
 func (h *hub) do(method, target, user string, headers ...string) *http.Response {
 	return send(h.Handler(), method, target, "", user, headers...)
 }
 
+// post sends a form of a page of the hub.
 func (h *hub) post(target, user string, form url.Values) *http.Response {
+	form = maps.Clone(form)
+	if form == nil {
+		form = url.Values{}
+	}
+	if user != "" {
+		form.Set(xsrf.Field, pageTokens.Of(sessionOf(user)))
+	}
 	return send(h.Handler(), http.MethodPost, target, form.Encode(), user, "Content-Type",
 		"application/x-www-form-urlencoded")
 }
@@ -365,8 +385,14 @@ func (h *hub) post(target, user string, form url.Values) *http.Response {
 func send(handler http.Handler, method, target, body, user string, headers ...string) *http.Response {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Site", "none")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
+		if headers[i+1] == "" {
+			r.Header.Del(headers[i])
+		}
 	}
 	if user != "" {
 		r.AddCookie(&http.Cookie{Name: asCookie, Value: user})
@@ -398,6 +424,7 @@ func TestNewRefuses(t *testing.T) {
 		"no slash at the end":         func(c *Config) { c.BaseURL = "/x" },
 		"empty base URL":              func(c *Config) { c.BaseURL = "" },
 		"no login":                    func(c *Config) { c.Login = nil },
+		"no tokens":                   func(c *Config) { c.Tokens = nil },
 		"no records":                  func(c *Config) { c.Records = nil },
 		"no authority":                func(c *Config) { c.Authority = nil },
 		"nobody runs the pulls":       func(c *Config) { c.Keeper = &fakeImages{} },
