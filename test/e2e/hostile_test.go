@@ -106,7 +106,8 @@ func testHostileRegistry(t *testing.T) {
 	within("gifford-hub", "images", "import", other, "/srv/images/exits.tar")
 	within("gifford-hub", "images", "import", other, "/srv/images/silent.tar")
 	within("gifford-hub", "images", "rollback", other)
-	within("gifford-hub", "images", "prune", "--dry-run")
+	within("gifford-hub", "images", "list")
+	within("gifford-hub", "images", "prune", "--keep-former", "0")
 	within("gifford-hub", "images", "rm", other)
 
 	if out := h.fails(t, "timeout", "--signal=INT", "5", "gifford-hub", "images", "pull", interrupted); out == "" {

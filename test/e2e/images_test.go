@@ -228,8 +228,8 @@ func testFullDisk(t *testing.T) {
 		return kilobytes
 	}
 	before, list := used(), h.ids(t)
-	h.run(t, "sh", "-ec", "mkdir -p /var/tmp/big && truncate -s 8G /var/tmp/big/bomb && tar -C "+
-		"/var/tmp/big -c . | zstd -q >/var/tmp/big.tar && rm -r /var/tmp/big")
+	h.run(t, "sh", "-ec", "mkdir -p /var/tmp/big && truncate -s 2G /var/tmp/big/bomb && tar -C "+
+		"/var/tmp/big -c . | gzip -1 >/var/tmp/big.tar && rm -r /var/tmp/big")
 	if out := h.fails(t, "gifford-hub", "images", "import", big, "/var/tmp/big.tar"); !strings.Contains(out,
 		"stopped before the disk was full") && !strings.Contains(out, "no space left") {
 		t.Errorf("the import does not say why it failed:\n%s", out)

@@ -34,6 +34,25 @@ func (l *nameLocks) lock(ctx context.Context, names ...string) (unlock func(), e
 	return func() { l.unlock(names) }, nil
 }
 
+// tryLock is lock if nobody has any of the names.
+func (l *nameLocks) tryLock(names ...string) (unlock func(), ok bool) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range names {
+		if _, held := l.held[name]; held {
+			return nil, false
+		}
+	}
+	if l.held == nil {
+		l.held = map[string]chan struct{}{}
+	}
+	for _, name := range names {
+		l.held[name] = make(chan struct{})
+	}
+	return func() { l.unlock(names) }, true
+}
+
 func (l *nameLocks) one(ctx context.Context, name string) error {
 	for {
 		l.mu.Lock()
@@ -64,8 +83,9 @@ func (l *nameLocks) unlock(names []string) {
 	}
 }
 
-// gate stands between the changes of names, of which any number run side by side, and the removal of images and layers
-// without a name, during which none runs: a change that is not finished has such images and layers too. Its zero value
+// gate stands between the changes of names, of which any number run side by side, and the removal of what failed ones
+// left, images that never had a name and layers without an image, during which none runs: a change that is not finished
+// has such images and layers too. Its zero value
 // is open.
 type gate struct {
 	mu      sync.Mutex // guards all below

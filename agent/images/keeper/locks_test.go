@@ -99,11 +99,6 @@ func TestWaitersMayGo(t *testing.T) {
 	r.pulled(t, name, id(2))
 	r.hanging(t, name, id(3))
 	for what, wait := range map[string]func(context.Context) error{
-		"Prune": func(ctx context.Context) error {
-			_,
-				err := r.Prune(ctx, imagekeeper.PruneRequest{})
-			return err
-		},
 		"Remove":               func(ctx context.Context) error { return r.Remove(ctx, name) },
 		"Remove of the former": func(ctx context.Context) error { return r.Remove(ctx, id(1)) },
 		"Rollback": func(ctx context.Context) error {
@@ -142,27 +137,30 @@ func TestWaitersMayGo(t *testing.T) {
 	r.want(t, "02 "+name, "01  "+name)
 }
 
-// TestPruneWaitsForPulls checks that Prune runs when the last pull has ended, and holds up no pull meanwhile.
-func TestPruneWaitsForPulls(t *testing.T) {
+// TestPruneBesideChanges checks that Prune waits for no pull, and leaves what a change has brought or is about to name.
+func TestPruneBesideChanges(t *testing.T) {
 	r := newRig(t)
-	_, release := r.hanging(t, name, id(1))
-	pruned := make(chan error, 1)
-	go func() { _, err := r.Prune(t.Context(), imagekeeper.PruneRequest{}); pruned <- err }()
-	time.Sleep(10 * time.Millisecond)
+	for i := 1; i <= 2; i++ {
+		r.pulled(t, name, id(i))
+		r.pulled(t, other, id(i+2))
+	}
+	_, release := r.hanging(t, name, id(5))
 	r.podman.mu.Lock()
-	r.podman.registry[other] = id(2)
+	r.podman.put(nil, id(6)) // an import has loaded it
 	r.podman.mu.Unlock()
-	j, err := r.Pull(other, false)
-	done(t, "Pull", j, err)
-	select {
-	case err := <-pruned:
-		t.Errorf("Prune does not wait: %v", err)
-	default:
+	none := 0
+	for _, dry := range []bool{true, false} {
+		pruned, err := r.Prune(soon(t), imagekeeper.PruneRequest{KeepFormer: &none, DryRun: dry})
+		if err != nil || len(pruned.Images) != 1 || pruned.Images[0].ID != id(3) {
+			t.Errorf("dry %v: pruned %+v, %v; want 03…", dry, pruned, err)
+		}
 	}
 	release()
-	if err := <-pruned; err != nil {
+	r.Wait()
+	if _, err := r.Prune(soon(t), imagekeeper.PruneRequest{KeepFormer: &none}); err != nil {
 		t.Error(err)
 	}
+	r.want(t, "05 "+name, "04 "+other)
 }
 
 // TestViewBeingMade checks that removal waits for the launcher's lock and ends with its caller.
