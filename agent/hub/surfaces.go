@@ -100,7 +100,7 @@ func newPages(g given, d data, r rights, m machine, who *access.Authenticator, d
 		BaseURL: g.cfg.HTTP.BaseURL, PublicURL: g.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: g.cfg.Login.ProviderName, AutoLogin: g.cfg.Login.AutoLogin,
 		Contact: g.cfg.Web.Contact, Announcement: g.cfg.Web.Announcement, RedirectToServer: g.cfg.Web.RedirectToServer,
-		HSTS: g.cfg.HTTP.HSTS, Tokens: r.tokens,
+		HSTS: g.cfg.HTTP.HSTS, Tokens: r.tokens, Origins: m.env.Origins,
 		Login: r.login, Servers: m.servers, Profiles: m.backend.Profiles, Persistent: m.backend.Persistent,
 		Actions: deeds, Records: d.store.Reader, Authority: r.authority, Access: who,
 		Services: r.services.List, NamedServers: g.cfg.Servers.Named, Log: g.log,

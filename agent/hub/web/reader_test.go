@@ -8,6 +8,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
 )
 
@@ -258,6 +259,32 @@ func TestLogoutAsks(t *testing.T) {
 		if text := body(t, resp); tt.want == asks && !strings.Contains(text, secret) {
 			t.Errorf("%s: the question has no token:\n%s", name, text)
 		}
+	}
+}
+
+// TestLogoutFromOnesOwnOrigin checks the same where each member has an origin of their own.
+func TestLogoutFromOnesOwnOrigin(t *testing.T) {
+	at, err := origins.New("https://example.com/", "https://{user}.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHub(t, func(c *setup) { c.Origins = at })
+	for referer, want := range map[string]string{
+		"https://alice.example.com/":          "See Other /hub/login?notice=signed-out",
+		"https://alice.example.com/user/bob/": "See Other /hub/login?notice=signed-out",
+		"https://bob.example.com/":            "OK",
+		"http://alice.example.com/":           "OK",
+		"https://example.com/user/bob/":       "OK",
+		"https://wiki.example.com/":           "OK",
+	} {
+		resp := h.do("GET", "/hub/logout", "alice", "Sec-Fetch-Site", "same-site", "Referer", referer)
+		if got := answer(resp); got != want {
+			t.Errorf("from %s: %s, want %s", referer, got, want)
+		}
+	}
+	resp := h.do("GET", "/hub/logout", "alice", "Sec-Fetch-Site", "cross-site", "Referer", "https://alice.example.com/")
+	if got := answer(resp); got != "OK" {
+		t.Errorf("by a redirect of another site: %s", got)
 	}
 }
 

@@ -54,6 +54,9 @@ func (s *Web) deliberate(m access.Subject, r *http.Request) bool {
 	switch site := r.Header.Get("Sec-Fetch-Site"); {
 	case site == "none", site == "" && r.Referer() == "":
 		return true
+	case err == nil && s.cfg.Origins.Separate() && site != "cross-site" &&
+		from.Scheme+"://"+from.Host == s.cfg.Origins.Server(m.User):
+		return true
 	case site != "" && site != "same-origin", err != nil, !s.requests.OfHub(from, r):
 		return false
 	}

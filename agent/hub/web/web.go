@@ -22,6 +22,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -113,6 +114,8 @@ type Config struct {
 	// PublicURL is the URL of BaseURL for browsers, with a slash at the end. Optional: links for others are then shown
 	// without the host.
 	PublicURL string
+	// Origins are those of the members' servers. The zero value is the hub's own for all.
+	Origins origins.Origins
 	// Profiles returns the policy's profiles.
 	Profiles func(ctx context.Context) ([]backend.Profile, error)
 	// Images returns which images servers run on and profiles would start with. Optional: no page then says that a
