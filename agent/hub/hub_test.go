@@ -24,7 +24,7 @@ func settings(t *testing.T) *config.Config {
 	t.Helper()
 	second := time.Second
 	return &config.Config{
-		HTTP: config.HTTP{BaseURL: "/x/", PublicURL: "https://hub.example.org/x/"},
+		HTTP: config.HTTP{BaseURL: "/x/", PublicURL: "https://hub.example.org/x/", Hosts: []string{"127.0.0.1"}},
 		Login: config.Login{Issuer: "https://id.example.org", ClientID: "hub",
 			CallbackURL: "https://hub.example.org/x/hub/oauth_callback"},
 		Servers: config.Servers{StartTimeout: second, HTTPTimeout: second, StopTimeout: second},
@@ -89,6 +89,7 @@ func ask(t *testing.T, h *hub, surface, method, path, token string) (int, string
 	for _, s := range h.surfaces {
 		if s.name == surface {
 			r := httptest.NewRequest(method, path, nil)
+			r.Host = "hub.example.org"
 			if token != "" {
 				r.Header.Set("Authorization", "Bearer "+token)
 			}

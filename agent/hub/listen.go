@@ -17,11 +17,13 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
-// Time-outs of every listener. There is none for bodies, neither read nor written: uploads,
-// downloads and event streams of servers may take as long as they take.
+// Time-outs of every listener. There is none for answers, nor for bodies on their way to servers and services: uploads,
+// downloads and event streams may take as long as they take.
 const (
 	headerTimeout = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
+	bodyPause     = 30 * time.Second
+	bodyTotal     = 5 * time.Minute // the largest body of a form or the API is 1 MB
 )
 
 // Bounds of a request's headers, in bytes.
@@ -61,7 +63,7 @@ func expose(g given, cert *tlscert.Loader, t routing) []*surface {
 	if cert != nil {
 		main, redirected = splitPublic(main, g.cfg.HTTP.RedirectPort)
 	}
-	front := newSurface("public", main, chain(g.log, t.public()), g.log)
+	front := newSurface("public", main, chain(g.log, t.named(g)), g.log)
 	front.server.MaxHeaderBytes = maxBrowserHeaders
 	if cert != nil {
 		front.tls, front.server.TLSConfig = true, cert.TLSConfig()
@@ -76,7 +78,8 @@ func expose(g given, cert *tlscert.Loader, t routing) []*surface {
 
 // chain is the middleware that every request passes, outermost first.
 func chain(log *slog.Logger, next http.Handler) http.Handler {
-	return httpx.WithRequestID(httpx.WithRecover(log, next))
+	times := httpx.BodyTimes{Pause: bodyPause, Total: bodyTotal}
+	return httpx.WithRequestID(httpx.WithRecover(log, httpx.WithStrictRequests(httpx.WithBodyTimes(times, next))))
 }
 
 // splitPublic separates the listeners on a port of TCP, which redirect to TLS, from the others.

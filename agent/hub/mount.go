@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/hosts"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 )
 
@@ -12,6 +14,9 @@ const (
 	metricsPath    = "hub/metrics"
 	metricsAPIPath = "hub/api/metrics"
 )
+
+// healthPath is below the base URL too.
+const healthPath = "hub/health"
 
 // routing is which handler answers what.
 type routing struct {
@@ -27,6 +32,20 @@ func (t routing) public() http.Handler {
 		return byOrigin{t.origins, t.base, t.byPath()}
 	}
 	return t.byPath()
+}
+
+// named answers as public does, to requests by the hub's names. Whether the hub lives may be asked by any name:
+// balancers and monitors ask an address.
+func (t routing) named(g given) http.Handler {
+	ours := hosts.New(hosts.Config{PublicURL: g.cfg.HTTP.PublicURL, Others: g.cfg.HTTP.Hosts, Below: t.origins.Below})
+	checked, byPath := httpx.WithHost(g.log, ours, t.public()), t.byPath()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.EscapedPath() == t.base+healthPath {
+			byPath.ServeHTTP(w, r)
+			return
+		}
+		checked.ServeHTTP(w, r)
+	})
 }
 
 // byPath answers by the path alone.

@@ -49,8 +49,9 @@ type Config struct {
 
 // HTTP is the section [http].
 type HTTP struct {
-	BaseURL        string // path, with a slash at both ends
-	PublicURL      string // "" until Load has derived it; with base_url's path
+	BaseURL        string   // path, with a slash at both ends
+	PublicURL      string   // "" until Load has derived it; with base_url's path
+	Hosts          []string // names and addresses beside that of PublicURL, without ports
 	BehindProxy    bool
 	TrustedProxies []netip.Prefix
 	RedirectPort   int

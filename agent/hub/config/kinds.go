@@ -33,6 +33,8 @@ var (
 		settings.OfText("a Unix group", ident.ParseGroup, quote))
 	prefixes = settings.ListOf(`a list of addresses or networks, such as ["127.0.0.1", "10.0.0.0/8"]`,
 		settings.OfText("an address or network", parsePrefix, quoteText[netip.Prefix]))
+	hostNames = settings.ListOf(`a list of host names or addresses, such as ["hub.example.org"]`,
+		settings.OfText("a host name or address", parseHost, quote))
 	basePath = settings.OfText(`a path that begins with a slash, such as "/" or "/jupyter/"`, parseBasePath,
 		quote)
 	webURL = settings.OfText(`an absolute http or https URL, such as "https://hub.example.org/"`, parseURL,

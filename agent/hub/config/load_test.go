@@ -93,6 +93,14 @@ func TestProblems(t *testing.T) {
 			[]string{"hub.toml:6: tls.certificate: contradicts http.behind_proxy"}},
 		"key alone": {map[string]string{"hub.toml": strings.Replace(good, "certificate", "key", 1)},
 			[]string{"hub.toml: tls.certificate: not set", "hub.toml:6: tls.key: set without"}},
+		"hosts": {map[string]string{"hub.toml": good + "[http]\nhosts = [\"hub.example.org:443\"]\n"},
+			[]string{`hub.toml:8: http.hosts: expected a list of host names or addresses`}},
+		"hosts with a scheme": {map[string]string{"hub.toml": good + "[http]\nhosts = [\"https://a\"]\n"},
+			[]string{`hub.toml:8: http.hosts: expected a list of host names or addresses`}},
+		"a public URL beyond ASCII": {map[string]string{"hub.toml": good +
+			"[http]\npublic_url = \"https://h\u00fcb.example.org/\"\n", "hub.d/1.toml": "login.callback_url = " +
+			"\"https://h\u00fcb.example.org/hub/oauth_callback\"\n"},
+			[]string{"hub.toml:8: http.public_url: its host is not in the form in which browsers ask"}},
 		"proxies without proxy": {map[string]string{"hub.toml": good + "[http]\ntrusted_proxies = []\n"},
 			[]string{"hub.toml:8: http.trusted_proxies: has no effect"}},
 		"plain callback": {map[string]string{"hub.toml": good,

@@ -89,6 +89,12 @@ func httpRules() []rule {
 			}
 			return ""
 		}},
+		{"http.public_url", func(c *Config) string {
+			_, err := parseHost(c.PublicHost())
+			return when(c.HTTP.PublicURL != "" && err != nil,
+				"its host is not in the form in which browsers ask for it: "+
+					"write letters beyond ASCII as xn--…")
+		}},
 	}
 }
 

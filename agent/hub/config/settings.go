@@ -76,6 +76,11 @@ func httpSettings() []Setting {
 		def("http.public_url", webURL, func(c *Config) *string { return &c.HTTP.PublicURL }, "",
 			`"https://hub.example.org/"`,
 			"The address that people type. If left out, it is derived from `login.callback_url`."),
+		def("http.hosts", hostNames, func(c *Config) *[]string { return &c.HTTP.Hosts }, `[]`,
+			`["jupyter.example.org", "192.0.2.7"]`,
+			"Other names and addresses by which browsers and programs reach the hub, without ports. Requests by a "+
+				"name that is neither the one of `public_url` nor one of these are refused with 421, except "+
+				"`hub/health`. A proxy in front must pass on the Host that its client asked for."),
 		def("http.behind_proxy", boolean, func(c *Config) *bool { return &c.HTTP.BehindProxy }, `false`, "",
 			"Another proxy ends TLS in front of the hub: the hub speaks plain HTTP and trusts the `X-Forwarded-*` "+
 				"headers of `trusted_proxies`."),

@@ -31,6 +31,21 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
+// hostName is a name of DNS in ASCII, as browsers send it.
+var hostName = regexp.MustCompile(`^(?i:[a-z0-9]([a-z0-9_-]*[a-z0-9])?\.)*(?i:[a-z0-9]([a-z0-9_-]*[a-z0-9])?)$`)
+
+// parseHost accepts the name or address of a host, without a port.
+func parseHost(s string) (string, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return a.String(), nil
+	}
+	if !hostName.MatchString(s) {
+		return "", fmt.Errorf("%q is neither: write it without a scheme and a port, and letters beyond ASCII as xn--…",
+			s)
+	}
+	return strings.ToLower(s), nil
+}
+
 // parseBasePath accepts segments of RFC 3986's unreserved characters and returns a path with a slash at both ends.
 func parseBasePath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") {

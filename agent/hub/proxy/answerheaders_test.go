@@ -41,6 +41,8 @@ func saying(t testing.TB, answer string) (socket string) {
 				defer func() { _ = conn.Close() }()
 				if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 					_, _ = io.WriteString(conn, answer)
+					_ = conn.(*net.UnixConn).CloseWrite()
+					_, _ = io.Copy(io.Discard, conn) // to close with unread bytes would take the answer back
 				}
 			}()
 		}
@@ -292,8 +294,9 @@ func TestInterimAnswers(t *testing.T) {
 	}
 }
 
-// TestServiceWorkerScope asks for a script as a browser does that registers it, at the deepest and the most general
-// path of a server: the directory of the script, which is the scope without the header, lies below the server's own path.
+// TestServiceWorkerScope asks for a script as a browser does that registers it, at the deepest and the most
+// general path of a server. Without the header the scope is the directory of the script, which lies below the server's
+// own path.
 func TestServiceWorkerScope(t *testing.T) {
 	for prefix, h := range ways(t, "HTTP/1.1 200 OK\r\nService-Worker-Allowed: /hub/\r\nContent-Length: 0\r\n\r\n") {
 		for _, script := range []string{"x.js", "a/b/x.js", "%2e%2e/x.js", "..%2fx.js"} {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -170,12 +171,17 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route, down 
 	s := &session{route: route, cancel: cancel}
 	defer p.leave(s)
 	p.enter(s)
+	defer httpx.Streaming(r)()
 	r = r.WithContext(ctx)
-	r.Body = &countedBody{r.Body, route}
+	body := &countedBody{Reader: r.Body, route: route}
+	body.ended.Store(r.Body == nil || r.Body == http.NoBody)
+	if !body.ended.Load() {
+		r.Body = body
+	}
 	// Otherwise HTTP/1 would read the rest of an upload before the answer begins.
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	answer := &answer{ResponseWriter: w, proxy: p, session: s, unavailable: down, isWebSocket: isWebSocket(r),
-		own: maps.Clone(w.Header()), interim: r.ProtoAtLeast(1, 1)}
+		body: body, own: maps.Clone(w.Header()), http1: r.ProtoMajor == 1, interim: r.ProtoAtLeast(1, 1)}
 	route.handler.ServeHTTP(answer, r)
 	if answer.status >= http.StatusOK && answer.status < http.StatusMultipleChoices && !poll(r) {
 		route.touch() // redirects and failures are no use of the server (configurable-http-proxy)

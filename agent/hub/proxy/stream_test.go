@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -13,6 +16,9 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
 // big is the size of a stream that must not be held in memory.
@@ -305,5 +311,46 @@ func TestEarlyFrames(t *testing.T) {
 		"\r\nearly")
 	if !strings.HasSuffix(got, "\r\n\r\nearly") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestSlowUpload pauses in an upload for longer than the hub lets its own requests pause, to a server that runs and to
+// some that do not read on: there nobody waits for the rest.
+func TestSlowUpload(t *testing.T) {
+	pause := httpx.BodyTimes{Pause: 50 * time.Millisecond, Total: 100 * time.Millisecond}
+	p := newProxy(t, Config{})
+	p.SetRoute(key(t, "alice", ""), upstream(t, http.HandlerFunc(blob)))
+	p.SetRoute(key(t, "bob", ""), backend.UnixSocket("/nowhere", myUID()))
+	// It answers without waiting for the body.
+	p.SetRoute(key(t, "dan", ""), addressOf(saying(t, "HTTP/1.1 413 x\r\nContent-Length: 0\r\n\r\n")))
+	at := front(t, httpx.WithBodyTimes(pause, passing(p))).Listener.Addr().String()
+	upload := func(to string) (io.ReadWriteCloser, *bufio.Reader) {
+		conn, err := net.Dial("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab", to)
+		return conn, bufio.NewReader(conn)
+	}
+	conn, in := upload("/user/alice/up")
+	time.Sleep(4 * pause.Pause)
+	fmt.Fprint(conn, "cd")
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(resp.Body); string(body) != "4" || err != nil {
+		t.Errorf("the server read %q bytes, %v", body, err)
+	}
+	for to, want := range map[string]string{"/user/bob/up": "HTTP/1.1 503", "/user/carol/up": "HTTP/1.1 424",
+		"/user/dan/up": "HTTP/1.1 413"} {
+		conn, in = upload(to)
+		time.Sleep(2 * pause.Pause) // what comes then is no request of its own
+		fmt.Fprint(conn, "GET /user/alice/x HTTP/1.1\r\nHost: h\r\n\r\n")
+		all, err := io.ReadAll(in)
+		if !strings.HasPrefix(string(all), want) || strings.Count(string(all), "HTTP/1.1 ") != 1 {
+			t.Errorf("%s: %q, %v", to, all, err)
+		}
 	}
 }

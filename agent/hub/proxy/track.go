@@ -3,10 +3,12 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -164,8 +166,11 @@ type answer struct {
 	proxy   *Proxy
 	session *session
 	status  int
+	body    *countedBody
 	own     http.Header // what the hub itself had set before
+	http1   bool        // the client speaks HTTP/1, in which requests follow each other on a connection
 	interim bool        // the client knows interim answers: HTTP/1.0 has none
+	cleared bool        // ReverseProxy has removed what the hub had set
 
 	unavailable unavailable
 	isWebSocket bool // what the client asks to upgrade to
@@ -182,12 +187,17 @@ func (a *answer) WriteHeader(status int) {
 			narrow(a.Header(), a.session.route.prefix)
 			a.ResponseWriter.WriteHeader(status)
 		}
+		a.cleared = true
 		return
 	}
-	for name, values := range a.own {
-		if _, set := a.Header()[name]; !set {
-			a.Header()[name] = values
+	if a.cleared {
+		for name, values := range a.own {
+			a.Header()[name] = append(slices.Clone(values), a.Header()[name]...)
 		}
+	}
+	if !a.body.ended.Load() && a.http1 {
+		// net/http may stop waiting for the rest of a body, and would then read it as the next request.
+		a.Header().Set("Connection", "close")
 	}
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)
@@ -246,15 +256,30 @@ func (c *countedConn) CloseWrite() error {
 
 // countedBody is a request's body; what is read from it is traffic.
 type countedBody struct {
-	io.ReadCloser
-	route *route
+	io.Reader
+	route  *route
+	ended  atomic.Bool // read to its end
+	closed atomic.Bool
 }
 
 // Read notes the traffic.
 func (c *countedBody) Read(b []byte) (int, error) {
-	n, err := c.ReadCloser.Read(b)
+	if c.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := c.Reader.Read(b)
 	if n > 0 {
 		c.route.touch()
 	}
+	if errors.Is(err, io.EOF) {
+		c.ended.Store(true)
+	}
 	return n, err
+}
+
+// Close ends the reading. It leaves the rest of the body to net/http, which closes it after the answer. To do so here
+// would wait for that rest first, and nobody would hear that the server does not answer.
+func (c *countedBody) Close() error {
+	c.closed.Store(true)
+	return nil
 }

@@ -91,7 +91,7 @@ func TestPayloadIsActivity(t *testing.T) {
 
 func TestReadsAreActivity(t *testing.T) {
 	route := &route{}
-	body := &countedBody{io.NopCloser(iotest.OneByteReader(strings.NewReader("x"))), route}
+	body := &countedBody{Reader: iotest.OneByteReader(strings.NewReader("x")), route: route}
 	b := make([]byte, 4)
 	if n, err := body.Read(b[:0]); n != 0 || err != nil || route.traffic.Load() != 0 {
 		t.Errorf("a read of nothing: %d, %v, activity %d", n, err, route.traffic.Load())

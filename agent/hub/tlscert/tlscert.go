@@ -86,12 +86,25 @@ func Open(ctx context.Context, cfg Config) (*Loader, error) {
 	return l, nil
 }
 
-// TLSConfig returns a server's configuration: TLS 1.2 or newer, HTTP/2 and
+// suites are those of TLS 1.2 in Mozilla's intermediate configuration
+// (https://wiki.mozilla.org/Security/Server_Side_TLS) that Go has: forward secrecy and authenticated encryption, no
+// CBC. Those of TLS 1.3 are not for us to choose.
+var suites = [...]uint16{ // read only
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// TLSConfig returns a server's configuration: TLS 1.2 with strong suites or newer, HTTP/2 and
 // HTTP/1.1, always with the certificate current at the time of a handshake.
 func (l *Loader) TLSConfig() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
+		MinVersion:   tls.VersionTLS12,
+		CipherSuites: suites[:],
+		NextProtos:   []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return l.current.Load(), nil
 		},

@@ -1,6 +1,7 @@
 package tlscert
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +106,46 @@ func TestTLSConfigRefusesOldTLS(t *testing.T) {
 	if err := old.HandshakeContext(t.Context()); err == nil {
 		t.Error("TLS 1.1 was accepted")
 	}
+}
+
+// TestSuites offers each suite of TLS 1.2 alone, with a certificate of each kind, and compares what is accepted with
+// Mozilla's intermediate list, as far as Go has it.
+func TestSuites(t *testing.T) {
+	var accepted []string
+	for _, key := range []crypto.Signer{newKey(t), rsaKey(t)} {
+		a := issue(t, nil, "hub.lab", false, key, soon())
+		l, err := Open(t.Context(), Config{Certificate: write(t, filepath.Join(t.TempDir(), "c"), a.pem()+a.keyPEM(t))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+			if slices.Contains(suite.SupportedVersions, tls.VersionTLS12) && accepts(t, l, suite.ID) {
+				accepted = append(accepted, suite.Name)
+			}
+		}
+	}
+	slices.Sort(accepted)
+	if diff := cmp.Diff([]string{
+		"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+		"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+		"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+	}, accepted); diff != "" {
+		t.Errorf("accepted (-want +got):\n%s", diff)
+	}
+}
+
+// accepts reports whether a client of TLS 1.2 with that suite alone is served.
+func accepts(t *testing.T, l *Loader, suite uint16) bool {
+	t.Helper()
+	server, client := net.Pipe()
+	defer func() { _ = client.Close() }()
+	go func() {
+		_ = tls.Server(server, l.TLSConfig()).Handshake()
+		_ = server.Close()
+	}()
+	c := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12,
+		CipherSuites: []uint16{suite}})
+	return c.HandshakeContext(t.Context()) == nil
 }
 
 func TestOpenErrors(t *testing.T) {
