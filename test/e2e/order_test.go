@@ -28,6 +28,7 @@ var order = []struct {
 	{"AccountsOfEveryKind", testAccountsOfEveryKind},
 	{"UnitEndsByItself", testUnitEndsByItself},
 	{"AliceAndBob", testAliceAndBob},
+	{"ForgedSignals", testForgedSignals},
 
 	// The hub ends, and what it carries goes on.
 	{"HubEndsUnderARunningCell", testHubEndsUnderARunningCell},
