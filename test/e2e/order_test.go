@@ -27,6 +27,7 @@ var order = []struct {
 	{"FailuresAreClear", testFailuresAreClear},
 	{"AccountsOfEveryKind", testAccountsOfEveryKind},
 	{"UnitEndsByItself", testUnitEndsByItself},
+	{"EndlessStop", testEndlessStop},
 	{"AliceAndBob", testAliceAndBob},
 	{"ForgedSignals", testForgedSignals},
 

@@ -10,8 +10,8 @@ import (
 )
 
 // testForgedSignals sends, as an ordinary account, signals that look like systemd's, the launcher's and the bus's, to
-// everybody and to each connection of the hub, the launcher and systemd. The launcher must not end, bob's running server
-// must keep its socket, and the hub must know of it.
+// everybody and to each connection of the hub, the launcher and systemd. The launcher must not end, bob's running
+// server must keep its socket, and the hub must know of it.
 func testForgedSignals(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "bob")
@@ -60,7 +60,7 @@ func testForgedSignals(t *testing.T) {
 		t.Fatalf("no signal was sent: %s", sent)
 	}
 	// The launcher's and the hub's answers show that they have read what came before.
-	if list := h.run(t, "gifford-hub", "servers"); !strings.Contains(list, "bob") {
+	if list := h.run(t, "gifford-hub", "servers", "list"); !strings.Contains(list, "bob") {
 		t.Errorf("the hub does not know bob's server:\n%s", list)
 	}
 	h.run(t, "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1", "org.giffordlab.Launcher1",

@@ -19,10 +19,15 @@ const (
 )
 
 // stateOf is the state of a unit in our words. One whose start is queued, as while its view of the images is made, is
-// starting.
-func stateOf(u systemd.Status) (launcherbus.State, bool) {
+// starting. One that has failed is stopping until its last process has ended and its end is announced.
+func (l *Launcher) stateOf(u systemd.Status) (launcherbus.State, bool) {
 	if u.State == systemd.Inactive && u.Queued {
 		return launcherbus.Starting, true
+	}
+	if u.State == systemd.Failed {
+		if key, err := ident.ParseUnit(u.Name); err == nil && l.server(key) != nil {
+			return launcherbus.Stopping, true
+		}
 	}
 	return inOurWords(u.State)
 }
@@ -57,11 +62,11 @@ func (l *Launcher) existing(ctx context.Context, key ident.Key) (made, launcherb
 		return made{}, "", err
 	}
 	meta, ours := contract.ReadMetadata(u.Name, u.Environment)
-	state, ok := stateOf(u.Status)
+	state, ok := l.stateOf(u.Status)
 	if !ours || !ok || hasEnded(state) {
 		return made{}, "", notRunning(key)
 	}
-	return made{meta, u.Since}, state, nil
+	return made{meta, u.Since, u.StopTimeout}, state, nil
 }
 
 func notRunning(key ident.Key) error {
@@ -77,7 +82,7 @@ func (l *Launcher) List(ctx context.Context) ([]launcherbus.ServerRow, error) {
 	}
 	rows := []launcherbus.ServerRow{}
 	for _, u := range units {
-		state, ok := stateOf(u)
+		state, ok := l.stateOf(u)
 		if !ok || hasEnded(state) {
 			continue
 		}
@@ -111,7 +116,10 @@ func (l *Launcher) Adopt(ctx context.Context) ([]systemd.Status, error) {
 			// No signal announces the end of a start that is canceled in systemd's queue.
 			l.mayHaveEnded(ctx, made.Key, l.enter(*made), u.State == systemd.Failed)
 		default:
-			l.enter(*made)
+			s := l.enter(*made)
+			if u.State == systemd.Deactivating {
+				l.oversee(made.Key, s)
+			}
 		}
 	}
 	return found, nil
@@ -138,8 +146,11 @@ func (l *Launcher) Changed(ctx context.Context, c systemd.Change) {
 		return
 	}
 	l.cfg.Emit(l.event(s, state, systemd.Outcome{}))
-	if state == launcherbus.Running {
+	switch state {
+	case launcherbus.Running:
 		l.files.removeCredential(key) // a start that an earlier launcher began
+	case launcherbus.Stopping:
+		l.oversee(key, s)
 	}
 }
 

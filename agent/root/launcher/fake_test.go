@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -49,6 +50,12 @@ type host struct {
 	asked  int              // how often a single unit was asked for
 	listed int              // how often all were
 	swept  []string         // members whose retired directories were removed by a unit
+	killed []string         // units
+	// units that are stopped do not end by themselves
+	stubborn    bool
+	stopTimeout time.Duration
+	stops       []string       // units
+	left        map[string]int // processes that units have left
 	// if set, what happens at a start that fails
 	lostStart func()
 	// For random lives: results of single units' start jobs, instead of result; those whose
@@ -62,7 +69,7 @@ func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{t: t, dir: t.TempDir(), uid: uint32(os.Getuid()), units: map[string]systemd.State{},
 		env: map[string][]string{}, results: map[string]string{}, queued: map[string]bool{},
-		gone: map[string]bool{}, fails: map[string]error{}}
+		gone: map[string]bool{}, left: map[string]int{}, fails: map[string]error{}}
 	for _, d := range []string{"run", "state", "etc", "cluster", "cdi"} {
 		if err := os.Mkdir(filepath.Join(h.dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -83,7 +90,11 @@ func newHost(t *testing.T) *host {
 	h.text = fmt.Sprintf("[host]\nmin_uid = 1\nhome = %q\nunix_groups = [\"cgs\"]\n[profile.lab]\nimage = \"a\"\n",
 		h.dir+"/cluster/{user}")
 	h.launch()
-	t.Cleanup(func() { h.l.Close() })
+	t.Cleanup(func() {
+		if h.l.life.Err() == nil { // a test with a clock of its own has closed it, which only it can
+			h.l.Close()
+		}
+	})
 	return h
 }
 
@@ -251,12 +262,18 @@ func (h *host) change(ctx context.Context, name string, s systemd.State) {
 }
 
 func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
+	h.mu.Lock()
+	h.stops = append(h.stops, name)
+	h.mu.Unlock()
 	if err := h.fails["Stop"]; err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
 		if err := h.fails["StopJob"]; err != nil {
 			return err
+		}
+		if h.stubborn {
+			return h.resist(ctx, name)
 		}
 		h.mu.Lock()
 		unbegun := h.queued[name]
@@ -272,6 +289,45 @@ func (h *host) Stop(_ context.Context, name string) (systemd.Wait, error) {
 		h.change(ctx, name, systemd.Inactive)
 		return nil
 	}, nil
+}
+
+// Kill ends a unit that a stop has not ended, unless its processes cannot be killed.
+func (h *host) Kill(ctx context.Context, name string) error {
+	h.mu.Lock()
+	h.killed = append(h.killed, name)
+	err, ends := h.fails["Kill"], h.units[name] == systemd.Deactivating
+	h.mu.Unlock()
+	if ends && err == nil {
+		h.change(ctx, name, systemd.Failed)
+	}
+	return err
+}
+
+func (h *host) Processes(_ context.Context, name string) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.units[name] == "" {
+		return 0, systemd.ErrNotLoaded
+	}
+	return h.left[name], h.fails["Processes"]
+}
+
+// resist is the stop of a unit that does not end by itself.
+func (h *host) resist(ctx context.Context, name string) error {
+	h.change(ctx, name, systemd.Deactivating)
+	for {
+		h.mu.Lock()
+		ended := h.units[name] != systemd.Deactivating
+		h.mu.Unlock()
+		if ended {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func (h *host) ResetFailed(_ context.Context, name string) error {
@@ -296,7 +352,7 @@ func (h *host) Get(_ context.Context, name string) (systemd.Unit, error) {
 		return systemd.Unit{}, systemd.ErrNotLoaded
 	}
 	u := systemd.Unit{Status: systemd.Status{Name: name, State: h.units[name], Queued: h.queued[name]},
-		Environment: h.env[name]}
+		Environment: h.env[name], StopTimeout: h.stopTimeout}
 	if u.State == systemd.Inactive && !u.Queued {
 		if h.slow--; h.slow == 0 {
 			delete(h.units, name)

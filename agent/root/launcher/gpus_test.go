@@ -342,8 +342,21 @@ func TestHolds(t *testing.T) {
 		"unknown":             {systemd.Status{State: "refreshing"}, true},
 		"failed, stop queued": {systemd.Status{State: systemd.Failed, Queued: true}, false},
 	}
+	h := newHost(t)
 	for name, tt := range tests {
-		if got := holds(tt.unit); got != tt.want {
+		if got := h.l.holds(t.Context(), tt.unit); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	h.units["u"] = systemd.Failed
+	for name, tt := range map[string]struct {
+		left int
+		err  error
+		want bool
+	}{"processes are left": {1, nil, true}, "none is left": {0, nil, false}, "nobody knows": {0, errBroken, true}} {
+		h.left["u"] = tt.left
+		h.fails["Processes"] = tt.err
+		if got := h.l.holds(t.Context(), systemd.Status{Name: "u", State: systemd.Failed}); got != tt.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -33,6 +33,7 @@ type manager interface {
 	Start(ctx context.Context, name string) (systemd.Wait, error)
 	StartTransient(ctx context.Context, spec transient.Spec) (systemd.Wait, error)
 	Stop(ctx context.Context, name string) (systemd.Wait, error)
+	Kill(ctx context.Context, name string) error
 	ResetFailed(ctx context.Context, name string) error
 	EnableLinger(ctx context.Context, uid uint32) error
 }
@@ -42,6 +43,7 @@ type units interface {
 	Get(ctx context.Context, name string) (systemd.Unit, error)
 	List(ctx context.Context, pattern string) ([]systemd.Status, error)
 	Outcome(ctx context.Context, name string) (systemd.Outcome, error)
+	Processes(ctx context.Context, name string) (int, error)
 }
 
 // Config is what a Launcher needs. All fields are required.

@@ -108,7 +108,7 @@ func (l *Launcher) leases(ctx context.Context) ([]lease.Lease, error) {
 	var all []lease.Lease
 	seen := map[ident.Key]bool{}
 	for _, u := range units {
-		if !holds(u) {
+		if !l.holds(ctx, u) {
 			continue
 		}
 		made, err := l.recall(ctx, u.Name)
@@ -144,8 +144,16 @@ func (m made) lease() lease.Lease {
 	return held
 }
 
-// holds reports whether a unit has its devices: from the moment that its start is queued,
-// while it waits for what it requires, until all of its processes are gone.
-func holds(u systemd.Status) bool {
-	return u.State != systemd.Failed && (u.State != systemd.Inactive || u.Queued)
+// holds reports whether a unit has its devices: from the moment that its start is queued, while it waits for what it
+// requires, until all of its processes are gone. systemd gives up on processes that it cannot kill; while they are
+// there, or nobody knows, the devices are not another's.
+func (l *Launcher) holds(ctx context.Context, u systemd.Status) bool {
+	switch u.State {
+	case systemd.Inactive:
+		return u.Queued
+	case systemd.Failed:
+		left, err := l.cfg.Units.Processes(ctx, u.Name)
+		return left > 0 || err != nil && !errors.Is(err, systemd.ErrNotLoaded)
+	}
+	return true
 }

@@ -16,12 +16,14 @@ import (
 type made struct {
 	contract.Metadata
 	since time.Time // when it began to start; zero before that
+	// stopTimeout is the unit's time-out for each step of its stop.
+	stopTimeout time.Duration
 }
 
 // madeFrom is the unit that Build makes of in.
 func madeFrom(in unit.Input) made {
 	return made{Metadata: contract.Metadata{Key: in.Key, Profile: in.Profile.Name, TokenHash: in.TokenHash, UID: in.UID,
-		Devices: in.Devices}}
+		Devices: in.Devices}, stopTimeout: unit.StopTimeout(in.Profile)}
 }
 
 // row is what List and Changed say of the unit.
@@ -36,6 +38,7 @@ type server struct {
 	made
 	stopping bool            // its end was asked for
 	asking   bool            // its end is asked for again and again
+	overseen bool            // its end has a deadline
 	over     bool            // its end is announced, or is about to be
 	left     bool            // ended is closed
 	outcome  systemd.Outcome // set before ended is closed
@@ -126,5 +129,5 @@ func (l *Launcher) ask(ctx context.Context, name string) (*made, error) {
 	if !ours {
 		return nil, nil
 	}
-	return &made{meta, u.Since}, nil
+	return &made{meta, u.Since, u.StopTimeout}, nil
 }

@@ -113,6 +113,13 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 	case !ours || u.State != systemd.Failed:
 		return fail(launcherbus.AlreadyExists, "unit %q exists already", key.Unit())
 	}
+	switch l.verdictOfFailed(ctx, key) {
+	case lingers:
+		return fail(launcherbus.AlreadyExists, "unit %q has failed, and processes of it are left that do not end when "+
+			"they are killed\nhint: systemctl status %s", key.Unit(), unitWord(key))
+	case unknown:
+		return fmt.Errorf("cannot ask for the processes of unit %q", key.Unit())
+	}
 	return l.cfg.Manager.ResetFailed(ctx, key.Unit())
 }
 
@@ -166,6 +173,9 @@ func (l *Launcher) startFailed(ctx context.Context, b begun, err error) error {
 	if !errors.As(err, &job) {
 		// The job goes on, and systemd may still need the credential: this launcher or the next removes it when the
 		// unit has started or ended.
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return l.startOverdue(ctx, b)
+		}
 		return err
 	}
 	l.files.removeCredential(in.Key)
@@ -185,6 +195,15 @@ func (l *Launcher) startFailed(ctx context.Context, b begun, err error) error {
 	}
 	return fail(launcherbus.StartFailed, "unit %q could not start: %s\nhint: journalctl -u %s", in.Key.Unit(), why,
 		unitWord(in.Key))
+}
+
+// startOverdue stops a unit that was given more than all of its time-outs, which it can extend itself.
+func (l *Launcher) startOverdue(ctx context.Context, b begun) error {
+	if _, err := l.cfg.Manager.Stop(ctx, b.in.Key.Unit()); err != nil {
+		return err
+	}
+	return fail(launcherbus.StartFailed, "unit %q could not start: it was not ready within %s\nhint: journalctl -u %s",
+		b.in.Key.Unit(), b.limit(), unitWord(b.in.Key))
 }
 
 // unitWord is the unit's name as people type it.
@@ -216,6 +235,7 @@ func (l *Launcher) Stop(ctx context.Context, key ident.Key) error {
 		return err
 	}
 	l.setStopping(s, true)
+	l.oversee(key, s)
 	wait, err := l.cfg.Manager.Stop(ctx, key.Unit())
 	if errors.Is(err, systemd.ErrNotLoaded) {
 		return notRunning(key)

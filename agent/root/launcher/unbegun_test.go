@@ -12,19 +12,23 @@ import (
 // TestStopBeforeBegin checks that a server leaves nothing that looks like one that runs when it is stopped before its
 // unit begins: systemd announces no end then.
 func TestStopBeforeBegin(t *testing.T) {
-	h := newHost(t)
-	k := h.key("alice", "")
 	synctest.Test(t, func(t *testing.T) {
-		h.l.servers[k] = &server{made: made{}, ended: make(chan struct{})}
+		h := newHost(t)
+		defer h.l.Close()
+		k := h.key("alice", "")
+		h.l.servers[k] = &server{ended: make(chan struct{})} // of no key
 		h.units[k.Unit()], h.queued[k.Unit()] = systemd.Inactive, true
 		if err := h.l.Stop(t.Context(), k); err != nil {
 			t.Error(err)
 		}
 		h.l.wg.Wait()
+		if h.l.server(k) != nil {
+			t.Error("the launcher takes a server that has never begun for one that runs")
+		}
+		if h.states() != " stopped" {
+			t.Errorf("events: %s", h.states())
+		}
 	})
-	if h.l.server(k) != nil {
-		t.Error("the launcher takes a server that has never begun for one that runs")
-	}
 }
 
 // TestLeaveTwice checks that an end that is noticed twice is one.

@@ -43,6 +43,9 @@ func of[T any](v values, name string) T {
 	return value
 }
 
+// maxTimeout is a day, in microseconds; systemd's infinity is the greatest number.
+const maxTimeout = uint64(24 * time.Hour / time.Microsecond)
+
 // all asks for all properties of a unit, of one of its interfaces or, with "", of each.
 func (c *Conn) all(ctx context.Context, name, iface string) (values, error) {
 	var v values
@@ -63,13 +66,31 @@ func (c *Conn) Get(ctx context.Context, name string) (Unit, error) {
 		return Unit{}, fmt.Errorf("unit %q: %w", name, ErrNotLoaded)
 	}
 	u := Unit{Status: Status{Name: name, State: State(of[string](v, "ActiveState"))},
-		Environment: of[[]string](v, "Environment"), Since: since(v)}
+		Environment: of[[]string](v, "Environment"), Since: since(v),
+		StopTimeout: time.Duration(min(of[uint64](v, "TimeoutStopUSec"), maxTimeout)) * time.Microsecond}
 	// D-Bus type (uo): the job's number, 0 for none.
 	if job := of[[]any](v, "Job"); len(job) == 2 {
 		number, _ := job[0].(uint32)
 		u.Queued = number != 0
 	}
 	return u, nil
+}
+
+// process is one of systemd's list, D-Bus type (sus).
+type process struct {
+	Group   string
+	PID     uint32
+	Command string
+}
+
+// Processes returns how many processes are in a unit's control group and those below it. The error wraps ErrNotLoaded
+// if there is no unit of that name.
+func (c *Conn) Processes(ctx context.Context, name string) (int, error) {
+	var all []process
+	if err := c.ask(ctx, managerPath, managerInterface+".GetUnitProcesses", &all, name); err != nil {
+		return 0, fmt.Errorf("processes of unit %q: %w", name, err)
+	}
+	return len(all), nil
 }
 
 // since is when a unit was last started; zero for one that never was.

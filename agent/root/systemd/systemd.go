@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/root/transient"
 )
@@ -37,7 +38,8 @@ type Status struct {
 type Unit struct {
 	Status
 	Environment []string
-	Since       time.Time // when it was last started; zero for one that never was
+	Since       time.Time     // when it was last started; zero for one that never was
+	StopTimeout time.Duration // of each step of its stop; a day for none
 }
 
 // Outcome is how a unit ended or why it could not start.
@@ -121,6 +123,16 @@ func (c *Conn) StartTransient(ctx context.Context, spec transient.Spec) (Wait, e
 // Stop stops a unit. The error wraps ErrNotLoaded if there is none of that name.
 func (c *Conn) Stop(ctx context.Context, name string) (Wait, error) {
 	return c.job(ctx, job{verb: "stop", unit: name, method: "StopUnit", args: []any{name, "replace"}, want: Inactive})
+}
+
+// Kill sends SIGKILL to all processes in a unit's control group and those below it. That there is none is an error of
+// systemd's.
+func (c *Conn) Kill(ctx context.Context, name string) error {
+	if err := c.call(ctx, managerPath, managerInterface+".KillUnit", nil, name, "all",
+		int32(unix.SIGKILL)); err != nil {
+		return fmt.Errorf("kill %s: %w", name, err)
+	}
+	return nil
 }
 
 // Attach moves processes into a unit's control group, below sub ("/runtime"). The unit must have Delegate=, and the

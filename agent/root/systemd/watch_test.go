@@ -142,8 +142,8 @@ func TestGet(t *testing.T) {
 	c, p := connected(t)
 	p.unit(map[string]any{"LoadState": "loaded", "ActiveState": "active", "Environment": []string{"A=b"},
 		"InactiveExitTimestamp": uint64(1700000000000001), "Job": jobOf{5, jobPath("5")}, "User": "alice",
-		"MainPID": uint32(9), "Result": "timeout", "ExecMainStatus": int32(3)})
-	want := Unit{Status{"u", Active, true}, []string{"A=b"}, time.UnixMicro(1700000000000001)}
+		"MainPID": uint32(9), "TimeoutStopUSec": uint64(30e6), "Result": "timeout", "ExecMainStatus": int32(3)})
+	want := Unit{Status{"u", Active, true}, []string{"A=b"}, time.UnixMicro(1700000000000001), 30 * time.Second}
 	got, err := c.Get(t.Context(), "u")
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -160,8 +160,37 @@ func TestGet(t *testing.T) {
 	if u, err := c.Get(t.Context(), "u"); err != nil || !cmp.Equal(u, Unit{Status: Status{Name: "u"}}) {
 		t.Errorf("%+v, %v", u, err)
 	}
+	p.unit(map[string]any{"LoadState": "loaded", "TimeoutStopUSec": uint64(1<<64 - 1)})
+	if u, err := c.Get(t.Context(), "u"); err != nil || u.StopTimeout != 24*time.Hour {
+		t.Errorf("%+v, %v", u, err)
+	}
 	p.unit(map[string]any{"LoadState": "not-found"})
 	if _, err := c.Get(t.Context(), "u"); !errors.Is(err, ErrNotLoaded) {
+		t.Error(err)
+	}
+}
+
+// TestProcesses counts the processes of a unit, and kills them all.
+func TestProcesses(t *testing.T) {
+	c, p := connected(t)
+	p.answer("GetUnitProcesses", func([]any) []any { return []any{[]process{{"/x", 7, "a"}, {"/x/y", 8, "b"}}} })
+	if n, err := c.Processes(t.Context(), "u"); n != 2 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	p.answer("GetUnitProcesses", nil)
+	if n, err := c.Processes(t.Context(), "u"); n != 0 || !errors.Is(err, ErrNotLoaded) {
+		t.Errorf("no unit: %d, %v", n, err)
+	}
+	var args []any
+	p.answer("KillUnit", func(a []any) []any { args = a; return []any{} })
+	if err := c.Kill(t.Context(), "u"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]any{"u", "all", int32(9)}, args); diff != "" {
+		t.Errorf("kill (-want +got):\n%s", diff)
+	}
+	p.answer("KillUnit", nil)
+	if err := c.Kill(t.Context(), "u"); !errors.Is(err, ErrNotLoaded) {
 		t.Error(err)
 	}
 }

@@ -52,8 +52,10 @@ func (in Input) service() []transient.Property {
 		{Name: "Slice", Value: Slice},
 		{Name: "User", Value: in.Key.User.String()},
 		{Name: "Type", Value: "notify"},
-		// conmon, which podman leaves behind, says that the container runs, and is the main process.
-		{Name: "NotifyAccess", Value: "all"},
+		// podman, the main process, says that the container runs, and that conmon, which it leaves behind, is the main
+		// process from then on; prepare, a control process, asks for time for a pull. No other process of the unit has
+		// anything to say to systemd, above all none in the container.
+		{Name: "NotifyAccess", Value: "exec"},
 		{Name: "Delegate", Value: true},
 		// Podman ends the container; what is left after that is killed.
 		{Name: "KillMode", Value: "mixed"},
@@ -71,10 +73,12 @@ func (in Input) service() []transient.Property {
 			{Path: path.Join(view, contract.ImageEnvName), Optional: true}}},
 		{Name: "SyslogIdentifier", Value: "jupyter-" + in.Key.User.String()},
 		{Name: "TimeoutStartUSec", Value: micros(p.StartTimeout)},
-		// Podman's own time-out ends first and says so.
-		{Name: "TimeoutStopUSec", Value: micros(p.StopTimeout + 10*time.Second)},
+		{Name: "TimeoutStopUSec", Value: micros(StopTimeout(p))},
 	}
 }
+
+// StopTimeout is the unit's time-out for each step of its stop. Podman's own ends first and says so.
+func StopTimeout(p policy.Profile) time.Duration { return p.StopTimeout + 10*time.Second }
 
 func (in Input) commands() []transient.Property {
 	stop := command(contract.Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), in.containerName())
