@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
@@ -64,30 +65,78 @@ func testHostileArchive(t *testing.T) {
 const silentRegistry = `use IO::Socket::INET; $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:5000", Listen => 99,
 	ReuseAddr => 1) or die; while ($c = $s->accept) { push @c, $c }`
 
+// endlessRegistry has one image, whose layer has a terabyte. Of it come a megabyte and then nothing ("half"), or all of
+// it ("endless"). Its arguments are the port, which of the two, the image's configuration and its SHA-256.
+const endlessRegistry = `
+use IO::Socket::INET;
+my ($port, $kind, $c, $digest) = @ARGV; $SIG{CHLD} = "IGNORE";
+my $t = "application/vnd.oci.image."; my $size = 1 << 40;
+my $m = sprintf(q({"schemaVersion":2,"mediaType":"%smanifest.v1+json","config":{"mediaType":"%sconfig.v1+json",) .
+	q("digest":"sha256:%s","size":%d},"layers":[{"mediaType":"%slayer.v1.tar","digest":"sha256:%s","size":%d}]}),
+	$t, $t, $digest, length $c, $t, "1" x 64, $size);
+my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 99, ReuseAddr => 1) or die;
+while (my $k = $s->accept) {
+	next if fork;
+	exit if getc($k) !~ m{[A-Z]}; my $line = <$k>; my $path = (split " ", $line)[1]; while (<$k> =~ /\S/) { }
+	my ($type, $body) = ("application/json", "{}");
+	($type, $body) = ("${t}manifest.v1+json", $m) if $path =~ /manifests/;
+	$body = $c if $path =~ /blobs/;
+	my $layer = $path =~ /1{64}/;
+	printf $k "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", $type,
+		$layer ? $size : length $body, $layer ? "" : $body;
+	exit unless $layer;
+	do { print $k "x" x 1048576 or exit } while $kind eq "endless";
+	$k->flush; sleep 1 while 1;
+}
+`
+
+// newEndlessRegistry starts such a registry, which is gone after the test.
+func (h host) newEndlessRegistry(t *testing.T, kind string) {
+	t.Helper()
+	config := `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:` +
+		strings.Repeat("0", 64) + `"]}}`
+	unit := "test-registry-" + kind
+	h.run(t, "systemd-run", "--quiet", "--collect", "--unit="+unit, "perl", "-e", endlessRegistry, "5001", kind, config,
+		fmt.Sprintf("%x", sha256.Sum256([]byte(config))))
+	t.Cleanup(func() { _, _ = h.try(noEnd(t), "systemctl", "stop", unit+".service") })
+	h.listens(t, "5001")
+}
+
+// listens waits until something listens on a port of the loopback.
+func (h host) listens(t *testing.T, port string) {
+	t.Helper()
+	eventually(t, "something listens on "+port, 20*time.Second, func() bool {
+		_, err := h.try(t.Context(), "sh", "-c", "ss -Hltn 'sport = :"+port+"' | grep -q .")
+		return err == nil
+	})
+}
+
 // testHostileRegistry pulls from a registry that accepts and never answers. Everything else goes on, an interrupted
 // command ends its pull, and a pull that nobody interrupts ends by itself. A keeper that is killed leaves nothing.
 func testHostileRegistry(t *testing.T) {
-	const silent, interrupted, other = "127.0.0.1:5000/test/silent:1", "127.0.0.1:5000/test/interrupted:1",
-		"localhost/test/beside:1"
+	const (
+		silent, interrupted = "127.0.0.1:5000/test/silent:1", "127.0.0.1:5000/test/interrupted:1"
+		half, other         = "127.0.0.1:5001/test/half:1", "localhost/test/beside:1"
+	)
 	h := theHost(t)
 	h.run(t, "gifford-hub", "images", "prune")
 	h.forget(t, other)
 	h.run(t, "systemd-run", "--quiet", "--collect", "--unit=test-silent", "perl", "-e", silentRegistry)
 	t.Cleanup(func() { _, _ = h.try(noEnd(t), "systemctl", "stop", "test-silent.service") })
-	eventually(t, "the registry listens", 20*time.Second, func() bool {
-		_, err := h.try(t.Context(), "sh", "-c", "ss -Hltn 'sport = :5000' | grep -q .")
-		return err == nil
-	})
+	h.listens(t, "5000")
+	h.newEndlessRegistry(t, "half")
 	since := time.Now()
 	type result struct {
 		out string
 		err error
 	}
-	ended := make(chan result, 1)
-	go func() {
-		out, err := h.try(t.Context(), "gifford-hub", "images", "pull", silent)
-		ended <- result{out, err}
-	}()
+	ended, halfEnded := make(chan result, 1), make(chan result, 1)
+	for name, end := range map[string]chan result{silent: ended, half: halfEnded} {
+		go func() {
+			out, err := h.try(t.Context(), "gifford-hub", "images", "pull", name)
+			end <- result{out, err}
+		}()
+	}
 	asked := func(n int) func() bool {
 		return func() bool {
 			out, err := h.try(t.Context(), "sh", "-c", "ss -Htn 'sport = :5000' | wc -l")
@@ -121,10 +170,12 @@ func testHostileRegistry(t *testing.T) {
 		t.Fatalf("the pull ended at once: %v %s", r.err, r.out)
 	default:
 	}
-	r := <-ended
-	if took := time.Since(since); r.err == nil || !strings.Contains(r.out,
-		"the registry 127.0.0.1:5000 has sent nothing for two minutes") || took > 3*time.Minute {
-		t.Errorf("the pull ended after %s: %v %s", took, r.err, r.out)
+	for registry, end := range map[string]chan result{"127.0.0.1:5000": ended, "127.0.0.1:5001": halfEnded} {
+		r := <-end
+		if took := time.Since(since); r.err == nil || !strings.Contains(r.out,
+			"the registry "+registry+" has sent nothing for two minutes") || took > 3*time.Minute {
+			t.Errorf("the pull from %s ended after %s: %v %s", registry, took, r.err, r.out)
+		}
 	}
 	h.run(t, "gifford-hub", "images", "prune", "--dry-run")
 	if out := h.run(t, "find", "/var/lib/gifford-images/tmp", "-mindepth", "2"); out != "" {

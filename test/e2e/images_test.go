@@ -234,6 +234,11 @@ func testFullDisk(t *testing.T) {
 		"stopped before the disk was full") && !strings.Contains(out, "no space left") {
 		t.Errorf("the import does not say why it failed:\n%s", out)
 	}
+	h.newEndlessRegistry(t, "endless")
+	if out := h.fails(t, "gifford-hub", "images", "pull", "127.0.0.1:5001/test/endless:1"); !strings.Contains(out,
+		"stopped before the disk was full") && !strings.Contains(out, "no space left") {
+		t.Errorf("the pull does not say why it failed:\n%s", out)
+	}
 	if diff := cmp.Diff(list, h.ids(t)); diff != "" {
 		t.Errorf("the store has changed:\n%s", diff)
 	}
