@@ -50,7 +50,6 @@ type cookiesBody struct {
 	Twice bool
 	Size  string
 	Limit string
-	Again string // URL path and query of the page that the browser asked for
 }
 
 // cookiesPage expires the cookies of a request and says so. Scripts and frames get the words alone: only a page that
@@ -75,5 +74,5 @@ func (s *Web) cookiesPage(w http.ResponseWriter, r *http.Request, trouble cookie
 		w.Header().Add("Set-Cookie", line)
 	}
 	s.render(w, r, e.Status, page{Name: "cookies", Title: title, Body: cookiesBody{Twice: trouble == cookies.Twice,
-		Size: size(int64(total)), Limit: size(cookies.MaxBytes), Again: safeNext(r.URL.RequestURI())}})
+		Size: size(int64(total)), Limit: size(cookies.MaxBytes)}})
 }

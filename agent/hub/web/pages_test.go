@@ -14,6 +14,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
@@ -155,6 +156,12 @@ func everyPage(t testing.TB, h *hub) map[string]shown {
 		"denied": direct(func(w http.ResponseWriter, r *http.Request) {
 			h.Error(w, r, &login.Denied{Reason: login.NotInGroup, User: key("carol").User, Detail: "cgs"})
 		}),
+		"two sessions": direct(func(w http.ResponseWriter, r *http.Request) {
+			h.cookiesPage(w, r, cookies.Twice)
+		}),
+		"too many cookies": direct(func(w http.ResponseWriter, r *http.Request) {
+			h.cookiesPage(w, r, cookies.TooLarge)
+		}),
 		"sign out?":       get(base+"/hub/logout", "alice", "Sec-Fetch-Site", "cross-site"),
 		"home, running":   get(base+"/hub/home", "alice"),
 		"home, starting":  get(base+"/hub/home", "bob"),
@@ -263,7 +270,7 @@ func checkForms(t *testing.T, h *hub, p shown) {
 		mux.Handle(strings.TrimSpace(rt.method+" "+rt.path), http.NotFoundHandler())
 	}
 	for _, f := range p.elements("form") {
-		if attr(f, "role") == "search" {
+		if attr(f, "role") == "search" || attr(f, "action") == "/hub/home" {
 			continue // changes nothing
 		}
 		first := slices.Collect(f.ChildNodes())
@@ -357,6 +364,8 @@ func TestWords(t *testing.T) {
 			`name="next" value="/user/alice/lab"`, "mailto:hub@example.org", "Maintenance &lt;b&gt;tonight"}},
 		"signed out":       {200, []string{"You are signed out"}},
 		"expired":          {200, []string{"session has ended"}},
+		"two sessions":     {400, []string{"only one of them can be yours", "sign in again", "<button>Continue"}},
+		"too many cookies": {431, []string{"except your sign-in", "the hub takes", "hub@example.org", "<button>Continue"}},
 		"provider is down": {200, []string{"the sign-in server cannot be reached", "try again in a minute"}},
 		"sign-in failed": {503, []string{"the sign-in server cannot be reached",
 			"Sign in with Example University"}},
