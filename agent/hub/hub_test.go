@@ -29,6 +29,7 @@ func settings(t *testing.T) *config.Config {
 			CallbackURL: "https://hub.example.org/x/hub/oauth_callback"},
 		Servers: config.Servers{StartTimeout: second, HTTPTimeout: second, StopTimeout: second},
 		State:   config.State{Directory: t.TempDir()},
+		Cull:    config.Cull{Every: time.Minute},
 	}
 }
 
@@ -214,7 +215,7 @@ func TestConstructRefuses(t *testing.T) {
 		"a base without a slash": {func(g *given) { g.cfg.HTTP.BaseURL = "/x" }, `base URL "/x"`, ""},
 		"a database elsewhere": {func(g *given) { g.cfg.State.Directory = "/nowhere" },
 			"/nowhere/hub.sqlite", ""},
-		"no time to look for idle servers": {func(g *given) { g.cfg.Cull.Enabled = true }, "cannot make the culler",
+		"no time to look for idle servers": {func(g *given) { g.cfg.Cull.Every = 0 }, "cannot make the culler",
 			""},
 	} {
 		t.Run(name, func(t *testing.T) {

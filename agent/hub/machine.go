@@ -32,7 +32,7 @@ type machine struct {
 	accountant *accounting.Accountant
 	disk       *disk.Watch
 	gpus       *gpus.Desk
-	culler     *cull.Culler // nil when culling is off
+	culler     *cull.Culler
 }
 
 func newMachine(g given, d data, r rights, p *process) (m machine, err error) {
@@ -116,15 +116,17 @@ func newDisk(g given, d data, m machine) (*disk.Watch, error) {
 		WarnFree: disk.Threshold(c.WarnFree), Log: g.log, Users: members.all, Recent: members.recent})
 }
 
-// newCuller returns nil when culling is off.
+// newCuller makes what ends servers. When culling is off it ends those alone whose owner may not be here any more.
 func newCuller(g given, d data, r rights, m machine, kernel cgroup.Host) (*cull.Culler, error) {
 	c := g.cfg.Cull
+	policy := cull.NewRules(cullPolicies(c), g.unix, r.authority.Groups).Policy
 	if !c.Enabled {
-		return nil, nil
+		c.BusyCPU, c.BusyGPU = 0, 0
+		policy = func(context.Context, ident.User) (cull.Policy, error) { return cull.Policy{Exempt: true}, nil }
 	}
-	rules := cull.NewRules(cullPolicies(c), g.unix, r.authority.Groups)
 	return cull.New(cull.Config{
-		Servers: m.servers, Policy: rules.Policy, OnCull: d.metrics.Culled, Every: c.Every, Log: g.log,
+		Departures: r.login, Leaving: g.cfg.Access.Leaving,
+		Servers: m.servers, Policy: policy, OnCull: d.metrics.Culled, Every: c.Every, Log: g.log,
 		Traffic: r.proxy.Activity, Touch: toucher{m.servers, d.store, g.log}.touch,
 		CPUTime: kernel.CPU, BusyCPU: float64(c.BusyCPU) / 100,
 		GPUs: m.backend.GPUs, BusyGPU: float64(c.BusyGPU) / 100, Memory: d.store,
@@ -161,9 +163,6 @@ func (m queueMemory) SaveQueue(ctx context.Context, queue []servers.QueueEntry) 
 
 // announcedEnd returns the time of a server's announced end.
 func (m machine) announcedEnd(key ident.Key) (time.Time, bool) {
-	if m.culler == nil {
-		return time.Time{}, false
-	}
 	n, ok := m.culler.Notice(key)
 	return n.At, ok
 }

@@ -27,6 +27,7 @@ type rights struct {
 	changes    *access.Changes // fires after each change of the above
 	tokens     *xsrf.Tokens    // of the hub's own pages
 	requests   fetchmeta.Rules // what browsers' requests say
+	standings  chan struct{}   // gets an entry when somebody has lost or regained the right to be here
 }
 
 func newRights(ctx context.Context, g given, d data) (r rights, err error) {
@@ -55,6 +56,8 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	}
 	r.changes = access.NewChanges()
 	c := newLoginConfig(g, d)
+	r.standings = make(chan struct{}, 1)
+	c.Standing = announcing(r.standings)
 	c.Changed, c.Confirmed = r.changes.Notify, noticing(c.Confirmed, d.store.GroupsOf, r.changes.Notify)
 	if r.login, err = login.New(ctx, c); err != nil {
 		return rights{}, err
@@ -63,6 +66,16 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	key, err := d.store.SecretKey(ctx, "xsrf")
 	r.tokens = xsrf.New(key, time.Now)
 	return r, err
+}
+
+// announcing returns what puts an entry into a channel that holds one. It never waits.
+func announcing(to chan<- struct{}) func(ident.User, bool) {
+	return func(ident.User, bool) {
+		select {
+		case to <- struct{}{}:
+		default: // there is one already
+		}
+	}
 }
 
 // newLoginConfig adds the parts that sign-in needs to its settings.

@@ -72,6 +72,7 @@ func newActions(g given, d data, r rights, m machine, p *process, long longWork)
 		Records: d.store, Authority: r.authority, Servers: m.servers, Services: r.services,
 		NamedServers: g.cfg.Servers.Named, TokenLife: g.cfg.Tokens.DefaultLife, MaxTokenLife: g.cfg.Tokens.MaxLife,
 		HasPersistent: hasPersistent(m.backend.Persistent), Background: long.run, Shutdown: p.ending.fire,
+		MayEnter: r.login.MayEnter,
 		EndSessions: func(ctx context.Context, u ident.User) error {
 			_, err := r.login.EndSessionsOf(ctx, u, "deleted")
 			return err
@@ -79,7 +80,7 @@ func newActions(g given, d data, r rights, m machine, p *process, long longWork)
 		Changed:   r.changes.Notify,
 		RequestID: httpx.ContextRequestID, Log: g.log,
 	}
-	if m.culler != nil {
+	if g.cfg.Cull.Enabled {
 		c.Postpone = m.culler.Postpone
 	}
 	return actions.New(c)
@@ -105,10 +106,7 @@ func newPages(g given, d data, r rights, m machine, who *access.Authenticator, d
 		Actions: deeds, Records: d.store.Reader, Authority: r.authority, Access: who,
 		Services: r.services.List, NamedServers: g.cfg.Servers.Named, Log: g.log,
 		Images: m.backend.Images, Keeper: imagekeeper.New(imagekeeper.DefaultSocket), Background: long.run,
-		Disk: m.disk, GPUs: m.gpus,
-	}
-	if m.culler != nil {
-		c.Cull = m.culler.Notice
+		Disk: m.disk, GPUs: m.gpus, Cull: m.culler.Notice,
 	}
 	return web.New(c)
 }
@@ -134,11 +132,7 @@ func newAPI(g given, d data, r rights, m machine, who *access.Authenticator, dee
 			return routes(g.cfg.HTTP.BaseURL, m.env.Origins, m.servers.List(), r.services.List())
 		},
 		Resync: m.servers.Sync, Authorize: pages.ForDocuments(provider.Authorize), Token: provider.Token,
-		Page:    pages.Error,
-		Devices: m.gpus.Held, Log: g.log,
-	}
-	if m.culler != nil {
-		c.Cull = m.culler.Notice
+		Page: pages.Error, Devices: m.gpus.Held, Cull: m.culler.Notice, Log: g.log,
 	}
 	return api.New(c)
 }

@@ -15,17 +15,27 @@ const cleanEvery = time.Hour
 
 // tasks returns what the hub does beside answering requests.
 func (h *hub) tasks() []task {
-	all := []task{h.watchBackend, h.disk.Run, h.accountant.Run, h.feedWatchdog,
+	all := []task{h.watchBackend, h.disk.Run, h.accountant.Run, h.culler.Run, h.feedWatchdog,
 		func(ctx context.Context) { h.store.KeepClean(ctx, cleanEvery) },
-		func(ctx context.Context) { h.login.Run(ctx, h.owners) },
+		func(ctx context.Context) { h.login.Run(ctx, h.owners) }, h.watchStandings,
 		func(ctx context.Context) { h.servers.Advance(ctx, h.announcedEnd) }}
-	if h.culler != nil {
-		all = append(all, h.culler.Run)
-	}
 	if h.cert != nil {
 		all = append(all, h.cert.Watch)
 	}
 	return all
+}
+
+// watchStandings lets the culler announce an end, or withdraw it, as soon as somebody has lost or regained the right to
+// be here.
+func (h *hub) watchStandings(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.standings:
+			h.culler.Wake()
+		}
+	}
 }
 
 // owners returns the owners of servers that are active, each once.

@@ -55,6 +55,8 @@ type Config struct {
 	// Postpone puts off the announced end of a server that nobody uses; it fails with cull.ErrPostponedBefore where
 	// that cannot be done again. Optional: nothing is ended by itself.
 	Postpone func(key ident.Key) error
+	// MayEnter reports, as a *login.Denied, that somebody may not use the hub any more: no server is started for them.
+	MayEnter func(ctx context.Context, u ident.User) error
 	// EndSessions signs a user out everywhere.
 	EndSessions func(ctx context.Context, u ident.User) error
 	// Background runs what outlasts its request, in a goroutine of its own. The context ends with the hub, which waits.
@@ -79,10 +81,9 @@ type Actions struct {
 // New makes Actions.
 func New(c Config) (*Actions, error) {
 	if c.Records == nil || c.Authority == nil || c.Servers == nil || c.Services == nil || c.HasPersistent == nil ||
-		c.EndSessions == nil || c.Background == nil || c.Log == nil {
+		c.MayEnter == nil || c.EndSessions == nil || c.Background == nil || c.Log == nil {
 		return nil, errors.New("cannot make the actions: records, authority, servers, services, persistent " +
-			"containers, " +
-			"sessions, background and log are required")
+			"containers, standings, sessions, background and log are required")
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -40,8 +40,9 @@ type bench struct {
 	background sync.WaitGroup
 	ended      []string // whose sessions were ended
 	shutdowns  int
-	postponed  error // what Postpone returns
-	sessions   error // what EndSessions returns
+	postponed  error            // what Postpone returns
+	sessions   error            // what EndSessions returns
+	gone       map[string]error // by user, what MayEnter returns
 }
 
 func user(t testing.TB, name string) ident.User {
@@ -94,6 +95,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 	c := Config{Records: b.db, Authority: b.auth, Servers: b.fleet, Services: known, NamedServers: 2,
 		TokenLife: time.Hour, MaxTokenLife: 24 * time.Hour, HasPersistent: b.fleet.hasPersistent,
 		Postpone: func(ident.Key) error { return b.postponed },
+		MayEnter: func(_ context.Context, u ident.User) error { return b.gone[u.String()] },
 		EndSessions: func(_ context.Context, u ident.User) error {
 			b.ended = append(b.ended, u.String())
 			return b.sessions

@@ -387,6 +387,7 @@ func TestNew(t *testing.T) {
 		"records": func(c *Config) { c.Records = nil }, "authority": func(c *Config) { c.Authority = nil },
 		"servers": func(c *Config) { c.Servers = nil }, "services": func(c *Config) { c.Services = nil },
 		"persistent": func(c *Config) { c.HasPersistent = nil }, "sessions": func(c *Config) { c.EndSessions = nil },
+		"standings":  func(c *Config) { c.MayEnter = nil },
 		"background": func(c *Config) { c.Background = nil }, "log": func(c *Config) { c.Log = nil },
 	} {
 		c := whole

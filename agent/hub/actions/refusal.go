@@ -25,6 +25,8 @@ const (
 	AdminsOnly Reason = "admins-only" // to make or change an administrator takes an administrator
 	Oneself    Reason = "oneself"     // nobody deletes themselves, or accepts a share of their own server
 
+	MayNotEnter Reason = "may-not-enter" // whose server it would be may not use the hub any more
+
 	NoUser    Reason = "no-user"
 	NoServer  Reason = "no-server"
 	NoGroup   Reason = "no-group"
@@ -64,6 +66,9 @@ const (
 	Declared      Reason = "declared"        // the service is declared in the settings
 	SwitchedOff   Reason = "switched-off"    // the settings switch the feature off
 )
+
+// LetIn is the next step after MayNotEnter, for whoever administers the hub.
+const LetIn = "let them in again first: put them into a group that may use the hub, or change the section access"
 
 // Refusal is the error of an act that a rule forbids; nothing was done. All other errors of this package mean that the
 // act was allowed and failed.

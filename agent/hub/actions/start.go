@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -39,14 +40,17 @@ const (
 // Start begins to start a server and returns at once. A named server is saved with it, within the number that a user
 // may have. It takes the scope "start:servers" on the server.
 //
-// Refusals: LacksScope; NoUser; NamedServersOff, TooManyServers; BadOption, TooLong and Unshowable with their field;
-// Running, Starting and Stopping where there is nothing to start. A start that is queued goes on without devices
-// where the request asks for that itself.
+// Refusals: LacksScope; NoUser; MayNotEnter, whoever asks; NamedServersOff, TooManyServers; BadOption, TooLong and
+// Unshowable with their field; Running, Starting and Stopping where there is nothing to start. A start that is queued
+// goes on without devices where the request asks for that itself.
 func (a *Actions) Start(ctx context.Context, s access.Subject, req StartRequest) error {
 	if err := needServer(s, req.Key, scopes.StartServers); err != nil {
 		return err
 	}
 	if err := a.mayHave(ctx, s, req.Key, req.DisplayName); err != nil {
+		return err
+	}
+	if err := a.mayEnter(ctx, req.Key.User); err != nil {
 		return err
 	}
 	release, err := a.locks.take(ctx, req.Key, false)
@@ -67,6 +71,16 @@ func (a *Actions) Start(ctx context.Context, s access.Subject, req StartRequest)
 		return active(req.Key, a.cfg.Servers.Get(req.Key).State).because(err)
 	}
 	return a.record(ctx, ServerStartRequested, s, req.Key, err, Detail{keyProfile, choice.Profile})
+}
+
+// mayEnter refuses the server of somebody who may not use the hub any more: it would be ended again.
+func (a *Actions) mayEnter(ctx context.Context, u ident.User) error {
+	err := a.cfg.MayEnter(ctx, u)
+	var denied *login.Denied
+	if errors.As(err, &denied) {
+		return refuse(Forbidden, MayNotEnter, u.String(), "no server starts for %s: %v", u, denied).because(err)
+	}
+	return err
 }
 
 // asksWithout reports whether the request itself, not the options of the last start, asks for no devices.

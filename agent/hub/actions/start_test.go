@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -231,5 +232,37 @@ func TestLock(t *testing.T) {
 	release()
 	if err := <-taken; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNobodyStartsForWhoLeft checks that no server starts for somebody who may not use the hub any more, whoever asks,
+// and that another failure is no refusal.
+func TestNobodyStartsForWhoLeft(t *testing.T) {
+	alice := user(t, "alice")
+	for name, tt := range map[string]struct {
+		gone error
+		want string
+	}{
+		"present":   {nil, "ok"},
+		"left":      {&login.Denied{Reason: login.NotInGroup, User: alice, Detail: "cgs"}, "may-not-enter"},
+		"not known": {errors.New("disk full"), "disk full"},
+	} {
+		for _, by := range []string{"alice", "dora", "root"} {
+			t.Run(name+", by "+by, func(t *testing.T) {
+				b := newBench(t)
+				b.gone = map[string]error{"alice": tt.gone}
+				err := b.Start(t.Context(), b.as(t, by), StartRequest{Key: ident.Key{User: alice}, Choice: &Choice{}})
+				var refused *Refusal
+				switch {
+				case errors.As(err, &refused) && string(refused.Reason) == tt.want:
+					if want := "for alice: alice is in no group that may use"; !strings.Contains(err.Error(), want) {
+						t.Errorf("the words are %q", err)
+					}
+				case err == nil && tt.want == "ok", refused == nil && err != nil && err.Error() == tt.want:
+				default:
+					t.Errorf("Start: %v, want %s", err, tt.want)
+				}
+			})
+		}
 	}
 }

@@ -203,8 +203,9 @@ func build(t testing.TB) (*API, *fleet, *store.Store) {
 		Servers: f, Services: known, Records: db, Tokens: pageTokens, Log: log,
 		Client: func(string) (scopes.Owner, bool) { return scopes.Owner{}, false }})
 	act, err := actions.New(actions.Config{Records: db, Authority: auth, Servers: f, Services: known, NamedServers: 1,
-		HasPersistent: f.hasPersistent, EndSessions: func(context.Context, ident.User) error { return nil },
-		Background: func(work func(context.Context)) { work(context.Background()) }, Log: log})
+		HasPersistent: f.hasPersistent, MayEnter: browsers{}.MayEnter,
+		EndSessions: func(context.Context, ident.User) error { return nil },
+		Background:  func(work func(context.Context)) { work(context.Background()) }, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
+	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -41,7 +43,42 @@ func TestServerModelTellsItsEnd(t *testing.T) {
 	if diff := cmp.Diff(want, got.Servers["gpu"]["cull"]); diff != "" {
 		t.Errorf("cull of an unused GPU (-want +got):\n%s", diff)
 	}
+	if end := announcedEnd(cull.Notice{Reason: cull.ReasonAccessLost}); end["reason"] != "access-lost" ||
+		len(end) != 2 {
+		t.Errorf("the end after a loss is %v", end)
+	}
 	if end, stands := got.Servers[""]["cull"]; stands {
 		t.Errorf("the key cull stands where nothing was announced: %v", end)
+	}
+}
+
+// TestModelsOfSomebodyWhoLeft checks that the model of a user and those of their tokens say that they may not use the
+// hub any more, and nothing of it otherwise.
+func TestModelsOfSomebodyWhoLeft(t *testing.T) {
+	srv, _, db := serve(t)
+	bob, err := ident.ParseUser("bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.CreateToken(t.Context(), store.Token{Hash: "h", Kind: store.APIToken, User: bob}); err != nil {
+		t.Fatal(err)
+	}
+	for _, left := range []bool{false, true} {
+		if left {
+			if _, err := db.LoseAccess(t.Context(), store.Standing{User: bob, Reason: "not-in-group",
+				Lost: time.Date(2026, 3, 4, 15, 4, 5, 0, time.UTC)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, user, _ := ask(t, srv, "GET", "/hub/api/users/bob", "", "X-Test-User", "dora")
+		_, tokens, _ := ask(t, srv, "GET", "/hub/api/users/bob/tokens", "", "X-Test-User", "dora")
+		if got := strings.Contains(user,
+			`"access_lost":{"at":"2026-03-04T15:04:05.000000Z","reason":"not-in-group"}`); got !=
+			left {
+			t.Errorf("left %v: the user's model is %s", left, user)
+		}
+		if strings.Contains(tokens, `"suspended":true`) != left {
+			t.Errorf("left %v: the tokens' models are %s", left, tokens)
+		}
 	}
 }

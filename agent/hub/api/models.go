@@ -69,7 +69,7 @@ func (m model) filter(views []view, allows func(scope string) bool) (kept model,
 
 var userViews = []view{
 	{"read:users", []string{"kind", "name", "admin", "roles", "groups", "server", "pending", "created", "last_activity",
-		"user_info"}},
+		"user_info", "access_lost"}},
 	{"read:users:name", []string{"kind", "name", "admin", "user_info"}},
 	{"read:users:groups", []string{"kind", "name", "groups"}},
 	{"read:users:activity", []string{"kind", "name", "last_activity"}},
@@ -93,6 +93,13 @@ func (a *API) userModel(ctx context.Context, c access.Subject, u store.User, wit
 	}
 	if own.State == servers.Ready {
 		m["server"] = a.url(own.Key)
+	}
+	standing, err := a.cfg.Records.StandingOf(ctx, u.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !standing.Lost.IsZero() { // our own
+		m["access_lost"] = map[string]any{"at": stamp(standing.Lost), "reason": standing.Reason}
 	}
 	kept, shown := m.filter(userViews, func(scope string) bool { return c.MayUser(u.Name, scope) })
 	models, err := a.serversOf(ctx, c, u.Name, withStopped)
@@ -312,7 +319,11 @@ func (a *API) tokenModel(ctx context.Context, t store.Token) (model, error) {
 		"created": stamp(t.Created), "last_activity": stamp(t.LastUsed), "expires_at": stamp(t.Expires),
 		"note": t.Note, "session_id": optional(t.SessionID), "oauth_client": a.clientName(t.ClientID),
 	}
-	return m, nil
+	standing, err := a.cfg.Records.StandingOf(ctx, t.User)
+	if !standing.Lost.IsZero() {
+		m["suspended"] = true // our own; JupyterHub's clients overlook it
+	}
+	return m, err
 }
 
 // clientName describes an OAuth client for people.

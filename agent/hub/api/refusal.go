@@ -101,6 +101,8 @@ func rightsWords(f *actions.Refusal) *httpx.Error {
 		if f.Kind == actions.Forbidden {
 			return httpx.Fail(http.StatusForbidden, "Do not have permission to grant share with scope %s", f.Name)
 		}
+	case actions.MayNotEnter:
+		return &httpx.Error{Status: http.StatusForbidden, Public: f.Message, Hint: actions.LetIn}
 	case actions.SwitchedOff:
 		return httpx.Fail(http.StatusForbidden, "the hub cannot be shut down through the API")
 	}

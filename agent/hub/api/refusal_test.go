@@ -152,6 +152,7 @@ func TestWordsOfRefusals(t *testing.T) {
 			"Only admins can modify other admins"},
 		{actions.Refusal{Kind: actions.Invalid, Reason: actions.AdminsOnly, Field: "admin"}, 400,
 			"only an administrator can make a service an administrator"},
+		{actions.Refusal{Kind: actions.Forbidden, Reason: actions.MayNotEnter, Message: "m"}, 403, "m"},
 		{actions.Refusal{Kind: actions.Forbidden, Reason: actions.ExceedsRights, Name: "s"}, 403,
 			"Do not have permission to grant share with scope s"},
 		{actions.Refusal{Kind: actions.Invalid, Reason: actions.ExceedsRights, Message: "m"}, 400, "m"},

@@ -110,6 +110,7 @@ type Access struct {
 	ImportUnixGroups []string
 	Recheck          time.Duration
 	MaxStale         time.Duration
+	Leaving          time.Duration // from the loss of the right to enter to the end of the servers
 }
 
 // Empty reports whether no rule admits anybody.

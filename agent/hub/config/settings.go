@@ -191,9 +191,13 @@ func accessSettings() []Setting {
 			`["gpu", "students"]`, "Unix groups of the host that become groups of the hub for those of its users "+
 				"who are in them, as those of `unix_groups` do."),
 		def("access.recheck", duration, func(c *Config) *time.Duration { return &c.Access.Recheck }, `"5m"`, "",
-			"How often the right to enter is checked again while a session is used."),
+			"How often the right to enter is checked again: of whoever uses a session or a token, and of the owner of "+
+				"every server that runs."),
 		def("access.max_stale", duration, func(c *Config) *time.Duration { return &c.Access.MaxStale }, `"24h"`, "",
-			"How long a session lasts while that check fails."),
+			"How long a session lasts while that check fails. Tokens and servers go on."),
+		def("access.leaving", durationOrZero, func(c *Config) *time.Duration { return &c.Access.Leaving }, `"1h"`, "",
+			"How long the servers of somebody who may not enter any more go on, announced as the end of an idle "+
+				"one is; 0s ends them at once."),
 	}
 }
 

@@ -53,6 +53,9 @@ type Config struct {
 	BusyGPU float64
 	// StartWithoutGPUs starts a server that released its devices. Required when a policy has GPURestart.
 	StartWithoutGPUs func(key ident.Key, profile string) error
+	// Departures knows whose servers end although they work, Leaving after the loss of the right to be here. Optional.
+	Departures departures
+	Leaving    time.Duration
 	// Memory saves the last use of devices over a restart of the hub. Optional.
 	Memory memory
 	// OnCull is called with the reason for each stopped server, for counters. Optional.

@@ -16,7 +16,8 @@ import (
 // Culler stops idle servers. Make it with New. After a restart it repeats earlier announcements. What it must not
 // forget is in Config.Memory.
 type Culler struct {
-	cfg Config
+	cfg  Config
+	wake chan struct{} // see Wake
 
 	mu       sync.Mutex // guards all below
 	watched  map[ident.Key]*watch
@@ -41,7 +42,8 @@ func New(cfg Config) (*Culler, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	return &Culler{cfg: cfg, watched: map[ident.Key]*watch{}, recalled: map[ident.Key]store.GPUUse{}}, nil
+	return &Culler{cfg: cfg, wake: make(chan struct{}, 1), watched: map[ident.Key]*watch{},
+		recalled: map[ident.Key]store.GPUUse{}}, nil
 }
 
 // Run polls the servers until ctx ends.
@@ -55,6 +57,8 @@ func (c *Culler) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			c.poll(ctx)
+		case <-c.wake:
 			c.poll(ctx)
 		case <-gpus.C:
 			if c.holdsGPU() {
@@ -78,8 +82,11 @@ const atOnce = 8
 func (c *Culler) poll(ctx context.Context) {
 	var ready []servers.Server
 	for _, s := range c.cfg.Servers.List() {
-		if s.State == servers.Ready {
+		switch s.State {
+		case servers.Ready:
 			ready = append(ready, s)
+		case servers.Queued:
+			c.unqueue(ctx, s)
 		}
 	}
 	c.forget(ready)

@@ -1,7 +1,8 @@
 // Package cull stops servers that nobody uses. It polls all of them, announces the end of one that has been idle or has
-// run too long, and stops it at the announced time. It restarts a server that holds an unused GPU without the GPU, or
-// stops it. It must never stop a server for idleness while a kernel or its GPU works, or while that is unknown. It must
-// never stop one whose end it has not announced for as long as the policy says.
+// run too long, or whose owner may not be here any more, and stops it at the announced time. It restarts a server that
+// holds an unused GPU without the GPU, or stops it. It must never stop a server for idleness while a kernel or its GPU
+// works, or for its owner's departure, while that is unknown. It must never stop one whose end it has not announced for
+// as long as the policy says.
 package cull
 
 import "time"
@@ -36,6 +37,8 @@ type Observation struct {
 	Announced    time.Time // the end that was announced; zero: none
 	Reason       string    // of that end
 
+	Leaves time.Time // the end because its owner may not be here any more, whatever the policy; zero: they may
+
 	HoldsGPU bool // it holds devices exclusively
 	// GPUUsed is when these were last used, or may have been, or their return was postponed. Zero, or before Started,
 	// means not in this run.
@@ -58,6 +61,8 @@ const (
 	ReasonIdle   = "idle"
 	ReasonMaxAge = "max-age"
 	ReasonGPU    = "gpu-idle"
+	// ReasonAccessLost says that the owner may not be here any more.
+	ReasonAccessLost = "access-lost"
 )
 
 // Decision is what to do with a server, when and why.
@@ -71,6 +76,17 @@ type Decision struct {
 // whole notice, even when it is due already, as after a restart of the hub. It never moves to a time before the
 // announced one.
 func Decide(now time.Time, p Policy, o Observation) Decision {
+	if o.Reason == ReasonAccessLost {
+		o.Announced, o.Reason = time.Time{}, "" // it counts for no other end
+	}
+	if !o.Leaves.IsZero() {
+		return leave(now, p, o)
+	}
+	return decide(now, p, o)
+}
+
+// decide is Decide for a server whose owner may be here.
+func decide(now time.Time, p Policy, o Observation) Decision {
 	end, reason := p.end(o)
 	if reason == "" || now.Before(end.Add(-p.Notice)) {
 		return Decision{}

@@ -12,20 +12,29 @@ import (
 // examine decides about one server and acts on it. It asks the server only where its answer matters: when the end would
 // be announced, or the server stopped, if it were idle.
 func (c *Culler) examine(ctx context.Context, s servers.Server) {
+	leaves := c.leaves(ctx, s.Key.User)
 	policy, err := c.cfg.Policy(ctx, s.Key.User)
 	if c.ruleless(s.Key, err) {
-		return
+		if leaves.IsZero() {
+			return
+		}
+		policy = Policy{Exempt: true}
 	}
 	busy := busier(c.processor(ctx, s.Key), c.devices(s.Key))
-	if busy == No && c.ifIdle(policy, s).Act != Leave {
+	// The server of somebody who left believes no token of theirs, so it cannot be asked.
+	if busy == No && leaves.IsZero() && c.ifIdle(policy, s).Act != Leave {
 		busy = c.ask(ctx, s.Key)
+	} else if busy == No && !leaves.IsZero() {
+		busy = Unknown
 	}
 	if ctx.Err() != nil {
 		return // the answer may be cut off
 	}
-	switch d := c.settle(policy, s, busy); d.Act {
+	switch d := c.settle(policy, s, busy, leaves); d.Act {
 	case Cull:
-		c.stop(ctx, s.Key, d.Reason)
+		if c.mayEnd(ctx, s, d) {
+			c.stop(ctx, s.Key, d.Reason)
+		}
 	case Restart:
 		if c.stop(ctx, s.Key, d.Reason) {
 			c.startAgain(s)
@@ -75,14 +84,14 @@ func (c *Culler) ruleless(key ident.Key, err error) bool {
 func (c *Culler) ifIdle(p Policy, s servers.Server) Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.decide(p, s, No)
+	return c.decide(p, s, No, time.Time{})
 }
 
 // decide is Decide with the present state. c.mu is held.
-func (c *Culler) decide(p Policy, s servers.Server, busy Busy) Decision {
+func (c *Culler) decide(p Policy, s servers.Server, busy Busy, leaves time.Time) Decision {
 	w := c.watched[s.Key]
 	o := Observation{Started: s.Started, LastActivity: s.LastActivity, Busy: busy, Announced: w.notice.At,
-		Reason: w.notice.Reason, HoldsGPU: w.gpu.now.holds, GPUUsed: w.gpu.unused()}
+		Reason: w.notice.Reason, Leaves: leaves, HoldsGPU: w.gpu.now.holds, GPUUsed: w.gpu.unused()}
 	if !s.LastActivity.After(s.Started) && c.cfg.Traffic != nil {
 		o.LastActivity = c.cfg.Traffic(s.Key)
 	}
@@ -91,10 +100,10 @@ func (c *Culler) decide(p Policy, s servers.Server, busy Busy) Decision {
 }
 
 // settle decides, and records and logs the decision.
-func (c *Culler) settle(p Policy, s servers.Server, busy Busy) Decision {
+func (c *Culler) settle(p Policy, s servers.Server, busy Busy, leaves time.Time) Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := c.decide(p, s, busy)
+	d := c.decide(p, s, busy, leaves)
 	w := c.watched[s.Key]
 	if busy == Yes {
 		w.alive = time.Now()
@@ -109,6 +118,9 @@ func (c *Culler) settle(p Policy, s servers.Server, busy Busy) Decision {
 		message := "a server will be stopped"
 		if w.notice.Restart {
 			message = "a server will be started again without GPU"
+		}
+		if d.Reason == ReasonAccessLost {
+			time.AfterFunc(time.Until(d.At), c.Wake) // it may be before the next poll
 		}
 		c.event(s.Key, message, "server-cull-notice", d.Reason, "at", d.At.UTC().Format(time.RFC3339))
 	case Leave:
@@ -133,7 +145,7 @@ func (c *Culler) stop(ctx context.Context, key ident.Key, reason string) bool {
 	case errors.Is(err, servers.ErrNotActive), err != nil && ctx.Err() != nil:
 		return false
 	case err != nil:
-		c.warn(key, "cannot stop an idle server", "server-cull-failed", err)
+		c.warn(key, "cannot stop a server", "server-cull-failed", err)
 		return false
 	}
 	c.event(key, "stopped a server", "server-culled", reason)

@@ -12,7 +12,7 @@ import (
 // Notice is the announced end of a server.
 type Notice struct {
 	At     time.Time
-	Reason string // ReasonIdle, ReasonMaxAge or ReasonGPU
+	Reason string // ReasonIdle, ReasonMaxAge, ReasonGPU or ReasonAccessLost
 	// Of ReasonGPU alone:
 	Restart   bool      // it is not stopped but started again without its devices
 	Unused    time.Time // since when the devices were not used

@@ -102,8 +102,8 @@ type Config struct {
 	Confirmed func(ctx context.Context, u ident.User, groups []string) error
 	// Changed is called after a session has ended, and after a check that found other rights; optional.
 	Changed func()
-	// Standing is called when somebody has lost the right to enter (may is false), or got it back; optional. It must not
-	// wait for the Service.
+	// Standing is called when somebody has lost the right to enter (may is false), or got it back; optional. It must
+	// not wait for the Service.
 	Standing func(u ident.User, may bool)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time

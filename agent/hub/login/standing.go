@@ -27,9 +27,14 @@ func (s *Service) MayEnter(ctx context.Context, u ident.User) error {
 	}
 	v, err := s.c.Store.StandingOf(ctx, u)
 	if err == nil && !v.Lost.IsZero() {
-		return &Denied{Reason: Reason(v.Reason), User: u, Detail: v.Detail}
+		return DeniedBy(v)
 	}
 	return err
+}
+
+// DeniedBy is the refusal of somebody who has lost the right to be here.
+func DeniedBy(v store.Standing) *Denied {
+	return &Denied{Reason: Reason(v.Reason), User: v.User, Detail: v.Detail}
 }
 
 // LostSince returns since when somebody may not be here, as last told; zero for somebody who may.

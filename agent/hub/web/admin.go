@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
@@ -48,6 +49,8 @@ type userView struct {
 	Name         string
 	DisplayName  string
 	Admin        bool
+	Lost         string // why they may not use the hub any more; "" for one who may
+	LostSince    time.Time
 	LastActivity time.Time
 	Groups       []string
 	Servers      []serverView
@@ -142,7 +145,13 @@ func (s *Web) userView(ctx context.Context, m access.Subject, u store.User, host
 	if mayDelete(m, u) {
 		v.Delete = s.hub + "admin/delete-user?" + url.Values{"user": {v.Name}}.Encode()
 	}
-	var err error
+	standing, err := s.cfg.Records.StandingOf(ctx, u.Name)
+	if err != nil {
+		return v, err
+	}
+	if v.LostSince = standing.Lost; !v.LostSince.IsZero() {
+		v.Lost = login.DeniedBy(standing).Error()
+	}
 	if m.MayUser(u.Name, scopes.ReadUsersGroups) {
 		if v.Groups, err = s.cfg.Records.GroupsOf(ctx, u.Name); err != nil {
 			return v, err

@@ -38,6 +38,8 @@ func inOurWords(err error) error {
 	case actions.LacksScope, actions.AdminsOnly, actions.Oneself, actions.NoUser, actions.NoServer, actions.NoGroup,
 		actions.DefaultServer, actions.NotRunning, actions.SwitchedOff:
 		return errNotFound()
+	case actions.MayNotEnter:
+		return &httpx.Error{Status: http.StatusForbidden, Public: f.Message, Hint: actions.LetIn}
 	case actions.NothingToReset:
 		return errNothingToReset()
 	case actions.NamedServersOff:

@@ -25,7 +25,9 @@ func TestInOurWords(t *testing.T) {
 		status int
 		public string
 	}{
-		"a scope":          {&actions.Refusal{Kind: actions.Hidden, Reason: actions.LacksScope}, 404, hidden},
+		"a scope": {&actions.Refusal{Kind: actions.Hidden, Reason: actions.LacksScope}, 404, hidden},
+		"left": {&actions.Refusal{Kind: actions.Forbidden, Reason: actions.MayNotEnter,
+			Message: "bob left"}, 403, "bob left"},
 		"any scope":        {&actions.Refusal{Kind: actions.Forbidden, Reason: actions.LacksScope}, 404, hidden},
 		"administrators":   {&actions.Refusal{Kind: actions.Forbidden, Reason: actions.AdminsOnly}, 404, hidden},
 		"oneself":          {&actions.Refusal{Kind: actions.Conflict, Reason: actions.Oneself}, 404, hidden},

@@ -45,7 +45,8 @@ type endView struct {
 	At   time.Time
 	In   time.Duration // until then
 	Idle bool          // because nobody uses it
-	GPU  bool          // because it holds a GPU that it does not use; if neither, it has run for too long
+	GPU  bool          // because it holds a GPU that it does not use; if none of all, it has run for too long
+	Lost bool          // because its owner may not use the hub any more
 	// Of GPU alone:
 	Restart   bool          // it is started again without its GPU
 	Unused    time.Duration // for how long it has not used the GPU
@@ -102,7 +103,7 @@ func (s *Web) end(srv servers.Server, mayPostpone bool) (end *endView, postpone 
 		postpone = s.act("keep", srv.Key)
 	}
 	end = &endView{At: n.At, In: n.At.Sub(s.cfg.Now()), Idle: n.Reason == cull.ReasonIdle,
-		GPU: n.Reason == cull.ReasonGPU}
+		GPU: n.Reason == cull.ReasonGPU, Lost: n.Reason == cull.ReasonAccessLost}
 	if end.GPU {
 		end.Restart, end.Unused, end.Postponed = n.Restart, s.cfg.Now().Sub(n.Unused), n.Postponed
 	}

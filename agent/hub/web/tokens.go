@@ -23,6 +23,8 @@ type tokenBody struct {
 	Tokens []tokenView
 	Apps   []appView
 	API    string // URL that the example beside a new token calls
+
+	Suspended bool // all of them, until their owner may use the hub again
 }
 
 // tokenForm makes a token. It holds what was filled in where something is wrong with that.
@@ -45,6 +47,11 @@ func (s *Web) renderTokens(m access.Subject, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return err
 	}
+	standing, err := s.cfg.Records.StandingOf(r.Context(), m.User)
+	if err != nil {
+		return err
+	}
+	body.Suspended = !standing.Lost.IsZero()
 	for _, t := range all {
 		if t.ClientID == "" && t.Kind == store.APIToken {
 			body.Tokens = append(body.Tokens, tokenView{ID: t.ID, Note: t.Note, Created: t.Created,

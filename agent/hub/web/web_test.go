@@ -345,6 +345,7 @@ func (h *hub) act(t testing.TB, c setup) *actions.Actions {
 	acts, err := actions.New(actions.Config{Records: h.db, Authority: c.Authority, Servers: h.servers,
 		Services: noServices{}, NamedServers: c.NamedServers, MaxTokenLife: c.MaxTokenLife, Postpone: c.Postpone,
 		HasPersistent: func(context.Context, ident.Key) (bool, error) { return false, nil },
+		MayEnter:      func(context.Context, ident.User) error { return nil },
 		EndSessions:   func(context.Context, ident.User) error { return h.sessionsErr },
 		Background:    func(work func(context.Context)) { go work(context.Background()) },
 		Log:           slog.New(h.journal), Now: c.Now})
