@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"net"
 	"slices"
 	"time"
 
@@ -48,9 +49,10 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	if err != nil {
 		return rights{}, err
 	}
-	r.toServices = serviceproxy.New(r.proxy)
+	limits := services.Limits{Ports: ownPorts(g.listeners)}
+	r.toServices = serviceproxy.New(r.proxy, limits)
 	r.services, err = services.New(ctx, services.Config{BaseURL: g.cfg.HTTP.BaseURL, Declared: DeclaredServices(g.cfg),
-		Records: d.store, Removed: r.toServices.Forget})
+		Records: d.store, Limits: limits, Removed: r.toServices.Forget})
 	if err != nil {
 		return rights{}, err
 	}
@@ -76,6 +78,18 @@ func announcing(to chan<- struct{}) func(ident.User, bool) {
 		default: // there is one already
 		}
 	}
+}
+
+// ownPorts returns the TCP ports on which the hub listens.
+func ownPorts(all map[string][]net.Listener) (ports []uint16) {
+	for _, group := range all {
+		for _, l := range group {
+			if addr, ok := l.Addr().(*net.TCPAddr); ok {
+				ports = append(ports, addr.AddrPort().Port())
+			}
+		}
+	}
+	return ports
 }
 
 // newLoginConfig adds the parts that sign-in needs to its settings.

@@ -14,6 +14,8 @@ type Upstream struct {
 	Name string
 	// URL is where it listens: http://HOST:PORT, https://HOST:PORT or unix:/PATH.
 	URL string
+	// Dial connects to it; network is "tcp" or "unix". Optional.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Unavailable answers when it does not. Required.
 	Unavailable func(w http.ResponseWriter, r *http.Request, status int)
 }
@@ -33,13 +35,16 @@ func (p *Proxy) ForService(u Upstream) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service %q: %w", u.Name, err)
 	}
+	if u.Dial == nil {
+		u.Dial = new(net.Dialer).DialContext
+	}
 	r := &route{service: u.Name, prefix: p.cfg.BaseURL + "services/" + u.Name + "/",
 		slots: make(chan struct{}, p.cfg.MaxOpen)}
 	r.transport = p.newTransport(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if to.Scheme == "unix" {
 			network, addr = "unix", to.Path
 		}
-		return new(net.Dialer).DialContext(ctx, network, addr)
+		return u.Dial(ctx, network, addr)
 	})
 	r.handler = p.newHandler(r, func(pr *httputil.ProxyRequest) {
 		p.rewrite(pr)

@@ -16,7 +16,8 @@ import (
 
 // Connections is what is open to services. Make it with New.
 type Connections struct {
-	proxy *proxy.Proxy
+	proxy  *proxy.Proxy
+	limits services.Limits // of the services that were added through the API
 
 	mu    sync.Mutex      // guards known
 	known map[string]open // by the service's name
@@ -28,8 +29,11 @@ type open struct {
 	to  *proxy.Service
 }
 
-// New makes Connections over a proxy, which counts and drains them.
-func New(p *proxy.Proxy) *Connections { return &Connections{proxy: p, known: map[string]open{}} }
+// New makes Connections over a proxy, which counts and drains them, within the limits for services that were added
+// through the API.
+func New(p *proxy.Proxy, l services.Limits) *Connections {
+	return &Connections{proxy: p, limits: l, known: map[string]open{}}
+}
 
 // to returns the connections to a service, new ones when it has moved.
 func (c *Connections) to(s services.Service, fail failure) (*proxy.Service, error) {
@@ -39,8 +43,12 @@ func (c *Connections) to(s services.Service, fail failure) (*proxy.Service, erro
 	if ok && old.url == s.URL {
 		return old.to, nil
 	}
-	to, err := c.proxy.ForService(proxy.Upstream{Name: s.Name, URL: s.URL,
-		Unavailable: func(w http.ResponseWriter, r *http.Request, status int) { fail(w, r, down(s, status)) }})
+	at := proxy.Upstream{Name: s.Name, URL: s.URL,
+		Unavailable: func(w http.ResponseWriter, r *http.Request, status int) { fail(w, r, down(s, status)) }}
+	if !s.Declared {
+		at.Dial = limited(c.limits)
+	}
+	to, err := c.proxy.ForService(at)
 	if err != nil {
 		return nil, err
 	}

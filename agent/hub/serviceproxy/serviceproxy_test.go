@@ -42,6 +42,7 @@ type host struct {
 	http.Handler
 	registry *services.Registry
 	open     *Connections
+	fail     failure
 }
 
 func newHost(t *testing.T, declared ...services.Service) host {
@@ -56,7 +57,7 @@ func newHost(t *testing.T, declared ...services.Service) host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := New(p)
+	open := New(p, services.Limits{})
 	registry, err := services.New(t.Context(), services.Config{BaseURL: "/x/", Declared: declared, Records: db,
 		Removed: open.Forget})
 	if err != nil {
@@ -66,7 +67,7 @@ func newHost(t *testing.T, declared ...services.Service) host {
 		e := httpx.Public(err)
 		http.Error(w, e.Public+"|"+e.Hint, e.Status)
 	}
-	return host{open.Handler("/x/", registry, fail), registry, open}
+	return host{open.Handler("/x/", registry, fail), registry, open, fail}
 }
 
 func TestHandler(t *testing.T) {

@@ -56,6 +56,7 @@ type Config struct {
 	BaseURL  string    // "/" or "/x/"
 	Declared []Service // of the settings
 	Records  records
+	Limits   Limits // for services that are added through the API
 	// Removed is called for a service that was removed through the API, to end its open connections. Optional.
 	Removed func(name string)
 }
@@ -65,6 +66,7 @@ type Registry struct {
 	base    string
 	records records
 	removed func(name string)
+	limits  Limits
 
 	mu  sync.RWMutex // guards all
 	all map[string]Service
@@ -73,7 +75,7 @@ type Registry struct {
 // New makes a Registry of the settings' services and those added before. A service of the settings replaces one of the
 // same name that was added through the API.
 func New(ctx context.Context, c Config) (*Registry, error) {
-	r := &Registry{base: c.BaseURL, records: c.Records, removed: c.Removed, all: map[string]Service{}}
+	r := &Registry{base: c.BaseURL, records: c.Records, removed: c.Removed, limits: c.Limits, all: map[string]Service{}}
 	saved, err := c.Records.ServiceRecords(ctx)
 	if err != nil {
 		return nil, err
@@ -198,6 +200,9 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 func (r *Registry) Add(s Service) error {
 	if err := check(&s); err != nil {
 		return &InvalidError{err}
+	}
+	if err := r.limits.CheckURL(s.URL); err != nil {
+		return &InvalidError{fmt.Errorf("service %q: %w", s.Name, err)}
 	}
 	record, err := json.Marshal(s)
 	if err != nil {
