@@ -71,7 +71,9 @@ func expose(g given, cert *tlscert.Loader, t routing) []*surface {
 	all := []*surface{front, newSurface("api", g.listeners["api"], chain(g.log, t.private()), g.log),
 		newSurface("control", g.listeners["control"], chain(g.log, t.operator), g.log)}
 	if len(redirected) > 0 {
-		all = append(all, newSurface("redirect", redirected, redirect(g.cfg.HTTP.PublicURL), g.log))
+		plain := newSurface("redirect", redirected, redirect(g.cfg.HTTP.PublicURL), g.log)
+		plain.server.MaxHeaderBytes = maxBrowserHeaders
+		all = append(all, plain)
 	}
 	return all
 }

@@ -103,7 +103,8 @@ func (p *Provider) wanted(c Client, list []string) ([]string, error) {
 }
 
 // Authorize answers GET and POST of the authorisation endpoint. GET asks the person first
-// where mustAsk says so; POST is their consent, perhaps to fewer scopes.
+// where mustAsk says so; POST is their consent, perhaps to fewer scopes. The caller must have checked that a window of
+// its own gets the answer, and that a form is one of the hub's own (web.Web.ForDocuments).
 func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	req, err := p.parse(r.URL.Query())
 	var wrong *clientError
@@ -139,11 +140,8 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	return p.issue(w, r, req, person)
 }
 
-// consent reads the form of the confirmation page, which must come from the hub's own page.
+// consent reads the form of the confirmation page.
 func (p *Provider) consent(w http.ResponseWriter, r *http.Request, req *request) error {
-	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		return &httpx.Error{Status: http.StatusForbidden, Public: "this request came from another site", Cause: err}
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return httpx.Fail(http.StatusBadRequest, "cannot read the form")

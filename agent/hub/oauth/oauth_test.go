@@ -300,16 +300,6 @@ func TestServiceToken(t *testing.T) {
 	}
 }
 
-// TestYesOfAnotherSite checks that a form elsewhere cannot press the button.
-func TestYesOfAnotherSite(t *testing.T) {
-	p, _, _ := provider(t, "bob", true)
-	r := httptest.NewRequest("POST", "/hub/api/oauth2/authorize?"+query().Encode(), nil)
-	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	if err := p.Authorize(httptest.NewRecorder(), r); err == nil || httpx.Public(err).Status != http.StatusForbidden {
-		t.Errorf("got %v, want 403", err)
-	}
-}
-
 // TestClientIsTold checks that a client learns what it did wrong, at its own address.
 func TestClientIsTold(t *testing.T) {
 	tests := map[string]struct {
