@@ -47,9 +47,9 @@ func testLeftBehind(t *testing.T) {
 		"chmod 0 /run/jupyter/theirs/closed /run/jupyter/theirs")
 	h.sh(t, "alice", `mkdir `+servers+`/_/sub
 		perl -e 'chdir $ARGV[0] or die; for (1..100000) { mkdir "d" and chdir "d" or die $! }' `+servers+`/_`)
-	h.run(t, "systemd-run", "--quiet", "--unit=e2e-fuse", "--uid=alice", "--", "perl", "-e", silentFUSE,
-		servers+"/_/sub",
-		servers+"/_")
+	h.put(t, "/run/e2e-fuse.pl", "0644", silentFUSE)
+	h.run(t, "systemd-run", "--quiet", "--unit=e2e-fuse", "--uid=alice", "--", "perl", "/run/e2e-fuse.pl",
+		servers+"/_/sub", servers+"/_")
 	eventually(t, "the file systems are mounted", 30*time.Second, func() bool {
 		return strings.Count(h.run(t, "cat", "/proc/self/mountinfo"), " "+servers+"/_") == 2
 	})
