@@ -34,6 +34,21 @@ func testServices(t *testing.T) {
 	if watchdog := h.property(t, "gifford-hub.service", "WatchdogUSec"); watchdog == "0" || watchdog == "infinity" {
 		t.Errorf("the hub has no watchdog: %s", watchdog)
 	}
+	if groups := strings.Fields(h.run(t, "grep", "Groups:", "/proc/"+pid+"/status")); len(groups) > 2 {
+		t.Errorf("the hub is in more groups than its own: %v", groups)
+	}
+	if out, _ := h.try(t.Context(), "runuser", "-u", "gifford-hub", "--", "journalctl", "-q", "-n",
+		"5"); strings.Contains(
+		out, "systemd[1]") {
+		t.Errorf("the hub's account reads the host's journal:\n%s", out)
+	}
+	if log := h.run(t, "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1",
+		"org.giffordlab.Launcher1", "Log", "sstsu", "alice", "", "0", "", "1000"); !strings.Contains(log,
+		"Started jupyter-alice.service") {
+		t.Errorf("the launcher does not pass on what alice's unit has written: %.500s", log)
+	}
+	h.fails(t, "busctl", "call", "org.giffordlab.Launcher1", "/org/giffordlab/Launcher1",
+		"org.giffordlab.Launcher1", "Log", "sstsu", "alice", "", "0", "--file=/etc/shadow", "1")
 	var entry map[string]any
 	line := h.run(t, "journalctl", "-u", "gifford-hub", "-o", "json", "-n", "1", "JUPYTER_USER=alice",
 		"EVENT=server-ready")

@@ -58,6 +58,9 @@ const (
 	tailLimit = 5 * time.Second // for all
 )
 
+// unreadable is what people see where lines of a log would be.
+func unreadable(err error) string { return "(the server's log cannot be shown: " + err.Error() + ")" }
+
 // tail reads the end of the server's log. For a server that failed by itself it waits for the last lines, which the log
 // may not have yet.
 func (m *Manager) tail(key ident.Key, f failure) []string {
@@ -71,6 +74,7 @@ func (m *Manager) tail(key ident.Key, f failure) []string {
 		if err != nil {
 			m.log(slog.LevelWarn, key, "cannot read the log of a failed server", "journal-unreadable", "error",
 				err.Error())
+			lines = append(lines, unreadable(err))
 		}
 		if err != nil || whole || !f.byItself || time.Now().After(end) {
 			return lines

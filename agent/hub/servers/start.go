@@ -268,6 +268,7 @@ func (m *Manager) readOutput(s *server, since time.Time) {
 		if err != nil && ctx.Err() == nil {
 			m.log(slog.LevelWarn, key, "cannot follow the log of a starting server", "journal-unreadable", "error",
 				err.Error())
+			m.step(key, 30, unreadable(err))
 		}
 	})
 	m.wg.Go(func() {

@@ -78,11 +78,15 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	if err != nil {
 		o.Log.Warn("shared images cannot be locked", "event", "no-keeper", "error", err)
 	}
+	journal, err := names.Group(ctx, "systemd-journal")
+	if err != nil {
+		o.Log.Warn("cannot pass on what servers write", "event", "no-journal", "error", err)
+	}
 	var podman Podman
 	return New(Config{
 		Policy: o.Policy, Accounts: names, Manager: sd, Units: sd, Podman: podman.Version, Hub: hub,
-		ImagesGID: keeper.GID,
-		RunDir:    contract.RunDir, StateDir: contract.StateDir, EtcDir: "/etc", Store: imagestore.Dir,
+		ImagesGID: keeper.GID, Journal: NewJournal(journal.GID).Lines,
+		RunDir: contract.RunDir, StateDir: contract.StateDir, EtcDir: "/etc", Store: imagestore.Dir,
 		CDI:      gpu.DefaultDirs(),
 		GPUState: gpu.StateFile, Log: o.Log,
 		Emit: func(e launcherbus.Event) {

@@ -159,6 +159,8 @@ func TestOverTheBus(t *testing.T) {
 	}
 	images, err := c.Images(ctx)
 	same("Images", launcherbus.Images{Servers: map[ident.Key]string{}, Profiles: map[string]string{}}, images, err)
+	log, err := c.Log(ctx, launcherbus.LogRequest{Key: k, Since: time.Now(), Lines: 3})
+	same("Log", launcherbus.Log{Lines: []string{k.Unit()}, Cursor: "s=1"}, log, err)
 	use, err := c.DiskUse(ctx, k.User, false)
 	same("DiskUse", launcherbus.DiskUse{HomePath: h.dir + "/cluster/alice"}, use, err)
 	if err := c.Stop(ctx, k); err != nil {
@@ -333,6 +335,10 @@ func TestOlderLauncher(t *testing.T) {
 	}
 	if _, err := c.Get(t.Context(), none); codeOf(err) != launcherbus.NotFound {
 		t.Errorf("Get of none: %v", err)
+	}
+	if _, err := c.Log(t.Context(), launcherbus.LogRequest{Key: key, Lines: 1}); err == nil ||
+		!strings.Contains(err.Error(), "older than the hub") {
+		t.Errorf("Log: %v", err)
 	}
 	if _, err := c.Profiles(t.Context()); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("an operation that nobody has: %v", err)

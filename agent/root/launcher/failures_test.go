@@ -35,6 +35,10 @@ func TestEveryFailure(t *testing.T) {
 		},
 		"Persistent": func(h *host) error { rows, err := h.l.Persistent(h.t.Context()); return none(rows == nil, err) },
 		"Reset":      func(h *host) error { return h.l.Reset(h.t.Context(), h.key("carol", "")) },
+		"Log": func(h *host) error {
+			_, err := h.l.Log(h.t.Context(), launcherbus.LogRequest{Key: h.key("alice", ""), Lines: 1})
+			return err
+		},
 		"DiskUse": func(h *host) error {
 			_, err := h.l.DiskUse(h.t.Context(), h.key("bob", "").User,
 				true)
@@ -44,7 +48,7 @@ func TestEveryFailure(t *testing.T) {
 	}
 	needs := map[string]string{"Start": "Podman List EnableLinger StartTransient Get", "Stop": "Stop", "Get": "Get",
 		"List": "List Get", "GPUs": "List Get", "Images": "List Get", "Persistent": "Podman",
-		"Reset": "Podman EnableLinger", "DiskUse": "Get StartTransient", "Adopt": "List Get"}
+		"Reset": "Podman EnableLinger", "DiskUse": "Get StartTransient", "Log": "Get Journal", "Adopt": "List Get"}
 	for operation, parts := range needs {
 		for part := range strings.FieldsSeq(parts) {
 			t.Run(operation+" without "+part, func(t *testing.T) {

@@ -108,6 +108,9 @@ func (h *host) launch() {
 		Podman: func(context.Context) (contract.PodmanVersion, error) {
 			return contract.PodmanVersion{Major: 5, Minor: 4}, h.fails["Podman"]
 		},
+		Journal: func(_ context.Context, r launcherbus.LogRequest) (launcherbus.Log, error) {
+			return launcherbus.Log{Lines: []string{r.Key.Unit()}, Cursor: "s=1"}, h.fails["Journal"]
+		},
 		RunDir: filepath.Join(h.dir, "run"), StateDir: filepath.Join(h.dir, "state"),
 		EtcDir: filepath.Join(h.dir, "etc"), Store: filepath.Join(h.dir, "store"),
 		CDI: []string{filepath.Join(h.dir, "cdi")}, GPUState: filepath.Join(h.dir, "gpus.json"),

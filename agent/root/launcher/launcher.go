@@ -1,7 +1,7 @@
 // Package launcher is the root side of gifford-hub: it checks a request against the policy, prepares the member's
 // runtime, asks systemd for the unit and announces its end. Its table of operations is all that the bus can make root
-// do. It must never run a shell or a program but getent and "podman --version", open a network connection, take a path,
-// image, limit or argument from a caller, or follow a link that a member made.
+// do. It must never run a shell or a program but getent, journalctl and "podman --version", open a network
+// connection, take a path, image, limit or argument from a caller, or follow a link that a member made.
 package launcher
 
 import (
@@ -57,6 +57,8 @@ type Config struct {
 	Units   units
 	// Podman returns the version of the host's podman.
 	Podman func(ctx context.Context) (contract.PodmanVersion, error)
+	// Journal reads the journal of one unit for Log, which has checked the request.
+	Journal func(ctx context.Context, r launcherbus.LogRequest) (launcherbus.Log, error)
 	// Hub is the account of the hub: who may call besides root, and the group of the directories with the servers'
 	// sockets.
 	Hub accounts.Account
@@ -93,7 +95,7 @@ type Launcher struct {
 // New opens the launcher's directories.
 func New(cfg Config) (*Launcher, error) {
 	if cfg.Policy == nil || cfg.Accounts == nil || cfg.Manager == nil || cfg.Units == nil || cfg.Podman == nil ||
-		cfg.Emit == nil || cfg.Log == nil {
+		cfg.Journal == nil || cfg.Emit == nil || cfg.Log == nil {
 		return nil, errors.New("cannot make the launcher: every field of its configuration is required")
 	}
 	var roots [3]*os.Root

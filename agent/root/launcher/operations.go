@@ -37,6 +37,7 @@ func operations() map[string]operation {
 		"Profiles":   {hubAndRoot, "", "profiles", aboutAll((*Launcher).Profiles)},
 		"Images":     {hubAndRoot, "", "servers profiles", imagesOperation},
 		"GPUs":       {hubAndRoot, "", "gpus", aboutAll((*Launcher).GPUs)},
+		"Log":        {hubAndRoot, "user server since after lines", "lines cursor", logOperation},
 		"DiskUse":    {hubAndRoot, "user measure", "disk_use", diskUseOperation},
 	}
 }
@@ -111,6 +112,23 @@ func imagesOperation(l *Launcher, through gate) any {
 			return err
 		})
 		return servers, profiles, failed
+	}
+}
+
+func logOperation(l *Launcher, through gate) any {
+	return func(from dbus.Sender, user, server string, since uint64, after string, n uint32) (lines []string,
+		cursor string, failed *dbus.Error) {
+		failed = through(from, func(ctx context.Context) error {
+			key, err := parseKey(user, server)
+			if err != nil {
+				return err
+			}
+			answer, err := l.Log(ctx, launcherbus.LogRequest{Key: key, Since: launcherbus.TimeOf(since), After: after,
+				Lines: int(n)})
+			lines, cursor = answer.Lines, answer.Cursor
+			return err
+		})
+		return lines, cursor, failed
 	}
 }
 

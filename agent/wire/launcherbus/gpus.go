@@ -68,7 +68,7 @@ func (h Holder) Key() ident.Key {
 }
 
 // Time returns since when the server holds the device.
-func (h Holder) Time() time.Time { return timeOf(h.Since) }
+func (h Holder) Time() time.Time { return TimeOf(h.Since) }
 
 // BrokenSpec is a CDI specification that cannot be used, or a directory of them.
 type BrokenSpec struct{ File, Error string }
@@ -77,7 +77,7 @@ type BrokenSpec struct{ File, Error string }
 func (g *GPUs) MeasuredAt(t time.Time) { g.Measured = micros(t) }
 
 // Time returns when GPU.Now was measured; the zero time for never.
-func (g GPUs) Time() time.Time { return timeOf(g.Measured) }
+func (g GPUs) Time() time.Time { return TimeOf(g.Measured) }
 
 // check refuses an answer with a holder whose names are not valid.
 func (g GPUs) check() (GPUs, error) {

@@ -52,7 +52,7 @@ func (s Server) Row() ServerRow {
 
 func (r ServerRow) server() (Server, error) {
 	key, err := ident.ParseKey(r.User, r.Server)
-	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, timeOf(r.Started), r.TokenHash, r.Devices}, err
+	return Server{key, r.Profile, State(r.State), r.UID, r.Socket, TimeOf(r.Started), r.TokenHash, r.Devices}, err
 }
 
 // micros is a time on the bus: microseconds since 1970, 0 for the zero time.
@@ -63,7 +63,8 @@ func micros(t time.Time) uint64 {
 	return uint64(max(0, t.UnixMicro()))
 }
 
-func timeOf(micros uint64) time.Time {
+// TimeOf is the time that stands on the bus: microseconds since 1970, 0 for the zero time.
+func TimeOf(micros uint64) time.Time {
 	if micros == 0 {
 		return time.Time{}
 	}

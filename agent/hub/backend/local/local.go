@@ -16,7 +16,6 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
-	"github.com/gifford-lab/gifford-hub/agent/hub/backend/local/unitlog"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
@@ -33,21 +32,13 @@ type launcher interface {
 	GPUs(ctx context.Context) (launcherbus.GPUs, error)
 	Persistent(ctx context.Context) ([]launcherbus.PersistentContainer, error)
 	DiskUse(ctx context.Context, user ident.User, measure bool) (launcherbus.DiskUse, error)
+	Log(ctx context.Context, r launcherbus.LogRequest) (launcherbus.Log, error)
 	Watch(ctx context.Context, event func(launcherbus.Event), resync func())
 	Close()
 }
 
-// journal reads what a unit wrote.
-type journal interface {
-	Follow(ctx context.Context, unit string, since time.Time, line func(string)) error
-	Tail(ctx context.Context, unit string, since time.Time, n int) ([]string, error)
-}
-
 // Backend runs servers on this host. Make it with New. It is safe for concurrent use.
-type Backend struct {
-	launcher launcher
-	journal  journal
-}
+type Backend struct{ launcher launcher }
 
 // Config is what New needs. All fields are required.
 type Config struct {
@@ -55,9 +46,6 @@ type Config struct {
 	// Observe is called after each call of the launcher with its name, such as "disk-use".
 	Observe func(operation string, err error, took time.Duration)
 }
-
-// journalctl reads the journal, for which the hub's account is in the group systemd-journal.
-const journalctl = "/usr/bin/journalctl"
 
 // New makes the backend of this host; nothing is connected yet.
 func New(cfg Config) (*Backend, error) {
@@ -71,7 +59,7 @@ func New(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Backend{client, unitlog.Reader{Command: journalctl}}, nil
+	return &Backend{client}, nil
 }
 
 // label is an operation's D-Bus name in lower case with hyphens: "DiskUse" is "disk-use" and "GPUs" is "gpus".

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,8 +28,8 @@ type host struct {
 	diskUse    launcherbus.DiskUse
 	events     []launcherbus.Event
 	request    launcherbus.StartRequest
-	since      time.Time
-	lines      []string
+	logs       []launcherbus.LogRequest
+	answers    []launcherbus.Log // to the first requests for the log
 }
 
 func (h *host) Start(_ context.Context, r launcherbus.StartRequest) error {
@@ -61,16 +63,17 @@ func (h *host) Watch(_ context.Context, event func(launcherbus.Event), resync fu
 		event(e)
 	}
 }
-func (h *host) Follow(_ context.Context, unit string, _ time.Time, line func(string)) error {
-	line(unit)
-	return h.err
-}
-func (h *host) Tail(_ context.Context, _ string, since time.Time, _ int) ([]string, error) {
-	h.since = since
-	return h.lines, h.err
+func (h *host) Log(_ context.Context, r launcherbus.LogRequest) (launcherbus.Log, error) {
+	h.logs = append(h.logs, r)
+	if len(h.answers) == 0 {
+		return launcherbus.Log{}, h.err
+	}
+	answer := h.answers[0]
+	h.answers = h.answers[1:]
+	return answer, nil
 }
 
-func newBackend(h *host) *Backend { return &Backend{h, h} }
+func newBackend(h *host) *Backend { return &Backend{h} }
 
 func alice(t *testing.T) ident.Key {
 	t.Helper()
@@ -99,6 +102,8 @@ func TestErrors(t *testing.T) {
 		"images":     func() error { _, err := b.Images(ctx); return err },
 		"gpus":       func() error { _, err := b.GPUs(ctx); return err },
 		"persistent": func() error { _, err := b.Persistent(ctx); return err },
+		"log":        func() error { _, _, err := b.Tail(ctx, key, time.Now(), 1); return err },
+		"follow":     func() error { return follow(ctx, b, key) },
 		"disk-use":   func() error { _, err := b.DiskUse(ctx, key.User, true); return err },
 	}
 	codes := map[launcherbus.Code]backend.Code{
@@ -231,25 +236,71 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-func TestLog(t *testing.T) {
-	h := &host{lines: []string{"a", "jupyter-alice.service: Failed with result 'exit-code'."}}
+// follow follows a log of which nothing more comes.
+func follow(ctx context.Context, b *Backend, key ident.Key) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	return b.Follow(ctx, key, time.Now(), func(string) {})
+}
+
+func TestTail(t *testing.T) {
+	h := &host{answers: []launcherbus.Log{
+		{Lines: []string{"a", "jupyter-alice.service: Failed with result 'exit-code'."}}, {Lines: []string{"a"}}}}
 	b := newBackend(h)
 	since := time.Unix(1700000000, 5)
 	lines, whole, err := b.Tail(t.Context(), alice(t), since, 20)
-	if err != nil || !whole || len(lines) != 2 || !h.since.Equal(since.Add(-time.Second)) {
-		t.Errorf("tail: %v, %v, %v since %v", lines, whole, err, h.since)
+	if err != nil || !whole || len(lines) != 2 || len(h.logs) != 1 ||
+		h.logs[0] != (launcherbus.LogRequest{Key: alice(t), Since: since.Add(-time.Second), Lines: 20}) {
+		t.Errorf("tail: %v, %v, %v; asked for %+v", lines, whole, err, h.logs)
 	}
-	h.lines = h.lines[:1]
 	if _, whole, _ := b.Tail(t.Context(), alice(t), since, 20); whole {
 		t.Error("a log without systemd's last words is whole")
 	}
-	var told []string
-	h.err = io.EOF
-	if err := b.Follow(t.Context(), alice(t), since, func(l string) { told = append(told, l) }); err != io.EOF {
-		t.Errorf("follow: %v", err)
-	}
-	if diff := cmp.Diff([]string{"jupyter-alice.service"}, told); diff != "" {
-		t.Errorf("followed (-want +got):\n%s", diff)
+}
+
+// TestFollow checks that each request goes on where the last one ended, and that Follow ends with its context.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{answers: []launcherbus.Log{{Lines: []string{"one"}, Cursor: "1"}, {Cursor: "1"}, {Cursor: "1"},
+			{Lines: []string{"two", "three"}, Cursor: "2"}}}
+		ctx, cancel := context.WithCancel(t.Context())
+		since := time.Now()
+		var got []string
+		err := newBackend(h).Follow(ctx, alice(t), since, func(line string) {
+			got = append(got, line)
+			if line == "three" {
+				cancel()
+			}
+		})
+		if diff := cmp.Diff([]string{"one", "two", "three"}, got); err != nil || diff != "" {
+			t.Errorf("%v, lines (-want +got):\n%s", err, diff)
+		}
+		if pauses := time.Since(since); pauses != 500*time.Millisecond+time.Second+2*time.Second {
+			t.Errorf("the pauses took %s", pauses)
+		}
+		for i, r := range h.logs {
+			if want := []string{"", "1", "1", "1"}[i]; r.After != want || r.Key != alice(t) || !r.Since.Equal(since) ||
+				r.Lines != launcherbus.MaxLogLines {
+				t.Errorf("request %d: %+v", i, r)
+			}
+		}
+		h.err = io.EOF
+		if err := newBackend(h).Follow(t.Context(), alice(t), since, func(string) {}); err != io.EOF {
+			t.Errorf("without an answer: %v", err)
+		}
+	})
+}
+
+// TestHarmlessLines checks that no line carries a control sequence to a page or terminal, or is endless.
+func TestHarmlessLines(t *testing.T) {
+	long := strings.Repeat("x", maxLine)
+	for written, want := range map[string]string{"\t\033[31mred\033[0m  \u202ex\r": "\tred  x",
+		long + "xx": long[:maxLine-1] + "…"} {
+		h := &host{answers: []launcherbus.Log{{Lines: []string{written}}}}
+		lines, _, err := newBackend(h).Tail(t.Context(), alice(t), time.Now(), 9)
+		if err != nil || len(lines) != 1 || lines[0] != want {
+			t.Errorf("%.40q came as %.80q, %v; want %.40q", written, lines, err, want)
+		}
 	}
 }
 

@@ -7,14 +7,48 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/printable"
+	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
 // lastWords is what systemd writes last of a unit that has failed.
 const lastWords = "Failed with result"
 
-// Follow calls line for each line that a server's log got since the given time, until ctx ends.
+// maxLine bounds one line that is passed on, in characters. The journal has the whole line.
+const maxLine = 2000
+
+// How often the log of a starting server is read again: each reading is a program that the launcher runs. Without new
+// lines the pauses grow.
+const (
+	firstPause = 500 * time.Millisecond
+	lastPause  = 4 * time.Second
+)
+
+// Follow calls line for each line that a server's log got since the given time, until ctx ends; then it returns nil. It
+// skips lines where many come at once.
 func (b *Backend) Follow(ctx context.Context, key ident.Key, since time.Time, line func(string)) error {
-	return b.journal.Follow(ctx, key.Unit(), since, line)
+	r := launcherbus.LogRequest{Key: key, Since: since, Lines: launcherbus.MaxLogLines}
+	for pause := firstPause; ; {
+		log, err := b.launcher.Log(ctx, r)
+		if ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			return neutral(err)
+		}
+		r.After = log.Cursor
+		pause = min(2*pause, lastPause)
+		if len(log.Lines) > 0 {
+			pause = firstPause
+		}
+		for _, text := range log.Lines {
+			line(harmless(text))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Tail returns the last n lines of a server's log since the given time, and whether they have the last words of a
@@ -22,6 +56,13 @@ func (b *Backend) Follow(ctx context.Context, key ident.Key, since time.Time, li
 func (b *Backend) Tail(ctx context.Context, key ident.Key, since time.Time, n int) (lines []string, whole bool,
 	err error) {
 	// journalctl counts from whole seconds that may begin before the hub's own clock reading.
-	lines, err = b.journal.Tail(ctx, key.Unit(), since.Add(-time.Second), n)
-	return lines, slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, lastWords) }), err
+	log, err := b.launcher.Log(ctx, launcherbus.LogRequest{Key: key, Since: since.Add(-time.Second), Lines: n})
+	for _, text := range log.Lines {
+		lines = append(lines, harmless(text))
+	}
+	return lines, slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, lastWords) }),
+		neutral(err)
 }
+
+// harmless takes from a line what could mean something to a page or a terminal.
+func harmless(line string) string { return printable.Cut(printable.Text(line), maxLine) }
