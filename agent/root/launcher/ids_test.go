@@ -143,18 +143,19 @@ func TestLocks(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	h := newHost(t)
 	k := h.key("alice", "")
-	long := strings.Repeat("x", 5000)
+	const full = 16 << 20 // far beyond what "go test" itself writes meanwhile
+	long := strings.Repeat("x", full+1000)
 	for name, write := range map[string]func() error{
 		"run/credentials/jupyter-alice.service.env": func() error { return h.l.files.writeCredential(k, []byte(long)) },
 		"run/resolv.conf": func() error { return replace(h.l.files.run, "resolv.conf", long, 0o644) },
 		"state/subids":    func() error { return replaceSynced(h.l.files.state, ledgerName, []byte(long), nil) },
 	} {
 		var err error
-		withFileSize(t, 4096, func() { err = write() })
+		withFileSize(t, full, func() { err = write() })
 		if !errors.Is(err, unix.EFBIG) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if info, err := os.Stat(filepath.Join(h.dir, name)); err == nil && info.Size() == 4096 {
+		if info, err := os.Stat(filepath.Join(h.dir, name)); err == nil && info.Size() == full {
 			t.Errorf("%s has half of it", name)
 		}
 	}
