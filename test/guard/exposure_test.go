@@ -15,6 +15,7 @@ import (
 const exposed = 3.0
 
 var moreExposed = map[string]float64{
+	"gifford-detach@.service": 7.5,
 	"gifford-images.service":  7.5,
 	"gifford-unview@.service": 7.5,
 	"gifford-view@.service":   7.5,

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,9 +27,8 @@ import (
 // is for gifford-sweep@USER.service, another process with limits of its own, for which nobody waits.
 
 const (
-	maxRetired = 100              // directories of one member; each was left by one run
-	maxFiles   = 16               // that are removed here
-	sweepTime  = 20 * time.Second // a start waits for the removal of what is mounted over its directory
+	maxFiles  = 16               // that are removed here
+	sweepTime = 20 * time.Second // a start waits for the removal of what is mounted over its directory
 )
 
 // vacate makes room for the directory of a server that starts. What is mounted over the old one is removed first.
@@ -51,7 +48,7 @@ func (l *Launcher) vacate(ctx context.Context, key ident.Key) error {
 			key.User, full, full)
 	case errors.Is(err, fs.ErrExist):
 		return fail(launcherbus.Refused, "%d directories of earlier servers of %s cannot be removed\nhint: "+
-			"journalctl -u %s", maxRetired, key.User, unit.SweepUnit(key.User))
+			"journalctl -u %s", contract.MaxRetired, key.User, unit.SweepUnit(key.User))
 	case err != nil:
 		return fmt.Errorf("cannot move the directory of the last socket: %w", err)
 	}
@@ -131,8 +128,8 @@ func (f files) retire(key ident.Key) error {
 	}
 	defer dir.Close()
 	at := int(dir.Fd())
-	for n := range maxRetired {
-		err = unix.Renameat2(at, parts[2], at, contract.RetiredPrefix+strconv.Itoa(n), unix.RENAME_NOREPLACE)
+	for n := range contract.MaxRetired {
+		err = unix.Renameat2(at, parts[2], at, contract.RetiredName(n), unix.RENAME_NOREPLACE)
 		if !errors.Is(err, fs.ErrExist) {
 			break
 		}
@@ -151,10 +148,9 @@ func (f files) discard(user ident.User) bool {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	for _, name := range names {
-		if strings.HasPrefix(name, contract.RetiredPrefix) {
-			err = errors.Join(err, discardOne(dir, name))
+	for n := range contract.MaxRetired {
+		if e := discardOne(dir, contract.RetiredName(n)); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
 		}
 	}
 	return err == nil

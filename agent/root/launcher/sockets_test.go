@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -95,7 +96,7 @@ func entries(t *testing.T, dir string) (names []string) {
 func TestTooManyRetired(t *testing.T) {
 	h := newHost(t)
 	ended(t, h, func(string) error { return nil })
-	for i := range maxRetired {
+	for i := range contract.MaxRetired {
 		if err := os.MkdirAll(filepath.Join(h.dir, fmt.Sprintf("run/servers/alice/.%d/x", i)), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -24,14 +23,10 @@ import (
 // batch is how many names are read at a time.
 const batch = 512
 
-// serversOf opens the directory, root's, with those of a member's servers. It is nil if there is none.
+// serversOf opens the directory, root's, with those of a member's servers, as a place only: the member may not list it.
+// It is nil if there is none.
 func serversOf(runDir string, user ident.User) (*os.File, error) {
-	above, err := nofollow.Directory(path.Join(runDir, "servers"))
-	if err != nil {
-		return nil, err
-	}
-	defer above.Close()
-	dir, err := nofollow.Listed(above, user.String())
+	dir, err := nofollow.Directory(path.Join(runDir, "servers", user.String()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -46,20 +41,19 @@ func Retired(runDir string, user ident.User) error {
 		return err
 	}
 	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	for _, name := range names {
-		if strings.HasPrefix(name, contract.RetiredPrefix) {
-			err = errors.Join(err, remove(dir, name))
-		}
+	for n := range contract.MaxRetired {
+		err = errors.Join(err, remove(dir, contract.RetiredName(n)))
 	}
 	return err
 }
 
-// remove removes one directory with all below it. Its depth costs neither memory nor descriptors: directories of
-// directories come up to the first level, so that none is ever entered below the second.
+// remove removes one directory, if it is there, with all below it. Its depth costs neither memory nor descriptors:
+// directories of directories come up to the first level, so that none is ever entered below the second.
 func remove(parent *os.File, name string) error {
 	top, err := nofollow.Listed(parent, name)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	defer top.Close()
@@ -68,7 +62,10 @@ func remove(parent *os.File, name string) error {
 		l.changed = false
 		err = l.pass(top, l.flatten)
 	}
-	return errors.Join(err, rmdir(parent, name))
+	if err != nil || os.Geteuid() != 0 { // it is in a directory of root's
+		return err
+	}
+	return rmdir(parent, name)
 }
 
 // leveller empties the directory top.

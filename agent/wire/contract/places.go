@@ -27,9 +27,12 @@ func SocketDirParts(k ident.Key) [3]string {
 	return [3]string{"servers", k.User.String(), serverPart(k)}
 }
 
-// RetiredPrefix begins the names of directories that no server uses any more, beside those of SocketDirParts. No
-// server's name begins so.
-const RetiredPrefix = "."
+// MaxRetired bounds the retired directories of one member.
+const MaxRetired = 100
+
+// RetiredName is a name, beside those of SocketDirParts, of a directory that no server uses any more; n is less than
+// MaxRetired. No server's name begins with a dot.
+func RetiredName(n int) string { return "." + strconv.Itoa(n) }
 
 func serverPart(k ident.Key) string {
 	if k.Server.IsDefault() {
