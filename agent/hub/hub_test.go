@@ -3,11 +3,13 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +204,34 @@ func TestRunAll(t *testing.T) {
 	}
 }
 
+// TestAPIPort checks the port that servers are given, and that the hub goes on and says so when another has it.
+func TestAPIPort(t *testing.T) {
+	unix, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close() })
+	held := listening(t, "api")["api"][0]
+	for name, tt := range map[string]struct {
+		listeners []net.Listener
+		want      int
+		logged    bool
+	}{
+		"held":  {[]net.Listener{unix, held}, held.Addr().(*net.TCPAddr).Port, false},
+		"taken": {[]net.Listener{unix}, 8081, true},
+	} {
+		var log strings.Builder
+		env, err := serverEnv(given{cfg: settings(t), log: slog.New(slog.NewTextHandler(&log, nil)),
+			listeners: map[string][]net.Listener{"api": tt.listeners}})
+		if want := fmt.Sprintf("http://127.0.0.1:%d/x/hub/api", tt.want); err != nil || env.APIURL != want {
+			t.Errorf("%s: %s, %v; want %s", name, env.APIURL, err, want)
+		}
+		if got := strings.Contains(log.String(), "event=api-port-missing"); got != tt.logged {
+			t.Errorf("%s: logged %q", name, log.String())
+		}
+	}
+}
+
 func TestConstructRefuses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spoil           func(*given)
@@ -211,7 +241,7 @@ func TestConstructRefuses(t *testing.T) {
 			"systemctl start gifford-hub, or set state.directory"},
 		"no certificate": {func(g *given) { g.cfg.TLS.Certificate = "/nowhere.pem" }, "/nowhere.pem", ""},
 		"no listener for servers": {func(g *given) { delete(g.listeners, "api") },
-			"no listener for the servers' way back to the hub", "systemctl start gifford-hub-api.socket"},
+			"no listener for the servers' way back to the hub", "systemctl start gifford-hub-servers.socket"},
 		"a base without a slash": {func(g *given) { g.cfg.HTTP.BaseURL = "/x" }, `base URL "/x"`, ""},
 		"a database elsewhere": {func(g *given) { g.cfg.State.Directory = "/nowhere" },
 			"/nowhere/hub.sqlite", ""},

@@ -73,18 +73,33 @@ func (m machine) close() {
 	m.backend.Close()
 }
 
+// usualAPIPort is that of gifford-hub-api.socket and of host.hub_api_port in launcher.toml, unless both were changed.
+const usualAPIPort = 8081
+
 // serverEnv returns the addresses of the hub that servers get in their environment.
 func serverEnv(g given) (servers.EnvConfig, error) {
+	if len(g.listeners["api"]) == 0 {
+		return servers.EnvConfig{}, hint.New("there is no listener for the servers' way back to the hub",
+			"systemctl start gifford-hub-servers.socket")
+	}
 	base := g.cfg.HTTP.BaseURL
+	url := fmt.Sprintf("http://127.0.0.1:%d%shub/api", apiPort(g), base)
+	return servers.EnvConfig{BaseURL: base, APIURL: url, PublicURL: g.cfg.HTTP.PublicURL,
+		Origins: g.cfg.Origins()}, nil
+}
+
+// apiPort returns the port of the hub's API. Servers have it on their container's loopback and reach the hub by a UNIX
+// socket, so they need nothing from who holds the host's port.
+func apiPort(g given) int {
 	for _, l := range g.listeners["api"] {
-		if addr, ok := l.Addr().(*net.TCPAddr); ok {
-			url := fmt.Sprintf("http://127.0.0.1:%d%shub/api", addr.Port, base)
-			return servers.EnvConfig{BaseURL: base, APIURL: url, PublicURL: g.cfg.HTTP.PublicURL,
-				Origins: g.cfg.Origins()}, nil
+		if addr, ok := l.Addr().(*net.TCPAddr); ok && addr.IP.To4() != nil {
+			return addr.Port
 		}
 	}
-	return servers.EnvConfig{}, hint.New("there is no listener for the servers' way back to the hub",
-		"systemctl start gifford-hub-api.socket")
+	g.log.Error("nothing of the hub's listens on the loopback port of its API: another program may have taken it, and "+
+		"would get the tokens of this host's services", "event", "api-port-missing", "port", usualAPIPort,
+		"hint", "gifford-hub check; then systemctl restart gifford-hub")
+	return usualAPIPort
 }
 
 func newAccountant(g given, d data, m machine, kernel cgroup.Host) (*accounting.Accountant, error) {

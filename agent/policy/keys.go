@@ -142,8 +142,9 @@ func hostKeys() []settings.Key[draft] {
 					"is no such rule. An unknown group refuses everyone."}),
 		inHost("hub_api_port", settings.Whole[uint16]("a port from 1 to 65535", 1, 65535),
 			func(h *Host) *uint16 { return &h.HubAPIPort },
-			settings.Words{Default: `8081`, Doc: "The hub's API on 127.0.0.1, that of gifford-hub-api.socket: the " +
-				"one port of the host's loopback that containers reach."}),
+			settings.Words{Default: `8081`, Doc: "The port of the hub's API on 127.0.0.1, that of " +
+				"gifford-hub-api.socket. Containers have the API at the same port of their own loopback; no port of " +
+				"the host's is open to them."}),
 		inHost("usage_time", duration(`"10m"`), func(h *Host) *time.Duration { return &h.UsageTime },
 			settings.Words{Default: `"10m"`, Doc: "How long one measuring of what a member's files take may last. " +
 				"The hub says how often: [disk] in hub.toml."}),

@@ -40,7 +40,7 @@ type Host struct {
 	MinUID     uint32        // accounts below it are refused
 	DenyUsers  []ident.User  // refused whatever else is true
 	UnixGroups []string      // one of them is needed by everyone; none set: no such rule
-	HubAPIPort uint16        // the one loopback port of the host that containers can reach
+	HubAPIPort uint16        // the port of the hub's API on each container's own loopback
 	UsageTime  time.Duration // how long one measuring of a member's files may take
 	UMask      uint32        // of the container's processes
 }
@@ -79,6 +79,15 @@ const (
 	MapHost  Mapping = "host"  // the member's own name, uid and gid
 )
 
+// Network says what of the network a container reaches.
+type Network string
+
+// The networks.
+const (
+	NetworkOpen     Network = "open"     // all that a process of the member's on the host reaches, but its loopback
+	NetworkIsolated Network = "isolated" // the same without the host itself
+)
+
 // Profile is one choice of image and limits.
 type Profile struct {
 	Name         string
@@ -90,6 +99,7 @@ type Profile struct {
 	Command      []string // empty: the image's own
 	Args         []string // added to the command
 	UserMapping  Mapping
+	Network      Network
 	AllowSudo    bool              // false: no process in the container gains privileges
 	Env          map[string]string // more environment of the container
 	NotebookDir  string            // template with {user} and {home}; "" is the home

@@ -40,6 +40,11 @@ func profileKeys() []settings.Key[draft] {
 		ofAll("user_mapping", settings.OneOf(MapImage, MapHost), func(p *Profile) *Mapping { return &p.UserMapping },
 			settings.Words{Default: `"image"`, Doc: "Who the member is in the container: `\"image\"` is uid 1000 " +
 				"and gid 100, the user of docker-stacks images; `\"host\"` is the name and number on the host."}),
+		ofAll("network", settings.OneOf(NetworkOpen, NetworkIsolated), func(p *Profile) *Network { return &p.Network },
+			settings.Words{Default: `"open"`, Doc: "What a container reaches: `\"open\"` is what a process of the " +
+				"member's on the host reaches, the host's own addresses included, but not its loopback; " +
+				"`\"isolated\"` leaves the host's addresses out. The hub's API and the host's name resolution work " +
+				"in both."}),
 		ofAll("allow_sudo", settings.Bool(), func(p *Profile) *bool { return &p.AllowSudo },
 			settings.Words{Default: `true`, Doc: "Whether processes in the container may gain privileges there, as " +
 				"the image's sudo does. They are root of the container then, never of the host."}),

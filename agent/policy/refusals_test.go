@@ -149,6 +149,7 @@ notebook_dir = "{home}/{user}/x"
 allow_sudo = false
 persistent = true
 user_mapping = "host"
+network = "isolated"
 env = { A = 4, B = 1.5, C = true }
 `)
 	q := p.Profiles[0]
@@ -169,7 +170,8 @@ env = { A = 4, B = 1.5, C = true }
 		"stop_timeout": q.StopTimeout == 3*time.Minute, "default_url": q.DefaultURL == "/tree",
 		"notebook_dir": q.NotebookDirOf(alice, "/h") == "/h/alice/x", "allow_sudo": !q.AllowSudo,
 		"persistent": q.Persistent, "user_mapping": q.UserMapping == MapHost,
-		"env": q.Env["A"]+q.Env["B"]+q.Env["C"] == "41.5true", "display_name": q.DisplayName == "a",
+		"network": q.Network == NetworkIsolated,
+		"env":     q.Env["A"]+q.Env["B"]+q.Env["C"] == "41.5true", "display_name": q.DisplayName == "a",
 		"home": (Profile{}).NotebookDirOf(alice, "/h") == "/h",
 	} {
 		if !ok {

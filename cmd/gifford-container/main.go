@@ -1,6 +1,6 @@
-// Command gifford-container prepares one notebook as its member, inside the member's unit: it gets the image and, where
-// podman cannot, attaches the network. It also measures the disk use of a member's files. It must never need a
-// privilege. It must never print the contents of the server's environment.
+// Command gifford-container prepares one notebook as its member, inside the member's unit: it gets the image, puts the
+// hub's API on the container's loopback and, where podman does not, attaches the network. It also measures the disk use
+// of a member's files. It must never need a privilege. It must never print the contents of the server's environment.
 package main
 
 import (
@@ -23,7 +23,7 @@ const usage = `usage:
       -- [OPTION…] -- [COMMAND…]
   gifford-container remove -- CONTAINER…
   gifford-container api --socket FILE --unit SERVER-UNIT
-  gifford-container network --pidfile FILE --port PORT
+  gifford-container network --pidfile FILE --port PORT [--isolated] [--persistent]
   gifford-container disk-use --result FILE --storage DIR --home DIR [--uids FIRST:COUNT]... [--gids FIRST:COUNT]...
   gifford-container --version
 `
@@ -63,6 +63,10 @@ func run(ctx context.Context, args []string) error {
 		return removeContainers(ctx, args[1:])
 	case contract.ModeNetwork:
 		return network(ctx, args[1:])
+	case modeListen:
+		return listen(args[1:])
+	case modeForward:
+		return forward(args[1:])
 	case contract.ModeDiskUse:
 		return diskUse(ctx, args[1:])
 	case "--version":

@@ -24,6 +24,9 @@ var order = []struct {
 	// The unit, and who sees what of whom.
 	{"Unit", testUnit},
 	{"Files", testFiles},
+	{"Network", testNetwork},
+	{"IsolatedNetwork", testIsolatedNetwork},
+	{"PortOfTheAPI", testPortOfTheAPI},
 	{"FailuresAreClear", testFailuresAreClear},
 	{"AccountsOfEveryKind", testAccountsOfEveryKind},
 	{"UnitEndsByItself", testUnitEndsByItself},

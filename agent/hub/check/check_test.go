@@ -203,6 +203,17 @@ func TestFindings(t *testing.T) {
 			h.commands[apiShow] = strings.Replace(h.commands[apiShow], "=active", "=failed", 1)
 			h.listeners = map[int]string{8081: "nginx"}
 		}, "sockets", Fail, "nginx has it", "systemctl edit gifford-hub-api.socket"},
+		"port of the API taken by IPv6": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands[api6Show] = strings.Replace(h.commands[api6Show], "=active", "=failed", 1)
+			h.listeners = map[int]string{8081: "python3"}
+		}, "sockets", Fail, "python3 has it", "systemctl edit gifford-hub-api6.socket"},
+		"upgraded and not restarted": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands[api6Show] = strings.Replace(h.commands[api6Show], "=active", "=inactive", 1)
+			h.listeners = map[int]string{8081: "gifford-hub"}
+		}, "sockets", Warn, "any account can listen there", "systemctl restart gifford-hub.service"},
+		"upgraded, by the socket": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands[srvShow] = strings.Replace(h.commands[srvShow], "=active", "=inactive", 1)
+		}, "sockets", Warn, "until the hub has been restarted", "systemctl restart gifford-hub.service"},
 		"no units": {func(_ *testing.T, h *fake, _ *Config) { h.commands[apiShow] = "LoadState=not-found" }, "sockets",
 			Fail, "does not exist", "reinstall"},
 		"state of root": {func(_ *testing.T, h *fake, _ *Config) {

@@ -103,6 +103,8 @@ const (
 	anyDigest  = "6cc8069" // of SHA-256 of anyMember
 	socketShow = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub.socket"
 	apiShow    = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub-api.socket"
+	srvShow    = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub-servers.socket"
+	api6Show   = "systemctl show --property=LoadState,ActiveState,Listen gifford-hub-api6.socket"
 	discover   = "https://id.example.org/.well-known/openid-configuration"
 	userns     = "setpriv --reuid=65534 --regid=65534 --clear-groups unshare --user --map-root-user true"
 	mayRead    = "setpriv --reuid=gifford-hub --regid=gifford-hub --init-groups test -r /tls.pem"
@@ -124,6 +126,7 @@ func goodHost(t *testing.T) *fake {
 			"/dev/net/tun":           {Mode: 0o666 | fs.ModeDevice, Owner: "root"},
 			"/usr/bin/newuidmap":     {Mode: 0o755 | fs.ModeSetuid, Owner: "root"},
 			"/usr/bin/newgidmap":     {Mode: 0o755, Owner: "root", Caps: true},
+			"/proc/net/if_inet6":     {Mode: 0o444, Owner: "root"},
 			"/run/systemd/system":    {Mode: 0o755 | fs.ModeDir, Owner: "root"},
 			"/var/lib/gifford-hub":   {Mode: 0o700 | fs.ModeDir, Owner: "gifford-hub"},
 			"/var/log/gifford-hub":   {Mode: 0o750 | fs.ModeDir, Owner: "gifford-hub"},
@@ -143,7 +146,9 @@ func goodHost(t *testing.T) *fake {
 			"id -nG -- alice":     "alice cgs",
 			socketShow: "LoadState=loaded\nActiveState=active\nListen=[::]:443 (Stream)\nListen=[::]:80 " +
 				"(Stream)",
-			apiShow: "LoadState=loaded\nActiveState=active\nListen=127.0.0.1:8081 (Stream)",
+			apiShow:  "LoadState=loaded\nActiveState=active\nListen=127.0.0.1:8081 (Stream)",
+			api6Show: "LoadState=loaded\nActiveState=active\nListen=[::1]:8081 (Stream)",
+			srvShow:  "LoadState=loaded\nActiveState=active\nListen=/run/gifford-hub/api.sock (Stream)",
 		},
 		free: map[string]int64{"/var/lib/gifford-launcher": 50, "/cluster": 50},
 		pages: map[string]string{discover: `{"issuer":"https://id.example.org","authorization_endpoint":"a",

@@ -96,10 +96,13 @@ func launcherAnswers(ctx context.Context, r *run) []finding {
 // sockets checks each socket unit, and who else has its ports.
 func sockets(ctx context.Context, r *run) []finding {
 	var found []finding
-	for _, unit := range []string{"gifford-hub.socket", "gifford-hub-api.socket"} {
+	for _, unit := range []string{"gifford-hub.socket", serversSocket, "gifford-hub-api.socket", api6Socket} {
 		out, err := r.Host.Run(ctx, "systemctl", "show", "--property=LoadState,ActiveState,Listen", unit)
 		if err != nil || strings.Contains(out, "LoadState=not-found") {
 			found = append(found, fail("apt install --reinstall gifford-hub", "the unit %s does not exist", unit)...)
+			continue
+		}
+		if unit == api6Socket && r.withoutIPv6() {
 			continue
 		}
 		if strings.Contains(out, "ActiveState=active") {
@@ -109,6 +112,17 @@ func sockets(ctx context.Context, r *run) []finding {
 		found = append(found, r.inactive(unit, out)...)
 	}
 	return found
+}
+
+const (
+	serversSocket = "gifford-hub-servers.socket"
+	api6Socket    = "gifford-hub-api6.socket"
+)
+
+// withoutIPv6 reports whether the kernel has no IPv6, and nobody can listen on ::1.
+func (r *run) withoutIPv6() bool {
+	_, err := r.Host.Stat("/proc/net/if_inet6")
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 var listen = regexp.MustCompile(`(?m)^Listen=(\S+)`)
@@ -132,6 +146,8 @@ func (r *run) inactive(unit, show string) []finding {
 		switch {
 		case err != nil:
 			return unknown(asRoot, "%s is not active, and the listener on port %d cannot be seen: %v", unit, n, err)
+		case program == "systemd" || program == "gifford-hub":
+			continue // another socket unit's
 		case program == "docker-proxy" || program == "dockerd":
 			return fail(fmt.Sprintf("docker ps --filter publish=%d; docker stop NAME; docker update --restart=no NAME",
 				n),
@@ -141,6 +157,13 @@ func (r *run) inactive(unit, show string) []finding {
 				"edit %s", n, unit),
 				"%s cannot listen on port %d: %s has it", unit, n, program)
 		}
+	}
+	switch unit {
+	case serversSocket:
+		return warn("systemctl restart gifford-hub.service", "%s is not active: servers reach the hub over a port of "+
+			"the host's loopback until the hub has been restarted", unit)
+	case api6Socket:
+		return warn("systemctl restart gifford-hub.service", "%s is not active: any account can listen there", unit)
 	}
 	return warn("systemctl enable --now gifford-hub.socket", "%s is not active: nobody can reach the hub", unit)
 }

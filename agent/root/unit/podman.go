@@ -67,13 +67,36 @@ func (in Input) mapping() []string {
 	return []string{"--userns=keep-id:uid=1000,gid=100"}
 }
 
-// network lets the container reach exactly one loopback port of the host, the hub's API.
+// network is podman's part of the container's network: pasta, through which no port of the host's loopback can be
+// reached. Helper adds the hub's API on the container's own loopback. Where it attaches all of the network, the
+// container starts with none.
 func (in Input) network() []string {
-	if in.Podman.HasPasta() {
-		return []string{"--network=pasta:-T," + in.apiPort()}
+	pid := []string{"--pidfile", in.pidFile()}
+	if !in.Podman.HasPasta() || in.isolated() {
+		return append(pid, "--network=none", "--mount", bind(contract.ResolvConf, "/etc/resolv.conf", true))
 	}
-	return []string{"--network=none", "--pidfile", in.pidFile(),
-		"--mount", bind(contract.ResolvConf, "/etc/resolv.conf", true)}
+	pasta := "pasta:-a," + contract.ContainerAddress + ",-n," + contract.ContainerNetmask + ",-g," +
+		contract.ContainerGateway + ",--no-map-gw"
+	if in.Podman.MapsGuest() {
+		pasta += ",--map-guest-addr,none"
+	}
+	return append(pid, "--network="+pasta)
+}
+
+// isolated reports whether the host is out of reach. Helper then attaches the network, to close the host before
+// anything else is open.
+func (in Input) isolated() bool { return in.Profile.Network == policy.NetworkIsolated }
+
+// connect is ExecStartPost.
+func (in Input) connect() []string {
+	args := []string{contract.Helper, contract.ModeNetwork, "--pidfile", in.pidFile(), "--port", in.apiPort()}
+	if in.isolated() {
+		args = append(args, "--isolated")
+	}
+	if in.Profile.Persistent {
+		args = append(args, "--persistent")
+	}
+	return args
 }
 
 func (in Input) apiPort() string { return strconv.Itoa(int(in.Policy.Host.HubAPIPort)) }

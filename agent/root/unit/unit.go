@@ -82,17 +82,13 @@ func StopTimeout(p policy.Profile) time.Duration { return p.StopTimeout + 10*tim
 
 func (in Input) commands() []transient.Property {
 	stop := command(contract.Podman, "stop", "--ignore", "--time="+seconds(in.Profile.StopTimeout), in.containerName())
-	props := []transient.Property{
+	return []transient.Property{
 		{Name: "ExecStartPre", Value: []transient.Command{command(in.prepare()...)}},
 		{Name: "ExecStart", Value: []transient.Command{command(in.run()...)}},
+		{Name: "ExecStartPost", Value: []transient.Command{command(in.connect()...)}},
 		{Name: "ExecStop", Value: []transient.Command{stop}},
 		{Name: "ExecStopPost", Value: []transient.Command{command(in.afterEnd()...)}},
 	}
-	if !in.Podman.HasPasta() {
-		attach := command(contract.Helper, contract.ModeNetwork, "--pidfile", in.pidFile(), "--port", in.apiPort())
-		props = append(props, transient.Property{Name: "ExecStartPost", Value: []transient.Command{attach}})
-	}
-	return props
 }
 
 func (in Input) limits() []transient.Property {

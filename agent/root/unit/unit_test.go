@@ -114,6 +114,8 @@ func TestGolden(t *testing.T) {
 		"named":                  input(t, plain, "alice", "gpu-2", podman49),
 		"old-podman":             input(t, plain, "bob", "", podman43),
 		"hostile":                input(t, hostile, "a.b-c_", "x", podman50),
+		"isolated":               input(t, plain+"network = \"isolated\"\n", "alice", "", podman54),
+		"persistent-isolated":    input(t, lasting+"network = \"isolated\"\n", "alice", "", podman49),
 		"persistent":             input(t, lasting, "alice", "gpu-2", podman54),
 		"persistent-old-podman":  input(t, lasting, "alice", "", podman43),
 		"persistent-own-command": input(t, own+"persistent = true\n", "alice", "", podman54),

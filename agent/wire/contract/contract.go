@@ -12,6 +12,16 @@ const (
 	Helper     = "/usr/libexec/gifford-hub/gifford-container"
 	PolicyFile = "/etc/gifford-hub/launcher.toml" // for hints; policy.File is the same
 	ResolvConf = RunDir + "/resolv.conf"          // a container's resolv.conf where Helper attaches its network
+	// HubSocket is where the hub's API listens for servers. Only root can make anything in its directory.
+	HubSocket = "/run/gifford-hub/api.sock"
+)
+
+// Addresses of a container, the same in each: the host's own addresses stay the host's. They are those that
+// slirp4netns has used for years.
+const (
+	ContainerAddress = "10.0.2.100"
+	ContainerNetmask = "24"
+	ContainerGateway = "10.0.2.2" // nobody answers there
 )
 
 // DNSForward is the address at which pasta passes DNS questions to the host's resolver (link-local, as Podman 5 itself
@@ -22,7 +32,7 @@ const DNSForward = "169.254.1.1"
 const (
 	ModePrepare    = "prepare"    // ExecStartPre: the image and the notebook directory
 	ModePersistent = "persistent" // ExecStart of a persistent profile
-	ModeNetwork    = "network"    // ExecStartPost where Podman itself cannot attach pasta
+	ModeNetwork    = "network"    // ExecStartPost: the hub's API, and the network where Podman does not attach it
 	ModeRemove     = "remove"     // of persistent containers
 	ModeDiskUse    = "disk-use"   // measures what a member's files take
 	ModeAPI        = "api"        // Podman's API of the member

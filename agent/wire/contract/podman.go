@@ -15,6 +15,9 @@ const (
 	PodmanMajor, PodmanMinor = 4, 3
 	// PastaMajor and PastaMinor are the first that attach pasta themselves (podman-run(1), --network=pasta).
 	PastaMajor, PastaMinor = 4, 4
+	// GuestMajor and GuestMinor are the first that ask pasta for an address of the host in the container
+	// (--map-guest-addr), and thus need a pasta that knows the option.
+	GuestMajor, GuestMinor = 5, 3
 )
 
 // PodmanVersion is Podman's version without its last number.
@@ -45,6 +48,9 @@ func (v PodmanVersion) Supported() bool { return v.from(PodmanMajor, PodmanMinor
 
 // HasPasta reports whether podman itself can attach pasta.
 func (v PodmanVersion) HasPasta() bool { return v.from(PastaMajor, PastaMinor) }
+
+// MapsGuest reports whether podman gives containers an address of the host, 169.254.1.2, unless it is told not to.
+func (v PodmanVersion) MapsGuest() bool { return v.from(GuestMajor, GuestMinor) }
 
 func (v PodmanVersion) from(major, minor int) bool {
 	return v.Major > major || v.Major == major && v.Minor >= minor

@@ -39,3 +39,11 @@ func TestHasPasta(t *testing.T) {
 		}
 	}
 }
+
+func TestMapsGuest(t *testing.T) {
+	for v, want := range map[PodmanVersion]bool{{4, 9}: false, {5, 2}: false, {5, 3}: true, {6, 0}: true} {
+		if got := v.MapsGuest(); got != want {
+			t.Errorf("%v maps an address of the host: %v", v, got)
+		}
+	}
+}
