@@ -14,6 +14,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/tlscert"
+	"github.com/gifford-lab/gifford-hub/agent/hub/visitors"
 	"github.com/gifford-lab/gifford-hub/agent/wire/control"
 )
 
@@ -45,6 +46,7 @@ type surface struct {
 	drainer   *handover.Drainer
 	listeners []net.Listener
 	tls       bool
+	visitors  *visitors.Visitors // nil where nothing is bounded
 }
 
 // newSurface makes a surface. Messages of net/http, such as one for each port scan's broken handshake, are logged at
@@ -58,12 +60,13 @@ func newSurface(name string, listeners []net.Listener, handler http.Handler, log
 }
 
 // expose makes the surfaces of the listeners. cert is nil without TLS.
-func expose(g given, cert *tlscert.Loader, t routing) []*surface {
+func expose(g given, cert *tlscert.Loader, t routing, v *visitors.Visitors) []*surface {
 	main, redirected := g.listeners["public"], []net.Listener(nil)
 	if cert != nil {
 		main, redirected = splitPublic(main, g.cfg.HTTP.RedirectPort)
 	}
-	front := newSurface("public", main, chain(g.log, t.named(g)), g.log)
+	front := newSurface("public", main, chain(g.log, v.Handler(t.named(g))), g.log)
+	front.visitors, front.server.ConnContext = v, visitors.ConnContext
 	front.server.MaxHeaderBytes = maxBrowserHeaders
 	if cert != nil {
 		front.tls, front.server.TLSConfig = true, cert.TLSConfig()
@@ -71,8 +74,9 @@ func expose(g given, cert *tlscert.Loader, t routing) []*surface {
 	all := []*surface{front, newSurface("api", g.listeners["api"], chain(g.log, t.private()), g.log),
 		newSurface("control", g.listeners["control"], chain(g.log, t.operator), g.log)}
 	if len(redirected) > 0 {
-		plain := newSurface("redirect", redirected, redirect(g.cfg.HTTP.PublicURL), g.log)
+		plain := newSurface("redirect", redirected, chain(g.log, redirect(g.cfg.HTTP.PublicURL)), g.log)
 		plain.server.MaxHeaderBytes = maxBrowserHeaders
+		plain.visitors = v
 		all = append(all, plain)
 	}
 	return all
@@ -142,6 +146,9 @@ func listen(surfaces []*surface) <-chan error {
 
 // serve answers on a listener. It returns nil when the surface was shut down.
 func (s *surface) serve(l net.Listener) (err error) {
+	if s.visitors != nil {
+		l = s.visitors.Listener(l)
+	}
 	if s.tls {
 		err = s.server.ServeTLS(l, "", "")
 	} else {

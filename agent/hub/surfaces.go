@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/services"
+	"github.com/gifford-lab/gifford-hub/agent/hub/visitors"
 	"github.com/gifford-lab/gifford-hub/agent/hub/web"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/imagekeeper"
@@ -53,7 +55,26 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 			pages.Error))),
 		operator: newOperator(g, d, m, p, who, deeds).Handler(),
 	}
-	return expose(g, d.cert, handlers), nil
+	v, err := visitors.New(visitors.Config{Max: g.cfg.HTTP.MaxAnonymous, Trusted: trustedProxies(g.cfg),
+		Client: r.proxy.Client, Known: known(who), Log: g.log})
+	if err != nil {
+		return nil, err
+	}
+	return expose(g, d.cert, handlers, v), nil
+}
+
+// known returns what reports whether a request shows a session or token that is good.
+func known(who *access.Authenticator) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		if _, err := who.Browser(r); err == nil {
+			return true
+		}
+		if r.Header.Get("Authorization") == "" {
+			return false
+		}
+		_, err := who.Request(r)
+		return err == nil
+	}
 }
 
 // newAuthenticator makes what finds out who asks, for the pages, the API and the OAuth provider alike.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
@@ -83,5 +84,37 @@ func TestChainTimes(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("a=b")))
 	if len(w.set) == 0 || w.set[0].IsZero() || time.Until(w.set[0]) > bodyPause {
 		t.Errorf("deadlines: %v", w.set)
+	}
+}
+
+// TestVisitors opens connections to the hub that say nothing, and asks over one of them with a token.
+func TestVisitors(t *testing.T) {
+	h := newHub(t, func(c *config.Config) { c.HTTP.MaxAnonymous = 2 })
+	_, end := running(t, h)
+	t.Cleanup(func() { _ = end() })
+	at := h.listeners["public"][0].Addr()
+	var open []net.Conn
+	for range 2 {
+		conn, err := net.Dial("tcp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		open = append(open, conn)
+	}
+	const login = "GET /x/hub/login HTTP/1.1\r\nHost: hub.example.org\r\nConnection: close\r\n"
+	if got := send(t, at, ""); got != "" {
+		t.Errorf("a third connection: %q", got)
+	}
+	for _, headers := range []string{"Authorization: token nobodys\r\n", "Authorization: token token-of-alice\r\n"} {
+		fmt.Fprint(open[0], "GET /x/hub/api/user HTTP/1.1\r\nHost: hub.example.org\r\n"+headers+"\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(open[0]), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+	}
+	if got := send(t, at, login+"\r\n"); !strings.HasPrefix(got, "HTTP/1.1 ") {
+		t.Errorf("after a token was shown: %q", got)
 	}
 }

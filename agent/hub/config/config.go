@@ -52,6 +52,7 @@ type HTTP struct {
 	BaseURL        string   // path, with a slash at both ends
 	PublicURL      string   // "" until Load has derived it; with base_url's path
 	Hosts          []string // names and addresses beside that of PublicURL, without ports
+	MaxAnonymous   int      // connections, and requests at once, of one address without a session; 0: any number
 	BehindProxy    bool
 	TrustedProxies []netip.Prefix
 	RedirectPort   int

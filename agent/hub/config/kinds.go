@@ -49,9 +49,10 @@ var (
 	boolean      = settings.Bool()
 	optionalBool = settings.Kind[*bool]{Name: "true or false",
 		Read: readOptionalBool, Show: showOptionalBool}
-	percent = settings.Whole[int]("a whole number of percent, such as 5, or 0", 0, maxPercent)
-	port    = settings.Whole[int]("a port from 0 to 65535", 0, 65535)
-	count   = settings.Kind[int]{Name: "true, false or a number",
+	percent   = settings.Whole[int]("a whole number of percent, such as 5, or 0", 0, maxPercent)
+	anonymous = settings.Whole[int]("a whole number up to 65536, or 0", 0, 1<<16)
+	port      = settings.Whole[int]("a port from 0 to 65535", 0, 65535)
+	count     = settings.Kind[int]{Name: "true, false or a number",
 		Read: readCount, Show: showCount}
 	cullGroups = settings.Kind[map[string]CullGroup]{Name: `a section for each group, such as { ` +
 		`staff = { idle = "8h" } }`,

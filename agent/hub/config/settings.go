@@ -81,6 +81,11 @@ func httpSettings() []Setting {
 			"Other names and addresses by which browsers and programs reach the hub, without ports. Requests by a "+
 				"name that is neither the one of `public_url` nor one of these are refused with 421, except "+
 				"`hub/health`. A proxy in front must pass on the Host that its client asked for."),
+		def("http.max_anonymous", anonymous, func(c *Config) *int { return &c.HTTP.MaxAnonymous }, `256`, "",
+			"How many connections, and how many requests at once, one client address may have without a session or "+
+				"token, so that nobody can use up the hub's connections; 0 for any number. In IPv6 a network of 64 bits "+
+				"counts as one address. Behind a proxy of `trusted_proxies` the address that it states counts, for "+
+				"requests alone."),
 		def("http.behind_proxy", boolean, func(c *Config) *bool { return &c.HTTP.BehindProxy }, `false`, "",
 			"Another proxy ends TLS in front of the hub: the hub speaks plain HTTP and trusts the `X-Forwarded-*` "+
 				"headers of `trusted_proxies`."),

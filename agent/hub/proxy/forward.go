@@ -58,6 +58,13 @@ func (p *Proxy) origin(r *http.Request) (origin, bool) {
 	return o, trusted
 }
 
+// Client returns the IP address from which a request came: that of the connection's other end or, where this is a
+// trusted proxy, the one that it states.
+func (p *Proxy) Client(r *http.Request) string {
+	from, _ := p.origin(r)
+	return from.addr
+}
+
 // believe applies the headers of a trusted proxy. In a header that is a list, the proxy next to the hub wrote the last
 // value. Earlier values may be the client's.
 func (p *Proxy) believe(o origin, h http.Header) origin {

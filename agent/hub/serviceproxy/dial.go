@@ -13,8 +13,8 @@ import (
 // dial connects to a service: network is "tcp" or "unix".
 type dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// limited returns what connects to a service that was added through the API. It checks what a name or a link leads to at
-// the time of each connection, since that can change, and checks the connection itself before a byte is sent.
+// limited returns what connects to a service that was added through the API. It checks what a name or a link leads to
+// at the time of each connection, since that can change, and checks the connection itself before a byte is sent.
 func limited(l services.Limits) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if network == "unix" {

@@ -34,8 +34,8 @@ func silent(t *testing.T, network, address string) (at net.Addr, got chan bool) 
 	return l.Addr(), got
 }
 
-// TestLimitsWhenDialled adds services whose name or link leads to the hub only when they are dialled, one of the database
-// of an earlier version, and one of the settings, which has no limits.
+// TestLimitsWhenDialled adds services whose name or link leads to the hub only when they are dialled, one of the
+// database of an earlier version, and one of the settings, which has no limits.
 func TestLimitsWhenDialled(t *testing.T) {
 	tcp, gotTCP := silent(t, "tcp", "127.0.0.1:0")
 	dir, err := os.MkdirTemp("", "dial") // t.TempDir is too long for a socket's path

@@ -1,0 +1,36 @@
+package visitors
+
+import (
+	"net/http"
+	"net/netip"
+)
+
+// Handler answers 429 to requests that are too many for their address.
+func (v *Visitors) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addr, _ := netip.ParseAddr(v.cfg.Client(r))
+		key, counts := v.whose(addr)
+		if !counts {
+			next.ServeHTTP(w, r)
+			return
+		}
+		may, crowded := v.enter(key, requests)
+		if crowded && v.cfg.Known(r) {
+			v.leave(key, requests)
+			known(r.Context())
+			next.ServeHTTP(w, r)
+			return
+		}
+		defer v.leave(key, requests)
+		if !may {
+			v.refused(key, "request")
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, "too many requests from this network are open without a session\nhint: try again in a "+
+				"moment; "+
+				"administrators: http.max_anonymous in hub.toml is the bound for each address",
+				http.StatusTooManyRequests)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
