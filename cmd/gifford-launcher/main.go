@@ -44,7 +44,7 @@ func main() {
 		os.Exit(1)
 	}
 	err = launcher.Serve(ctx, launcher.Options{
-		Policy: func() (*policy.Policy, error) { return launcher.ReadPolicy(*config) },
+		Policy: launcher.NewPolicyFile(*config).Read,
 		Ready:  ready,
 		Log:    log,
 	})

@@ -17,7 +17,7 @@ import (
 // PrepareImageAccount assigns subordinate ids to the image keeper's account, once, from the range of the members'.
 // gifford-images.service runs it as root before the image keeper.
 func PrepareImageAccount(config string) error {
-	rules, err := ReadPolicy(config)
+	rules, err := NewPolicyFile(config).Read()
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (j *Journal) Lines(ctx context.Context, r launcherbus.LogRequest) (launcher
 	case <-ctx.Done():
 		return launcherbus.Log{}, fmt.Errorf("cannot read the journal: %d others do: %w", logReaders, ctx.Err())
 	}
-	from := fmt.Sprintf("--since=@%d.%06d", r.Since.Unix(), r.Since.Nanosecond()/1000)
+	from := fmt.Sprintf("--since=@%d.%06d", max(0, r.Since.Unix()), r.Since.Nanosecond()/1000)
 	if r.After != "" {
 		from = "--after-cursor=" + r.After
 	}

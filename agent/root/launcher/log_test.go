@@ -107,6 +107,8 @@ func TestJournal(t *testing.T) {
 			launcherbus.Log{Lines: []string{"--after-cursor=" + someCursor}, Cursor: someCursor}, ""},
 		"environment": {`/usr/bin/env | grep -v '^PWD\|^_\|^SHLVL'` + end, launcherbus.LogRequest{Lines: 9},
 			launcherbus.Log{Lines: []string{"LC_ALL=C"}, Cursor: someCursor}, ""},
+		"from the beginning": {`for i; do :; done; echo "$i"` + end, launcherbus.LogRequest{Lines: 9},
+			launcherbus.Log{Lines: []string{"--since=@0.000000"}, Cursor: someCursor}, ""},
 		"nothing new": {"", launcherbus.LogRequest{Lines: 9, After: someCursor},
 			launcherbus.Log{Lines: []string{}, Cursor: someCursor}, ""},
 		"the last": {"seq 1 20000" + end, launcherbus.LogRequest{Lines: 2},

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
 const smallPolicy = "[profile.lab]\nimage = \"a\"\n"
@@ -53,15 +56,92 @@ func TestPolicyTrust(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = ReadPolicy(file)
+		_, err = NewPolicyFile(file).Read()
 		if (err == nil) != (tt.ok && root) || err != nil && !strings.Contains(err.Error(), "cannot trust the policy") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := ReadPolicy("/no/such/file"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := NewPolicyFile("/no/such/file").Read(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no policy: %v", err)
 	}
-	if _, err := ReadPolicy("/"); err == nil || !strings.Contains(err.Error(), "cannot trust the policy") {
+	if _, err := NewPolicyFile("/").Read(); err == nil || !strings.Contains(err.Error(), "cannot trust the policy") {
 		t.Errorf("a directory is a policy: %v", err)
+	}
+}
+
+// TestPolicyHeld checks that a policy is parsed again when the file has changed or is another, and only then.
+func TestPolicyHeld(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root's policy counts")
+	}
+	name := filepath.Join(t.TempDir(), "launcher.toml")
+	write := func(to, profile string) {
+		t.Helper()
+		if err := os.WriteFile(to, []byte("[profile."+profile+"]\nimage = \"a\"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := NewPolicyFile(name)
+	read := func(want string) *policy.Policy {
+		t.Helper()
+		rules, err := p.Read()
+		if err != nil || rules.Profiles[0].Name != want {
+			t.Fatalf("got %+v, %v; want %s", rules, err, want)
+		}
+		return rules
+	}
+	write(name, "one")
+	if read("one") == read("one") {
+		t.Error("what was read within a tick of the change is held")
+	}
+	p.now = func() time.Time { return time.Now().Add(time.Hour) }
+	held := read("one")
+	if read("one") != held {
+		t.Error("it is parsed again")
+	}
+	write(name, "two") // in place, of the same size
+	read("two")
+	write(name+".new", "six")
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+	read("six")
+	if err := os.Chmod(name, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Read(); err == nil {
+		t.Error("a file that everybody may write is held")
+	}
+	if err := errors.Join(os.Chmod(name, 0o600), os.WriteFile(name, []byte("wrong"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Read(); err == nil {
+		t.Error("a wrong file is what it was before")
+	}
+	write(name, "two")
+	read("two")
+}
+
+// BenchmarkPolicy measures what each request costs.
+func BenchmarkPolicy(b *testing.B) {
+	if os.Getuid() != 0 {
+		b.Skip("only root's policy counts")
+	}
+	p := NewPolicyFile(filepath.Join(b.TempDir(), "launcher.toml"))
+	if err := os.WriteFile(p.name, []byte(smallPolicy), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for name, later := range map[string]time.Duration{"parsed": 0, "held": time.Hour} {
+		p.now = func() time.Time { return time.Now().Add(later) }
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := p.Read(); err != nil {
+					b.Fatal(err)
+				}
+				if later == 0 {
+					p.policy = nil
+				}
+			}
+		})
 	}
 }
