@@ -17,6 +17,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/wire/systembus"
 )
 
 // hubUser is the account of the hub (sysusers.d).
@@ -39,7 +40,7 @@ func Serve(ctx context.Context, o Options) error {
 		return err
 	}
 	defer sd.Close()
-	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	bus, err := systembus.Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot reach the system bus: %w", err)
 	}

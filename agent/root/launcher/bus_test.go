@@ -22,6 +22,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
+	"github.com/gifford-lab/gifford-hub/agent/wire/systembus"
 )
 
 const busConfig = `<busconfig><type>session</type><listen>unix:path=SOCKET</listen><auth>EXTERNAL</auth>
@@ -29,6 +30,13 @@ const busConfig = `<busconfig><type>session</type><listen>unix:path=SOCKET</list
 
 // privateBus runs a message bus for one test and returns what connects to it.
 func privateBus(t *testing.T) func(context.Context) (*dbus.Conn, error) {
+	t.Helper()
+	address := privateAddress(t)
+	return func(ctx context.Context) (*dbus.Conn, error) { return systembus.Dial(ctx, address) }
+}
+
+// privateAddress runs a message bus for one test and returns its address.
+func privateAddress(t *testing.T) string {
 	t.Helper()
 	daemon, err := exec.LookPath("dbus-daemon")
 	if err != nil {
@@ -56,9 +64,7 @@ func privateBus(t *testing.T) func(context.Context) (*dbus.Conn, error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return func(ctx context.Context) (*dbus.Conn, error) {
-		return dbus.Connect("unix:path="+socket, dbus.WithContext(ctx))
-	}
+	return "unix:path=" + socket
 }
 
 // onBus puts a launcher on a private bus and returns its client, with what the client observes.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/gifford-lab/gifford-hub/agent/wire/systembus"
 )
 
 // ErrLost says that systemd cannot be reached any more: what its units do is not known.
@@ -45,7 +47,7 @@ type Conn struct {
 
 // Connect connects. The connection ends with ctx.
 func Connect(ctx context.Context) (*Conn, error) {
-	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	bus, err := systembus.Connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the system bus: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"github.com/gifford-lab/gifford-hub/agent/hint"
+	"github.com/gifford-lab/gifford-hub/agent/wire/systembus"
 )
 
 // Config is what a Client needs.
@@ -47,7 +48,7 @@ func New(cfg Config) (*Client, error) {
 }
 
 func systemBus(ctx context.Context) (*dbus.Conn, error) {
-	return dbus.ConnectSystemBus(dbus.WithContext(ctx), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	return systembus.Connect(ctx, dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
 }
 
 // Close ends the connection.
