@@ -19,6 +19,7 @@ var order = []struct {
 	{"NobodyIsAskedToSignIn", testNobodyIsAskedToSignIn},
 	{"LogoutEndsNotebookSession", testLogoutEndsNotebookSession},
 	{"GroupIsCheckedAgain", testGroupIsCheckedAgain},
+	{"Leaving", testLeaving},
 	{"SessionsSurviveARestart", testSessionsSurviveARestart},
 
 	// The unit, and who sees what of whom.

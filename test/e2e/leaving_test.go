@@ -1,0 +1,138 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// whoIs asks the hub, as a script would, whose a token is, and returns the status of the answer.
+func (h host) whoIs(t *testing.T, token string) string {
+	t.Helper()
+	return h.run(t, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: token "+token,
+		"http://127.0.0.1:8081/hub/api/user")
+}
+
+// events returns the messages of a user's events in the hub's journal.
+func (h host) events(t *testing.T, since time.Time, event, user string) string {
+	t.Helper()
+	return h.journal(t, "gifford-hub", since, "EVENT="+event, "JUPYTER_USER="+user)
+}
+
+// newToken makes a token for a script of the user's.
+func (v *visitor) newToken(user string) string {
+	v.t.Helper()
+	p := v.api("POST", "/users/"+user+"/tokens", `{"note":"script"}`)
+	var model struct{ Token string }
+	if err := json.Unmarshal([]byte(p.body), &model); err != nil || model.Token == "" {
+		v.t.Fatalf("no token: %v: %s", err, p)
+	}
+	return model.Token
+}
+
+// testLeaving takes frank out of the lab's group while his kernel runs, and back. While the name service does not
+// answer nothing happens to him. At his departure the token and the WebSocket end at once, the server after the
+// announced time, across a restart of the hub; the token works again when he is back.
+func testLeaving(t *testing.T) {
+	h := theHost(t)
+	withSettings(t, h, "96-leaving.toml", "[access]\nleaving = \"40s\"\n")
+	since := time.Now()
+	frank, dora := member(t, h, "frank"), member(t, h, "dora")
+	frank.start("frank", "jupyterlab")
+	defer dora.stop("frank")
+	k := frank.newKernel("frank")
+	token := frank.newToken("frank")
+	if got := h.whoIs(t, token); got != "200" {
+		t.Fatalf("the token is answered %s", got)
+	}
+
+	namesUnanswered(t, h, since, token)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, _, err := k.conn.Read(context.WithoutCancel(t.Context())); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	h.run(t, "gpasswd", "-d", "frank", "cgs")
+	defer h.run(t, "gpasswd", "-a", "frank", "cgs")
+	eventually(t, "frank's token is suspended", time.Minute, func() bool { return h.whoIs(t, token) == "403" })
+	if p := frank.get("/hub/home"); p.url.Path == "/hub/home" {
+		t.Errorf("his session goes on: %s", p)
+	}
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("his WebSocket does not end")
+	}
+	announcedAndRefused(t, h, dora)
+	eventually(t, "frank's server is stopped", 2*time.Minute, func() bool { return dora.active("frank") == "inactive" })
+	for _, event := range []string{"access-lost", "server-cull-notice", "server-culled"} {
+		if h.events(t, since, event, "frank") == "" {
+			t.Errorf("no %s in the journal:\n%s", event, h.journal(t, "gifford-hub", since))
+		}
+	}
+
+	h.run(t, "gpasswd", "-a", "frank", "cgs")
+	eventually(t, "frank's token works again", time.Minute, func() bool { return h.whoIs(t, token) == "200" })
+	if h.events(t, since, "access-back", "frank") == "" {
+		t.Error("no access-back in the journal")
+	}
+}
+
+// namesUnanswered unplugs the source of the host's groups until the hub has noticed, and checks that a member keeps
+// everything.
+func namesUnanswered(t *testing.T, h host, since time.Time, token string) {
+	t.Helper()
+	h.run(t, "cp", "-p", "/etc/nsswitch.conf", "/etc/nsswitch.conf.saved")
+	restore := func() { h.run(t, "mv", "/etc/nsswitch.conf.saved", "/etc/nsswitch.conf") }
+	defer restore()
+	h.run(t, "sed", "-i", "s/^group:.*/group: unplugged/", "/etc/nsswitch.conf")
+	eventually(t, "the hub notices that the name service is away", time.Minute, func() bool {
+		if got := h.whoIs(t, token); got != "200" {
+			t.Fatalf("while the name service is away the token is answered %s", got)
+		}
+		return h.events(t, since, "recheck-failed", "frank") != ""
+	})
+	if log := h.events(t, since, "access-lost", "frank"); log != "" {
+		t.Errorf("lost by silence: %s", log)
+	}
+}
+
+// announcedAndRefused checks what an administrator sees of frank's server while it is about to end: the announced time,
+// the same after a restart of the hub, and that nobody starts it.
+func announcedAndRefused(t *testing.T, h host, dora *visitor) {
+	t.Helper()
+	var at time.Time
+	eventually(t, "the end is announced", time.Minute, func() bool {
+		end, reason := dora.announcedEnd("frank")
+		at = end
+		return reason == "access-lost"
+	})
+	if p := dora.get("/hub/admin?q=frank"); !strings.Contains(p.body, "no access") {
+		t.Errorf("the page of users does not say that he left: %s", p)
+	}
+	h.run(t, "systemctl", "restart", "gifford-hub.service")
+	dora.http.CloseIdleConnections()
+	eventually(t, "the end is announced after a restart, or over", time.Minute, func() bool {
+		end, reason := dora.announcedEnd("frank")
+		if reason == "access-lost" && end.Sub(at).Abs() > time.Second {
+			t.Fatalf("announced for %s, before the restart for %s", end, at)
+		}
+		return reason == "access-lost" || dora.active("frank") == "inactive"
+	})
+	p := dora.api("POST", "/users/frank/server", "{}")
+	if p.status != http.StatusForbidden || !strings.Contains(p.body, "frank is in no group that may use this hub") {
+		t.Errorf("started by an administrator: %s", p)
+	}
+	if out := h.fails(t, "gifford-hub", "servers", "start", "frank"); !strings.Contains(out, "frank is in no group") {
+		t.Errorf("started by root: %s", out)
+	}
+}
