@@ -17,6 +17,9 @@ func (h *hub) recover(ctx context.Context) {
 	for _, problem := range h.login.Problems(ctx) {
 		h.log.Warn("access rule: "+problem, "event", "access-problem")
 	}
+	for _, problem := range h.cfg.EmptyRoles() {
+		h.log.Warn(problem, "event", "role-problem")
+	}
 	begun := time.Now()
 	if err := h.servers.Sync(ctx); err != nil {
 		h.log.Error("cannot read which servers run; the hub tries again when the launcher answers", "event",

@@ -31,10 +31,12 @@ type Role struct {
 
 // Config is what an Authority needs.
 type Config struct {
-	Table   *scopes.Table // required
-	Roles   []Role        // of the settings: new roles, and changed ones of "user", "server" and "token"
-	Records records       // required
-	Log     *slog.Logger  // required
+	Table *scopes.Table // required
+	// Roles are those of the settings: new ones, and changed ones of "user", "server" and "token". These keep their
+	// default scopes where Scopes is nil; an empty list takes every scope away, as in JupyterHub (roles.py).
+	Roles   []Role
+	Records records      // required
+	Log     *slog.Logger // required
 }
 
 // Authority computes what users, services and tokens may do. It is safe for concurrent use.
@@ -56,7 +58,7 @@ func New(c Config) (*Authority, error) {
 		if err := c.Table.CheckRole(r.Role); err != nil {
 			return nil, fmt.Errorf("role %q: %w", r.Name, err)
 		}
-		if known, ok := a.roles[r.Name]; ok && len(r.Scopes) == 0 {
+		if known, ok := a.roles[r.Name]; ok && r.Scopes == nil {
 			r.Role = known.Role // assigns a default role and leaves its scopes
 		}
 		a.add(r)

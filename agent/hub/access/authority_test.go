@@ -183,3 +183,42 @@ func TestMembershipAsksOnce(t *testing.T) {
 		t.Errorf("asked %d times", records.asked)
 	}
 }
+
+// TestEmptyRoles checks that an empty list takes every scope away from a default role, as in JupyterHub, and that a
+// missing one leaves them.
+func TestEmptyRoles(t *testing.T) {
+	alice := user(t, "alice")
+	key := ident.Key{User: alice}
+	for _, empty := range []bool{false, true} {
+		var roles []Role
+		for _, name := range []string{"user", "server", "token"} {
+			r := Role{Role: scopes.Role{Name: name}}
+			if empty {
+				r.Scopes = []string{}
+			}
+			roles = append(roles, r)
+		}
+		a, err := New(Config{Table: scopes.Default(), Records: &book{}, Log: slog.New(slog.DiscardHandler), Roles: roles})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine, err := a.User(t.Context(), alice, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin, err := a.User(t.Context(), alice, true, nil)
+		if err != nil || !admin.Everywhere("admin:users") {
+			t.Errorf("empty %v: an administrator may %v, %v", empty, admin.Sorted(), err)
+		}
+		role, _ := a.Role("token")
+		for what, has := range map[string]bool{
+			"a user's scopes":      len(mine.Sorted()) > 0,
+			"a server's own":       a.Server(key, admin).AllowsServer("access:servers", key, nil),
+			"a token's by default": len(role.Scopes) > 0,
+		} {
+			if has == empty {
+				t.Errorf("empty %v: %s: %v", empty, what, has)
+			}
+		}
+	}
+}

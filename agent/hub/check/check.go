@@ -136,6 +136,7 @@ func table() []check {
 		{"launcher", "the hub starts nothing itself: it asks the launcher over the system bus", launcherAnswers},
 		{"gpus", "a profile lends the devices of CDI specifications, which its member must be able to open", gpus},
 		{"access", "only people whom a rule lets in may sign in", access},
+		{"roles", "people and their servers have the rights of the default roles", roles},
 		{"certificate", "browsers refuse a certificate that has ended or has another name", certificate},
 		{"origins", "browsers keep the pages of different origins apart", memberOrigins},
 		{"provider", "people sign in at the provider", provider},

@@ -129,6 +129,9 @@ func TestFindings(t *testing.T) {
 			c.LoadSettings = loader(t,
 				"access.blocked_users = [\"x\"]\n")
 		}, "access", Fail, "no rule", "[access]"},
+		"a role without scopes": {func(t *testing.T, _ *fake, c *Config) {
+			c.LoadSettings = loader(t, "access.unix_groups = [\"cgs\"]\nroles.user.scopes = []\n")
+		}, "roles", Warn, "nobody may start", "scopes = []"},
 		"no group": {func(_ *testing.T, h *fake, _ *Config) { delete(h.commands, "getent group cgs") }, "access",
 			Fail, `"cgs" is unknown`, "getent group cgs"},
 		"everyone": {func(t *testing.T, _ *fake, c *Config) {

@@ -87,6 +87,22 @@ func access(ctx context.Context, r *run) []finding {
 	return ok("at least one rule admits people, and its groups are known")
 }
 
+// roles warns of default roles without scopes.
+func roles(_ context.Context, r *run) []finding {
+	if r.settings == nil {
+		return noSettings()
+	}
+	var found []finding
+	for _, problem := range r.settings.EmptyRoles() {
+		found = append(found, warn("remove scopes = [] in /etc/gifford-hub/hub.toml or hub.d, unless it is meant",
+			"%s", problem)...)
+	}
+	if found != nil {
+		return found
+	}
+	return ok("the default roles have scopes")
+}
+
 // discovery is what is compared of the provider's discovery document (OpenID Connect
 // Discovery 1.0, section 3).
 type discovery struct {

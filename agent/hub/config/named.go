@@ -148,7 +148,7 @@ func roleSettings() []Setting {
 		defNamed("roles.*.scopes", scopeList, func(c *Config, n string) *[]string { return &c.Roles[n].Scopes },
 			`["list:users", "read:servers!group=lab"]`,
 			"What the role may do, in JupyterHub's scopes. The roles `user`, `server` and `token` always exist "+
-				"and may get other scopes; `admin` may not."),
+				"and may get other scopes, or none with `[]`; `admin` may not."),
 		defNamed("roles.*.users", users, func(c *Config, n string) *[]ident.User { return &c.Roles[n].Users },
 			`["alice"]`, "Users who have the role."),
 		defNamed("roles.*.groups", texts, func(c *Config, n string) *[]string { return &c.Roles[n].Groups }, `["lab"]`,
