@@ -87,12 +87,19 @@ func (d Directory) Group(ctx context.Context, name string) (Group, error) {
 	return parseGroup(name, line)
 }
 
-// Exists reports whether there is an account of that name. An error means that the name service did not answer.
-func (d Directory) Exists(ctx context.Context, user ident.User) (bool, error) {
-	return d.certain(ctx, func() (bool, error) {
-		_, err := d.get(ctx, "passwd", user.String())
-		return found(err)
+// UID returns the uid of the account of that name, and whether there is one. An error means that the name service did
+// not answer, or not with an account.
+func (d Directory) UID(ctx context.Context, user ident.User) (uid uint32, exists bool, err error) {
+	exists, err = d.certain(ctx, func() (bool, error) {
+		line, err := d.get(ctx, "passwd", user.String())
+		if ok, err := found(err); !ok {
+			return false, err
+		}
+		account, err := parsePasswd(user, line)
+		uid = account.UID
+		return err == nil, err
 	})
+	return uid, exists, err
 }
 
 // GroupExists reports whether there is a group of that name. An error means that the name service did not answer.
@@ -104,7 +111,7 @@ func (d Directory) GroupExists(ctx context.Context, group string) (bool, error) 
 }
 
 // MemberOf reports whether the group is the user's primary or one of the supplementary groups. An unknown group has no
-// members and an unknown account is in no group; Exists and GroupExists tell them apart. An error means that the name
+// members and an unknown account is in no group; UID and GroupExists tell them apart. An error means that the name
 // service did not answer.
 func (d Directory) MemberOf(ctx context.Context, user ident.User, group string) (bool, error) {
 	return d.certain(ctx, func() (bool, error) { return d.memberOf(ctx, user, group) })

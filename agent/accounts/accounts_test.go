@@ -184,8 +184,11 @@ func TestMemberOf(t *testing.T) {
 	if ok, err := d.GroupExists(t.Context(), "nosuch"); ok || err != nil {
 		t.Errorf("GroupExists of an unknown group: %v, %v", ok, err)
 	}
-	if ok, err := d.Exists(t.Context(), user(t, "alice")); !ok || err != nil {
-		t.Errorf("Exists of an account: %v, %v", ok, err)
+	if uid, ok, err := d.UID(t.Context(), user(t, "alice")); uid != 5001 || !ok || err != nil {
+		t.Errorf("UID of an account: %d, %v, %v", uid, ok, err)
+	}
+	if uid, ok, err := d.UID(t.Context(), user(t, "other")); ok || err == nil {
+		t.Errorf("UID of another's account: %d, %v, %v", uid, ok, err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
+	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
 
 // jupyterHubVersion is the version of JupyterHub whose contract the hub keeps.
@@ -36,12 +37,28 @@ func Run(ctx context.Context, cfg *config.Config, version string) error {
 	if err != nil {
 		return err
 	}
-	h, err := construct(ctx, given{cfg: cfg, log: log, version: version, listeners: listeners})
+	h, err := construct(ctx, given{cfg: cfg, log: log, version: version, listeners: listeners,
+		minUID: minUID(policy.File, log)})
 	if err != nil {
 		return err
 	}
 	h.recover(ctx)
 	return h.run(ctx, begun, h.tasks())
+}
+
+// minUID returns the first uid of people by the launcher's policy. Without a policy that can be read it is 0, for the
+// default.
+func minUID(file string, log *slog.Logger) uint32 {
+	data, err := os.ReadFile(file)
+	if err == nil {
+		var p *policy.Policy
+		if p, err = policy.Parse(file, data); err == nil {
+			return p.Host.MinUID
+		}
+	}
+	log.Warn("cannot read min_uid in the launcher's policy; access.allow_all admits accounts by the default", "event",
+		"policy-unreadable", "error", err.Error())
+	return 0
 }
 
 // given is what a process starts with. Nothing changes it.
@@ -51,6 +68,7 @@ type given struct {
 	version   string
 	listeners map[string][]net.Listener
 	unix      accounts.Directory // the host's name service
+	minUID    uint32             // of people, by the launcher's policy
 }
 
 // hub is a daemon that is ready to run.

@@ -96,6 +96,7 @@ func ownPorts(all map[string][]net.Listener) (ports []uint16) {
 func newLoginConfig(g given, d data) login.Config {
 	c := loginSettings(g.cfg)
 	c.Store, c.Accounts, c.Log, c.Now = d.store, g.unix, g.log, time.Now
+	c.Access.MinUID = g.minUID
 	c.Confirmed = confirmed(unixGroups(g.cfg.Access), g.unix, d.store)
 	c.OnLogin = func(err error, took time.Duration) { d.metrics.Login(loginResult(err), took) }
 	return c

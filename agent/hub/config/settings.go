@@ -191,7 +191,8 @@ func accessSettings() []Setting {
 		def("access.admin_unix_groups", groups, func(c *Config) *[]string { return &c.Access.AdminUnixGroups }, "",
 			`["hubadmin"]`, "Unix groups whose members are administrators."),
 		def("access.allow_all", boolean, func(c *Config) *bool { return &c.Access.AllowAll }, `false`, "",
-			"Everyone with a login at the provider and a Unix account may enter."),
+			"Everyone with a login at the provider and a Unix account may enter, but system accounts: those below "+
+				"`min_uid` of launcher.toml, and nobody."),
 		def("access.import_unix_groups", groups, func(c *Config) *[]string { return &c.Access.ImportUnixGroups }, "",
 			`["gpu", "students"]`, "Unix groups of the host that become groups of the hub for those of its users "+
 				"who are in them, as those of `unix_groups` do."),

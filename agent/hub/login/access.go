@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,11 @@ import (
 // Access says who may enter. Any rule that matches admits a person, a rule for administrators too;
 // BlockedUsers takes precedence over all of them. Without a rule nobody may enter.
 type Access struct {
-	// AllowAll admits everyone whom the provider knows and who has a Unix account.
+	// AllowAll admits everyone whom the provider knows and who has a Unix account of a person: one from MinUID on.
 	AllowAll bool
+	// MinUID is the first uid of people. Others get no server (the launcher's policy), so AllowAll does not admit them.
+	// 0 stands for DefaultMinUID.
+	MinUID uint32
 	// AllowedUsers are Unix names.
 	AllowedUsers []ident.User
 	// AllowedGroups are values of the groups claim, compared exactly.
@@ -29,6 +33,17 @@ type Access struct {
 	AdminUnixGroups []string
 	// BlockedUsers may not enter, whatever other rule matches.
 	BlockedUsers []ident.User
+}
+
+// DefaultMinUID is the first uid of people on the supported systems (login.defs(5): UID_MIN).
+const DefaultMinUID = 1000
+
+// nobody is the kernel's overflow uid (/proc/sys/kernel/overflowuid), a system account above all others.
+const nobody = 65534
+
+// admitsAll reports whether AllowAll admits the account with a uid.
+func (a Access) admitsAll(uid uint32) bool {
+	return a.AllowAll && uid >= cmp.Or(a.MinUID, DefaultMinUID) && uid != nobody
 }
 
 // usesClaims reports whether a rule needs the provider's groups.
@@ -53,7 +68,11 @@ func (a Access) groupNames() string {
 
 // refusal is the error for somebody whom no rule admits.
 func (a Access) refusal(u ident.User) *Denied {
-	if groups := a.groupNames(); groups != "" {
+	groups := a.groupNames()
+	switch {
+	case a.AllowAll:
+		return &Denied{Reason: SystemAccount, User: u}
+	case groups != "":
 		return &Denied{Reason: NotInGroup, User: u, Detail: groups}
 	}
 	return &Denied{Reason: NotListed, User: u}
@@ -64,12 +83,12 @@ type verdict struct{ allowed, admin bool }
 
 // judge applies the rules. err joins the lookups that failed; with an error, a true field of the
 // verdict holds and a false one means "not known".
-func (a Access) judge(ctx context.Context, host accounts, u ident.User, claims []string) (verdict, error) {
+func (a Access) judge(ctx context.Context, host accounts, u ident.User, uid uint32, claims []string) (verdict, error) {
 	if a.blocked(u) {
 		return verdict{}, nil
 	}
 	admin, errAdmin := a.matches(ctx, host, u, claims, a.AdminUsers, a.AdminGroups, a.AdminUnixGroups)
-	if admin || a.AllowAll {
+	if admin || a.admitsAll(uid) {
 		return verdict{allowed: true, admin: admin}, errAdmin
 	}
 	allowed, errAllowed := a.matches(ctx, host, u, claims, a.AllowedUsers, a.AllowedGroups, a.AllowedUnixGroups)

@@ -202,14 +202,14 @@ func (s *Service) decide(ctx context.Context, u ident.User, groups []string) (ve
 		return verdict{}, &Denied{Reason: NoRule, User: u}
 	}
 	// This comes before the groups: who has no account is in no Unix group either.
-	exists, err := s.c.Accounts.Exists(ctx, u)
+	uid, exists, err := s.c.Accounts.UID(ctx, u)
 	if err != nil {
 		return verdict{}, lookupFailed(err)
 	}
 	if !exists {
 		return verdict{}, &Denied{Reason: NoAccount, User: u}
 	}
-	v, err := s.c.Access.judge(ctx, s.c.Accounts, u, groups)
+	v, err := s.c.Access.judge(ctx, s.c.Accounts, u, uid, groups)
 	if err != nil {
 		return v, lookupFailed(err)
 	}

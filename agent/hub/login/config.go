@@ -19,8 +19,8 @@ import (
 // accounts looks up users and groups in the host's name service. An error means that the name
 // service did not answer, never that a name is unknown.
 type accounts interface {
-	// Exists reports whether there is a Unix account of that name.
-	Exists(ctx context.Context, user ident.User) (bool, error)
+	// UID returns the uid of the Unix account of that name, and whether there is one.
+	UID(ctx context.Context, user ident.User) (uid uint32, exists bool, err error)
 	// GroupExists reports whether there is a Unix group of that name.
 	GroupExists(ctx context.Context, group string) (bool, error)
 	// MemberOf reports whether the group is the user's primary or one of the

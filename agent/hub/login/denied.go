@@ -23,6 +23,7 @@ const (
 	NoAccount       Reason = "no-account"       // no such Unix account
 	NotInGroup      Reason = "not-in-group"     // there are groups whose members may enter, but none of this person's
 	NotListed       Reason = "not-listed"       // only listed users may enter
+	SystemAccount   Reason = "system-account"   // all people may enter, but this account is no person's
 	NoRule          Reason = "no-rule"          // no rule is set, so nobody may enter
 	Revoked         Reason = "revoked"          // the provider ended the session
 	OtherAccount    Reason = "other-account"    // the name belongs to another account of the provider
@@ -70,6 +71,8 @@ func (d *Denied) public() string {
 		return fmt.Sprintf("%s is in no group that may use this hub (%s)", d.who(), d.Detail)
 	case NotListed:
 		return fmt.Sprintf("%s is not among the people who may use this hub", d.who())
+	case SystemAccount:
+		return fmt.Sprintf("%s is a system account of this machine, and no person's", d.who())
 	case NoRule:
 		return "nobody may use this hub yet: no rule says who may enter"
 	case Revoked:

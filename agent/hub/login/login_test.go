@@ -47,13 +47,17 @@ type fakeAccounts struct {
 	groups map[string][]string // user -> groups; absent: no account
 	err    error
 	broken map[string]error // group -> why it cannot be looked up
+	uids   map[string]uint32
 }
 
-func (f *fakeAccounts) Exists(_ context.Context, u ident.User) (bool, error) {
+func (f *fakeAccounts) UID(_ context.Context, u ident.User) (uint32, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, ok := f.groups[u.String()]
-	return ok, f.err
+	if uid, given := f.uids[u.String()]; given {
+		return uid, ok, f.err
+	}
+	return 5000, ok, f.err
 }
 
 func (f *fakeAccounts) MemberOf(_ context.Context, u ident.User, g string) (bool, error) {

@@ -305,7 +305,7 @@ func TestJudge(t *testing.T) {
 		"by claim":           {Access{AllowedGroups: []string{"staff"}}, verdict{allowed: true}, false},
 		"by another claim":   {Access{AllowedGroups: []string{"pupils"}}, verdict{}, false},
 	} {
-		got, err := tt.a.judge(t.Context(), look, alice, []string{"staff"})
+		got, err := tt.a.judge(t.Context(), look, alice, 5000, []string{"staff"})
 		if got != tt.want || (err != nil) != tt.err || tt.err && !errors.Is(err, errDown) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}

@@ -371,3 +371,39 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+// TestAllowAllAdmitsPeople checks that allow_all admits no system account, neither at a sign-in nor later, that other
+// rules may, and that the bound is that of the policy.
+func TestAllowAllAdmitsPeople(t *testing.T) {
+	for name, tt := range map[string]struct {
+		uid, min uint32
+		access   Access
+		admitted bool
+	}{
+		"a person":                    {1000, 0, Access{}, true},
+		"a system account":            {999, 0, Access{}, false},
+		"nobody":                      {65534, 0, Access{}, false},
+		"root":                        {0, 0, Access{}, false},
+		"a higher bound":              {1999, 2000, Access{}, false},
+		"a lower bound":               {500, 500, Access{}, true},
+		"a system account by name":    {999, 0, Access{AllowedUsers: users(t, "alice")}, true},
+		"a system account by group":   {999, 0, Access{AllowedUnixGroups: []string{"cgs"}}, true},
+		"an administrator by a group": {999, 0, Access{AdminUnixGroups: []string{"cgs"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, func(c *Config) {
+				c.Access = tt.access
+				c.Access.AllowAll, c.Access.MinUID = true, tt.min
+			})
+			s.accounts.set(func() { s.accounts.uids = map[string]uint32{"alice": tt.uid} })
+			alice := s.know(t, "alice")
+			if tt.admitted {
+				s.browser().signIn().want(t, 303)
+				s.wantMay(t, alice, "")
+				return
+			}
+			s.browser().signIn().want(t, 403, "alice is a system account of this machine")
+			s.wantMay(t, alice, SystemAccount)
+		})
+	}
+}

@@ -94,7 +94,7 @@ func (s *Web) deniedPage(w http.ResponseWriter, r *http.Request, d *login.Denied
 	e := httpx.Public(d)
 	body := deniedBody{Name: d.Name, Reason: e.Public, Hint: e.Hint, RequestID: httpx.RequestID(r)}
 	switch d.Reason {
-	case login.NoName, login.Blocked, login.NotInGroup, login.NotListed:
+	case login.NoName, login.Blocked, login.NotInGroup, login.NotListed, login.SystemAccount:
 		body.Hint = "" // it says whom to ask, as the page does anyway
 	}
 	if !d.User.IsZero() {
