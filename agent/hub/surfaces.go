@@ -92,6 +92,7 @@ func newActions(g given, d data, r rights, m machine, p *process, long longWork)
 	c := actions.Config{
 		Records: d.store, Authority: r.authority, Servers: m.servers, Services: r.services,
 		NamedServers: g.cfg.Servers.Named, TokenLife: g.cfg.Tokens.DefaultLife, MaxTokenLife: g.cfg.Tokens.MaxLife,
+		TokensBounded: g.cfg.Tokens.Bounded,
 		HasPersistent: hasPersistent(m.backend.Persistent), Background: long.run, Shutdown: p.ending.fire,
 		MayEnter: r.login.MayEnter,
 		EndSessions: func(ctx context.Context, u ident.User) error {

@@ -35,9 +35,9 @@ func (v *visitor) newToken(user string) string {
 	return model.Token
 }
 
-// testLeaving takes frank out of the lab's group while his kernel runs, and back. While the name service does not
-// answer nothing happens to him. At his departure the token and the WebSocket end at once, the server after the
-// announced time, across a restart of the hub; the token works again when he is back.
+// testLeaving takes frank out of the lab's group while a kernel of frank's runs, and back. While the name service does
+// not answer nothing happens. After the departure the token and the WebSocket end at once, the server after the
+// announced time, across a restart of the hub; the token works again when frank is back.
 func testLeaving(t *testing.T) {
 	h := theHost(t)
 	withSettings(t, h, "96-leaving.toml", "[access]\nleaving = \"40s\"\n")
@@ -65,12 +65,12 @@ func testLeaving(t *testing.T) {
 	defer h.run(t, "gpasswd", "-a", "frank", "cgs")
 	eventually(t, "frank's token is suspended", time.Minute, func() bool { return h.whoIs(t, token) == "403" })
 	if p := frank.get("/hub/home"); p.url.Path == "/hub/home" {
-		t.Errorf("his session goes on: %s", p)
+		t.Errorf("frank's session goes on: %s", p)
 	}
 	select {
 	case <-ended:
 	case <-time.After(time.Minute):
-		t.Error("his WebSocket does not end")
+		t.Error("frank's WebSocket does not end")
 	}
 	announcedAndRefused(t, h, dora)
 	eventually(t, "frank's server is stopped", 2*time.Minute, func() bool { return dora.active("frank") == "inactive" })
@@ -117,7 +117,7 @@ func announcedAndRefused(t *testing.T, h host, dora *visitor) {
 		return reason == "access-lost"
 	})
 	if p := dora.get("/hub/admin?q=frank"); !strings.Contains(p.body, "no access") {
-		t.Errorf("the page of users does not say that he left: %s", p)
+		t.Errorf("the page of users does not say that frank left: %s", p)
 	}
 	h.run(t, "systemctl", "restart", "gifford-hub.service")
 	dora.http.CloseIdleConnections()

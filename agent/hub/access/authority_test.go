@@ -198,7 +198,8 @@ func TestEmptyRoles(t *testing.T) {
 			}
 			roles = append(roles, r)
 		}
-		a, err := New(Config{Table: scopes.Default(), Records: &book{}, Log: slog.New(slog.DiscardHandler), Roles: roles})
+		a, err := New(Config{Table: scopes.Default(), Records: &book{}, Log: slog.New(slog.DiscardHandler),
+			Roles: roles})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,6 +50,9 @@ type Config struct {
 	// TokenLife is how long a token lives that is asked for without a time; MaxTokenLife is the most that may be asked
 	// for. 0 means without end, and without bound.
 	TokenLife, MaxTokenLife time.Duration
+	// TokensBounded refuses a token, or a service, that makes a token with more scopes than it has itself. JupyterHub
+	// lets the scope "tokens" make one with all that its owner may do.
+	TokensBounded bool
 	// HasPersistent reports whether a persistent container of a server exists.
 	HasPersistent func(ctx context.Context, key ident.Key) (bool, error)
 	// Postpone puts off the announced end of a server that nobody uses; it fails with cull.ErrPostponedBefore where

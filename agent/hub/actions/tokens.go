@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,8 @@ func (a *Actions) MaxTokenLife() time.Duration { return a.cfg.MaxTokenLife }
 // the scope "tokens" on the owner.
 //
 // Refusals: LacksScope; TooLong, Unshowable (the note); NoUser; BadLife; RolesOrScopes, NoRole, BadScope; ExceedsRights
-// with the scopes that the owner lacks as its Name. Their messages are JupyterHub's.
+// with the scopes that the owner lacks as its Name, or with Config.TokensBounded the token that asks. Their messages
+// are JupyterHub's.
 func (a *Actions) CreateToken(ctx context.Context, s access.Subject, req TokenRequest) (secret string, t store.Token,
 	err error) {
 	if err := needUser(s, req.Owner, scopes.Tokens); err != nil {
@@ -52,7 +54,7 @@ func (a *Actions) CreateToken(ctx context.Context, s access.Subject, req TokenRe
 	if life > 0 {
 		t.Expires = t.Created.Add(life)
 	}
-	if t.Scopes, err = a.tokenScopes(ctx, owner, req); err != nil {
+	if t.Scopes, err = a.tokenScopes(ctx, s, owner, req); err != nil {
 		return "", t, err
 	}
 	secret = newSecret()
@@ -105,7 +107,8 @@ func (a *Actions) tokenLife(seconds *int64) (time.Duration, error) {
 }
 
 // tokenScopes returns the scopes of a new token.
-func (a *Actions) tokenScopes(ctx context.Context, owner store.User, req TokenRequest) ([]string, error) {
+func (a *Actions) tokenScopes(ctx context.Context, s access.Subject, owner store.User, req TokenRequest) ([]string,
+	error) {
 	if req.Scopes != nil && req.Roles != nil {
 		return nil, invalid("roles", RolesOrScopes, "", "Can only assign one of roles or scopes.")
 	}
@@ -120,11 +123,11 @@ func (a *Actions) tokenScopes(ctx context.Context, owner store.User, req TokenRe
 		}
 		wanted = append(wanted, role.Scopes...)
 	}
-	return wanted, a.holds(ctx, owner, wanted)
+	return wanted, a.holds(ctx, s, owner, wanted)
 }
 
 // holds refuses scopes that do not exist, or that the owner of a token lacks.
-func (a *Actions) holds(ctx context.Context, owner store.User, wanted []string) error {
+func (a *Actions) holds(ctx context.Context, s access.Subject, owner store.User, wanted []string) error {
 	table := a.cfg.Authority.Table()
 	for _, text := range wanted {
 		if _, err := table.Parse(text); err != nil {
@@ -139,13 +142,27 @@ func (a *Actions) holds(ctx context.Context, owner store.User, wanted []string) 
 	if err != nil {
 		return err
 	}
-	excess := table.Excess(wanted, scopes.Owner{User: owner.Name}, own, a.cfg.Authority.Membership(ctx))
-	if len(excess) > 0 {
-		list := strings.Join(excess, ", ")
-		return invalid("scopes", ExceedsRights, list, "Not assigning requested scopes %s because they exceed those of "+
-			"user %s", list, owner.Name)
+	m := a.cfg.Authority.Membership(ctx)
+	if excess := table.Excess(wanted, scopes.Owner{User: owner.Name}, own, m); len(excess) > 0 {
+		return exceeds(excess, "user "+owner.Name.String())
+	}
+	if !a.cfg.TokensBounded || s.TokenID == "" && s.Service == "" {
+		return nil
+	}
+	if slices.Contains(wanted, scopes.Inherit) {
+		wanted = own.Sorted()
+	}
+	if excess := table.Excess(wanted, scopes.Owner{User: owner.Name}, s.Scopes(), m); len(excess) > 0 {
+		return exceeds(excess, "the token that asks")
 	}
 	return nil
+}
+
+// exceeds refuses scopes that somebody lacks.
+func exceeds(excess []string, whose string) error {
+	list := strings.Join(excess, ", ")
+	return invalid("scopes", ExceedsRights, list, "Not assigning requested scopes %s because they exceed those of %s",
+		list, whose)
 }
 
 // RevokeToken revokes a token of a user; one of an OAuth client takes all that the user gave this client along. It

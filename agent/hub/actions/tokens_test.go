@@ -2,14 +2,17 @@ package actions
 
 import (
 	gocmp "cmp"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -177,4 +180,65 @@ func TestRevokeTokens(t *testing.T) {
 	if err := b.RevokeToken(t.Context(), dora, alice, anOAuthToken); err == nil || errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a client's tokens with a full disk: %v", err)
 	}
+}
+
+// TestTokensMakeTokens checks what a token and a service may hand on: all that the owner may do, as in JupyterHub, and
+// with TokensBounded nothing that they lack themselves.
+func TestTokensMakeTokens(t *testing.T) {
+	const narrow = "[tokens!user read:users!user]"
+	for name, tt := range map[string]struct {
+		by      string // scopes of the token that asks; "": alice's browser, "svc": a service with the scope "tokens"
+		bounded bool
+		scopes  []string
+		want    string
+	}{
+		"as in JupyterHub":            {narrow, false, nil, "ok"},
+		"bounded":                     {narrow, true, nil, "invalid exceeds-rights scopes"},
+		"bounded, what it lacks":      {narrow, true, []string{"servers!user"}, "invalid exceeds-rights scopes"},
+		"bounded, what it has":        {narrow, true, []string{"read:users:name!user", "tokens!user"}, "ok"},
+		"bounded, nothing":            {narrow, true, []string{}, "ok"},
+		"bounded, all by all":         {"[inherit]", true, nil, "ok"},
+		"bounded, more by all":        {"[inherit]", true, []string{"shutdown"}, "invalid exceeds-rights scopes"},
+		"a browser is not bounded":    {"", true, nil, "ok"},
+		"a service, as in JupyterHub": {"svc", false, nil, "ok"},
+		"a service, bounded":          {"svc", true, nil, "invalid exceeds-rights scopes"},
+		"a service, what it has":      {"svc", true, []string{"read:tokens!user"}, "ok"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, func(c *Config) { c.TokensBounded = tt.bounded })
+			alice := user(t, "alice")
+			by := b.as(t, "alice")
+			switch tt.by {
+			case "":
+			case "svc":
+				by = b.as(t, "x.svc", "tokens")
+			default:
+				by = b.byToken(t, alice, strings.Fields(strings.Trim(tt.by, "[]"))...)
+			}
+			_, _, err := b.CreateToken(t.Context(), by, TokenRequest{Owner: alice, Scopes: tt.scopes})
+			if got := outcome(err); got != tt.want {
+				t.Errorf("%s, want %s: %v", got, tt.want, err)
+			}
+		})
+	}
+}
+
+// everybody may be here.
+type everybody struct{}
+
+func (everybody) MayEnter(context.Context, ident.User) error { return nil }
+
+// byToken returns a user as a token of theirs with these scopes makes them.
+func (b *bench) byToken(t *testing.T, u ident.User, list ...string) access.Subject {
+	t.Helper()
+	if _, err := b.db.CreateToken(t.Context(), store.Token{Hash: ident.HashToken("tok"), Kind: store.APIToken, User: u,
+		Scopes: list}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := access.NewAuthenticator(access.Sources{Authority: b.auth, Records: b.db, Standings: everybody{},
+		Log: slog.New(slog.DiscardHandler)}).Token(t.Context(), "tok")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

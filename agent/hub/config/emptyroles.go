@@ -2,8 +2,8 @@ package config
 
 import "github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 
-// EmptyRoles says what follows from each default role that the settings leave without scopes, with `scopes = []`. That is
-// allowed, as in JupyterHub, and seldom meant.
+// EmptyRoles says what follows from each default role that the settings leave without scopes, with `scopes = []`. That
+// is allowed, as in JupyterHub, and seldom meant.
 func (c *Config) EmptyRoles() (follows []string) {
 	for _, r := range []struct{ name, follows string }{
 		{scopes.UserRole, "nobody may start or open a server, or make a token, but by another role"},

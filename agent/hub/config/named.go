@@ -57,6 +57,7 @@ type CustomScope struct {
 type TokenSettings struct {
 	DefaultLife time.Duration // 0: never ends
 	MaxLife     time.Duration // 0: no bound
+	Bounded     bool          // a token makes none that may do more
 }
 
 // add makes an entry of sections with names, unless there is one.
@@ -138,6 +139,9 @@ func tokenSettings() []Setting {
 		def("tokens.max_expires_in", durationOrZero, func(c *Config) *time.Duration { return &c.Tokens.MaxLife },
 			`"0s"`, "",
 			"The longest life that a token may have; 0 means any."),
+		def("tokens.bounded", boolean, func(c *Config) *bool { return &c.Tokens.Bounded }, `false`, "",
+			"Whether a token, or a service, may make tokens with scopes alone that it has itself. As in JupyterHub, "+
+				"`false` lets one with the scope `tokens` make a token with all that the new token's owner may do."),
 	}
 }
 
