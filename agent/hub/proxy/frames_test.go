@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // Opcodes of RFC 6455, 5.2.
@@ -129,4 +131,23 @@ func TestPingsAreNoActivity(t *testing.T) {
 	if !p.Activity(alice).Equal(before) {
 		t.Error("the end of a WebSocket counts as activity")
 	}
+}
+
+// FuzzNarrow gives any header to what narrows answers, for the same reason: interim answers pass in a goroutine of the
+// transport's.
+func FuzzNarrow(f *testing.F) {
+	for _, name := range []string{"Set-Cookie", "Service-Worker-Allowed", "Www-Authenticate", "Nel"} {
+		for _, value := range []string{"", "a=b; path=/", `"`, `Bearer a="\`, ",,", "/user/alice/"} {
+			f.Add(name, value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		h := http.Header{name: {value, value}, "X": nil}
+		narrow(h, "/user/alice/")
+		again := h.Clone()
+		narrow(again, "/user/alice/")
+		if diff := cmp.Diff(h, again); diff != "" {
+			t.Errorf("narrowed twice (-once +twice):\n%s", diff)
+		}
+	})
 }

@@ -23,6 +23,7 @@ var asserted = map[string]string{ // read only
 	"X-Rewrite-Url":          "another path than the one that the hub has judged, of IIS; Zend and Symfony believed it",
 	"X-Sendfile-Type":        "which header makes the proxy send a file; Rack believes it",
 	"X-Url-Scheme":           "http or https",
+	"Http2-Settings":         "belongs to an upgrade to HTTP/2 (RFC 7540, 3.2.1)",
 	"Proxy":                  "becomes HTTP_PROXY in the environment of a CGI program (httpoxy)",
 	"Client-Cert":            "the client's certificate (RFC 9440)",
 	"Client-Cert-Chain":      "the client's certificate (RFC 9440)",
@@ -112,8 +113,27 @@ func states(name string) bool {
 	return false
 }
 
+// carriesHTTP reports whether an Upgrade header asks for a protocol in which more requests would follow: HTTP/2 in
+// plain text (RFC 7540, 3.2), another HTTP, or TLS (RFC 2817). The proxy would pass them on as bytes, with the headers
+// that withoutClaims takes out, to any path of the upstream.
+func carriesHTTP(upgrade []string) bool {
+	for _, line := range upgrade {
+		for word := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(word)), "/")
+			if name == "h2c" || name == "h2" || name == "http" || name == "tls" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // withoutClaims takes out of a request's headers all that states reports.
 func withoutClaims(h http.Header) {
+	if carriesHTTP(h["Upgrade"]) {
+		delete(h, "Upgrade")
+		delete(h, "Connection")
+	}
 	for name := range h {
 		if states(name) {
 			delete(h, name)

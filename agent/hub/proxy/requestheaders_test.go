@@ -51,6 +51,13 @@ func TestRequestHeaders(t *testing.T) {
 		"for proxies": dropped("Proxy: http://evil.example", "X-Accel-Mapping: /=/",
 			"X-Sendfile-Type: X-Accel-Redirect",
 			"Proxy-Authorization: Basic x"),
+		"an upgrade": same("Connection: Upgrade", "Upgrade: websocket"),
+		"an upgrade to HTTP/2": dropped("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c",
+			"HTTP2-Settings: AAMAAABk"),
+		"its settings left":      dropped("Connection: Upgrade", "Upgrade: H2C", "HTTP2-Settings: AAMAAABk"),
+		"among others":           dropped("Connection: Upgrade", "Upgrade: websocket, h2c"),
+		"an upgrade to HTTP/1.1": dropped("Connection: Upgrade", "Upgrade: HTTP/1.1"),
+		"an upgrade to TLS":      dropped("Connection: Upgrade", "Upgrade: TLS/1.0"),
 		"names that are others to CGI": dropped("X_Forwarded_For: x", "Remote_User: dora", "x_anything: x",
 			"X.Forwarded.For: x", "Content_Length: 5", "X!Y: x", "HTTP_PROXY: x", "_: x", "Authorization_: x"),
 	}
