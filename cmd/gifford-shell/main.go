@@ -1,6 +1,7 @@
 // Command gifford-shell runs a command in the container of a member's running server, for "gifford-hub servers shell",
 // which has written it to the hub's log before. It is a program of its own so that the hub links neither Podman's
-// client nor systemd's. Nothing but an administrator may start it.
+// client nor systemd's. Nothing but an administrator may start it. Root starts the member's Podman and stops it; what
+// Podman says is read by a second process of this program, which has become the member before.
 package main
 
 import (
@@ -43,6 +44,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) (int, error) {
+	if len(args) > 0 && args[0] == modeSession {
+		return session(ctx, args[1:])
+	}
 	flags := flag.NewFlagSet("gifford-shell", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprintln(os.Stderr, usage) }
 	root := flags.Bool("root", false, "")
@@ -61,7 +65,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return shell(ctx, key, *who, memberpodman.Exec{Command: command(flags.Args()), Root: *root})
+	return shell(ctx, key, *who, sessionArgs{root: *root, command: command(flags.Args())})
 }
 
 // command is what was asked for, or the best shell that the image has.
@@ -72,7 +76,8 @@ func command(args []string) []string {
 	return []string{"/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash -l; fi; exec sh -l"}
 }
 
-func shell(ctx context.Context, key ident.Key, who string, e memberpodman.Exec) (int, error) {
+// shell opens the member's Podman as root, and leaves all else to a process that becomes the member.
+func shell(ctx context.Context, key ident.Key, who string, a sessionArgs) (int, error) {
 	// An interrupt ends the command, not the connection by which its API is stopped.
 	sd, err := systemd.Connect(context.WithoutCancel(ctx))
 	if err != nil {
@@ -86,10 +91,6 @@ func shell(ctx context.Context, key ident.Key, who string, e memberpodman.Exec) 
 		return 0, err
 	}
 	defer api.Close()
-	e.Stdin, e.Stdout, e.Stderr = os.Stdin, os.Stdout, os.Stderr
-	e.Terminal = memberpodman.IsTerminal(os.Stdin) && memberpodman.IsTerminal(os.Stdout)
-	if term := os.Getenv("TERM"); e.Terminal && term != "" {
-		e.Env = append(e.Env, "TERM="+term)
-	}
-	return api.Run(ctx, e)
+	a.socket, a.container, a.uid, a.gid = api.Socket, api.Container, uint(api.UID), uint(api.GID)
+	return a.start(ctx)
 }

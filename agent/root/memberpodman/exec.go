@@ -8,9 +8,10 @@ import (
 	"io"
 
 	"github.com/containers/podman/v4/pkg/api/handlers"
-	"github.com/containers/podman/v4/pkg/bindings"
 	"github.com/containers/podman/v4/pkg/bindings/containers"
 	"github.com/sirupsen/logrus"
+
+	"github.com/gifford-lab/gifford-hub/agent/printable"
 )
 
 // Exec is a command to run in the container.
@@ -24,17 +25,29 @@ type Exec struct {
 	Stdout, Stderr io.Writer
 }
 
-// Run runs a command to its end and returns its exit status.
-func (a *API) Run(ctx context.Context, e Exec) (int, error) {
+// Run runs a command to its end and returns its exit status. Of what the member's Podman says, errors have no control
+// character.
+func (s *Session) Run(ctx context.Context, e Exec) (int, error) {
+	status, err := s.run(ctx, e)
+	if err != nil {
+		err = errors.New(printable.Line(err.Error(), maxError))
+	}
+	return status, err
+}
+
+// maxError bounds an error that a member's Podman has made up, in characters.
+const maxError = 1000
+
+func (s *Session) run(ctx context.Context, e Exec) (int, error) {
 	// The bindings log what goes wrong with the terminal; the caller has an error for that.
 	logrus.SetOutput(io.Discard)
-	conn, err := bindings.NewConnection(ctx, "unix://"+a.socket)
+	conn, err := s.connect(ctx, !e.Terminal)
 	if err != nil {
-		return 0, fmt.Errorf("cannot reach podman's API: %w", err)
+		return 0, err
 	}
-	id, err := containers.ExecCreate(conn, a.Container, e.config())
+	id, err := containers.ExecCreate(conn, s.container, e.config())
 	if err != nil {
-		return 0, fmt.Errorf("cannot run a command in the container %s: %w", a.Container, err)
+		return 0, fmt.Errorf("cannot run a command in the container %s: %w", s.container, err)
 	}
 	err = containers.ExecStartAndAttach(conn, id, new(containers.ExecStartAndAttachOptions).
 		WithInputStream(*bufio.NewReader(e.Stdin)).WithAttachInput(true).
@@ -44,11 +57,10 @@ func (a *API) Run(ctx context.Context, e Exec) (int, error) {
 		// Podman's API cannot end it, and its process number comes from the member: root must not signal that.
 		return 0, errors.New("interrupted; the command goes on in the container until it ends or the server stops")
 	} else if err != nil {
-		return 0, fmt.Errorf("cannot run a command in the container %s: %w", a.Container, err)
+		return 0, fmt.Errorf("cannot run a command in the container %s: %w", s.container, err)
 	}
 	// ExecStartAndAttach has taken over the first connection.
-	conn, err = bindings.NewConnection(ctx, "unix://"+a.socket)
-	if err != nil {
+	if conn, err = s.connect(ctx, false); err != nil {
 		return 0, fmt.Errorf("cannot learn how the command ended: %w", err)
 	}
 	session, err := containers.ExecInspect(conn, id, nil)

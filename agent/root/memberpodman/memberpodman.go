@@ -1,8 +1,9 @@
-// Package memberpodman opens Podman's API of one member for root, for as long as a server of theirs runs: a "podman
-// system service" in a transient unit of its own, as the member and with the environment of the server's unit, moved
-// into the control group of that unit so that it may run commands in the container. The service is the member's
-// process, so its answers must never decide about rights. The package must never start anything as root, nor leave the
-// service behind.
+// Package memberpodman opens Podman's API of one member for as long as a server of theirs runs, and speaks to it. Root
+// starts a "podman system service" in a transient unit of its own, as the member and with the environment of the
+// server's unit, and moves it into the control group of that unit so that it may run commands in the container. The
+// service is the member's process, so root never connects to it: a Session does, in a process that has become the
+// member for good. The service's answers must never decide about rights, nor be held in memory without a bound. The
+// package must never start anything as root, nor leave the service behind.
 package memberpodman
 
 import (
@@ -10,12 +11,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
+	"io/fs"
 	"path"
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/root/transient"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
@@ -43,7 +46,8 @@ var ErrNotRunning = errors.New("the server does not run")
 // API is the member's Podman. Close it.
 type API struct {
 	Container string // name of the server's container
-	socket    string
+	Socket    string // absolute path, in the member's directory
+	UID, GID  uint32 // the member's
 	unit      string
 	systemd   manager
 }
@@ -64,9 +68,9 @@ func open(ctx context.Context, m manager, key ident.Key, who, runDir string) (*A
 	if err != nil || server.MainPID == 0 || !ours || server.User != key.User.String() {
 		return nil, ErrNotRunning
 	}
-	a := &API{Container: meta.Container, systemd: m}
+	a := &API{Container: meta.Container, UID: meta.UID, systemd: m}
 	spec := service(key, server, who)
-	a.unit, a.socket = spec.Name, path.Join(runDir, socketBelow(spec.Name))
+	a.unit, a.Socket = spec.Name, path.Join(runDir, socketBelow(spec.Name))
 	wait, err := m.StartTransient(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -77,8 +81,8 @@ func open(ctx context.Context, m manager, key ident.Key, who, runDir string) (*A
 	}
 	if err != nil {
 		a.Close()
-		return nil, fmt.Errorf("podman's API of %s does not answer: %w\nhint: journalctl -u %s", key.User, err,
-			strings.TrimSuffix(a.unit, ".service"))
+		return nil, hint.Withf(fmt.Errorf("podman's API of %s does not answer: %w", key.User, err),
+			"journalctl -u %s", strings.TrimSuffix(a.unit, ".service"))
 	}
 	return a, nil
 }
@@ -121,7 +125,7 @@ func directory(unitName string) string {
 
 func socketBelow(unitName string) string { return path.Join(directory(unitName), "api.sock") }
 
-// moveAndWait puts the service into the server's control group and waits for its socket.
+// moveAndWait puts the service into the server's control group and waits until its socket is there.
 func (a *API) moveAndWait(ctx context.Context, key ident.Key) error {
 	s, err := a.systemd.Service(ctx, a.unit)
 	if err != nil {
@@ -134,19 +138,43 @@ func (a *API) moveAndWait(ctx context.Context, key ident.Key) error {
 		return err
 	}
 	for {
-		conn, err := net.Dial("unix", a.socket)
-		if err == nil {
-			return conn.Close()
+		found, err := a.socketIsThere()
+		if found || err != nil {
+			return err
 		}
 		if s, err := a.systemd.Service(ctx, a.unit); err != nil || s.MainPID == 0 {
 			return errors.New("it has ended")
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
+			return fmt.Errorf("%w: there is no socket", ctx.Err())
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+// socketIsThere reports whether the socket's name is taken, and reads the member's group from its directory, which
+// systemd has made. It asks nothing of a file system that the member has mounted.
+func (a *API) socketIsThere() (bool, error) {
+	dir, err := nofollow.Directory(path.Dir(a.Socket))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // gone with its unit
+	} else if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	info, err := dir.Stat()
+	if err != nil {
+		return false, err
+	}
+	a.GID = nofollow.Group(info)
+	entry, err := nofollow.Entry(dir, path.Base(a.Socket), false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, entry.Close()
 }
 
 // Close ends the API.
