@@ -12,6 +12,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/hub/config"
+	"github.com/gifford-lab/gifford-hub/agent/hub/gate"
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
@@ -78,6 +79,7 @@ type hub struct {
 	rights
 	machine
 	surfaces []*surface
+	gate     *gate.Gate
 	process  *process
 	long     longWork
 }
@@ -103,12 +105,13 @@ func construct(ctx context.Context, g given) (_ *hub, err error) {
 		return nil, err
 	}
 	long := newLongWork()
-	surfaces, err := newSurfaces(g, d, r, m, p, long)
+	surfaces, doors, err := newSurfaces(g, d, r, m, p, long)
 	if err != nil {
 		m.close()
 		return nil, err
 	}
-	return &hub{given: g, data: d, rights: r, machine: m, surfaces: surfaces, process: p, long: long}, nil
+	return &hub{given: g, data: d, rights: r, machine: m, surfaces: surfaces, gate: doors,
+		process: p, long: long}, nil
 }
 
 // task is work beside the requests. It goes on until ctx ends.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
@@ -35,6 +36,10 @@ const (
 	// them. So the hub takes it in, and its own page clears them (web.WithinCookies).
 	maxBrowserHeaders = 1 << 20
 )
+
+// judgeDraining is how often an older process judges again who may have open what it still serves: changes of rights
+// are made in the newer one, and it sees them in the database alone.
+const judgeDraining = time.Second
 
 // stopGrace is for open requests when the service is stopped.
 const stopGrace = 5 * time.Second
@@ -164,7 +169,10 @@ func (s *surface) serve(l net.Listener) (err error) {
 func (h *hub) drain() error {
 	h.log.Info("a newer process has taken over; serving what is open", "event", "draining", "open", h.proxy.Open())
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.HTTP.DrainTimeout)
+	var judging sync.WaitGroup
+	defer judging.Wait()
 	defer cancel()
+	judging.Go(func() { h.gate.Watch(ctx, judgeDraining, h.proxy.Judge) })
 	err := shutdown(ctx, h.surfaces)
 	if err := h.proxy.Drain(ctx); err != nil {
 		h.log.Info("ended connections that were still open", "event", "drain-ended", "error", err.Error())

@@ -27,6 +27,7 @@ type rights struct {
 	login      *login.Service
 	changes    *access.Changes // fires after each change of the above
 	tokens     *xsrf.Tokens    // of the hub's own pages
+	gateKey    []byte          // seals the cookies of servers
 	requests   fetchmeta.Rules // what browsers' requests say
 	standings  chan struct{}   // gets an entry when somebody has lost or regained the right to be here
 }
@@ -45,7 +46,7 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 		return rights{}, err
 	}
 	r.proxy, err = proxy.New(proxy.Config{BaseURL: g.cfg.HTTP.BaseURL, TrustedProxies: trustedProxies(g.cfg),
-		Log: g.log})
+		Origins: g.cfg.Origins(), Log: g.log})
 	if err != nil {
 		return rights{}, err
 	}
@@ -66,7 +67,11 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	}
 	r.requests = fetchmeta.Rules{Base: g.cfg.HTTP.BaseURL, Secure: r.login.Cookies().Secure()}
 	key, err := d.store.SecretKey(ctx, "xsrf")
+	if err != nil {
+		return rights{}, err
+	}
 	r.tokens = xsrf.New(key, time.Now)
+	r.gateKey, err = d.store.SecretKey(ctx, "server-cookie")
 	return r, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/api"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/gate"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/oauth"
 	"github.com/gifford-lab/gifford-hub/agent/hub/operator"
@@ -26,20 +27,24 @@ import (
 )
 
 // newSurfaces makes all that answers requests: pages, API, OAuth provider, proxy, metrics and the operator's socket.
-func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork) ([]*surface, error) {
+func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork) ([]*surface, *gate.Gate, error) {
 	clients := oauth.Clients{Servers: m.servers, Services: r.services, Env: m.env}
 	who := newAuthenticator(g, d, r, m, clients)
+	doors, err := newGate(g, d, r, m, who)
+	if err != nil {
+		return nil, nil, err
+	}
 	deeds, err := newActions(g, d, r, m, p, long)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	pages, err := newPages(g, d, r, m, who, deeds, long)
+	pages, err := newPages(g, d, r, m, who, doors, deeds, long)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	scrapes, err := d.metrics.Handler(newSources(g, d, r, m))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	observed := d.metrics.Middleware(httpx.Route)
 	handlers := routing{
@@ -49,7 +54,7 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 		api:     observed(pages.InFront(newAPI(g, d, r, m, who, deeds, clients, pages).Handler())),
 		metrics: observed(pages.InFront(guardMetrics(scrapes,
 			metricsReader(g.cfg.Metrics.Authenticate, who, r.requests), g.log, pages.Error))),
-		servers: d.metrics.Proxy(pages.WithinCookies(r.proxy.Handler(proxy.Answers{Unrouted: pages.Unrouted(),
+		servers: d.metrics.Proxy(pages.WithinCookies(r.proxy.Handler(doors, proxy.Answers{Unrouted: pages.Unrouted(),
 			Unavailable: pages.Unavailable}))),
 		services: d.metrics.Proxy(pages.WithinCookies(r.toServices.Handler(g.cfg.HTTP.BaseURL, r.services,
 			pages.Error))),
@@ -58,9 +63,9 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 	v, err := visitors.New(visitors.Config{Max: g.cfg.HTTP.MaxAnonymous, Trusted: trustedProxies(g.cfg),
 		Client: r.proxy.Client, Known: known(who), Log: g.log})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return expose(g, d.cert, handlers, v), nil
+	return expose(g, d.cert, handlers, v), doors, nil
 }
 
 // known returns what reports whether a request shows a session or token that is good.
@@ -75,6 +80,18 @@ func known(who *access.Authenticator) func(*http.Request) bool {
 		_, err := who.Request(r)
 		return err == nil
 	}
+}
+
+// newGate makes what decides who reaches a server.
+func newGate(g given, d data, r rights, m machine, who *access.Authenticator) (*gate.Gate, error) {
+	return gate.New(gate.Config{BaseURL: g.cfg.HTTP.BaseURL, Origins: m.env.Origins, Cookies: r.login.Cookies(),
+		Key: r.gateKey, CookieLife: g.cfg.Session.Lifetime, People: who, Changes: r.changes, Log: g.log,
+		Known: func(ctx context.Context, u ident.User) error {
+			_, err := d.store.GroupsOf(ctx, u)
+			return err
+		},
+		Public: func(context.Context, ident.Key) []string { return nil },
+	})
 }
 
 // newAuthenticator makes what finds out who asks, for the pages, the API and the OAuth provider alike.
@@ -117,13 +134,13 @@ func hasPersistent(all func(context.Context) ([]backend.PersistentContainer, err
 	}
 }
 
-func newPages(g given, d data, r rights, m machine, who *access.Authenticator, deeds *actions.Actions,
-	long longWork) (*web.Web, error) {
+func newPages(g given, d data, r rights, m machine, who *access.Authenticator, doors *gate.Gate,
+	deeds *actions.Actions, long longWork) (*web.Web, error) {
 	c := web.Config{
 		BaseURL: g.cfg.HTTP.BaseURL, PublicURL: g.cfg.HTTP.PublicURL, Version: jupyterHubVersion,
 		ProviderName: g.cfg.Login.ProviderName, AutoLogin: g.cfg.Login.AutoLogin,
 		Contact: g.cfg.Web.Contact, Announcement: g.cfg.Web.Announcement, RedirectToServer: g.cfg.Web.RedirectToServer,
-		HSTS: g.cfg.HTTP.HSTS, Tokens: r.tokens, Origins: m.env.Origins,
+		HSTS: g.cfg.HTTP.HSTS, Tokens: r.tokens, Gate: doors, Origins: m.env.Origins,
 		Login: r.login, Servers: m.servers, Profiles: m.backend.Profiles, Persistent: m.backend.Persistent,
 		Actions: deeds, Records: d.store.Reader, Authority: r.authority, Access: who,
 		Services: r.services.List, NamedServers: g.cfg.Servers.Named, Log: g.log,
@@ -141,7 +158,8 @@ func newAPI(g given, d data, r rights, m machine, who *access.Authenticator, dee
 			role, ok := r.authority.Role(name)
 			return role.Scopes, ok
 		},
-		Person: who.Browser, Confirm: pages.Confirm, TokenLife: g.cfg.Session.Lifetime, Log: g.log})
+		Person: who.Browser, Confirm: pages.Confirm, Agreed: deeds.Agreed, Agree: deeds.Agree,
+		TokenLife: g.cfg.Session.Lifetime, Log: g.log})
 	c := api.Config{
 		BaseURL: g.cfg.HTTP.BaseURL, PublicURL: g.cfg.HTTP.PublicURL, Version: jupyterHubVersion, Program: g.version,
 		Servers: m.servers, Services: r.services, Records: d.store.Reader, Actions: deeds, Origins: m.env.Origins,

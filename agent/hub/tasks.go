@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/gate"
 	"github.com/gifford-lab/gifford-hub/agent/hub/handover"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -15,7 +16,9 @@ const cleanEvery = time.Hour
 
 // tasks returns what the hub does beside answering requests.
 func (h *hub) tasks() []task {
-	all := []task{h.watchBackend, h.disk.Run, h.accountant.Run, h.culler.Run, h.feedWatchdog,
+	all := []task{
+		func(ctx context.Context) { h.gate.Watch(ctx, gate.JudgeEvery, h.proxy.Judge) },
+		h.watchBackend, h.disk.Run, h.accountant.Run, h.culler.Run, h.feedWatchdog,
 		func(ctx context.Context) { h.store.KeepClean(ctx, cleanEvery) },
 		func(ctx context.Context) { h.login.Run(ctx, h.owners) }, h.watchStandings,
 		func(ctx context.Context) { h.servers.Advance(ctx, h.announcedEnd) }}

@@ -92,15 +92,37 @@ var ErrCredentials error = httpx.Fail(http.StatusForbidden, "Missing or invalid 
 // since servers' pages share the hub's origin. The error can be answered as it is; it is
 // ErrCredentials for nobody.
 func (a *Authenticator) Request(r *http.Request) (Subject, error) {
+	if r.Header.Get("Authorization") == "" {
+		return a.ownPage(r)
+	}
+	token, ok := HeaderToken(r)
+	if !ok {
+		return Subject{}, ErrCredentials
+	}
+	return a.Bearer(r.Context(), token)
+}
+
+// HeaderToken returns the token in a request's Authorization header; ok is false where there is none.
+func HeaderToken(r *http.Request) (token string, ok bool) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return a.ownPage(r)
+		return "", false
 	}
 	match := authorization.FindStringSubmatch(header)
 	if match == nil {
-		return Subject{}, ErrCredentials
+		return "", false
 	}
-	return a.Bearer(r.Context(), match[1])
+	return match[1], true
+}
+
+// Session returns who is signed in by a session of that id. It fails as Browser does. The id must come from the hub's
+// records or from what the hub itself has sealed, never from a request as it is: notebooks see it.
+func (a *Authenticator) Session(ctx context.Context, id string) (Subject, error) {
+	session, err := a.src.Sessions.SessionByID(ctx, id)
+	if err != nil {
+		return Subject{}, err
+	}
+	return a.session(ctx, session)
 }
 
 // Bearer returns who has a token: a running server, a service or the owner of a token of the
@@ -265,6 +287,10 @@ func (a *Authenticator) narrow(t store.Token, owner Subject) scopes.Set {
 func (a *Authenticator) owner(ctx context.Context, t store.Token) (Subject, error) {
 	if t.SessionID != "" {
 		l, err := a.src.Sessions.SessionByID(ctx, t.SessionID)
+		var denied *login.Denied
+		if err != nil && !errors.Is(err, login.ErrNoSession) && !errors.As(err, &denied) {
+			return Subject{}, err // not known is not ended
+		}
 		if err != nil || l.User != t.User {
 			a.src.Log.Debug("token of an ended session", "event", "token-refused", "user", t.User.String(), "error",
 				fmt.Sprint(err))

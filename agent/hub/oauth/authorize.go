@@ -127,6 +127,11 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 		if err := p.consent(w, r, &req); err != nil {
 			return err
 		}
+		if s := req.client.Server; s != nil && s.User != person.User {
+			if err := p.cfg.Agree(r.Context(), person, *req.client.Server); err != nil {
+				return err
+			}
+		}
 		return p.issue(w, r, req, person)
 	}
 	due, err := p.mustAsk(r.Context(), req, person)
@@ -158,8 +163,9 @@ func (p *Provider) mustAsk(ctx context.Context, req request, person access.Subje
 	if req.client.NoConfirm || req.client.Server != nil && req.client.Server.User == person.User {
 		return false, nil
 	}
-	if req.client.Server != nil {
-		return true, nil // somebody else's code in one's own browser: each time
+	if req.client.Server != nil { // somebody else's code in one's own browser: once a session
+		agreed, err := p.cfg.Agreed(ctx, person, *req.client.Server)
+		return !agreed, err
 	}
 	tokens, err := p.cfg.Records.TokensOf(ctx, person.User)
 	if err != nil {
@@ -193,9 +199,6 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, req request, pe
 	})
 	if err != nil {
 		return fmt.Errorf("code for %s: %w", req.client.ID, err)
-	}
-	if s := req.client.Server; s != nil && person.User != s.User {
-		p.cfg.Log.Warn("shared server opened", append(p.fields(req.client, person), "event", "shared-server-opened")...)
 	}
 	req.answer(w, r, url.Values{"code": {code}})
 	return nil

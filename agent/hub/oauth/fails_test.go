@@ -1,10 +1,8 @@
 package oauth
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -116,19 +114,43 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestOpenedIsRecorded checks that the journal has who opens another's server, and not who opens their own.
+// TestOpenedIsRecorded checks that whoever opens another's server agrees to that, and who opens their own does not.
 func TestOpenedIsRecorded(t *testing.T) {
-	for user, want := range map[string]bool{"alice": false, "bob": true} {
+	for user, want := range map[string]string{"alice": "", "bob": "bob opens alice"} {
 		p, _, _ := provider(t, user, true)
-		var log bytes.Buffer
-		p.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		got := ""
+		p.cfg.Agree = func(_ context.Context, who access.Subject, server ident.Key) error {
+			got += who.User.String() + " opens " + server.String()
+			return nil
+		}
 		if _, err := authorize(p, "POST", query()); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Contains(log.String(), "event=shared-server-opened") &&
-			strings.Contains(log.String(), "user=bob owner=alice"); got != want {
-			t.Errorf("%s: %s", user, log.String())
+		if got != want {
+			t.Errorf("%s: %q", user, got)
 		}
+		p.cfg.Agree = func(context.Context, access.Subject, ident.Key) error { return errors.New("cannot write") }
+		if w, err := authorize(p, "POST", query()); (err == nil) != (want == "") || err != nil &&
+			w.Header().Get("Location") != "" {
+			t.Errorf("%s, with a journal that cannot be written: %v", user, err)
+		}
+	}
+}
+
+// TestAskedOnce checks that nobody is asked whom the hub has asked before the server could.
+func TestAskedOnce(t *testing.T) {
+	for _, agreed := range []bool{true, false} {
+		p, _, asked := provider(t, "bob", true)
+		p.cfg.Agreed = func(context.Context, access.Subject, ident.Key) (bool, error) { return agreed, nil }
+		w, err := authorize(p, "GET", query())
+		if err != nil || *asked == agreed || strings.Contains(w.Header().Get("Location"), "code=") != agreed {
+			t.Errorf("agreed %v: asked %v, %q, %v", agreed, *asked, w.Header().Get("Location"), err)
+		}
+	}
+	p, _, asked := provider(t, "bob", true)
+	p.cfg.Agreed = func(context.Context, access.Subject, ident.Key) (bool, error) { return false, errors.New("x") }
+	if w, err := authorize(p, "GET", query()); err == nil || *asked || w.Header().Get("Location") != "" {
+		t.Error("let through although nobody knows")
 	}
 }
 

@@ -45,6 +45,10 @@ type Config struct {
 	Person func(r *http.Request) (access.Subject, error)
 	// Confirm answers with the confirmation page, which posts back to the same URL.
 	Confirm func(w http.ResponseWriter, r *http.Request, q Question) error
+	// Agreed reports whether somebody need not be asked before they open a server; Agree notes that they were asked and
+	// want to.
+	Agreed func(ctx context.Context, person access.Subject, server ident.Key) (bool, error)
+	Agree  func(ctx context.Context, person access.Subject, server ident.Key) error
 	// TokenLife is how long an access token is valid.
 	TokenLife time.Duration
 	Log       *slog.Logger

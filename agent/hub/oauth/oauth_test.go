@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -83,6 +84,8 @@ func provider(t *testing.T, user string, admin bool) (*Provider, *store.Store, *
 			return accesstest.Subject(t, may, login.Session{ID: "session-1", User: u, Admin: admin}), err
 		},
 		Confirm: func(http.ResponseWriter, *http.Request, Question) error { *asked = true; return nil },
+		Agreed:  func(context.Context, access.Subject, ident.Key) (bool, error) { return false, nil },
+		Agree:   func(context.Context, access.Subject, ident.Key) error { return nil },
 	}), db, asked
 }
 

@@ -167,7 +167,7 @@ func passes(t *testing.T, sent, want []string) {
 				t.Fatalf("%s: the answer is %q", prefix, got)
 			}
 			header := readHeader(t, got)
-			for _, ours := range []string{"Date", "Content-Length", "Connection", "Upgrade"} {
+			for _, ours := range []string{"Date", "Content-Length", "Connection", "Upgrade", openerPolicy} {
 				header.Del(ours)
 			}
 			wanted := readHeader(t, strings.ReplaceAll(line+"\r\n"+strings.Join(append(want, "\r\n"), "\r\n"), "PREFIX",

@@ -1,7 +1,8 @@
 // Package proxy passes requests below /user/ on to the servers: HTTP in both directions as a stream, and WebSockets. It
-// holds the routes, counts open requests, and ends WebSockets by the hub's own rules. It must never decide who may open
-// a server: the single-user server asks the hub for that. It must never trust a client's claim of where it comes from.
-// It must never send a byte to an address before the address itself has checked who listens there.
+// holds the routes, counts open requests, ends what is open by the hub's own rules, and confines what others than its
+// owner get of a server. It must never decide who may open a server: package gate does, and the single-user server asks
+// the hub as well. It must never trust a client's claim of where it comes from. It must never send a byte to an address
+// before the address itself has checked who listens there.
 package proxy
 
 import (
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -22,6 +24,8 @@ type Config struct {
 	// BaseURL is the path below which the hub lives, with a slash at both ends, as
 	// JupyterHub's base_url; "" means "/".
 	BaseURL string
+	// Origins says whether servers share the hub's origin. The zero value says that they do.
+	Origins origins.Origins
 	// TrustedProxies are the addresses whose X-Forwarded-* headers are believed. It is empty when clients reach the hub
 	// directly.
 	TrustedProxies []netip.Prefix

@@ -42,9 +42,20 @@ func newProxy(t testing.TB, cfg Config) *Proxy {
 	return p
 }
 
+// admits lets everybody through in the same way.
+type admits struct{ leave *Leave }
+
+func (a admits) Admit(http.ResponseWriter, *http.Request, ident.Key) *Leave { return a.leave }
+
+// always is how a leave holds that does not end.
+func always(context.Context) bool { return true }
+
+// owners takes everybody for the server's owner.
+var owners = admits{&Leave{Owner: true, Holds: always}}
+
 // passing returns p's handler, which answers 424 where there is no route.
 func passing(p *Proxy) http.Handler {
-	return p.Handler(Answers{Unrouted: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return p.Handler(owners, Answers{Unrouted: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusFailedDependency)
 	})})
 }
@@ -422,7 +433,7 @@ func TestAnswers(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			p.Handler(tt.answers).ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.path, nil))
+			p.Handler(owners, tt.answers).ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.path, nil))
 			if w.Code != tt.want || !strings.HasPrefix(w.Body.String(), tt.body) {
 				t.Errorf("%d %q, want %d %q", w.Code, w.Body, tt.want, tt.body)
 			}

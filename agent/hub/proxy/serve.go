@@ -68,12 +68,18 @@ func (p *Proxy) newTransport(dial func(ctx context.Context, network, addr string
 
 func (p *Proxy) newHandler(r *route, rewrite func(*httputil.ProxyRequest)) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Rewrite:        rewrite,
-		Transport:      r.transport,
-		ModifyResponse: r.received,
-		FlushInterval:  -1,
-		BufferPool:     p.buffers,
-		ErrorLog:       slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
+		Rewrite:   rewrite,
+		Transport: r.transport,
+		ModifyResponse: func(answer *http.Response) error {
+			if err := r.received(answer); err != nil {
+				return err
+			}
+			p.guard(r, answer)
+			return nil
+		},
+		FlushInterval: -1,
+		BufferPool:    p.buffers,
+		ErrorLog:      slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, req *http.Request,
 			err error) {
 			p.failed(w.(*answer), req, r, err)
@@ -114,23 +120,26 @@ type Answers struct {
 	Unavailable func(w http.ResponseWriter, r *http.Request, key ident.Key, status int)
 }
 
-// Handler returns the handler that passes requests on to the server that their path names. It sets no limit on bodies
-// and no time-outs. The http.Server in front of it must not either.
-func (p *Proxy) Handler(a Answers) http.Handler {
+// Handler returns the handler that passes requests on to the server that their path names, as g decides; without one it
+// lets nobody through. It sets no limit on bodies and no time-outs. The http.Server in front of it must not either.
+func (p *Proxy) Handler(g gate, a Answers) http.Handler {
+	if g == nil {
+		g = closedGate{}
+	}
 	if a.Unrouted == nil {
 		a.Unrouted = http.NotFoundHandler()
 	}
 	if a.Unavailable == nil {
 		a.Unavailable = plainUnavailable
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, a) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, g, a) })
 }
 
 func plainUnavailable(w http.ResponseWriter, _ *http.Request, key ident.Key, status int) {
 	http.Error(w, fmt.Sprintf("the server %s does not answer", key), status)
 }
 
-func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, a Answers) {
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, g gate, a Answers) {
 	target, ok := p.Target(r)
 	if !ok {
 		a.Unrouted.ServeHTTP(w, r)
@@ -143,7 +152,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, a Answers) {
 	case route == nil:
 		a.Unrouted.ServeHTTP(w, r)
 	default:
-		p.pass(w, r, route, func(w http.ResponseWriter, r *http.Request, status int) {
+		leave := g.Admit(w, r, route.key)
+		if leave == nil {
+			return
+		}
+		p.pass(w, r, route, leave, func(w http.ResponseWriter, r *http.Request, status int) {
 			a.Unavailable(w, r, route.key, status)
 		})
 	}
@@ -160,28 +173,32 @@ func (p *Proxy) addSlash(w http.ResponseWriter, r *http.Request, key ident.Key) 
 	w.WriteHeader(http.StatusFound)
 }
 
-// pass proxies one request and counts it while it lasts.
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route, down unavailable) {
+// pass proxies one request and counts it while it lasts. leave is nil for a service.
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, route *route, leave *Leave, down unavailable) {
 	if !p.admit(r, route) {
 		p.full(w, route)
 		return
 	}
 	defer route.release()
 	ctx, cancel := context.WithCancelCause(r.Context())
-	s := &session{route: route, cancel: cancel}
+	s := &session{route: route, leave: leave, cancel: cancel}
 	defer p.leave(s)
 	p.enter(s)
 	defer httpx.Streaming(r)()
-	r = r.WithContext(ctx)
+	r, bare := r.WithContext(p.judged(ctx, s)), leave != nil && leave.Preflight
+	if bare {
+		r = barePreflight(r)
+	}
 	body := &countedBody{Reader: r.Body, route: route}
 	body.ended.Store(r.Body == nil || r.Body == http.NoBody)
 	if !body.ended.Load() {
 		r.Body = body
 	}
-	// Otherwise HTTP/1 would read the rest of an upload before the answer begins.
-	_ = http.NewResponseController(w).EnableFullDuplex()
+	if !bare { // otherwise HTTP/1 would read the rest of an upload before the answer begins
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	answer := &answer{ResponseWriter: w, proxy: p, session: s, unavailable: down, isWebSocket: isWebSocket(r),
-		body: body, own: maps.Clone(w.Header()), http1: r.ProtoMajor == 1, interim: r.ProtoAtLeast(1, 1)}
+		body: body, own: maps.Clone(w.Header()), http1: r.ProtoMajor == 1, interim: !bare && r.ProtoAtLeast(1, 1)}
 	route.handler.ServeHTTP(answer, r)
 	if answer.status >= http.StatusOK && answer.status < http.StatusMultipleChoices && !poll(r) {
 		route.touch() // redirects and failures are no use of the server (configurable-http-proxy)
@@ -198,6 +215,9 @@ func (p *Proxy) failed(w *answer, r *http.Request, route *route, err error) {
 		p.cfg.Log.Warn("refused a server's socket", "event", "socket-refused", "user", route.key.User.String(),
 			"server", route.key.Server.String(), "socket", stranger.Socket, "want_uid", stranger.Want, "got_uid",
 			stranger.Got, "error", stranger.Error())
+	case errors.Is(cause, errLeaveEnded):
+		http.Error(w, errLeaveEnded.Error()+"\nhint: load the page again", http.StatusForbidden)
+		return
 	case errors.Is(cause, errRouteGone), errors.Is(cause, errDrained):
 		status = http.StatusServiceUnavailable
 	case cause != nil:

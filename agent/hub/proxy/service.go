@@ -57,7 +57,7 @@ func (p *Proxy) ForService(u Upstream) (*Service, error) {
 
 // ServeHTTP passes a request on.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.proxy.pass(w, r, s.route, s.unavailable)
+	s.proxy.pass(w, r, s.route, nil, s.unavailable)
 }
 
 // Close ends everything that is open to the service, for a service that is gone or has moved.

@@ -18,6 +18,7 @@ import (
 // session is one request that is being passed, or the WebSocket that it became.
 type session struct {
 	route     *route
+	leave     *Leave // nil to a service
 	cancel    context.CancelCauseFunc
 	websocket bool // Proxy.mu guards it
 }

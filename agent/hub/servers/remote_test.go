@@ -142,6 +142,13 @@ func TestQueuedOverRestart(t *testing.T) {
 	})
 }
 
+// everybody lets everybody through.
+type everybody struct{}
+
+func (everybody) Admit(http.ResponseWriter, *http.Request, ident.Key) *proxy.Leave {
+	return &proxy.Leave{Owner: true, Holds: func(context.Context) bool { return true }}
+}
+
 // TestRemote routes requests to a server at a TCP address, which only the real proxy and prober dial.
 func TestRemote(t *testing.T) {
 	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +181,7 @@ func TestRemote(t *testing.T) {
 	if last := follow(t, m, alice); !last.Ready {
 		t.Fatalf("last step is %+v", last)
 	}
-	front := httptest.NewServer(p.Handler(proxy.Answers{}))
+	front := httptest.NewServer(p.Handler(everybody{}, proxy.Answers{}))
 	defer front.Close()
 	resp, err := http.Get(front.URL + "/user/alice/lab")
 	if err != nil {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/oauth"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
@@ -29,6 +30,10 @@ func (s *Web) Confirm(w http.ResponseWriter, r *http.Request, q oauth.Question) 
 		body.Owner = k.User.String()
 		title = "Open " + body.Owner + "'s server?"
 	}
-	s.render(w, r, http.StatusOK, page{Name: "confirm", Title: title, Member: m, Body: body})
+	p := page{Name: "confirm", Title: title, Member: m, Body: body}
+	if to, err := url.Parse(q.Client.Redirect); err == nil && to.Host != "" {
+		p.FormTo = []string{to.Scheme + "://" + to.Host} // browsers hold redirects of a form to its policy
+	}
+	s.render(w, r, http.StatusOK, p)
 	return nil
 }

@@ -31,12 +31,14 @@ func (s *Web) setHeaders(h http.Header) {
 // policy is the content security policy. A page with a form that leads to the provider goes without form-action:
 // Chromium applies that to the redirects of a form too, and the provider may redirect to hosts that the hub does not
 // know.
-func (s *Web) policy(formsStayHere bool) string {
+//
+// Other forms stay on this origin, but for redirects to those of formTo.
+func (s *Web) policy(formsStayHere bool, formTo ...string) string {
 	rules := []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
 		"connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
 		"report-uri " + s.cfg.BaseURL + cspReportPath}
 	if formsStayHere {
-		rules = append(rules, "form-action 'self'")
+		rules = append(rules, strings.Join(append([]string{"form-action 'self'"}, formTo...), " "))
 	}
 	return strings.Join(rules, "; ")
 }

@@ -27,6 +27,7 @@ type page struct {
 	Refresh int            // seconds after which a browser loads the page again; 0: never
 	NoJS    bool           // Refresh is for browsers without JavaScript only
 	SignIn  bool           // has a form that leads to the provider
+	FormTo  []string       // other origins to which the answers of its forms redirect
 	Body    any            // for the page's own template
 }
 
@@ -88,7 +89,7 @@ func (s *Web) render(w http.ResponseWriter, r *http.Request, status int, p page)
 	}
 	h := w.Header()
 	s.setHeaders(h)
-	h.Set("Content-Security-Policy", s.policy(!p.SignIn))
+	h.Set("Content-Security-Policy", s.policy(!p.SignIn, p.FormTo...))
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(content) // an error means that the client is gone

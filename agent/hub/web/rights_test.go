@@ -56,10 +56,13 @@ func TestRights(t *testing.T) {
 		method, target string
 		want           []string // as people
 	}{
-		"open":                   {"GET", "/hub/user/alice/lab", []string{"302", "302", "-", "302", "-", "-"}},
-		"open x":                 {"GET", "/hub/user/alice/x/lab", []string{"302", "302", "-", "-", "302", "-"}},
+		// others are asked
+		"open":                   {"GET", "/hub/user/alice/lab", []string{"302", "200", "-", "200", "-", "-"}},
+		"open x":                 {"GET", "/hub/user/alice/x/lab", []string{"302", "200", "-", "-", "200", "-"}},
+		"agree":                  {"POST", "/hub/open/alice", []string{"303", "303", "-", "303", "-", "-"}},
+		"agree to x":             {"POST", "/hub/open/alice/x", []string{"303", "303", "-", "-", "303", "-"}},
 		"open z, stopped":        {"GET", "/hub/user/alice/z/lab", []string{"424", "424", "-", "-", "-", "-"}},
-		"open what is no server": {"GET", "/hub/user/alice/other/lab", []string{"302", "302", "-", "302", "-", "-"}},
+		"open what is no server": {"GET", "/hub/user/alice/other/lab", []string{"302", "200", "-", "200", "-", "-"}},
 		"see it start": {"GET", "/hub/spawn-pending/alice",
 			[]string{"302", "302", "-", "302", "-", "303"}},
 		"see x start": {"GET", "/hub/spawn-pending/alice/x",
@@ -80,12 +83,12 @@ func TestRights(t *testing.T) {
 		"reset what is none":     {"POST", "/hub/reset/alice/none", []string{"-", "-", "-", "-", "-", "-"}},
 		"share page":             {"GET", "/hub/share/alice", []string{"200", "-", "-", "-", "-", "-"}},
 		"climb": {"GET", "/hub/user/alice/..%2Fbob/lab",
-			[]string{"302", "302", "-", "302", "-", "-"}},
+			[]string{"302", "200", "-", "200", "-", "-"}},
 		"climb to start":            {"POST", "/hub/spawn/alice/..", []string{"-", "-", "-", "-", "-", "-"}},
 		"slash in the name":         {"POST", "/hub/spawn/alice/x%2Fy", []string{"-", "-", "-", "-", "-", "-"}},
 		"capitals":                  {"POST", "/hub/spawn/alice/X", []string{"-", "-", "-", "-", "-", "-"}},
 		"quotes":                    {"POST", "/hub/spawn/alice/%22x", []string{"-", "-", "-", "-", "-", "-"}},
-		"server named by an escape": {"GET", "/hub/user/alice/%78/lab", []string{"302", "302", "-", "-", "302", "-"}},
+		"server named by an escape": {"GET", "/hub/user/alice/%78/lab", []string{"302", "200", "-", "-", "200", "-"}},
 	}
 	codes := map[int]string{200: "200", 302: "302", 303: "303", 404: "-", 409: "409", 424: "424"}
 	for name, tt := range tests {

@@ -54,7 +54,7 @@ type route struct {
 }
 
 // routes is everything that the hub serves to people. The paths are JupyterHub's
-// (jupyterhub/handlers/{base,pages,login}.py); hub/stop, hub/reset, hub/keep, hub/delete and hub/share are ours.
+// (jupyterhub/handlers/{base,pages,login}.py); hub/stop, hub/reset, hub/keep, hub/delete, hub/open and hub/share are ours.
 func routes() []route {
 	return []route{
 		{"GET", "hub", Anyone, Anything, (*Web).addSlash},
@@ -109,6 +109,8 @@ func routes() []route {
 		{"POST", "hub/keep/{user}/{server}", SignedIn, Document, (*Web).postpone},
 		{"POST", "hub/stop/{user}", SignedIn, Document, (*Web).stop},
 		{"POST", "hub/stop/{user}/{server}", SignedIn, Document, (*Web).stop},
+		{"POST", "hub/open/{user}", SignedIn, Document, (*Web).agree},
+		{"POST", "hub/open/{user}/{server}", SignedIn, Document, (*Web).agree},
 		{"", "hub/user/{user}", SignedIn, ServerPage, (*Web).userPath},
 		{"", "hub/user/{user}/{path...}", SignedIn, ServerPage, (*Web).userPath},
 		{"GET", "hub/user-redirect", SignedIn, Document, (*Web).userRedirect},

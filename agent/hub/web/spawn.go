@@ -72,13 +72,8 @@ func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, ke
 	return nil
 }
 
-// open redirects the browser to a server that is ready. The server itself refuses people who may not open it.
-func (s *Web) open(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
-	if m.MayServer(key, scopes.AccessServers) {
-		if err := s.cfg.Actions.OpenServer(r.Context(), m, key); err != nil {
-			return inOurWords(err)
-		}
-	}
+// open redirects the browser to a server that is ready, whose gate sends it to userPath if it has no cookie for it.
+func (s *Web) open(_ access.Subject, w http.ResponseWriter, _ *http.Request, key ident.Key, next string) error {
 	redirect(w, http.StatusFound, cmp.Or(next, s.prefix(key)))
 	return nil
 }

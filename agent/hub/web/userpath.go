@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/gate"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -41,7 +41,8 @@ func (s *Web) userPath(m access.Subject, w http.ResponseWriter, r *http.Request)
 		s.down(w, r, key, srv.State)
 		return nil
 	}
-	asked := withQuery(s.prefix(key)+rest, withoutRedirects(r))
+	query, _ := gate.Clean(r.URL.RawQuery)
+	asked := withQuery(s.prefix(key)+rest, &http.Request{URL: &url.URL{RawQuery: query}})
 	if srv.State != servers.Stopped {
 		redirect(w, http.StatusSeeOther, s.pendingURL(key, safeNext(asked)))
 		return nil
@@ -97,29 +98,23 @@ func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, err
 		(rest == "api" || strings.HasPrefix(rest, "api/")), nil
 }
 
-// withoutRedirects is the request without our own counter.
-func withoutRedirects(r *http.Request) *http.Request {
-	q := r.URL.Query()
-	if !q.Has("redirects") {
-		return r
-	}
-	q.Del("redirects")
-	u := *r.URL
-	u.RawQuery = q.Encode()
-	return &http.Request{URL: &u}
-}
-
-// backToServer redirects a browser to its server, with a longer wait each time that it comes back, and fails when the
-// route does not appear.
+// backToServer redirects a browser to its server with a ticket, for which it gets the server's cookie; first it asks,
+// where the server is another's. It waits longer each time that the browser comes back, and fails when the route does
+// not appear.
 func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
-	n, err := strconv.Atoi(r.URL.Query().Get("redirects"))
-	if err != nil || n < 0 {
-		n = 0
-	}
+	query, n := gate.Clean(r.URL.RawQuery)
 	if n > maxRedirects {
 		return &httpx.Error{Status: http.StatusInternalServerError,
 			Public: "redirect loop detected: the server is ready but its address leads back to the hub",
 			Hint:   "stop the server on the home page and start it again"}
+	}
+	path := s.prefix(key) + rest
+	agreed, err := s.cfg.Actions.Agreed(r.Context(), m, key)
+	if err != nil {
+		return err
+	}
+	if !agreed {
+		return s.askToOpen(m, w, r, key, withQuery(path, &http.Request{URL: &url.URL{RawQuery: query}}))
 	}
 	if n > 0 && !sleep(r, 50*time.Millisecond<<n) {
 		return nil
@@ -127,9 +122,7 @@ func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Requ
 	if err := s.cfg.Actions.OpenServer(r.Context(), m, key); err != nil {
 		return inOurWords(err)
 	}
-	q := r.URL.Query()
-	q.Set("redirects", strconv.Itoa(n+1))
-	redirect(w, http.StatusFound, s.prefix(key)+rest+"?"+q.Encode())
+	redirect(w, http.StatusFound, s.cfg.Gate.Address(m.SessionID, key, path, query, n+1))
 	return nil
 }
 

@@ -24,7 +24,7 @@ func TestUserPaths(t *testing.T) {
 		want                 string
 	}{
 		"ready": {"GET", "/hub/user/alice/lab/tree/a%20b.ipynb?reset", "alice", page,
-			"Found /user/alice/lab/tree/a%20b.ipynb?redirects=1&reset="},
+			"Found /user/alice/lab/tree/a%20b.ipynb?reset&redirects=1"},
 		"ready, without a path": {"GET", "/hub/user/alice", "alice", page, "Found /user/alice/?redirects=1"},
 		"ready, escaped name": {"GET", "/hub/user/%61lice/lab", "alice", page,
 			"Found /user/alice/lab?redirects=1"},
@@ -46,12 +46,15 @@ func TestUserPaths(t *testing.T) {
 		"stopped, JSON": {"GET", "/hub/user/gail/lab", "gail", json, "Failed Dependency"},
 		"stopped, fetched by a page": {"GET", "/hub/user/gail/files/x", "gail",
 			[]string{"Accept", "*/*", "Sec-Fetch-Dest", "empty"}, "Failed Dependency"},
-		"not one's own":    {"GET", "/hub/user/alice/lab", "bob", page, "Not Found"},
-		"nobody's":         {"GET", "/hub/user/nobody-here/lab", "bob", page, "Not Found"},
-		"not a name":       {"GET", "/hub/user/1%2F2/lab", "dora", page, "Not Found"},
-		"path that climbs": {"GET", "/hub/user/alice%2F..%2Fbob/lab", "alice", page, "Not Found"},
-		"administrator, ready": {"GET", "/hub/user/alice/lab", "dora", page,
-			"Found /user/alice/lab?redirects=1"},
+		"not one's own":        {"GET", "/hub/user/alice/lab", "bob", page, "Not Found"},
+		"nobody's":             {"GET", "/hub/user/nobody-here/lab", "bob", page, "Not Found"},
+		"not a name":           {"GET", "/hub/user/1%2F2/lab", "dora", page, "Not Found"},
+		"path that climbs":     {"GET", "/hub/user/alice%2F..%2Fbob/lab", "alice", page, "Not Found"},
+		"administrator, ready": {"GET", "/hub/user/alice/lab", "dora", page, "OK"}, // asks
+		"a ticket goes": {"GET", "/hub/user/alice/lab?b&a=&redirects=1&gifford-ticket=x", "alice", page,
+			"Found /user/alice/lab?b&a=&redirects=2"},
+		"only one at the end": {"GET", "/hub/user/alice/lab?gifford-ticket=x&redirects=1&y", "alice", page,
+			"Found /user/alice/lab?gifford-ticket=x&redirects=1&y&redirects=1"},
 		"administrator, not there": {"GET", "/hub/user/nobody-here/lab", "dora", page, "Failed Dependency"},
 		"anonymous API":            {"GET", "/hub/user/alice/api/kernels", "", page, "Forbidden"},
 		"anonymous API, nobody's":  {"GET", "/hub/user/nobody-here/api/kernels", "", page, "Forbidden"},
@@ -183,6 +186,9 @@ func TestUnavailable(t *testing.T) {
 
 func TestAudit(t *testing.T) {
 	h := newHub(t, nil)
+	h.do("GET", "/hub/user/alice/lab", "dora") // asks
+	h.post("/hub/open/alice", "dora", url.Values{"next": {"/user/alice/lab"}})
+	h.post("/hub/open/alice", "bob", nil) // refused
 	h.do("GET", "/hub/user/alice/lab", "dora")
 	h.post("/hub/stop/alice", "dora", nil)
 	h.post("/hub/spawn/erin", "dora", url.Values{"profile": {"gpu"}})

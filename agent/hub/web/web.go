@@ -67,6 +67,11 @@ type states interface {
 	Queue(key ident.Key) (servers.Queue, bool)
 }
 
+// doors let browsers through to servers, as gate.Gate does.
+type doors interface {
+	Address(session string, key ident.Key, path, query string, redirects int) string
+}
+
 // Config is what the pages need. Fields are required unless they are said to be optional.
 type Config struct {
 	// BaseURL is the path prefix of the hub, "/" or "/x/".
@@ -87,6 +92,8 @@ type Config struct {
 	RedirectToServer bool
 	// Announcement is a plain text at the top of each page. Optional.
 	Announcement string
+	// Gate returns where a browser goes that may open a server.
+	Gate doors
 	// Tokens are those of the pages' forms and scripts.
 	Tokens *xsrf.Tokens
 	// Login signs people in.
@@ -181,8 +188,10 @@ func (c Config) validate() error {
 			c.BaseURL))
 	}
 	if c.Login == nil || c.Access == nil || c.Actions == nil || c.Servers == nil || c.Profiles == nil || c.Log == nil ||
-		c.Version == "" || c.Tokens == nil || c.Records == nil || c.Authority == nil || c.Services == nil {
-		errs = append(errs, errors.New("cannot make the pages: version, login, tokens, access, actions, servers, "+
+		c.Version == "" || c.Tokens == nil || c.Gate == nil || c.Records == nil || c.Authority == nil ||
+		c.Services == nil {
+		errs = append(errs, errors.New("cannot make the pages: version, login, tokens, gate, access, actions, "+
+			"servers, "+
 			"records, "+
 			"authority, services, profiles and log are required"))
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -211,6 +212,7 @@ var twoProfiles = []backend.Profile{
 
 // hub is a Web with its fakes.
 type hub struct {
+	ticket string // the session and the server of the last ticket
 	*Web
 	login   *fakeLogin
 	servers *fakeServers
@@ -229,6 +231,17 @@ type setup struct {
 	db           *store.Store
 	Postpone     func(ident.Key) error
 	MaxTokenLife time.Duration
+}
+
+// ticketsOf notes for whom and for what an address with a ticket was made, which it leaves out of the address.
+type ticketsOf struct{ last *string }
+
+func (d ticketsOf) Address(session string, k ident.Key, path, query string, redirects int) string {
+	*d.last = session + " " + k.String()
+	if query != "" {
+		query += "&"
+	}
+	return fmt.Sprintf("%s?%sredirects=%d", path, query, redirects)
 }
 
 // noServices is a registry without services.
@@ -279,6 +292,13 @@ func makeStore(t testing.TB) []byte {
 			t.Fatal(err)
 		}
 	}
+	for _, name := range []string{"alice", "bob", "carol", "dora", "erin", "frank", "gail"} {
+		if err := db.CreateLogin(t.Context(), store.Login{SessionID: sessionOf(name), User: key(name).User,
+			Created: now,
+			Expires: now.AddDate(1, 0, 0), Seen: now, Checked: now, Attempted: now}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := db.UpsertServer(t.Context(), store.Server{Key: key("alice:x"), DisplayName: hostileName, Profile: "gpu",
 		Created: now}); err != nil {
 		t.Fatal(err)
@@ -323,6 +343,7 @@ func newHub(t testing.TB, change func(*setup)) *hub {
 	h.db = newStore(t, h.path)
 	c := setup{db: h.db, Config: Config{BaseURL: "/", Version: "5.5.1", ProviderName: "Example University",
 		Contact: "hub@example.org", Login: h.login, Tokens: pageTokens, Servers: h.servers,
+		Gate:     ticketsOf{&h.ticket},
 		Profiles: func(context.Context) ([]backend.Profile, error) { return twoProfiles, nil },
 		Records:  h.db.Reader, Authority: roles(t, h.db, sharer),
 		Services: func() []services.Service { return nil },

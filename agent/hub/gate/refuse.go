@@ -1,0 +1,135 @@
+package gate
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gifford-lab/gifford-hub/agent/ident"
+)
+
+// onlyOwnersWorkers refuses a service worker: it would answer for pages that the browser then does not confine.
+const onlyOwnersWorkers = "a service worker of a server runs in its owner's browser alone"
+
+// forged returns why a request with a good cookie is refused all the same, "" for most. Browsers say of each request
+// which page made it (Fetch Metadata), and on one origin others' pages send the cookie as well.
+func (g *Gate) forged(r *http.Request, key ident.Key, owner bool) string {
+	shown := navigates(r)
+	switch site := r.Header.Get("Sec-Fetch-Site"); {
+	case !owner && g.takesOver(r):
+		return onlyOwnersWorkers
+	case site == "cross-site" && !shown:
+		return "this request came from another site"
+	case site == "same-origin" && !shown && !g.cfg.Origins.Separate() && g.fromAnother(r.Header.Get("Referer"), key):
+		return "this request came from the page of another member's server"
+	}
+	return ""
+}
+
+// takesOver reports whether the answer would be a service worker on an origin that servers share.
+func (g *Gate) takesOver(r *http.Request) bool {
+	return r.Header.Get("Service-Worker") != "" && !g.cfg.Origins.Separate()
+}
+
+// fromAnother reports whether a Referer is a page of another member's server. A page can leave the header out or change
+// it within the origin, so it proves nothing else.
+func (g *Gate) fromAnother(referer string, key ident.Key) bool {
+	_, rest, ok := strings.Cut(referer, "://")
+	if !ok {
+		return false
+	}
+	_, path, _ := strings.Cut(rest, "/")
+	path, ok = strings.CutPrefix("/"+path, g.cfg.BaseURL+"user/")
+	if !ok {
+		return false
+	}
+	if end := strings.IndexAny(path, "/?#"); end >= 0 {
+		path = path[:end]
+	}
+	name, err := url.PathUnescape(path)
+	return err != nil || name != key.User.String()
+}
+
+// navigates reports whether a person goes to a page, which then has the address of the request. Browsers without
+// Sec-Fetch say it by what they accept.
+func navigates(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		dest := r.Header.Get("Sec-Fetch-Dest")
+		return mode == "navigate" && (dest == "document" || dest == "")
+	}
+	return strings.Contains(r.Header.Get("Accept"), "text/html") && r.Header.Get("Upgrade") == "" &&
+		r.Header.Get("X-Requested-With") == ""
+}
+
+// refuse answers a request that nothing lets through: who goes to a page is redirected to the hub, which knows whom to
+// ask what.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, key ident.Key, v verdict) {
+	switch {
+	case v == unknown:
+		w.Header().Set("Retry-After", "5")
+		answer(w, r, http.StatusServiceUnavailable, "the hub cannot find out now whether you may open this server; "+
+			"try again in a moment")
+	case navigates(r):
+		g.toHub(w, r)
+	default:
+		answer(w, r, http.StatusForbidden, fmt.Sprintf("this needs a browser in which %s was opened through the hub, "+
+			"or a token with the scope access:servers for it", g.name(key).path))
+	}
+}
+
+// refuseFor answers a request that is refused for a reason of its own.
+func (g *Gate) refuseFor(w http.ResponseWriter, r *http.Request, key ident.Key, why string) {
+	g.cfg.Log.Warn("refused a request to a server", "event", "request-refused", "user", key.User.String(), "server",
+		key.Server.String(), "reason", why)
+	answer(w, r, http.StatusForbidden, why)
+}
+
+// toHub redirects to the same path and query below hub/.
+func (g *Gate) toHub(w http.ResponseWriter, r *http.Request) {
+	rest := strings.TrimPrefix(r.URL.EscapedPath(), g.cfg.BaseURL)
+	hub := ""
+	if g.cfg.Origins.Separate() {
+		hub = g.cfg.Origins.Hub()
+	}
+	redirect(w, hub+g.cfg.BaseURL+"hub/"+rest, r.URL.RawQuery)
+}
+
+// redirect sends a browser to an address with that query, if it has one.
+func redirect(w http.ResponseWriter, to, query string) {
+	if query != "" {
+		to += "?" + query
+	}
+	var b strings.Builder
+	for i := range len(to) { // a header holds ASCII only
+		if c := to[i]; c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	w.Header().Set("Location", b.String())
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusFound)
+}
+
+// answer says in words why a request is refused: to programs in JSON as JupyterHub does, in a frame as text.
+func answer(w http.ResponseWriter, r *http.Request, status int, words string) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "document", "iframe", "frame", "embed", "object":
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintln(w, words)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "message": words})
+}
