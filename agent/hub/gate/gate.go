@@ -44,7 +44,7 @@ type Config struct {
 	Cookies cookies.Names
 	// Key seals cookies: 32 bytes, the same in every process of the hub.
 	Key []byte
-	// CookieLife is how long a cookie is good for at most; the session's own life.
+	// CookieLife is how long a cookie is good for at most: a session's life. 0 means 14 days.
 	CookieLife time.Duration
 	// People knows who asks.
 	People people
@@ -70,10 +70,13 @@ type Gate struct {
 // New checks cfg and makes a Gate.
 func New(cfg Config) (*Gate, error) {
 	if cfg.People == nil || cfg.Known == nil || cfg.Public == nil || cfg.Changes == nil || cfg.Log == nil ||
-		cfg.CookieLife <= 0 || !strings.HasPrefix(cfg.BaseURL, "/") || !strings.HasSuffix(cfg.BaseURL, "/") {
+		!strings.HasPrefix(cfg.BaseURL, "/") || !strings.HasSuffix(cfg.BaseURL, "/") {
 		return nil, errors.New("cannot make the gate of the servers: base URL, cookies, people, public paths, " +
 			"changes " +
 			"and log are required")
+	}
+	if cfg.CookieLife <= 0 {
+		cfg.CookieLife = 14 * 24 * time.Hour // as package login
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -68,7 +68,7 @@ func TestStandingsOfAnOlderDatabase(t *testing.T) {
 		ok(t, s.CreateLogin(ctx, Login{SessionID: groups[0], User: bob, Groups: groups, Checked: at, Expires: at,
 			Created: at, Seen: at, Attempted: at}))
 	}
-	for _, q := range []string{`DROP TABLE standings`, `DROP TABLE identities`,
+	for _, q := range []string{`DROP TABLE agreed`, `DROP TABLE standings`, `DROP TABLE identities`,
 		`DELETE FROM goose_db_version WHERE version_id >= 5`} {
 		if _, err := s.db.ExecContext(ctx, q); err != nil {
 			t.Fatal(err)
