@@ -21,7 +21,7 @@ func testAliceAndBob(t *testing.T) {
 		t.Errorf("the servers are %q's and %q's", a, b)
 	}
 	t.Run("page", func(t *testing.T) {
-		if p := alice.get("/user/bob/lab"); p.status != http.StatusForbidden {
+		if p := alice.get("/user/bob/lab"); p.status != http.StatusNotFound { // as if there were none
 			t.Errorf("alice at bob's server: %s", p)
 		}
 	})
@@ -76,18 +76,31 @@ func testAliceAndBob(t *testing.T) {
 	})
 	t.Run("administrator", func(t *testing.T) {
 		dora := member(t, h, "dora")
-		p := dora.get("/user/alice/lab")
-		if p.status != http.StatusOK || p.url.Path != "/hub/api/oauth2/authorize" {
+		opened := func() int {
+			return strings.Count(h.run(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "gifford-hub",
+				"EVENT=shared-server-opened", "JUPYTER_USER=dora"), "\n")
+		}
+		before := opened()
+		p := dora.get("/user/alice/lab?reset")
+		if p.status != http.StatusOK || p.url.Path != "/hub/user/alice/lab" {
 			t.Fatalf("an administrator is not asked before she opens somebody's server: %s", p)
 		}
-		p = dora.press(p, "/hub/api/oauth2/authorize")
-		if p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
+		if p := dora.jupyter("alice", "GET", "/api/status", ""); p.status != http.StatusForbidden {
+			t.Errorf("before her yes a script gets %s", p)
+		}
+		p = dora.press(p, "/hub/open/alice")
+		if p.status != http.StatusOK || p.url.RequestURI() != "/user/alice/lab?reset" {
 			t.Errorf("after her yes: %s", p)
 		}
-		if log := h.run(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "gifford-hub",
-			"EVENT=shared-server-opened",
-			"JUPYTER_USER=dora"); log == "" {
-			t.Error("the journal does not tell that dora opened alice's server")
+		if policy := p.header.Values("Content-Security-Policy"); !strings.Contains(strings.Join(policy, "\n"),
+			"connect-src https://"+h.ip+"/user/alice/ wss://"+h.ip+"/user/alice/") {
+			t.Errorf("the page is not confined: %q", policy)
 		}
+		if p := dora.get("/user/alice/lab"); p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
+			t.Errorf("she is asked again: %s", p)
+		}
+		eventually(t, "the journal has once that dora opened alice's server", time.Minute, func() bool {
+			return opened() == before+1
+		})
 	})
 }

@@ -99,6 +99,17 @@ func (k *kernel) connect() {
 	k.conn = conn
 }
 
+// closed waits until the kernel's WebSocket has ended, and fails where it does not.
+func (k *kernel) closed() error {
+	ctx, cancel := context.WithTimeout(k.v.t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		if _, _, err := k.conn.Read(ctx); err != nil {
+			return ctx.Err()
+		}
+	}
+}
+
 // message is what the tests need of Jupyter's messaging protocol.
 type message struct {
 	Header struct {

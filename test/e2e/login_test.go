@@ -79,7 +79,11 @@ func testLogoutEndsNotebookSession(t *testing.T) {
 		t.Fatalf("the notebook's API before logout: %s", p)
 	}
 	notebook := v.http.Jar.Cookies(v.get("/user/alice/api").url)
+	k := v.newKernel("alice")
 	v.get("/hub/logout")
+	if err := k.closed(); err != nil {
+		t.Errorf("the kernel's WebSocket after logout: %v", err)
+	}
 	if p := v.get("/hub/home"); p.url.Path != "/hub/login" {
 		t.Errorf("after logout home is at %s", p.url)
 	}

@@ -41,10 +41,10 @@ func testSharing(t *testing.T) {
 		t.Errorf("bob's home page does not show the share: %s", home)
 	}
 	p = bob.get("/user/alice/lab")
-	if p.url.Path != "/hub/api/oauth2/authorize" {
+	if p.url.Path != "/hub/user/alice/lab" {
 		t.Fatalf("bob is not asked before it opens: %s", p)
 	}
-	if p = bob.press(p, "/hub/api/oauth2/authorize"); p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
+	if p = bob.press(p, "/hub/open/alice"); p.status != http.StatusOK || p.url.Path != "/user/alice/lab" {
 		t.Errorf("after their yes: %s", p)
 	}
 	for method, path := range map[string]string{"POST": "/users/alice/server", "DELETE": "/users/alice/server",
@@ -55,6 +55,9 @@ func testSharing(t *testing.T) {
 	}
 	if p := alice.api("DELETE", "/shares/alice/", ""); p.status != http.StatusNoContent {
 		t.Errorf("taking it back: %s", p)
+	}
+	if p := bob.jupyter("alice", "GET", "/api/status", ""); p.status != http.StatusForbidden {
+		t.Errorf("a script of bob's is still in: %s", p)
 	}
 	if p := member(t, h, "bob").get("/user/alice/lab"); p.status == http.StatusOK && p.url.Path == "/user/alice/lab" {
 		t.Errorf("bob is still in: %s", p)
