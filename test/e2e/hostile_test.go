@@ -66,7 +66,8 @@ const silentRegistry = `use IO::Socket::INET; $s = IO::Socket::INET->new(LocalAd
 	ReuseAddr => 1) or die; while ($c = $s->accept) { push @c, $c }`
 
 // endlessRegistry has one image, whose layer has a terabyte. Of it come a megabyte and then nothing ("half"), or all of
-// it ("endless"). Its arguments are the port, which of the two, the image's configuration and its SHA-256.
+// it ("endless"). Its arguments are the port, which of the two, the image's configuration and its SHA-256. systemd-run
+// would replace what stands in braces after a dollar sign.
 const endlessRegistry = `
 use IO::Socket::INET;
 my ($port, $kind, $c, $digest) = @ARGV; $SIG{CHLD} = "IGNORE";
@@ -79,7 +80,7 @@ while (my $k = $s->accept) {
 	next if fork;
 	exit if getc($k) !~ m{[A-Z]}; my $line = <$k>; my $path = (split " ", $line)[1]; while (<$k> =~ /\S/) { }
 	my ($type, $body) = ("application/json", "{}");
-	($type, $body) = ("${t}manifest.v1+json", $m) if $path =~ /manifests/;
+	($type, $body) = ($t . "manifest.v1+json", $m) if $path =~ /manifests/;
 	$body = $c if $path =~ /blobs/;
 	my $layer = $path =~ /1{64}/;
 	printf $k "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", $type,

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// exposed is how much a unit may be exposed at most, as "systemd-analyze security" rates it from 0 to 10, and moreExposed
-// the units that may be more; docs/security.md has the reason.
+// exposed is how much a unit may be exposed at most, as "systemd-analyze security" rates it from 0 to 10, and
+// moreExposed the units that may be more; docs/security.md has the reason.
 const exposed = 3.0
 
 var moreExposed = map[string]float64{
