@@ -35,7 +35,7 @@ func (p *Policy) MountsFor(who Person, q Profile) ([]Mount, error) {
 		m = m.of(who.User)
 		if within(m.Target, home) || within(home, m.Target) {
 			return nil, &Refusal{Reason: fmt.Sprintf("the policy's mount at %s would cover the home directory %s or "+
-				"lie in it\nhint: another target in %s", m.Target, home, File)}
+				"lie in it", m.Target, home), Hint: "another target in " + File}
 		}
 		all = append(all, m)
 	}

@@ -130,10 +130,14 @@ type Person struct {
 // A Refusal says which rule forbids what was asked for.
 type Refusal struct {
 	Reason  string
-	Unknown bool // no profile of that name
+	Hint    string // the next step; "" for none
+	Unknown bool   // no profile of that name
 }
 
 func (r *Refusal) Error() string { return r.Reason }
+
+// NextStep returns the hint, for package hint.
+func (r *Refusal) NextStep() string { return r.Hint }
 
 // Home returns the home directory of a user.
 func (h Host) HomeOf(u ident.User) string {

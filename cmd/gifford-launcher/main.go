@@ -12,6 +12,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/journal"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/launcher"
@@ -31,7 +32,7 @@ func main() {
 	}
 	if *imageAccount {
 		if err := launcher.PrepareImageAccount(*config); err != nil {
-			fmt.Fprintf(os.Stderr, "gifford-launcher: %v\n", err)
+			fmt.Fprintln(os.Stderr, "gifford-launcher:", hint.Text(err))
 			os.Exit(1)
 		}
 		return
@@ -50,7 +51,7 @@ func main() {
 	})
 	if err != nil {
 		_, _ = daemon.SdNotify(false, "STATUS=exiting after a fatal error: "+firstLine(err))
-		log.Error("exiting after a fatal error", "event", "exit", "error", err)
+		log.Error("exiting after a fatal error", "event", "exit", "error", err, "hint", hint.Of(err))
 		stop()
 		os.Exit(1)
 	}

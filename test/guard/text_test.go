@@ -1,9 +1,13 @@
 package guard
 
 import (
+	"go/ast"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -89,6 +93,42 @@ func TestWords(t *testing.T) {
 	for _, name := range files(t, ".md") {
 		for _, line := range lines(t, name) {
 			check(name, line)
+		}
+	}
+}
+
+// joinsHints are the files in which a message and its next step become one text.
+var joinsHints = []string{"agent/hint/hint.go", "cmd/gifford-hub/root.go"}
+
+// TestHintsAreFields checks that no other text has a next step in it: it is a field of the error (package hint), which
+// pages, commands and the API each show in their way.
+func TestHintsAreFields(t *testing.T) {
+	joined := regexp.MustCompile(`(?m)^hint:`)
+	found := map[string]bool{}
+	for _, s := range sources(t) {
+		program := strings.HasPrefix(s.name, "agent/") || strings.HasPrefix(s.name, "cmd/")
+		if !program || strings.HasSuffix(s.name, "_test.go") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			text, err := strconv.Unquote(lit.Value)
+			if err != nil || !joined.MatchString(text) {
+				return true
+			}
+			if found[s.name] = true; !slices.Contains(joinsHints, s.name) {
+				t.Errorf("%s: a hint is part of a text: make it a field of the error (package hint)",
+					s.fset.Position(lit.Pos()))
+			}
+			return true
+		})
+	}
+	for _, name := range joinsHints {
+		if !found[name] {
+			t.Errorf("%s joins no hint: this test has lost what it looks for", name)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	signin "github.com/gifford-lab/gifford-hub/agent/hub/login"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
@@ -48,7 +49,7 @@ func (f *fleet) Get(key ident.Key) servers.Server {
 		s.State = state
 	}
 	if s.State == servers.Failed {
-		s.Failure = &servers.Failure{Message: "it broke"}
+		s.Failure = &servers.Failure{Why: backend.Why{Message: "it broke"}}
 	}
 	return s
 }

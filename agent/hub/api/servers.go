@@ -220,7 +220,7 @@ func (a *API) awaitStart(w http.ResponseWriter, r *http.Request, key ident.Key) 
 	case s.State == servers.Ready:
 		return a.written(w, http.StatusCreated)
 	case s.State == servers.Failed && s.Failure != nil:
-		return httpx.Fail(http.StatusInternalServerError, "%s", s.Failure.Message)
+		return httpx.Fail(http.StatusInternalServerError, "%s", s.Failure.Why)
 	}
 	return a.written(w, http.StatusAccepted)
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
-	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
@@ -143,8 +142,7 @@ func (r *run) measured() []finding {
 	state, err := r.GPUState()
 	switch {
 	case err != nil:
-		message, _ := hint.Split(err.Error())
-		return warn(fix, "names, memory and use of the devices are unknown: %s", message)
+		return warn(fix, "names, memory and use of the devices are unknown: %v", err)
 	case state.Measured.IsZero():
 		return warn(fix, "names, memory and use of the devices are unknown: gifford-gpus does not run")
 	case time.Since(state.Measured) > measuredWithin:
@@ -176,8 +174,7 @@ func (r *run) lent(ctx context.Context, have bool) []finding {
 	}
 	all, err := r.Launcher.GPUs(ctx)
 	if err != nil {
-		message, _ := hint.Split(err.Error())
-		return unknown("journalctl -u gifford-launcher", "the launcher cannot list devices: %s", message)
+		return unknown("journalctl -u gifford-launcher", "the launcher cannot list devices: %v", err)
 	}
 	var found []finding
 	for _, p := range profiles {

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 const (
@@ -79,9 +77,8 @@ func launcherAnswers(ctx context.Context, r *run) []finding {
 	}
 	switch {
 	case err != nil:
-		message, _ := hint.Split(err.Error())
-		return fail("journalctl -u gifford-launcher; systemctl reload dbus; systemctl start gifford-launcher", "%s",
-			message)
+		return fail("journalctl -u gifford-launcher; systemctl reload dbus; systemctl start gifford-launcher", "%v",
+			err)
 	case len(profiles) == 0:
 		return fail("add a [profile.NAME] to /etc/gifford-hub/launcher.toml",
 			"the launcher answers, but its policy has no profile")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 // names knows by which names the hub is reached.
@@ -22,9 +24,8 @@ func WithHost(log *slog.Logger, known names, next http.Handler) http.Handler {
 			return
 		}
 		log.Debug("refused a request by another name", "event", "host-refused", "request", RequestID(r), "host", r.Host)
-		http.Error(w, fmt.Sprintf("this hub is not known by the name %.100q: it is at %s\nhint: administrators: if "+
-			"that "+
-			"name is the hub's as well, add it to hosts in the section [http] of hub.toml", r.Host, known.Public()),
-			http.StatusMisdirectedRequest)
+		message := fmt.Sprintf("this hub is not known by the name %.100q: it is at %s", r.Host, known.Public())
+		http.Error(w, hint.Join(message, "administrators: if that name is the hub's as well, add it to hosts in the "+
+			"section [http] of hub.toml"), http.StatusMisdirectedRequest)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
@@ -70,7 +69,7 @@ func (o *Operator) failure(key ident.Key, otherwise string) (message, step strin
 	if f == nil {
 		return otherwise, ""
 	}
-	return hint.Split(f.Message)
+	return f.Message, f.Hint
 }
 
 // stop stops a user's server and waits until its unit is gone.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -166,10 +167,10 @@ func TestStart(t *testing.T) {
 	if diff := cmp.Diff([]string{"alice"}, known); diff != "" {
 		t.Errorf("known (-want +got):\n%s", diff)
 	}
-	for message, want := range map[string]control.Progress{
-		"no image\nhint: pull it": {Progress: 100, Message: "no image", Hint: "pull it", Failed: true},
-		"no image":                {Progress: 100, Message: "no image", Failed: true}} {
-		_, body, known := send(t, d, &servers.Failure{Message: message}, control.StartPath, `{"user":"alice"}`)
+	for why, want := range map[backend.Why]control.Progress{
+		{Message: "no image", Hint: "pull it"}: {Progress: 100, Message: "no image", Hint: "pull it", Failed: true},
+		{Message: "no image"}:                  {Progress: 100, Message: "no image", Failed: true}} {
+		_, body, known := send(t, d, &servers.Failure{Why: why}, control.StartPath, `{"user":"alice"}`)
 		var got control.Progress
 		if err := json.Unmarshal([]byte(body), &got); err != nil || !cmp.Equal(want, got) || len(known) > 0 {
 			t.Errorf("sent %+v, want %+v; %v; known %v", got, want, err, known)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 // fullEvery is how often the log says that a route has no slot left.
@@ -40,8 +42,9 @@ func (p *Proxy) full(w http.ResponseWriter, route *route) {
 			append(route.fields("upstream-full"), "open", p.cfg.MaxOpen)...)
 	}
 	w.Header().Set("Retry-After", "10")
-	http.Error(w, fmt.Sprintf("%s has %d requests and WebSockets open, which is the most that may be open at once\n"+
-		"hint: close pages of it that you do not need, then load this one again", route.name(), p.cfg.MaxOpen),
+	message := fmt.Sprintf("%s has %d requests and WebSockets open, which is the most that may be open at once",
+		route.name(), p.cfg.MaxOpen)
+	http.Error(w, hint.Join(message, "close pages of it that you do not need, then load this one again"),
 		http.StatusServiceUnavailable)
 }
 

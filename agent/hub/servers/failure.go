@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -14,7 +15,7 @@ const tailLines = 20
 
 // failure is what is known of a failure when it is noticed.
 type failure struct {
-	reason   string
+	why      backend.Why
 	since    time.Time // from where on its log is read
 	byItself bool      // it ended by itself, so that the log gets its last words
 }
@@ -28,20 +29,20 @@ func (m *Manager) fail(key ident.Key, e event, f failure) (explain func()) {
 		return func() {}
 	}
 	if s.reason != "" {
-		f.reason, s.reason = s.reason, ""
+		f.why, s.reason = backend.Why{Message: s.reason}, ""
 	}
 	m.must(s, e)
-	known, progress := &Failure{Message: f.reason, At: time.Now()}, s.progress
+	known, progress := &Failure{Why: f.why, At: time.Now()}, s.progress
 	s.Failure = known
-	m.log(slog.LevelError, key, "server failed", "server-failure", "error", f.reason)
+	m.log(slog.LevelError, key, "server failed", "server-failure", "error", f.why.Message, "hint", f.why.Hint)
 	return func() {
 		lines := m.tail(key, f)
 		m.mu.Lock()
 		if s.Failure == known { // not started again meanwhile
-			s.Failure = &Failure{Message: known.Message, Lines: lines, At: known.At}
+			s.Failure = &Failure{Why: known.Why, Lines: lines, At: known.At}
 		}
 		m.mu.Unlock()
-		progress.add(Progress{Percent: 100, Failed: true, Message: "Spawn failed: " + firstLine(f.reason)})
+		progress.add(Progress{Percent: 100, Failed: true, Message: "Spawn failed: " + firstLine(f.why.Message)})
 	}
 }
 
@@ -94,7 +95,7 @@ func (m *Manager) giveUp(key ident.Key, reason string, since time.Time) {
 	m.mu.Unlock()
 	m.stopGivenUp(key)
 	m.mu.Lock()
-	explain := m.fail(key, startFailed, failure{reason: reason, since: since})
+	explain := m.fail(key, startFailed, failure{why: backend.Why{Message: reason}, since: since})
 	m.mu.Unlock()
 	explain()
 }

@@ -100,9 +100,9 @@ type Server struct {
 
 // Failure is the reason of a server's end in words, with the log that shows it.
 type Failure struct {
-	Message string   // what failed and why, for people
-	Lines   []string // the last lines of the server's log; may be empty
-	At      time.Time
+	backend.Why
+	Lines []string // the last lines of the server's log; may be empty
+	At    time.Time
 }
 
 // Progress is one step of a start, in the form of JupyterHub's progress stream.

@@ -98,15 +98,15 @@ func (m *Manager) launch(ctx context.Context, l launch) {
 	case isAbandoned:
 	case isTaken:
 		if !m.takeOver(l) {
-			m.startFailed(l, hint.Text(o.err), since, false)
+			m.startFailed(l, whyOf(o.err), since, false)
 		}
 	case tookTooLong:
 		m.stopGivenUp(l.Key)
-		m.startFailed(l, fmt.Sprintf("%s was not active within %s", name, m.cfg.StartTimeout), since, false)
+		m.startFailed(l, because("%s was not active within %s", name, m.cfg.StartTimeout), since, false)
 	case isCancelled:
-		m.startFailed(l, "the start was cancelled", since, false)
+		m.startFailed(l, because("the start was cancelled"), since, false)
 	case hasFailed:
-		m.startFailed(l, hint.Text(o.err), since, backend.Is(o.err, backend.StartFailed))
+		m.startFailed(l, whyOf(o.err), since, backend.Is(o.err, backend.StartFailed))
 	}
 }
 
@@ -200,7 +200,7 @@ func (m *Manager) readBack(l launch) {
 	case err == nil:
 		m.adopt(u)
 	case !backend.Is(err, backend.NotFound): // otherwise it has ended; the event of its end has the reason
-		m.startFailed(l, fmt.Sprintf("cannot read back what runs: %v", err), time.Now(), false)
+		m.startFailed(l, because("cannot read back what runs: %v", err), time.Now(), false)
 	}
 }
 
@@ -231,15 +231,22 @@ func (m *Manager) takeOver(l launch) bool {
 	return current
 }
 
+// whyOf is an error as the reason of a failure, and because one of the hub's own.
+func whyOf(err error) backend.Why { return backend.Why{Message: err.Error(), Hint: hint.Of(err)} }
+
+func because(format string, args ...any) backend.Why {
+	return backend.Why{Message: fmt.Sprintf(format, args...)}
+}
+
 // startFailed ends a start with its reason and the end of the server's log. byItself says that the backend had begun
 // it, and that it is over.
-func (m *Manager) startFailed(l launch, reason string, since time.Time, byItself bool) {
+func (m *Manager) startFailed(l launch, why backend.Why, since time.Time, byItself bool) {
 	m.mu.Lock()
 	explain := func() {}
 	if m.answersStart(l) {
 		s := m.entry(l.Key)
 		s.over = s.over || byItself // the news of its end may come later
-		explain = m.fail(l.Key, startFailed, failure{reason, since, byItself})
+		explain = m.fail(l.Key, startFailed, failure{why, since, byItself})
 	}
 	m.mu.Unlock()
 	explain()

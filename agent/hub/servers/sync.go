@@ -160,7 +160,7 @@ func (m *Manager) takeEnd(e backend.Event) {
 	case isEndOfStop:
 		m.must(s, ended)
 	case isBreakdown:
-		m.wg.Go(m.fail(e.Key, ended, failure{e.Why.String(), s.Started, e.State == backend.Failed}))
+		m.wg.Go(m.fail(e.Key, ended, failure{e.Why, s.Started, e.State == backend.Failed}))
 	}
 }
 

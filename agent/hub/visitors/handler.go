@@ -3,6 +3,8 @@ package visitors
 import (
 	"net/http"
 	"net/netip"
+
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
 
 // Handler answers 429 to requests that are too many for their address.
@@ -25,9 +27,8 @@ func (v *Visitors) Handler(next http.Handler) http.Handler {
 		if !may {
 			v.refused(key, "request")
 			w.Header().Set("Retry-After", "10")
-			http.Error(w, "too many requests from this network are open without a session\nhint: try again in a "+
-				"moment; "+
-				"administrators: http.max_anonymous in hub.toml is the bound for each address",
+			http.Error(w, hint.Join("too many requests from this network are open without a session", "try again in "+
+				"a moment; administrators: http.max_anonymous in hub.toml is the bound for each address"),
 				http.StatusTooManyRequests)
 			return
 		}

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/cull"
@@ -124,9 +123,8 @@ func failure(srv servers.Server) *failureView {
 	if srv.State != servers.Failed || srv.Failure == nil {
 		return nil
 	}
-	message, step := hint.Split(srv.Failure.Message)
-	return &failureView{Message: message, Hint: step, Lines: srv.Failure.Lines, Unit: srv.Name,
-		At: srv.Failure.At}
+	f := srv.Failure
+	return &failureView{Message: f.Message, Hint: f.Hint, Lines: f.Lines, Unit: srv.Name, At: f.At}
 }
 
 // prefix is the URL path of a server.

@@ -195,8 +195,9 @@ func everyState() map[ident.Key]servers.Server {
 			Started: at(20 * time.Second)},
 		{Key: key("carol"), State: servers.Stopping, Profile: "gpu", Since: at(time.Second)},
 		{Key: key("erin"), State: servers.Failed, Profile: "gpu", Since: at(time.Minute), Failure: &servers.Failure{
-			Message: "jupyter-erin.service ended with exit status 1\nhint: journalctl -u jupyter-erin",
-			Lines:   []string{"pulling image", hostile, "cannot find the licence server"}, At: at(time.Minute)}},
+			Why: backend.Why{Message: "jupyter-erin.service ended with exit status 1",
+				Hint: "journalctl -u jupyter-erin"},
+			Lines: []string{"pulling image", hostile, "cannot find the licence server"}, At: at(time.Minute)}},
 		{Key: key("frank"), State: servers.Waiting, Profile: "jupyterlab", Since: at(5 * time.Second),
 			Started: at(30 * time.Second)},
 	} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
@@ -73,11 +74,11 @@ func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) 
 	var names accounts.Directory
 	hub, err := names.Lookup(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("cannot find the hub's account: %w\nhint: systemd-sysusers", err)
+		return nil, hint.With(fmt.Errorf("cannot find the hub's account: %w", err), "systemd-sysusers")
 	}
 	keeper, err := imageAccount(ctx, names)
 	if err != nil {
-		o.Log.Warn("shared images cannot be locked", "event", "no-keeper", "error", err)
+		o.Log.Warn("shared images cannot be locked", "event", "no-keeper", "error", err, "hint", hint.Of(err))
 	}
 	journal, err := names.Group(ctx, "systemd-journal")
 	if err != nil {
@@ -115,8 +116,8 @@ func export(bus *dbus.Conn, methods map[string]any) error {
 	}
 	reply, err := bus.RequestName(launcherbus.BusName, dbus.NameFlagDoNotQueue)
 	if err != nil {
-		return fmt.Errorf("cannot take the name %s: %w\nhint: is org.giffordlab.Launcher1.conf in "+
-			"/usr/share/dbus-1/system.d?", launcherbus.BusName, err)
+		return hint.With(fmt.Errorf("cannot take the name %s: %w", launcherbus.BusName, err),
+			"is org.giffordlab.Launcher1.conf in /usr/share/dbus-1/system.d?")
 	}
 	if reply != dbus.RequestNameReplyPrimaryOwner {
 		return fmt.Errorf("cannot take the name %s: another launcher runs", launcherbus.BusName)

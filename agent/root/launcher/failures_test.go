@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
@@ -388,7 +389,7 @@ func TestImageAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := prepareImageAccount(t.Context(), noNames{}, rules, etc, state); !errors.Is(err, accounts.ErrNotFound) ||
-		!strings.Contains(err.Error(), "hint: systemd-sysusers") {
+		!strings.Contains(hint.Text(err), "hint: systemd-sysusers") {
 		t.Errorf("without an account: %v", err)
 	}
 	for what, dirs := range map[string][2]string{"etc": {"/no/such", state}, "state": {etc, file},
@@ -451,7 +452,7 @@ func TestPodmanVersion(t *testing.T) {
 		}
 	}
 	p.program = filepath.Join(dir, "none")
-	if _, err := p.Version(t.Context()); err == nil || !strings.Contains(err.Error(),
+	if _, err := p.Version(t.Context()); err == nil || !strings.Contains(hint.Text(err),
 		"hint: install the package podman") {
 		t.Errorf("no podman: %v", err)
 	}

@@ -123,8 +123,8 @@ func memberDirectory(root *os.Root, name string, a accounts.Account) error {
 	owner, err := ownerOf(root, name)
 	if errors.Is(err, nofollow.ErrForeign) {
 		full := path.Join(root.Name(), name)
-		return fail(launcherbus.Refused, "a file system of %s's own is mounted at %s\nhint: fusermount3 -u %s", a.User,
-			full, full)
+		return fail(launcherbus.Refused, "a file system of %s's own is mounted at %s", a.User, full).
+			WithHint("fusermount3 -u %s", full)
 	} else if err != nil {
 		return fmt.Errorf("cannot open a member's directory: %w", err)
 	}

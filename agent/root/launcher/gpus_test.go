@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -220,7 +221,7 @@ func TestLendPersistent(t *testing.T) {
 	begin := func(k ident.Key, profile string, without bool, want launcherbus.Code, words string) {
 		t.Helper()
 		err := h.l.Start(t.Context(), launcherbus.StartRequest{Key: k, Profile: profile, WithoutGPUs: without})
-		if codeOf(err) != want || err != nil && !strings.Contains(err.Error(), words) {
+		if codeOf(err) != want || err != nil && !strings.Contains(hint.Text(err), words) {
 			t.Errorf("start of %s: %v; want %s %s", k, err, want, words)
 		}
 	}

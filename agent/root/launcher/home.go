@@ -41,22 +41,21 @@ func (h home) ensure() error {
 	case err == nil, errors.As(err, &public):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return notCovered("the %s %s is missing, and the policy does not let the launcher make it\nhint: install -d "+
-			"-o %s -m %04o %s",
-			h.what, h.path, h.owner.User, h.mode, h.path)
+		return notCovered("the %s %s is missing, and the policy does not let the launcher make it", h.what, h.path).
+			WithHint("install -d -o %s -m %04o %s", h.owner.User, h.mode, h.path)
 	case errors.Is(err, unix.ELOOP):
 		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow",
 			h.what, h.path)
 	case errors.Is(err, nofollow.ErrForeign):
-		return notCovered("the %s %s is, or is reached through, a file system that another than root has mounted"+
-			"\nhint: fusermount3 -u %s", h.what, h.path, h.path)
+		return notCovered("the %s %s is, or is reached through, a file system that another than root has mounted",
+			h.what, h.path).WithHint("fusermount3 -u %s", h.path)
 	case errors.Is(err, unix.ENOTDIR):
 		return notCovered("%s is not a directory", h.path)
 	}
 	return notCovered("the %s %s cannot be used: %v", h.what, h.path, err)
 }
 
-func notCovered(format string, args ...any) error {
+func notCovered(format string, args ...any) *launcherbus.Error {
 	return fail(launcherbus.HomeNotCovered, format, args...)
 }
 
@@ -95,8 +94,8 @@ func (h home) make() error {
 	}
 	at, name := int(parent.Fd()), path.Base(h.path)
 	if err := unix.Mkdirat(at, name, 0o700); errors.Is(err, unix.EROFS) {
-		return notCovered("the %s %s is missing, and %s is read-only for the launcher\nhint: systemctl edit "+
-			"gifford-launcher: [Service] ReadWritePaths=%s", h.what, h.path, parent.Name(), parent.Name())
+		return notCovered("the %s %s is missing, and %s is read-only for the launcher", h.what, h.path,
+			parent.Name()).WithHint("systemctl edit gifford-launcher: [Service] ReadWritePaths=%s", parent.Name())
 	} else if err != nil {
 		return fmt.Errorf("cannot make it: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -205,7 +206,7 @@ func TestHome(t *testing.T) {
 			h := home{filepath.Join(dir, tt.path), account(t, "alice", tt.uid), tt.create, 0o750, "home directory"}
 			err := h.ensure()
 			if (err == nil) != (tt.want == "") || err != nil &&
-				(codeOf(err) != launcherbus.HomeNotCovered || !strings.Contains(err.Error(), tt.want)) {
+				(codeOf(err) != launcherbus.HomeNotCovered || !strings.Contains(hint.Text(err), tt.want)) {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
 			if err == nil && tt.create {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/imagestore"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
@@ -56,7 +57,8 @@ func imageAccount(ctx context.Context, names directory) (accounts.Account, error
 	}
 	account, err := names.Lookup(ctx, name)
 	if err != nil {
-		return accounts.Account{}, fmt.Errorf("cannot find the image keeper's account: %w\nhint: systemd-sysusers", err)
+		return accounts.Account{}, hint.With(fmt.Errorf("cannot find the image keeper's account: %w", err),
+			"systemd-sysusers")
 	}
 	return account, nil
 }

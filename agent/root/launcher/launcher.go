@@ -123,6 +123,6 @@ func (l *Launcher) Close() {
 }
 
 // fail makes an error for people with a code.
-func fail(code launcherbus.Code, format string, args ...any) error {
+func fail(code launcherbus.Code, format string, args ...any) *launcherbus.Error {
 	return &launcherbus.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }

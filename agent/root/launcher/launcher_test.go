@@ -15,6 +15,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
@@ -255,8 +256,8 @@ func TestStartFails(t *testing.T) {
 			h := newHost(t)
 			h.end, h.result = tt.outcome, tt.result
 			err := start(h, h.key("bob", ""))
-			if codeOf(err) != launcherbus.StartFailed || !strings.Contains(err.Error(), tt.want) ||
-				!strings.HasSuffix(err.Error(), "\nhint: journalctl -u jupyter-bob") {
+			if codeOf(err) != launcherbus.StartFailed || !strings.Contains(hint.Text(err), tt.want) ||
+				!strings.HasSuffix(hint.Text(err), "\nhint: journalctl -u jupyter-bob") {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
 			h.l.Close()
@@ -277,7 +278,7 @@ func TestNoView(t *testing.T) {
 	h := newHost(t)
 	h.result = "dependency"
 	err := start(h, h.key("bob", ""))
-	if codeOf(err) != launcherbus.StartFailed || !strings.HasSuffix(err.Error(),
+	if codeOf(err) != launcherbus.StartFailed || !strings.HasSuffix(hint.Text(err),
 		"\nhint: journalctl -u gifford-view@bob.service") {
 		t.Errorf("error is %v", err)
 	}

@@ -80,8 +80,8 @@ func (l *Launcher) leaseRequest(ctx context.Context, in unit.Input, names *names
 	}
 	if in.WithoutGPUs && len(all[i].devices) > 0 {
 		return r, fail(launcherbus.Refused, "the persistent container of server %s has devices in it and cannot start "+
-			"without them\nhint: start it with another profile, or reset it, which removes what was installed in it",
-			in.Key)
+			"without them", in.Key).
+			WithHint("start it with another profile, or reset it, which removes what was installed in it")
 	}
 	r.Persistent, r.Devices, r.Wish.Count = true, all[i].devices, 0
 	return r, nil
@@ -95,7 +95,7 @@ func notLent(err error) error {
 	}
 	code := map[lease.Code]launcherbus.Code{lease.Taken: launcherbus.DevicesTaken,
 		lease.Missing: launcherbus.DevicesMissing, lease.Limit: launcherbus.Refused}[e.Code]
-	return fail(code, "%s", e.Message)
+	return &launcherbus.Error{Code: code, Message: e.Message, Hint: e.Hint}
 }
 
 // leases returns who holds what: the units that exist and have not ended, and what was lent

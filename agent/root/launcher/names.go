@@ -57,7 +57,7 @@ func (n *names) inGroup(ctx context.Context, user ident.User, name string) (bool
 	group, err := once(n.groups, name, func() (accounts.Group, error) { return n.service.Group(ctx, name) })
 	if errors.Is(err, accounts.ErrNotFound) {
 		return false, fail(launcherbus.Refused, "the policy asks for the Unix group %q, which this host does not "+
-			"know\nhint: getent group '%s'", name, name)
+			"know", name).WithHint("getent group '%s'", name)
 	} else if err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
 
@@ -31,7 +32,7 @@ func TestGroups(t *testing.T) {
 			h.text = strings.Replace(h.text, `"cgs"`, tt.groups, 1)
 			err := start(h, h.key(tt.user, ""))
 			if (err != nil) != tt.fails || codeOf(err) != tt.code || err != nil &&
-				!strings.Contains(err.Error(), tt.words) {
+				!strings.Contains(hint.Text(err), tt.words) {
 				t.Errorf("error is %v", err)
 			}
 			if tt.fails && len(h.units) != 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
@@ -192,10 +193,9 @@ func (l *Launcher) answer(operation string, err error) *dbus.Error {
 	}
 	var public *launcherbus.Error
 	if !errors.As(err, &public) {
-		public = &launcherbus.Error{Code: launcherbus.Internal,
-			Message: "the launcher met an error\nhint: journalctl -u gifford-launcher"}
+		public = fail(launcherbus.Internal, "the launcher met an error").WithHint("journalctl -u gifford-launcher")
 	}
 	l.cfg.Log.Warn("request failed", "event", "request-failed", "operation", operation, "code", string(public.Code),
-		"error", err)
+		"error", err, "hint", hint.Of(err))
 	return public.DBus()
 }

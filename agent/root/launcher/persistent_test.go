@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/root/systemd"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -129,7 +130,7 @@ func TestReset(t *testing.T) {
 	}
 	h.result = "failed"
 	if err := h.l.Reset(t.Context(), h.key("alice", "gpu")); codeOf(err) != launcherbus.StartFailed ||
-		!strings.Contains(err.Error(), "journalctl -u gifford-reset-alice:gpu") {
+		!strings.Contains(hint.Text(err), "journalctl -u gifford-reset-alice:gpu") {
 		t.Errorf("a reset that fails: %v", err)
 	}
 	h.result = ""

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
 
@@ -30,7 +31,8 @@ func (p *Podman) Version(ctx context.Context) (contract.PodmanVersion, error) {
 	program := cmp.Or(p.program, contract.Podman)
 	info, err := os.Stat(program)
 	if err != nil {
-		return contract.PodmanVersion{}, fmt.Errorf("cannot find podman: %w\nhint: install the package podman", err)
+		return contract.PodmanVersion{}, hint.With(fmt.Errorf("cannot find podman: %w", err),
+			"install the package podman")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

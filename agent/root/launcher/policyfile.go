@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 )
@@ -55,8 +56,8 @@ func (p *PolicyFile) Read() (*policy.Policy, error) {
 		return nil, fmt.Errorf("cannot read the policy: %w", err)
 	}
 	if !nofollow.RootAlone(info) || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("cannot trust the policy %s: others than root may write it\nhint: chown root %s; "+
-			"chmod go-w %s", p.name, p.name, p.name)
+		return nil, hint.Withf(fmt.Errorf("cannot trust the policy %s: others than root may write it", p.name),
+			"chown root %s; chmod go-w %s", p.name, p.name)
 	}
 	state := identityOf(info)
 	p.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
@@ -77,9 +78,9 @@ func (l *Launcher) permit(ctx context.Context, r launcherbus.StartRequest, names
 func (l *Launcher) policy() (*policy.Policy, error) {
 	rules, err := l.cfg.Policy()
 	if err != nil {
-		l.cfg.Log.Error("cannot use the policy", "event", "policy", "error", err)
-		return nil, fail(launcherbus.Internal, "the launcher's policy cannot be used\nhint: journalctl -u "+
-			"gifford-launcher")
+		l.cfg.Log.Error("cannot use the policy", "event", "policy", "error", err, "hint", hint.Of(err))
+		return nil, fail(launcherbus.Internal, "the launcher's policy cannot be used").
+			WithHint("journalctl -u gifford-launcher")
 	}
 	return rules, nil
 }
@@ -89,9 +90,9 @@ func refused(err error) error {
 	var refusal *policy.Refusal
 	switch {
 	case errors.As(err, &refusal) && refusal.Unknown:
-		return fail(launcherbus.NotFound, "%v", refusal)
+		return &launcherbus.Error{Code: launcherbus.NotFound, Message: refusal.Reason, Hint: refusal.Hint}
 	case errors.As(err, &refusal):
-		return fail(launcherbus.Refused, "%v", refusal)
+		return &launcherbus.Error{Code: launcherbus.Refused, Message: refusal.Reason, Hint: refusal.Hint}
 	}
 	return err
 }

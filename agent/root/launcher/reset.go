@@ -28,7 +28,7 @@ func (l *Launcher) Reset(ctx context.Context, key ident.Key) error {
 		return err
 	}
 	if l.server(key) != nil {
-		return fail(launcherbus.AlreadyExists, "server %s is not stopped\nhint: stop it first", key)
+		return fail(launcherbus.AlreadyExists, "server %s is not stopped", key).WithHint("stop it first")
 	}
 	if err := l.runReset(ctx, in, account, all); err != nil {
 		return err
@@ -80,8 +80,8 @@ func (l *Launcher) runReset(ctx context.Context, in unit.Input, account accounts
 	if err != nil {
 		l.cfg.Log.Warn("cannot reset a server", "event", "reset-failed", "user", in.Key.User.String(), "server",
 			in.Key.Server.String(), "error", err)
-		return fail(launcherbus.StartFailed, "the persistent containers of server %s cannot be removed\nhint: "+
-			"journalctl -u %s", in.Key, strings.TrimSuffix(unit.ResetUnit(in.Key), ".service"))
+		return fail(launcherbus.StartFailed, "the persistent containers of server %s cannot be removed", in.Key).
+			WithHint("journalctl -u %s", strings.TrimSuffix(unit.ResetUnit(in.Key), ".service"))
 	}
 	return nil
 }

@@ -44,11 +44,12 @@ func (l *Launcher) vacate(ctx context.Context, key ident.Key) error {
 	}
 	switch full := contract.SocketDir(key); {
 	case errors.Is(err, unix.EBUSY):
-		return fail(launcherbus.Refused, "a file system of %s's own is mounted over %s\nhint: fusermount3 -u %s",
-			key.User, full, full)
+		return fail(launcherbus.Refused, "a file system of %s's own is mounted over %s", key.User, full).
+			WithHint("fusermount3 -u %s", full)
 	case errors.Is(err, fs.ErrExist):
-		return fail(launcherbus.Refused, "%d directories of earlier servers of %s cannot be removed\nhint: "+
-			"journalctl -u %s", contract.MaxRetired, key.User, unit.SweepUnit(key.User))
+		return fail(launcherbus.Refused, "%d directories of earlier servers of %s cannot be removed",
+			contract.MaxRetired,
+			key.User).WithHint("journalctl -u %s", unit.SweepUnit(key.User))
 	case err != nil:
 		return fmt.Errorf("cannot move the directory of the last socket: %w", err)
 	}

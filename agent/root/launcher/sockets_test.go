@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
 )
@@ -106,7 +107,7 @@ func TestTooManyRetired(t *testing.T) {
 	}
 	h.fails["Sweep"] = errBroken
 	if err := start(h, h.key("alice", "")); codeOf(err) != launcherbus.Refused ||
-		!strings.Contains(err.Error(), "journalctl -u gifford-sweep@alice.service") {
+		!strings.Contains(hint.Text(err), "journalctl -u gifford-sweep@alice.service") {
 		t.Errorf("the start: %v", err)
 	}
 	if err := start(h, h.key("bob", "")); err != nil {
@@ -158,7 +159,7 @@ func TestSilentFileSystems(t *testing.T) {
 
 	silent(t, sockets)
 	h.fails["Sweep"] = errBroken
-	if err := start(h, k); codeOf(err) != launcherbus.Refused || !strings.Contains(err.Error(), "fusermount3 -u") {
+	if err := start(h, k); codeOf(err) != launcherbus.Refused || !strings.Contains(hint.Text(err), "fusermount3 -u") {
 		t.Errorf("with a file system over the sockets: %v", err)
 	}
 	h.l.tidy(t.Context(), k)
@@ -174,7 +175,7 @@ func TestSilentFileSystems(t *testing.T) {
 	members := filepath.Join(h.dir, "state/users/alice")
 	silent(t, members)
 	if err := start(h, k); codeOf(err) != launcherbus.Refused ||
-		!strings.Contains(err.Error(), "fusermount3 -u "+members) {
+		!strings.Contains(hint.Text(err), "fusermount3 -u "+members) {
 		t.Errorf("with a file system over the member's directory: %v", err)
 	}
 	if rows, err := h.l.Persistent(t.Context()); err != nil || len(rows) != 1 {
@@ -189,7 +190,7 @@ func TestSilentFileSystems(t *testing.T) {
 
 	silent(t, filepath.Join(h.dir, "cluster/alice"))
 	if err := start(h, k); codeOf(err) != launcherbus.HomeNotCovered ||
-		!strings.Contains(err.Error(), "fusermount3 -u") {
+		!strings.Contains(hint.Text(err), "fusermount3 -u") {
 		t.Errorf("with a file system over the home: %v", err)
 	}
 }

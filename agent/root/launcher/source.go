@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -83,8 +84,8 @@ func wantRootsAlone(dir *os.File) error {
 	}
 	if !nofollow.RootAlone(info) {
 		return fail(launcherbus.MountRefused, "cannot trust a mount's source below %s: others than root may write "+
-			"to that directory\nhint: chown root %s; chmod go-w %s; or another source in %s",
-			dir.Name(), dir.Name(), dir.Name(), policy.File)
+			"to that directory", dir.Name()).WithHint("chown root %s; chmod go-w %s; or another source in %s",
+			dir.Name(), dir.Name(), policy.File)
 	}
 	return nil
 }
@@ -94,16 +95,16 @@ func badPart(name string, err error) error {
 	switch {
 	case errors.Is(err, unix.ELOOP):
 		return fail(launcherbus.MountRefused, "a mount's source leads through the symbolic link %s, which the "+
-			"launcher does not follow\nhint: write where it leads into %s", name, policy.File)
+			"launcher does not follow", name).WithHint("write where it leads into %s", policy.File)
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s\nhint: make it, or take "+
-			"the mount out of %s", name, policy.File)
+		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s", name).
+			WithHint("make it, or take the mount out of %s", policy.File)
 	case errors.Is(err, nofollow.ErrForeign):
 		return fail(launcherbus.MountRefused, "a mount's source leads through a file system that another than root "+
-			"has mounted: %s\nhint: fusermount3 -u %s", name, name)
+			"has mounted: %s", name).WithHint("fusermount3 -u %s", name)
 	case errors.Is(err, unix.ENOTDIR):
-		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a directory\nhint: "+
-			"another source in %s", name, policy.File)
+		return fail(launcherbus.MountRefused, "a mount's source leads through %s, which is not a directory", name).
+			WithHint("another source in %s", policy.File)
 	}
 	return fail(launcherbus.MountRefused, "a mount's source cannot be opened: %s: %v", name, err)
 }
@@ -112,7 +113,8 @@ func badPart(name string, err error) error {
 func asMount(err error, m policy.Mount) error {
 	var public *launcherbus.Error
 	if errors.As(err, &public) {
-		return fail(launcherbus.MountRefused, "cannot mount %s: %s", m.Target, public.Message)
+		return &launcherbus.Error{Code: launcherbus.MountRefused,
+			Message: fmt.Sprintf("cannot mount %s: %s", m.Target, public.Message), Hint: public.Hint}
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -88,7 +89,7 @@ func TestSources(t *testing.T) {
 func wantRefusal(t *testing.T, err error, want string) {
 	t.Helper()
 	if (err == nil) != (want == "") || err != nil && (codeOf(err) != launcherbus.MountRefused ||
-		!strings.Contains(err.Error(), want)) {
+		!strings.Contains(hint.Text(err), want)) {
 		t.Errorf("error is %v, want %q", err, want)
 	}
 }
@@ -150,7 +151,7 @@ func TestMountOfGroup(t *testing.T) {
 	h := newHost(t)
 	h.text += "[[mount]]\nsource = \"/usr/share\"\ntarget = \"/x\"\nunix_groups = [\"nosuch\"]\n"
 	if err := start(h, h.key("alice", "")); codeOf(err) != launcherbus.Refused ||
-		!strings.Contains(err.Error(), "getent group 'nosuch'") {
+		!strings.Contains(hint.Text(err), "getent group 'nosuch'") {
 		t.Errorf("error is %v", err)
 	}
 }

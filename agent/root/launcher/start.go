@@ -116,7 +116,7 @@ func (l *Launcher) makeRoom(ctx context.Context, key ident.Key) error {
 	switch l.verdictOfFailed(ctx, key) {
 	case lingers:
 		return fail(launcherbus.AlreadyExists, "unit %q has failed, and processes of it are left that do not end when "+
-			"they are killed\nhint: systemctl status %s", key.Unit(), unitWord(key))
+			"they are killed", key.Unit()).WithHint("systemctl status %s", unitWord(key))
 	case unknown:
 		return fmt.Errorf("cannot ask for the processes of unit %q", key.Unit())
 	}
@@ -183,7 +183,7 @@ func (l *Launcher) startFailed(ctx context.Context, b begun, err error) error {
 		// The unit itself has never begun, so no signal announces its end.
 		l.notBegun(ctx, in.Key, s)
 		return fail(launcherbus.StartFailed, "unit %q could not start: its view of the images could not be "+
-			"made\nhint: journalctl -u %s", in.Key.Unit(), unit.ViewUnit(in.Key))
+			"made", in.Key.Unit()).WithHint("journalctl -u %s", unit.ViewUnit(in.Key))
 	}
 	waitEnd(ctx, s)
 	l.mu.Lock()
@@ -193,8 +193,7 @@ func (l *Launcher) startFailed(ctx context.Context, b begun, err error) error {
 	if job.Result == "canceled" {
 		why = "it was stopped before it was ready"
 	}
-	return fail(launcherbus.StartFailed, "unit %q could not start: %s\nhint: journalctl -u %s", in.Key.Unit(), why,
-		unitWord(in.Key))
+	return notStarted(in.Key, why)
 }
 
 // startOverdue stops a unit that was given more than all of its time-outs, which it can extend itself.
@@ -202,8 +201,12 @@ func (l *Launcher) startOverdue(ctx context.Context, b begun) error {
 	if _, err := l.cfg.Manager.Stop(ctx, b.in.Key.Unit()); err != nil {
 		return err
 	}
-	return fail(launcherbus.StartFailed, "unit %q could not start: it was not ready within %s\nhint: journalctl -u %s",
-		b.in.Key.Unit(), b.limit(), unitWord(b.in.Key))
+	return notStarted(b.in.Key, fmt.Sprintf("it was not ready within %s", b.limit()))
+}
+
+func notStarted(key ident.Key, why string) error {
+	return fail(launcherbus.StartFailed, "unit %q could not start: %s", key.Unit(), why).
+		WithHint("journalctl -u %s", unitWord(key))
 }
 
 // unitWord is the unit's name as people type it.

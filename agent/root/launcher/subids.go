@@ -101,8 +101,8 @@ func (s subIDs) ensure(ctx context.Context, a accounts.Account, rules policy.Sub
 func (s subIDs) give(now subIDFiles, a accounts.Account, rules policy.SubIDs) error {
 	given, ok := free(now.all(), rules)
 	if !ok {
-		return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and none are left to give\nhint: [subids] in %s",
-			a.User, policy.File)
+		return fail(launcherbus.NoSubIDs, "%s has no subordinate ids, and none are left to give", a.User).
+			WithHint("[subids] in %s", policy.File)
 	}
 	given.owner = a.User.String()
 	if err := s.note(now, given); err != nil {
@@ -154,8 +154,8 @@ func (f subIDFiles) missing(a accounts.Account) []string {
 func (f subIDFiles) foreign(a accounts.Account) error {
 	for _, r := range f.all() {
 		if !r.of(a) && uint64(a.UID) >= r.start && uint64(a.UID) < r.end() {
-			return fail(launcherbus.NoSubIDs, "uid %d of %s is one of the subordinate ids of %s\nhint: give them "+
-				"out elsewhere: [subids] in %s", a.UID, a.User, r.owner, policy.File)
+			return fail(launcherbus.NoSubIDs, "uid %d of %s is one of the subordinate ids of %s", a.UID, a.User,
+				r.owner).WithHint("give them out elsewhere: [subids] in %s", policy.File)
 		}
 	}
 	return nil

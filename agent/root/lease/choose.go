@@ -28,7 +28,7 @@ func (a allocation) persistent() ([]gpu.Device, error) {
 		i := slices.IndexFunc(a.all, func(d Device) bool { return slices.Contains(names(d.Device), name) })
 		if i < 0 {
 			return nil, refuse(Missing, "the persistent container of server %s has %s, which this host no longer "+
-				"has\nhint: reset the server, which removes what was installed in it", a.Key, name)
+				"has", a.Key, name).withHint(toReset)
 		}
 		if !slices.ContainsFunc(list, func(d Device) bool { return d.Name == a.all[i].Name }) {
 			list = append(list, a.all[i])

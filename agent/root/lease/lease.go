@@ -87,13 +87,25 @@ const (
 type Error struct {
 	Code    Code
 	Message string
+	Hint    string // the next step; "" for none
 }
 
 func (e *Error) Error() string { return e.Message }
 
-func refuse(code Code, format string, args ...any) error {
-	return &Error{code, fmt.Sprintf(format, args...)}
+// NextStep returns the hint, for package hint.
+func (e *Error) NextStep() string { return e.Hint }
+
+func refuse(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
+
+func (e *Error) withHint(step string) *Error {
+	e.Hint = step
+	return e
+}
+
+// toReset is the next step where a persistent container is in the way.
+const toReset = "reset the server, which removes what was installed in it"
 
 // Choose returns the devices for a server, given all leases of others. The error is an
 // *Error, or what InGroup returned.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gifford-lab/gifford-hub/agent/gpu"
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 )
@@ -239,7 +240,7 @@ func check(t *testing.T, want string, got []gpu.Device, err error) {
 		words = want
 	}
 	var e *Error
-	if errors.As(err, &e) != coded || coded && string(e.Code) != code || !strings.Contains(err.Error(), words) ||
+	if errors.As(err, &e) != coded || coded && string(e.Code) != code || !strings.Contains(hint.Text(err), words) ||
 		want == "" {
 		t.Errorf("error is %v, want %q", err, want)
 	}
@@ -347,7 +348,8 @@ func TestUnknownFacts(t *testing.T) {
 	}
 	_, err := Choose(Request{Key: key(t, "alice"), Profile: "p", Wish: policy.GPUWish{Count: 1, Memory: 1}}, rules,
 		devices, nil)
-	if err == nil || !strings.Contains(err.Error(), "is not known\nhint: systemctl status gifford-gpus") {
+	if err == nil || !strings.Contains(err.Error(), "is not known") ||
+		hint.Of(err) != "systemctl status gifford-gpus" {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -10,18 +10,18 @@ import (
 func (a allocation) missing(list []Device, count int) error {
 	if a.Persistent {
 		return refuse(Missing, "the persistent container of server %s has %s, which are no longer apart from each "+
-			"other\nhint: reset the server, which removes what was installed in it", a.Key, nameAll(list))
+			"other", a.Key, nameAll(list)).withHint(toReset)
 	}
-	has, hint := "it has none", "gifford-hub gpus"
+	has, step := "it has none", "gifford-hub gpus"
 	if len(list) > 0 {
 		has = "it has " + nameAll(list)
 	}
 	if a.unknown() {
 		has += "; of others the memory or model is not known"
-		hint = "systemctl status gifford-gpus"
+		step = "systemctl status gifford-gpus"
 	}
-	return refuse(Missing, "this host lacks what profile %q needs, %s: %s\nhint: %s", a.Profile, a.wish(count), has,
-		hint)
+	return refuse(Missing, "this host lacks what profile %q needs, %s: %s", a.Profile, a.wish(count), has).
+		withHint(step)
 }
 
 // unknown reports whether devices are left out because their memory or model is not known.
@@ -56,12 +56,12 @@ func (a allocation) unhealthy(list []Device, count int) error {
 		}
 	}
 	what := fmt.Sprintf("too few of the devices that profile %q needs are in order", a.Profile)
-	hint := "ask your administrator"
+	step := "ask your administrator"
 	if a.Persistent {
 		what = fmt.Sprintf("devices of the persistent container of server %s are out of order", a.Key)
-		hint = "reset the server, which removes what was installed in it; it gets other devices then"
+		step = toReset + "; it gets other devices then"
 	}
-	return refuse(Missing, "%s (it needs %d): %s\nhint: %s", what, count, shortened(bad), hint)
+	return refuse(Missing, "%s (it needs %d): %s", what, count, shortened(bad)).withHint(step)
 }
 
 // limited says that a limit forbids it: for good, or until servers end.
@@ -74,8 +74,8 @@ func (a allocation) limited(l limit, later bool) error {
 		return refuse(Limit, "the members of the Unix group %s together may hold %s at a time, and profile %q needs "+
 			"more", l.group, number(l.max), a.Profile)
 	case l.group == "":
-		return refuse(Limit, "%s may hold %s at a time and holds %d already\nhint: stop %s first", a.Key.User,
-			number(l.max), l.held, servers(l.holders, " or "))
+		return refuse(Limit, "%s may hold %s at a time and holds %d already", a.Key.User, number(l.max),
+			l.held).withHint("stop " + servers(l.holders, " or ") + " first")
 	}
 	return refuse(Taken, "the members of the Unix group %s together may hold %s at a time; they are held by %s",
 		l.group, number(l.max), servers(l.holders, ", "))

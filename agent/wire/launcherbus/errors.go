@@ -34,18 +34,28 @@ const (
 	Internal       Code = "Internal"    // anything else; the launcher's journal says why
 )
 
-// Error is a refusal or failure in words for people. The message names the object
-// and the reason, and the next step after "hint: " on a line of its own where there is one.
+// Error is a refusal or failure in words for people.
 type Error struct {
 	Code    Code
-	Message string
+	Message string // names the object and the reason
+	Hint    string // the next step; "" for none
 }
 
 func (e *Error) Error() string { return e.Message }
 
-// DBus returns the D-Bus error by which e crosses the bus.
+// NextStep returns the hint, for package hint.
+func (e *Error) NextStep() string { return e.Hint }
+
+// WithHint sets e's next step and returns e.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// DBus returns the D-Bus error by which e crosses the bus. It has one text, as systemd's errors have, so that busctl(1)
+// shows all of it.
 func (e *Error) DBus() *dbus.Error {
-	return &dbus.Error{Name: errorPrefix + string(e.Code), Body: []any{e.Message}}
+	return &dbus.Error{Name: errorPrefix + string(e.Code), Body: []any{hint.Text(e)}}
 }
 
 // fromBus turns the launcher's D-Bus errors back into *Error and leaves others as they
@@ -56,7 +66,8 @@ func fromBus(err error) error {
 		return err
 	}
 	if code, ok := strings.CutPrefix(e.Name, errorPrefix); ok {
-		return &Error{Code(code), e.Error()}
+		message, step := hint.Split(e.Error())
+		return &Error{Code(code), message, step}
 	}
 	return hint.With(fmt.Errorf("the launcher does not answer: %w", err), "journalctl -u gifford-launcher")
 }

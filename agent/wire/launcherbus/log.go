@@ -33,7 +33,7 @@ func (c *Client) Log(ctx context.Context, r LogRequest) (Log, error) {
 	err := c.call(ctx, "Log", &answer, r.Key.User.String(), r.Key.Server.String(), micros(r.Since), r.After,
 		uint32(r.Lines))
 	if unknownMethod(err) {
-		err = &Error{Internal, "the launcher is older than the hub and does not pass on what servers write\nhint: " +
+		err = &Error{Internal, "the launcher is older than the hub and does not pass on what servers write",
 			"systemctl restart gifford-launcher"}
 	}
 	return answer, err

@@ -47,7 +47,7 @@ func (c *Client) olderGet(ctx context.Context, key ident.Key) (Server, error) {
 			return s, nil
 		}
 	}
-	return Server{}, &Error{NotFound, fmt.Sprintf("server %s does not run", key)}
+	return Server{}, &Error{Code: NotFound, Message: fmt.Sprintf("server %s does not run", key)}
 }
 
 // unknownMethod reports whether an error says that the launcher has no operation of that name.

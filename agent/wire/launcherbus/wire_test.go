@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -96,10 +97,15 @@ func TestEvent(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	e := &Error{NoAccount, "there is no Unix account \"x\"\nhint: y"}
-	var back *Error
-	if err := fromBus(*e.DBus()); !errors.As(err, &back) || *back != *e {
-		t.Errorf("the error came back as %v", err)
+	for _, e := range []*Error{{NoAccount, "there is no Unix account \"x\"", "y"}, {Refused, "no", ""}} {
+		var back *Error
+		err := fromBus(*e.DBus())
+		if !errors.As(err, &back) || *back != *e || err.Error() != e.Message || hint.Of(err) != e.Hint {
+			t.Errorf("the error came back as %#v", err)
+		}
+	}
+	if text := (&Error{Message: "no"}).WithHint("ask %s", "x").DBus().Error(); text != "no\nhint: ask x" {
+		t.Errorf("busctl shows %q", text)
 	}
 	other := dbus.Error{Name: "org.freedesktop.DBus.Error.ServiceUnknown", Body: []any{"x"}}
 	if err := fromBus(other); err == nil || errors.As(err, new(*Error)) {

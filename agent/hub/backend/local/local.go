@@ -156,8 +156,7 @@ func neutral(err error) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	message, step := hint.Split(refused.Message)
-	return &backend.Error{Code: backend.Code(refused.Code), Message: message, Hint: step}
+	return &backend.Error{Code: backend.Code(refused.Code), Message: refused.Message, Hint: refused.Hint}
 }
 
 func each[A, B any](all []A, to func(A) B) []B {

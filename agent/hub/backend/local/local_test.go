@@ -116,7 +116,7 @@ func TestErrors(t *testing.T) {
 	}
 	for name, call := range calls {
 		for from, to := range codes {
-			h.err = &launcherbus.Error{Code: from, Message: "no\nhint: ask"}
+			h.err = &launcherbus.Error{Code: from, Message: "no", Hint: "ask"}
 			err := call()
 			var e *backend.Error
 			if !errors.As(err, &e) || e.Code != to || e.Message != "no" || e.Hint != "ask" || !backend.Is(err, to) ||
