@@ -21,7 +21,7 @@ func testUnit(t *testing.T) {
 	v.start("alice", "jupyterlab")
 	const unit = "jupyter-alice.service"
 	for name, want := range map[string]string{
-		"ActiveState": "active", "User": "alice", "Slice": "jupyter.slice", "Type": "notify", "NotifyAccess": "all",
+		"ActiveState": "active", "User": "alice", "Slice": "jupyter.slice", "Type": "notify", "NotifyAccess": "exec",
 		"Delegate":  "yes",
 		"Transient": "yes", "MemoryMax": strconv.Itoa(4 << 30), "TasksMax": "2000", "CPUQuotaPerSecUSec": "2s",
 	} {
