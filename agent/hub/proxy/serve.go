@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gifford-lab/gifford-hub/agent/hint"
 	"github.com/gifford-lab/gifford-hub/agent/hub/backend"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -216,7 +217,7 @@ func (p *Proxy) failed(w *answer, r *http.Request, route *route, err error) {
 			"server", route.key.Server.String(), "socket", stranger.Socket, "want_uid", stranger.Want, "got_uid",
 			stranger.Got, "error", stranger.Error())
 	case errors.Is(cause, errLeaveEnded):
-		http.Error(w, errLeaveEnded.Error()+"\nhint: load the page again", http.StatusForbidden)
+		http.Error(w, hint.Join(errLeaveEnded.Error(), "load the page again"), http.StatusForbidden)
 		return
 	case errors.Is(cause, errRouteGone), errors.Is(cause, errDrained):
 		status = http.StatusServiceUnavailable
