@@ -65,7 +65,8 @@ func newRights(ctx context.Context, g given, d data) (r rights, err error) {
 	if r.login, err = login.New(ctx, c); err != nil {
 		return rights{}, err
 	}
-	r.requests = fetchmeta.Rules{Base: g.cfg.HTTP.BaseURL, Secure: r.login.Cookies().Secure()}
+	r.requests = fetchmeta.Rules{Base: g.cfg.HTTP.BaseURL, Secure: r.login.Cookies().Secure(),
+		Public: g.cfg.HTTP.PublicURL}
 	key, err := d.store.SecretKey(ctx, "xsrf")
 	if err != nil {
 		return rights{}, err

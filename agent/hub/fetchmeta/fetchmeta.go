@@ -17,6 +17,9 @@ type Rules struct {
 	Base string
 	// Secure says that browsers reach the hub by https. Only there do they send Sec-Fetch headers.
 	Secure bool
+	// Public is the URL at which people reach the hub, "" if it is not known. A proxy in front may ask by a Host
+	// without its port.
+	Public string
 }
 
 // Kind is what becomes of an answer.
@@ -89,6 +92,14 @@ func (u Rules) OfHub(from *url.URL, r *http.Request) bool { return u.is(from, r.
 
 // is reports whether a URL is at the hub, which was asked for as host.
 func (u Rules) is(from *url.URL, host string) bool {
+	if public, err := url.Parse(u.Public); err == nil && u.Public != "" && u.at(from, public.Host) {
+		return true
+	}
+	return u.at(from, host)
+}
+
+// at reports whether a URL is at a host, by the hub's scheme.
+func (u Rules) at(from *url.URL, host string) bool {
 	scheme, standard := "http", "80"
 	if u.Secure {
 		scheme, standard = "https", "443"

@@ -37,7 +37,7 @@ func TestKind(t *testing.T) {
 		"says nothing":     {[]string{"Accept", html}, Unknown},
 		"a hub's referrer": {[]string{"Accept", html, "Referer", hub}, Unknown},
 	} {
-		if got := (Rules{"/lab/", true}).Kind(request(http.MethodGet, tt.headers...)); got != tt.want {
+		if got := (Rules{Base: "/lab/", Secure: true}).Kind(request(http.MethodGet, tt.headers...)); got != tt.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -68,7 +68,7 @@ func TestKindWithoutTLS(t *testing.T) {
 		if tt.referer != "" {
 			r.Header.Set("Referer", tt.referer)
 		}
-		if got := (Rules{"/lab/", false}).Kind(r); got != tt.want {
+		if got := (Rules{Base: "/lab/"}).Kind(r); got != tt.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -105,8 +105,13 @@ func TestOwn(t *testing.T) {
 		if tt.site != "" {
 			r.Header.Set("Sec-Fetch-Site", tt.site)
 		}
-		if got := (Rules{"/", true}).Own(r); got != tt.want {
+		if got := (Rules{Base: "/", Secure: true}).Own(r); got != tt.want {
 			t.Errorf("%s: %v", name, got)
+		}
+		r.Host = "inner"
+		public := "https://" + tt.host + "/"
+		if got := (Rules{Base: "/", Secure: true, Public: public}).Own(r); got != tt.want {
+			t.Errorf("%s, behind a proxy: %v", name, got)
 		}
 	}
 }

@@ -43,17 +43,25 @@ func navigation(base string, r *http.Request) bool {
 	return false
 }
 
-// deliberate reports whether a person has asked for what a GET changes: by a bookmark or a typed address, by a link of
-// the hub, or in a server of their own. Of other people's servers, and of other sites, it believes nothing; a server
-// whose page hides that it is one can annoy, as it can by other means.
+// typed reports whether no page leads here: a bookmark or a typed address, perhaps by way of redirects. That is the only
+// GET that may do something by itself; a page of a server can pretend to be any other of its origin
+// (history.pushState).
+func typed(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return r.Header.Get("Sec-Purpose") == "" && // nobody has asked for a prefetch
+		(site == "none" || site == "" && r.Referer() == "")
+}
+
+// deliberate reports whether a GET may sign somebody out: a typed address, a link of the hub, or one of a server of
+// their own, whose menu has it. Of other people's servers, and of other sites, it believes nothing; a server whose page
+// hides that it is one can annoy, as it can by other means.
 func (s *Web) deliberate(m access.Subject, r *http.Request) bool {
-	if r.Header.Get("Sec-Purpose") != "" {
-		return false // nobody has asked for a prefetch
-	}
 	from, err := url.Parse(r.Referer())
 	switch site := r.Header.Get("Sec-Fetch-Site"); {
-	case site == "none", site == "" && r.Referer() == "":
+	case typed(r):
 		return true
+	case r.Header.Get("Sec-Purpose") != "":
+		return false
 	case err == nil && s.cfg.Origins.Separate() && site != "cross-site" &&
 		from.Scheme+"://"+from.Host == s.cfg.Origins.Server(m.User):
 		return true

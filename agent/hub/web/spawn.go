@@ -12,7 +12,7 @@ import (
 )
 
 // spawnPage is GET hub/spawn. Where there is only one profile JupyterHub starts the server at once, and so does this,
-// but only for somebody who meant it (deliberate). Others see the page with the button; so does everybody where the
+// but only for somebody who meant it (typed). Others see the page with the button; so does everybody where the
 // server has failed or does not exist yet.
 func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	key, err := s.target(m, r, scopes.StartServers)
@@ -36,7 +36,7 @@ func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request
 		return err
 	}
 	profiles, warning := s.profiles(r.Context())
-	if len(profiles) == 1 && srv.State == servers.Stopped && exists && s.deliberate(m, r) {
+	if len(profiles) == 1 && srv.State == servers.Stopped && exists && typed(r) {
 		return s.start(m, w, r, key, actions.Choice{Profile: profiles[0].Name}, next)
 	}
 	s.render(w, r, http.StatusOK, page{Name: "spawn", Title: "Start " + whose(m, key), Member: m, Body: serverBody{

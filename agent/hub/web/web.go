@@ -168,7 +168,8 @@ func New(cfg Config) (*Web, error) {
 		cfg.Now = time.Now
 	}
 	s := &Web{cfg: cfg, hub: cfg.BaseURL + "hub/", images: newRunningImages(cfg), persistent: newPersistent(cfg),
-		requests: fetchmeta.Rules{Base: cfg.BaseURL, Secure: cfg.Login.Cookies().Secure()}}
+		requests: fetchmeta.Rules{Base: cfg.BaseURL, Secure: cfg.Login.Cookies().Secure(),
+			Public: cfg.PublicURL}}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
