@@ -58,6 +58,7 @@ var order = []struct {
 	{"Sharing", testSharing},
 	{"TokenPage", testTokenPage},
 	{"PagesInTheBrowser", testPagesInTheBrowser},
+	{"StrangersPage", testStrangersPage},
 
 	// Images, and what members install and store.
 	{"PullAndRollBack", testPullAndRollBack},
