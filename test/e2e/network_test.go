@@ -168,7 +168,6 @@ func testPortOfTheAPI(t *testing.T) {
 	h := theHost(t)
 	v := member(t, h, "alice")
 	v.start("alice", "jupyterlab")
-	k := v.newKernel("alice")
 	t.Run("restarts leave it open", func(t *testing.T) {
 		const since = "ActiveEnterTimestampMonotonic"
 		units := []string{"gifford-hub-api.socket", "gifford-hub-servers.socket", "gifford-hub-control.socket"}
@@ -204,7 +203,7 @@ func testPortOfTheAPI(t *testing.T) {
 		return strings.Contains(h.journal(t, "e2e-stranger", since), "got GET /from-the-test")
 	})
 	h.run(t, "systemctl", "start", "gifford-hub.service")
-	if got := k.exec(callsTheHub); got != "http://127.0.0.1:8081/hub/api 200\n" {
+	if got := v.newKernel("alice").exec(callsTheHub); got != "http://127.0.0.1:8081/hub/api 200\n" {
 		t.Errorf("a server that runs: %q", got)
 	}
 	bob := member(t, h, "bob")
