@@ -72,7 +72,7 @@ func (i image) get(ctx context.Context) error {
 	if shared {
 		return hint.Withf(failf(contract.ExitNoImage, "podman does not see image %q (%.12s) in the view of the shared "+
 			"images", i.ref, i.run),
-			"gifford-hub check; share = false in [images] of %s gives every member a copy", contract.PolicyFile)
+			"gifford-hub check; with share = false in [images] of %s every member has a copy", contract.PolicyFile)
 	}
 	switch {
 	case i.archive != "":

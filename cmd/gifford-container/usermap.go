@@ -28,11 +28,11 @@ const goAhead = "\n"
 
 // mapped runs the same command in a user namespace in which the member is root, with their sub-ids.
 func (a diskUseArgs) mapped(ctx context.Context, args []string) error {
-	ready, tell, err := os.Pipe()
+	ready, release, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer tell.Close()
+	defer release.Close()
 	again := slices.Concat([]string{contract.ModeDiskUse, "--inside", insideWait}, args)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", again...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stderr, os.Stderr, []*os.File{ready}
@@ -47,9 +47,9 @@ func (a diskUseArgs) mapped(ctx context.Context, args []string) error {
 		err = mapIDs(ctx, "newgidmap", cmd.Process.Pid, os.Getgid(), a.gids)
 	}
 	if err == nil {
-		_, err = tell.WriteString(goAhead)
+		_, err = release.WriteString(goAhead)
 	}
-	_ = tell.Close()
+	_ = release.Close()
 	return errors.Join(err, cmd.Wait())
 }
 

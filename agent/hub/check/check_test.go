@@ -206,6 +206,9 @@ func TestFindings(t *testing.T) {
 			h.commands[apiShow] = strings.Replace(h.commands[apiShow], "=active", "=failed", 1)
 			h.listeners = map[int]string{8081: "nginx"}
 		}, "sockets", Fail, "nginx has it", "systemctl edit gifford-hub-api.socket"},
+		"a pasta older than Podman": {func(_ *testing.T, h *fake, _ *Config) {
+			h.commands["pasta --help"] = "Usage: pasta [OPTION]... [COMMAND] [ARGS]...\n  --no-map-gw\n"
+		}, "network", Fail, "does not know --map-guest-addr", "passt"},
 		"port of the API taken by IPv6": {func(_ *testing.T, h *fake, _ *Config) {
 			h.commands[api6Show] = strings.Replace(h.commands[api6Show], "=active", "=failed", 1)
 			h.listeners = map[int]string{8081: "python3"}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
 )
@@ -89,6 +90,15 @@ func network(ctx context.Context, r *run) []finding {
 		return unknown("podman --version", "pasta is installed; podman does not report its version")
 	case v.less(contract.PastaMajor, contract.PastaMinor):
 		return ok("Podman %s has no pasta networks: gifford-container attaches pasta to each notebook", v)
+	case !v.less(contract.GuestMajor, contract.GuestMinor) && !r.pastaMapsGuest(ctx):
+		return fail("apt install passt   (dnf upgrade passt)", "pasta does not know --map-guest-addr, with which "+
+			"Podman %s is asked to leave the host out of a notebook's network; notebooks could not start", v)
 	}
 	return ok("Podman %s makes pasta networks itself", v)
+}
+
+// pastaMapsGuest reports whether pasta has the option of that name. A help that cannot be read proves nothing.
+func (r *run) pastaMapsGuest(ctx context.Context) bool {
+	help, err := r.Host.Run(ctx, "pasta", "--help")
+	return err != nil || !strings.Contains(help, "--no-map-gw") || strings.Contains(help, "--map-guest-addr")
 }

@@ -18,7 +18,7 @@ import (
 type Exec struct {
 	Command  []string
 	Root     bool // as root of the container, else as the notebook's user
-	Terminal bool // give it a terminal of the caller's size; standard input must be one
+	Terminal bool // in a terminal of the caller's size; standard input must be one
 	Env      []string
 	// Stdin, Stdout and Stderr are this process's. With a terminal all goes to Stdout.
 	Stdin          io.Reader

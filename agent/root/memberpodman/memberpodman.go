@@ -28,7 +28,7 @@ const (
 	openTime  = 20 * time.Second // until the API answers
 	closeTime = 20 * time.Second // until its unit is gone
 	pollEvery = 30 * time.Millisecond
-	// runtimeGroup is where Podman itself keeps its processes with --cgroups=split.
+	// runtimeGroup is where Podman itself puts its processes with --cgroups=split.
 	runtimeGroup = "/runtime"
 )
 

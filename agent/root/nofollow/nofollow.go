@@ -1,7 +1,7 @@
 // Package nofollow opens files and directories by names that members can influence, as root. The kernel refuses every
 // symbolic link in the name (openat2(2)), so a member cannot lead root to another place. A file system that a member
 // has mounted there is refused before anything is asked of it, so a member cannot make root wait. It must never create,
-// change or remove anything, and never open for reading what it has not been told to read.
+// change or remove anything, and never open for reading what its caller has not asked to read.
 package nofollow
 
 import (
