@@ -90,7 +90,7 @@ func newGate(g given, d data, r rights, m machine, who *access.Authenticator) (*
 			_, err := d.store.GroupsOf(ctx, u)
 			return err
 		},
-		Public: func(context.Context, ident.Key) []string { return nil },
+		Public: (&publicPaths{ask: m.backend.Public, servers: m.servers, log: g.log}).of,
 	})
 }
 

@@ -69,6 +69,15 @@ func checkGroup(name string) error {
 	return nil
 }
 
+// publicPath is a path without anything that two programs could read in different ways.
+var publicPath = regexp.MustCompile(`^[A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]*(/[A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]*)*$`)
+
+func publicPaths() settings.Kind[[]string] {
+	return settings.ListOf(`a list of paths such as ["files/public"]`,
+		valid(`a path such as "files/public", without a slash at its ends, of letters, digits and . _ ~ @ + - alone`,
+			func(s string) bool { return len(s) <= 200 && publicPath.MatchString(s) }))
+}
+
 // profileName is what may be part of a URL, a unit's environment and a page.
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 

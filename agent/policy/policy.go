@@ -115,6 +115,7 @@ type Profile struct {
 	GPUs         GPUWish           // devices that its servers hold
 	UnixGroups   []string          // one of them is needed to use the profile; none set: everyone may
 	Mounts       []Mount           // beside those that everyone gets
+	Public       []string          // paths below the server's own that everybody may open, such as "files/public"
 	Default      bool
 }
 

@@ -66,6 +66,10 @@ func profileKeys() []settings.Key[draft] {
 		ofAll("unix_groups", unixGroups(), func(p *Profile) *[]string { return &p.UnixGroups },
 			settings.Words{Default: `[]`, Example: `["gpu"]`,
 				Doc: "Unix groups one of which is needed for a profile; empty: everyone may use it."}),
+		ofOne("public", publicPaths(), func(p *Profile) *[]string { return &p.Public },
+			settings.Words{Default: `[]`, Example: `["voila/render/public"]`,
+				Doc: "Paths of its servers, relative to a server's own, that everybody may open without the hub, " +
+					"with all below them. The server itself may still ask who it is."}),
 	)
 }
 

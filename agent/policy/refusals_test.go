@@ -41,6 +41,15 @@ func TestValues(t *testing.T) {
 		"unix_groups, gid":      {host, `unix_groups = ["7up"]`, `unix_groups = ["7"]`},
 		"unix_groups, number":   {host, `unix_groups = ["a"]`, `unix_groups = [7]`},
 		"unix_groups, length":   {host, `unix_groups = ["` + group[1:] + `"]`, `unix_groups = ["` + group + `"]`},
+		"public":                {base, `public = ["a"]`, `public = "a"`},
+		"public, root":          {base, `public = ["a/b"]`, `public = ["/"]`},
+		"public, absolute":      {base, `public = ["a/b"]`, `public = ["/a/b"]`},
+		"public, empty":         {base, `public = []`, `public = [""]`},
+		"public, up":            {base, `public = ["a/b.c"]`, `public = ["a/.."]`},
+		"public, hidden":        {base, `public = ["a/~b"]`, `public = ["a/.b"]`},
+		"public, escaped":       {base, `public = ["a"]`, `public = ["a%2fb"]`},
+		"public, twice":         {base, `public = ["a/b"]`, `public = ["a//b"]`},
+		"public, end":           {base, `public = ["a"]`, `public = ["a/"]`},
 		"usage_time":            {host, `usage_time = "1s"`, `usage_time = "999ms"`},
 		"usage_time, last":      {host, `usage_time = "24h"`, `usage_time = "24h1ns"`},
 		"usage_time, unit":      {host, `usage_time = "90s"`, `usage_time = 90`},
@@ -150,6 +159,7 @@ allow_sudo = false
 persistent = true
 user_mapping = "host"
 network = "isolated"
+public = ["files/public", "voila/render/a.ipynb"]
 env = { A = 4, B = 1.5, C = true }
 `)
 	q := p.Profiles[0]
@@ -170,8 +180,9 @@ env = { A = 4, B = 1.5, C = true }
 		"stop_timeout": q.StopTimeout == 3*time.Minute, "default_url": q.DefaultURL == "/tree",
 		"notebook_dir": q.NotebookDirOf(alice, "/h") == "/h/alice/x", "allow_sudo": !q.AllowSudo,
 		"persistent": q.Persistent, "user_mapping": q.UserMapping == MapHost,
-		"network": q.Network == NetworkIsolated,
-		"env":     q.Env["A"]+q.Env["B"]+q.Env["C"] == "41.5true", "display_name": q.DisplayName == "a",
+		"network": q.Network == NetworkIsolated, "public": strings.Join(q.Public,
+			" ") == "files/public voila/render/a.ipynb",
+		"env": q.Env["A"]+q.Env["B"]+q.Env["C"] == "41.5true", "display_name": q.DisplayName == "a",
 		"home": (Profile{}).NotebookDirOf(alice, "/h") == "/h",
 	} {
 		if !ok {

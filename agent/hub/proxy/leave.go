@@ -56,8 +56,8 @@ func leaveOf(r *http.Request) *Leave {
 	return l
 }
 
-// judged returns the context of a request that has been entered, with its leave. It ends one whose leave has ended since
-// it was given: from now on Judge finds the request, and before nobody has.
+// judged returns the context of a request that has been entered, with its leave. It ends one whose leave has ended
+// since it was given: from now on Judge finds the request, and before nobody has.
 func (p *Proxy) judged(ctx context.Context, s *session) context.Context {
 	if s.leave == nil {
 		return ctx

@@ -54,7 +54,8 @@ type route struct {
 }
 
 // routes is everything that the hub serves to people. The paths are JupyterHub's
-// (jupyterhub/handlers/{base,pages,login}.py); hub/stop, hub/reset, hub/keep, hub/delete, hub/open and hub/share are ours.
+// (jupyterhub/handlers/{base,pages,login}.py); hub/stop, hub/reset, hub/keep, hub/delete, hub/open and
+// hub/share are ours.
 func routes() []route {
 	return []route{
 		{"GET", "hub", Anyone, Anything, (*Web).addSlash},

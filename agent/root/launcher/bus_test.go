@@ -163,6 +163,8 @@ func TestOverTheBus(t *testing.T) {
 	if err != nil || len(profiles) != 3 || !profiles[0].Default {
 		t.Errorf("Profiles: %+v, %v", profiles, err)
 	}
+	public, err := c.Public(ctx)
+	same("Public", []launcherbus.PublicPaths{}, public, err)
 	images, err := c.Images(ctx)
 	same("Images", launcherbus.Images{Servers: map[ident.Key]string{}, Profiles: map[string]string{}}, images, err)
 	log, err := c.Log(ctx, launcherbus.LogRequest{Key: k, Since: time.Now(), Lines: 3})

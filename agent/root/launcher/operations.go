@@ -36,6 +36,7 @@ func operations() map[string]operation {
 		"List":       {hubAndRoot, "", "servers", aboutAll((*Launcher).List)},
 		"Persistent": {hubAndRoot, "", "containers", aboutAll((*Launcher).Persistent)},
 		"Profiles":   {hubAndRoot, "", "profiles", aboutAll((*Launcher).Profiles)},
+		"Public":     {hubAndRoot, "", "public_paths", aboutAll((*Launcher).Public)},
 		"Images":     {hubAndRoot, "", "servers profiles", imagesOperation},
 		"GPUs":       {hubAndRoot, "", "gpus", aboutAll((*Launcher).GPUs)},
 		"Log":        {hubAndRoot, "user server since after lines", "lines cursor", logOperation},

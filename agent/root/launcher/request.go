@@ -110,3 +110,18 @@ func (l *Launcher) Profiles(context.Context) ([]launcherbus.Profile, error) {
 	}
 	return rows, nil
 }
+
+// Public returns the paths that the policy makes public, of the profiles that have some.
+func (l *Launcher) Public(context.Context) ([]launcherbus.PublicPaths, error) {
+	rules, err := l.policy()
+	if err != nil {
+		return nil, err
+	}
+	rows := []launcherbus.PublicPaths{}
+	for _, p := range rules.Profiles {
+		if len(p.Public) > 0 {
+			rows = append(rows, launcherbus.PublicPaths{Profile: p.Name, Paths: p.Public})
+		}
+	}
+	return rows, nil
+}

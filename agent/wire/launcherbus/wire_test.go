@@ -39,6 +39,9 @@ func TestRows(t *testing.T) {
 	if sig := dbus.SignatureOf([]Profile{}).String(); sig != "a(ssssbi)" {
 		t.Errorf("Profiles has signature %s", sig)
 	}
+	if sig := dbus.SignatureOf([]PublicPaths{}).String(); sig != "a(sas)" {
+		t.Errorf("Public has signature %s", sig)
+	}
 	if sig := dbus.SignatureOf([]PersistentRow{}).String(); sig != "a(sssb)" {
 		t.Errorf("Persistent has signature %s", sig)
 	}

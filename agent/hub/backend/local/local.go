@@ -28,6 +28,7 @@ type launcher interface {
 	Get(ctx context.Context, key ident.Key) (launcherbus.Server, error)
 	List(ctx context.Context) ([]launcherbus.Server, error)
 	Profiles(ctx context.Context) ([]launcherbus.Profile, error)
+	Public(ctx context.Context) ([]launcherbus.PublicPaths, error)
 	Images(ctx context.Context) (launcherbus.Images, error)
 	GPUs(ctx context.Context) (launcherbus.GPUs, error)
 	Persistent(ctx context.Context) ([]launcherbus.PersistentContainer, error)
@@ -118,6 +119,16 @@ func (b *Backend) Profiles(ctx context.Context) ([]backend.Profile, error) {
 	profiles, err := b.launcher.Profiles(ctx)
 	return each(profiles, func(p launcherbus.Profile) backend.Profile { return backend.Profile(p) }),
 		neutral(err)
+}
+
+// Public returns the paths of each profile's servers that everybody may open, relative to the server's own.
+func (b *Backend) Public(ctx context.Context) (map[string][]string, error) {
+	all, err := b.launcher.Public(ctx)
+	paths := map[string][]string{}
+	for _, p := range all {
+		paths[p.Profile] = p.Paths
+	}
+	return paths, neutral(err)
 }
 
 // Images returns the images that servers run on and profiles would start with.

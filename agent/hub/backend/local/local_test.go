@@ -40,6 +40,9 @@ func (h *host) Stop(context.Context, ident.Key) error              { return h.er
 func (h *host) Reset(context.Context, ident.Key) error             { return h.err }
 func (h *host) List(context.Context) ([]launcherbus.Server, error) { return h.list, h.err }
 func (h *host) GPUs(context.Context) (launcherbus.GPUs, error)     { return h.gpus, h.err }
+func (h *host) Public(context.Context) ([]launcherbus.PublicPaths, error) {
+	return []launcherbus.PublicPaths{{Profile: "voila", Paths: []string{"voila/x"}}}, h.err
+}
 func (h *host) Persistent(context.Context) ([]launcherbus.PersistentContainer, error) {
 	return h.persistent, h.err
 }
@@ -99,6 +102,7 @@ func TestErrors(t *testing.T) {
 		"get":        func() error { _, err := b.Get(ctx, key); return err },
 		"list":       func() error { _, err := b.List(ctx); return err },
 		"profiles":   func() error { _, err := b.Profiles(ctx); return err },
+		"public":     func() error { _, err := b.Public(ctx); return err },
 		"images":     func() error { _, err := b.Images(ctx); return err },
 		"gpus":       func() error { _, err := b.GPUs(ctx); return err },
 		"persistent": func() error { _, err := b.Persistent(ctx); return err },
