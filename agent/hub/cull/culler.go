@@ -49,6 +49,9 @@ func New(cfg Config) (*Culler, error) {
 // Run polls the servers until ctx ends.
 func (c *Culler) Run(ctx context.Context) {
 	c.recall(ctx)
+	if c.cfg.Departures != nil {
+		c.Wake() // the time of who has left goes on
+	}
 	tick, gpus := time.NewTicker(c.cfg.Every), time.NewTicker(gpuEvery)
 	defer tick.Stop()
 	defer gpus.Stop()
@@ -87,6 +90,8 @@ func (c *Culler) poll(ctx context.Context) {
 			ready = append(ready, s)
 		case servers.Queued:
 			c.unqueue(ctx, s)
+		case servers.Starting, servers.Waiting:
+			c.await(ctx, s)
 		}
 	}
 	c.forget(ready)

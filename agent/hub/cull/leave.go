@@ -62,6 +62,16 @@ func (c *Culler) mayEnd(ctx context.Context, s servers.Server, d Decision) bool 
 	return d.Reason != ReasonAccessLost || c.cfg.Departures.ConfirmLost(ctx, s.Key.User)
 }
 
+// await makes Run poll again soon for a start, or a server that is found again, whose owner may not be here any more.
+func (c *Culler) await(ctx context.Context, s servers.Server) {
+	if !c.leaves(ctx, s.Key.User).IsZero() {
+		time.AfterFunc(awaitEvery, c.Wake)
+	}
+}
+
+// awaitEvery is how often such a start is polled.
+const awaitEvery = 10 * time.Second
+
 // unqueue takes a start out of the queue for devices whose owner may not be here any more.
 func (c *Culler) unqueue(ctx context.Context, s servers.Server) {
 	if c.leaves(ctx, s.Key.User).IsZero() {

@@ -109,6 +109,17 @@ func TestAfterTheLoss(t *testing.T) {
 			func(c *Culler, g *gone) { time.Sleep(15 * m); lose(c, g, 0) }, 15 * m},
 		"a new process goes on":               {nil, func(c *Culler, g *gone) { lose(c, g, 40*m) }, 20 * m},
 		"a new process, and the time is over": {nil, func(c *Culler, g *gone) { lose(c, g, 9*h) }, 1},
+		"found again by a new process": {func(h *host, _ *Config) {
+			alice := key(t, "alice")
+			h.table[alice] = servers.Server{Key: alice, State: servers.Waiting}
+		}, func(c *Culler, g *gone) {
+			lose(c, g, 9*h)
+			time.Sleep(25 * time.Second)
+			g.h.set(func(h *host) {
+				alice := key(t, "alice")
+				h.table[alice] = servers.Server{Key: alice, State: servers.Ready, Started: g.h.begin}
+			})
+		}, 30 * time.Second},
 		"back in time": {nil, func(c *Culler, g *gone) {
 			lose(c, g, 0)
 			time.Sleep(59 * m)
@@ -137,7 +148,7 @@ func TestAfterTheLoss(t *testing.T) {
 				time.Sleep(24 * time.Hour)
 				end()
 				got, stopped := h.stopped[key(t, "alice")]
-				if stopped != (tt.want > 0) || got.Round(m) != tt.want.Round(m) {
+				if stopped != (tt.want > 0) || got.Round(time.Second) != tt.want.Round(time.Second) {
 					t.Errorf("stopped: %v, after %v, want %v", stopped, got, tt.want)
 				}
 				if h.asked > 0 {

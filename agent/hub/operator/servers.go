@@ -22,6 +22,9 @@ func (o *Operator) start(w http.ResponseWriter, r *http.Request) error {
 	key := ident.Key{User: req.User, Server: req.Server}
 	err := o.cfg.Actions.Start(r.Context(), o.cfg.Subject(r.Context()), actions.StartRequest{Key: key,
 		Choice: &actions.Choice{Profile: req.Profile, WithoutGPUs: req.WithoutGPUs}})
+	if reason(err) == actions.MayNotEnter {
+		return &httpx.Error{Status: http.StatusForbidden, Public: err.Error(), Hint: actions.LetIn}
+	}
 	if err != nil && reason(err) != actions.Starting {
 		return &httpx.Error{Status: http.StatusConflict, Public: "cannot start the server", Cause: err}
 	}

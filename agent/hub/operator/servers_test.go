@@ -101,6 +101,8 @@ func TestDeeds(t *testing.T) {
 	}{
 		"start":                 {control.StartPath, alice, nil, 0, 200, `"ready":true`, nil},
 		"start one that starts": {control.StartPath, alice, refuse(actions.Starting), 0, 200, `"ready":true`, nil},
+		"start one of somebody who left": {control.StartPath, alice, refuse(actions.MayNotEnter), 0, 403,
+			`"hint":"let them in again first`, nil},
 		"start one that runs": {control.StartPath, alice, refuse(actions.Running), 0, 409,
 			"cannot start the server: no", nil},
 		"start one that stops": {control.StartPath, alice, refuse(actions.Stopping), 0, 409,
