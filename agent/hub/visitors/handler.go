@@ -1,11 +1,24 @@
 package visitors
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
+	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/hint"
 )
+
+type visitKey struct{}
+
+// Known ends the counting of a request, and of its connection, for what finds out later than Config.Known that it shows
+// a session or token, as by a cookie that the hub's own host does not get.
+func Known(r *http.Request) {
+	if leave, ok := r.Context().Value(visitKey{}).(func()); ok {
+		leave()
+		known(r.Context())
+	}
+}
 
 // Handler answers 429 to requests that are too many for their address.
 func (v *Visitors) Handler(next http.Handler) http.Handler {
@@ -23,7 +36,8 @@ func (v *Visitors) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		defer v.leave(key, requests)
+		leave := sync.OnceFunc(func() { v.leave(key, requests) })
+		defer leave()
 		if !may {
 			v.refused(key, "request")
 			w.Header().Set("Retry-After", "10")
@@ -32,6 +46,6 @@ func (v *Visitors) Handler(next http.Handler) http.Handler {
 				http.StatusTooManyRequests)
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, leave)))
 	})
 }

@@ -60,6 +60,10 @@ func newBounded(t *testing.T, limit int, trusted []netip.Prefix, secure bool) bo
 		t.Fatal(err)
 	}
 	s := httptest.NewUnstartedServer(b.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "good later" {
+			Known(r)
+			Known(r)
+		}
 		if r.URL.Path == "/hold" {
 			b.held <- struct{}{}
 			<-b.free
@@ -152,8 +156,15 @@ func TestConnections(t *testing.T) {
 			if got := ask(last, "/", "Authorization: good"); got != 200 || b.connsOf() != 3 {
 				t.Errorf("with a session: %d, %d count", got, b.connsOf())
 			}
+			c := open()
+			if got := ask(c, "/"); got != 200 || b.connsOf() != 4 {
+				t.Errorf("then there is place: %d, %d count", got, b.connsOf())
+			}
+			if got := ask(c, "/", "Authorization: good later"); got != 200 || b.connsOf() != 3 {
+				t.Errorf("with a session that shows later: %d, %d count", got, b.connsOf())
+			}
 			if got := ask(open(), "/"); got != 200 {
-				t.Errorf("then there is place: %d", got)
+				t.Errorf("then there is place again: %d", got)
 			}
 			for _, c := range idle {
 				_ = c.Close()
@@ -201,7 +212,8 @@ func TestRequests(t *testing.T) {
 		all = append(all, hold("X-Forwarded-For: 192.0.2.7", "Authorization: good"))
 		<-b.held
 	}
-	for range 5 { // and of the proxy itself
+	Known(httptest.NewRequest("GET", "/", nil)) // outside the handler nothing counts
+	for range 5 {                               // and of the proxy itself
 		all = append(all, hold())
 		<-b.held
 	}
