@@ -1,5 +1,5 @@
-// Package systembus connects to the system bus as our daemons do: so that no other account can do more to them than send
-// a message. It must never call or export anything.
+// Package systembus connects to the system bus as our daemons do: so that no other account can do more to them than
+// send a message. It must never call or export anything.
 package systembus
 
 import (
