@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,19 +39,47 @@ func (*OS) Root() bool { return os.Geteuid() == 0 }
 // ReadFile is os.ReadFile.
 func (*OS) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
-// Stat returns the mode and owner of a file, and whether it has capabilities.
+// Stat returns the mode and owner of a file, and whether it has capabilities. It takes what the kernel knows: a file
+// system that a member has mounted over their home could let root wait for an answer for ever.
 func (*OS) Stat(path string) (File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return File{}, err
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st); err != nil {
+		return File{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	f := File{Mode: info.Mode()}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		f.Owner, f.Group = name("passwd", s.Uid), name("group", s.Gid)
+	f := File{Mode: fileMode(uint32(st.Mode)), Owner: name("passwd", st.Uid), Group: name("group", st.Gid)}
+	if f.Mode.IsRegular() {
+		n, err := unix.Getxattr(path, "security.capability", nil)
+		f.Caps = err == nil && n > 0
 	}
-	n, err := unix.Getxattr(path, "security.capability", nil)
-	f.Caps = err == nil && n > 0
 	return f, nil
+}
+
+// fileMode turns the kernel's mode into Go's.
+func fileMode(st uint32) fs.FileMode {
+	mode := fs.FileMode(st & 0o777)
+	for bit, of := range map[uint32]fs.FileMode{unix.S_ISUID: fs.ModeSetuid, unix.S_ISGID: fs.ModeSetgid,
+		unix.S_ISVTX: fs.ModeSticky} {
+		if st&bit != 0 {
+			mode |= of
+		}
+	}
+	switch st & unix.S_IFMT {
+	case unix.S_IFREG:
+		return mode
+	case unix.S_IFDIR:
+		return mode | fs.ModeDir
+	case unix.S_IFLNK:
+		return mode | fs.ModeSymlink
+	case unix.S_IFSOCK:
+		return mode | fs.ModeSocket
+	case unix.S_IFIFO:
+		return mode | fs.ModeNamedPipe
+	case unix.S_IFCHR:
+		return mode | fs.ModeDevice | fs.ModeCharDevice
+	case unix.S_IFBLK:
+		return mode | fs.ModeDevice
+	}
+	return mode | fs.ModeIrregular
 }
 
 // Free measures the file system on which a directory is.
