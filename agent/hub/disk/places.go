@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/mountinfo"
 )
 
 // FileSystem is a result of statfs(2).
@@ -20,11 +22,20 @@ type FileSystem struct {
 }
 
 // Statfs reads the file system of a directory. It needs no right on the directory itself, so it works for members'
-// homes.
+// homes. One that a member has mounted there is not asked: what waits for it cannot be ended.
 func Statfs(path string) (FileSystem, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // os.OpenFile asks what it has opened
+	if err != nil {
+		return FileSystem{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	dir := os.NewFile(uintptr(fd), path)
+	defer dir.Close()
+	if err := mountinfo.Refuse(dir); err != nil {
+		return FileSystem{}, err
+	}
 	var dev unix.Stat_t
 	var st unix.Statfs_t
-	if err := errors.Join(unix.Stat(path, &dev), unix.Statfs(path, &st)); err != nil {
+	if err := errors.Join(unix.Fstat(fd, &dev), unix.Fstatfs(fd, &st)); err != nil {
 		return FileSystem{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
 	size := int64(st.Frsize)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/mountinfo"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/root/unit"
 	"github.com/gifford-lab/gifford-hub/agent/wire/contract"
@@ -121,7 +122,7 @@ func memberDirectory(root *os.Root, name string, a accounts.Account) error {
 		return fmt.Errorf("cannot make a member's directory: %w", err)
 	}
 	owner, err := ownerOf(root, name)
-	if errors.Is(err, nofollow.ErrForeign) {
+	if errors.Is(err, mountinfo.ErrForeign) {
 		full := path.Join(root.Name(), name)
 		return fail(launcherbus.Refused, "a file system of %s's own is mounted at %s", a.User, full).
 			WithHint("fusermount3 -u %s", full)

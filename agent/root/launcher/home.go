@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/mountinfo"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -46,7 +47,7 @@ func (h home) ensure() error {
 	case errors.Is(err, unix.ELOOP):
 		return notCovered("the %s %s is, or is reached through, a symbolic link, which the launcher does not follow",
 			h.what, h.path)
-	case errors.Is(err, nofollow.ErrForeign):
+	case errors.Is(err, mountinfo.ErrForeign):
 		return notCovered("the %s %s is, or is reached through, a file system that another than root has mounted",
 			h.what, h.path).WithHint("fusermount3 -u %s", h.path)
 	case errors.Is(err, unix.ENOTDIR):

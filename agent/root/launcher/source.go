@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/accounts"
+	"github.com/gifford-lab/gifford-hub/agent/mountinfo"
 	"github.com/gifford-lab/gifford-hub/agent/policy"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 	"github.com/gifford-lab/gifford-hub/agent/wire/launcherbus"
@@ -99,7 +100,7 @@ func badPart(name string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(launcherbus.MountRefused, "a mount's source is missing: there is no %s", name).
 			WithHint("make it, or take the mount out of %s", policy.File)
-	case errors.Is(err, nofollow.ErrForeign):
+	case errors.Is(err, mountinfo.ErrForeign):
 		return fail(launcherbus.MountRefused, "a mount's source leads through a file system that another than root "+
 			"has mounted: %s", name).WithHint("fusermount3 -u %s", name)
 	case errors.Is(err, unix.ENOTDIR):

@@ -6,52 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/mountinfo"
 )
-
-// TestReadMounts reads what the kernel writes, and refuses what it does not.
-func TestReadMounts(t *testing.T) {
-	const text = `21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-30 21 0:44 / /run rw master:2 propagate_from:1 - tmpfs tmpfs rw,size=8k
-31 30 0:45 / /run/a\040b\134c rw - fuse.sshfs x:\040y rw,user_id=5001,group_id=0,allow_other
-32 30 0:46 / /cluster rw - fuse.glusterfs x rw,user_id=0,group_id=0
-33 30 0:47 / /x\04 rw - fuse none rw
-34 30 0:48 / /sys/fs/fuse rw - fusectl none rw
-35 30 0:49 / /ntfs rw - fuseblk /dev/b rw,user_id=10
-`
-	got, err := readMounts(strings.NewReader(text))
-	want := []Mount{{21, "/", false}, {30, "/run", false}, {31, "/run/a b\\c", true}, {32, "/cluster", false},
-		{33, "/x\\04", true}, {34, "/sys/fs/fuse", false}, {35, "/ntfs", true}}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("%v, %s", err, diff)
-	}
-	for name, text := range map[string]string{"short": "21 1 8:1 / /\n", "no type": "21 1 8:1 / / rw - ext4 x\n",
-		"number": "x 1 8:1 / / rw - ext4 x rw\n", "long": strings.Repeat("x", 1<<20+1)} {
-		if got, err := readMounts(strings.NewReader(text)); err == nil {
-			t.Errorf("%s: read as %v", name, got)
-		}
-	}
-}
-
-// FuzzReadMounts checks that no text makes the reader panic, and that a FUSE mount of somebody's is never taken for
-// root's.
-func FuzzReadMounts(f *testing.F) {
-	f.Add("31 30 0:45 / /run/a\\040b rw - fuse.sshfs x rw,user_id=5001")
-	f.Fuzz(func(t *testing.T, text string) {
-		all, err := readMounts(strings.NewReader(text))
-		for _, m := range all {
-			if err == nil && !m.Foreign && strings.Contains(text, " - fuse ") && !strings.Contains(text, "user_id=0") {
-				if len(all) == 1 {
-					t.Errorf("%q is read as %+v", text, m)
-				}
-			}
-		}
-	})
-}
 
 // silent mounts a FUSE file system of the account uid that never answers.
 func silent(t *testing.T, dir string, uid int) {
@@ -106,7 +66,8 @@ func TestForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer above.Close()
-	for name, want := range map[string]error{"member": ErrForeign, "member/below": ErrForeign, "root": nil,
+	for name, want := range map[string]error{"member": mountinfo.ErrForeign, "member/below": mountinfo.ErrForeign,
+		"root":  nil,
 		"tmpfs": nil} {
 		if f, err := Directory(filepath.Join(dir, name)); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
@@ -114,7 +75,7 @@ func TestForeign(t *testing.T) {
 			_ = f.Close()
 		}
 	}
-	if _, err := Entry(above, "member", false); !errors.Is(err, ErrForeign) {
+	if _, err := Entry(above, "member", false); !errors.Is(err, mountinfo.ErrForeign) {
 		t.Errorf("Entry: %v", err)
 	}
 	for _, name := range []string{"member", "root", "tmpfs"} {

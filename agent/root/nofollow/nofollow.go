@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gifford-lab/gifford-hub/agent/mountinfo"
 )
 
 // InvalidUID and InvalidGID are no account's. They stand for an owner that is not known, which must never be taken for
@@ -26,7 +28,7 @@ const noLinks = unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 // Directory opens a directory by an absolute path, as a place only (O_PATH): it cannot be listed. No permission on the
 // directory itself is needed, which root lacks on some network file systems. The error wraps ELOOP for a link anywhere
-// in the path, and ErrForeign for a file system that a member has mounted there.
+// in the path, and mountinfo.ErrForeign for a file system that a member has mounted there.
 func Directory(name string) (*os.File, error) {
 	at, err := open(unix.AT_FDCWD, "/", "/", unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY})
 	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
@@ -42,7 +44,7 @@ func Directory(name string) (*os.File, error) {
 }
 
 // Entry opens one name in a directory as a place only (O_PATH). With directory it wants one and lets an
-// automounter mount it. The error wraps ErrForeign if a member has mounted a file system there.
+// automounter mount it. The error wraps mountinfo.ErrForeign if a member has mounted a file system there.
 func Entry(dir *os.File, name string, directory bool) (*os.File, error) {
 	// No O_NOFOLLOW: with O_PATH it opens a link itself instead of refusing it.
 	how := unix.OpenHow{Flags: unix.O_PATH, Resolve: noLinks | unix.RESOLVE_BENEATH}
@@ -58,6 +60,18 @@ func Entry(dir *os.File, name string, directory bool) (*os.File, error) {
 		return nil, err
 	}
 	return file, nil
+}
+
+// refuseForeign fails if a file that was opened by one name in dir is on a foreign mount of its own.
+func refuseForeign(dir, file *os.File) error {
+	above, err := mountinfo.Of(dir)
+	if err != nil {
+		return err
+	}
+	if own, err := mountinfo.Of(file); err != nil || own == above {
+		return err
+	}
+	return mountinfo.Refuse(file)
 }
 
 // Listed opens a directory below dir for listing it. It does not enter another file system (EXDEV).

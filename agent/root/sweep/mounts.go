@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"github.com/gifford-lab/gifford-hub/agent/mountinfo"
 	"github.com/gifford-lab/gifford-hub/agent/root/nofollow"
 )
 
@@ -45,7 +46,7 @@ func Mounts(runDir string, user ident.User) error {
 
 // below lists what is mounted below a directory, by paths relative to it.
 func below(dir string) (points []string, err error) {
-	mounts, err := nofollow.Mounts()
+	mounts, err := mountinfo.Read()
 	for _, m := range mounts {
 		if rest, ok := strings.CutPrefix(m.Point, dir+"/"); ok {
 			points = append(points, rest)

@@ -1,4 +1,6 @@
-package nofollow
+// Package mountinfo finds out, from the kernel's list of mounts alone, on which file systems it is safe to wait. It
+// must never ask a file system anything: one of a member's may never answer.
+package mountinfo
 
 import (
 	"bufio"
@@ -23,17 +25,17 @@ type Mount struct {
 	Foreign bool   // a FUSE file system that is not root's
 }
 
-// Mounts returns the mounts of this thread's mount namespace, which is the process's. No file system is asked.
-func Mounts() ([]Mount, error) {
+// Read returns the mounts of this thread's mount namespace, which is the process's. No file system is asked.
+func Read() ([]Mount, error) {
 	f, err := os.Open("/proc/thread-self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readMounts(f)
+	return read(f)
 }
 
-func readMounts(from io.Reader) (all []Mount, err error) {
+func read(from io.Reader) (all []Mount, err error) {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -82,8 +84,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// mountOf returns the ID of the mount that an open file is on, without a question to its file system.
-func mountOf(file *os.File) (uint64, error) {
+// Of returns the ID of the mount that an open file is on. A place (O_PATH) does.
+func Of(file *os.File) (uint64, error) {
 	var st unix.Statx_t
 	err := unix.Statx(int(file.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st)
 	if err == nil && st.Mask&unix.STATX_MNT_ID == 0 {
@@ -95,17 +97,14 @@ func mountOf(file *os.File) (uint64, error) {
 	return st.Mnt_id, nil
 }
 
-// refuseForeign fails if a file that was opened as a place only, by one name in dir, is on a foreign mount of its own.
-func refuseForeign(dir, file *os.File) error {
-	above, err := mountOf(dir)
+// Refuse returns ErrForeign, wrapped, if a file that was opened as a place only is on a foreign mount, or on one that
+// is not in the list.
+func Refuse(file *os.File) error {
+	own, err := Of(file)
 	if err != nil {
 		return err
 	}
-	own, err := mountOf(file)
-	if err != nil || own == above {
-		return err
-	}
-	mounts, err := Mounts()
+	mounts, err := Read()
 	if err != nil {
 		return err
 	}
