@@ -84,6 +84,43 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// TestSandbox removes as the unit does, which has a mount at the member's directory (systemd's ReadWritePaths=) and may
+// not list it as the member.
+func TestSandbox(t *testing.T) {
+	ownMounts(t)
+	run, servers, alice := host(t)
+	old := filepath.Join(servers, ".7")
+	if err := errors.Join(os.MkdirAll(filepath.Join(old, "a", "b"), 0o755), os.Chown(old, 5001, -1),
+		os.Chown(filepath.Join(old, "a"), 5001, -1), os.Chown(filepath.Join(old, "a", "b"), 5001, -1),
+		os.Chmod(servers, 0o711), os.Chmod(filepath.Dir(servers), 0o711), os.Chmod(run, 0o711),
+		os.Chmod(filepath.Dir(run), 0o711)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(servers, servers, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(servers, unix.MNT_DETACH) })
+	if err := unix.Setfsuid(5001); err != nil {
+		t.Fatal(err)
+	}
+	if err := Retired(run, alice); err == nil || !strings.Contains(err.Error(), "cannot remove .7") &&
+		!strings.Contains(err.Error(), servers+"/.7: permission denied") {
+		t.Errorf("as the member: %v", err) // but for the directory itself, which is in one of root's
+	}
+	if err := unix.Setfsuid(0); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, old); len(got) > 0 {
+		t.Errorf("the member left %v", got)
+	}
+	if err := Retired(run, alice); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, servers); len(got) > 0 {
+		t.Errorf("root left %v", got)
+	}
+}
+
 // TestDetachHostile has a way to a mount that leads elsewhere by the time that it is detached.
 func TestDetachHostile(t *testing.T) {
 	ownMounts(t)
