@@ -43,8 +43,8 @@ func navigation(base string, r *http.Request) bool {
 	return false
 }
 
-// typed reports whether no page leads here: a bookmark or a typed address, perhaps by way of redirects. That is the only
-// GET that may do something by itself; a page of a server can pretend to be any other of its origin
+// typed reports whether no page leads here: a bookmark or a typed address, perhaps by way of redirects. Only such a
+// GET may do something by itself; a page of a server can pretend to be any other of its origin
 // (history.pushState).
 func typed(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
