@@ -12,6 +12,7 @@ import (
 // systemd for more time every second.
 const endless = `#!/bin/sh
 for a; do [ "$last" = --conmon-pidfile ] && pidfile=$a; last=$a; done
+[ -n "$pidfile" ] || exec /usr/bin/conmon "$@" # Podman 4.3 asks for its version
 /usr/bin/conmon "$@"
 rc=$?
 perl -MSocket -e '
