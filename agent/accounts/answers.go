@@ -60,7 +60,7 @@ func (d Directory) sources(database string) ([]string, error) {
 		return nil, fmt.Errorf("cannot read the sources of the name service: %w", err)
 	}
 	found := slices.DeleteFunc(parseSwitch(string(text), database), func(s string) bool {
-		return s == files || s == optional && !installed(s)
+		return s == files || unused(s)
 	})
 	if len(found) == 0 {
 		found = []string{files}
@@ -86,9 +86,21 @@ func parseSwitch(text, database string) (sources []string) {
 	return nil
 }
 
-// optional is the source that distributions name also where its library is not installed: the accounts of systemd
-// itself, which are no people.
-const optional = "systemd"
+// sssPipe is where SSSD answers (sss_client). It stays when SSSD is stopped.
+const sssPipe = "/var/lib/sss/pipes/nss"
+
+// unused reports whether a source is one that distributions name also where nothing uses it, so that it never answers:
+// the accounts of systemd itself, without its library, and SSSD where it has never run (RHEL 9).
+func unused(source string) bool {
+	switch source {
+	case "systemd":
+		return !installed(source)
+	case "sss":
+		_, err := os.Stat(sssPipe)
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return false
+}
 
 // installed reports whether the library of a source is there.
 func installed(source string) bool {
