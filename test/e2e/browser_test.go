@@ -15,7 +15,10 @@ import (
 
 // browser starts a real Chromium. When it ends badly it leaves a picture of the last
 // page below $GIFFORD_LAB_PICTURES.
-func browser(t *testing.T) context.Context {
+func browser(t *testing.T) context.Context { t.Helper(); return browserAt(t, "") }
+
+// browserAt is browser with names that Chromium finds without DNS: its rules of --host-resolver-rules.
+func browserAt(t *testing.T, names string) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // the tests run as root
@@ -24,6 +27,9 @@ func browser(t *testing.T) context.Context {
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
 		chromedp.Env("TMPDIR="+t.TempDir()), // where it leaves files
 		chromedp.WindowSize(1280, 900), chromedp.UserDataDir(t.TempDir()))
+	if names != "" {
+		options = append(options, chromedp.Flag("host-resolver-rules", names))
+	}
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -127,7 +133,13 @@ func testAliceRunsACellInJupyterLab(t *testing.T) {
 // signInWith signs somebody in with the browser.
 func signInWith(t *testing.T, ctx context.Context, h host, account string) {
 	t.Helper()
-	do(t, ctx, "sign-in page", chromedp.Navigate("https://"+h.ip+"/hub/login"))
+	signInAt(t, ctx, "https://"+h.ip, account)
+}
+
+// signInAt is signInWith for a hub at another address.
+func signInAt(t *testing.T, ctx context.Context, hub, account string) {
+	t.Helper()
+	do(t, ctx, "sign-in page", chromedp.Navigate(hub+"/hub/login"))
 	do(t, ctx, "sign-in button", chromedp.Click(`form[action$="/oauth_login"] button`))
 	do(t, ctx, "name", chromedp.SendKeys(`input[name=login], input[name=username]`, account))
 	do(t, ctx, "password", chromedp.SendKeys(`input[name=password]`, account+"-demo\r"))

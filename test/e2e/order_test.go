@@ -59,6 +59,7 @@ var order = []struct {
 	{"TokenPage", testTokenPage},
 	{"PagesInTheBrowser", testPagesInTheBrowser},
 	{"StrangersPage", testStrangersPage},
+	{"OriginForEachMember", testOriginForEachMember},
 
 	// Images, and what members install and store.
 	{"PullAndRollBack", testPullAndRollBack},
