@@ -35,18 +35,18 @@ func (v *visitor) newToken(user string) string {
 	return model.Token
 }
 
-// testLeaving takes frank out of the lab's group while a kernel of frank's runs, and back. The token and the WebSocket
-// end at once, the server after the announced time, across a restart of the hub; the token works again when frank is
+// testLeaving takes gail out of the lab's group while a kernel of gail's runs, and back. The token and the WebSocket
+// end at once, the server after the announced time, across a restart of the hub; the token works again when gail is
 // back.
 func testLeaving(t *testing.T) {
 	h := theHost(t)
 	withSettings(t, h, "96-leaving.toml", "[access]\nleaving = \"40s\"\n")
 	since := time.Now()
-	frank, dora := member(t, h, "frank"), member(t, h, "dora")
-	frank.start("frank", "jupyterlab")
-	defer dora.stop("frank")
-	k := frank.newKernel("frank")
-	token := frank.newToken("frank")
+	gail, dora := member(t, h, "gail"), member(t, h, "dora")
+	gail.start("gail", "jupyterlab")
+	defer dora.stop("gail")
+	k := gail.newKernel("gail")
+	token := gail.newToken("gail")
 	if got := h.whoIs(t, token); got != "200" {
 		t.Fatalf("the token is answered %s", got)
 	}
@@ -61,29 +61,29 @@ func testLeaving(t *testing.T) {
 			}
 		}
 	}()
-	h.run(t, "gpasswd", "-d", "frank", "cgs")
-	defer h.run(t, "gpasswd", "-a", "frank", "cgs")
-	eventually(t, "frank's token is suspended", time.Minute, func() bool { return h.whoIs(t, token) == "403" })
-	if p := frank.get("/hub/home"); p.url.Path == "/hub/home" {
-		t.Errorf("frank's session goes on: %s", p)
+	h.run(t, "gpasswd", "-d", "gail", "cgs")
+	defer h.run(t, "gpasswd", "-a", "gail", "cgs")
+	eventually(t, "gail's token is suspended", time.Minute, func() bool { return h.whoIs(t, token) == "403" })
+	if p := gail.get("/hub/home"); p.url.Path == "/hub/home" {
+		t.Errorf("gail's session goes on: %s", p)
 	}
 	select {
 	case <-ended:
 	case <-time.After(time.Minute):
-		t.Error("frank's WebSocket does not end")
+		t.Error("gail's WebSocket does not end")
 	}
 	announcedAndRefused(t, h, dora)
-	eventually(t, "frank's server is stopped", 2*time.Minute, func() bool { return dora.active("frank") == "inactive" })
+	eventually(t, "gail's server is stopped", 2*time.Minute, func() bool { return dora.active("gail") == "inactive" })
 	for _, event := range []string{"access-lost", "server-cull-notice", "server-culled"} {
-		if h.events(t, since, event, "frank") == "" {
+		if h.events(t, since, event, "gail") == "" {
 			t.Errorf("no %s in the journal:\n%s", event, h.journal(t, "gifford-hub", since))
 		}
 	}
 
-	h.run(t, "gpasswd", "-a", "frank", "cgs")
-	eventually(t, "frank's token works again", time.Minute, func() bool { return h.whoIs(t, token) == "200" })
+	h.run(t, "gpasswd", "-a", "gail", "cgs")
+	eventually(t, "gail's token works again", time.Minute, func() bool { return h.whoIs(t, token) == "200" })
 	eventually(t, "the journal has access-back", time.Minute, func() bool {
-		return h.events(t, since, "access-back", "frank") != ""
+		return h.events(t, since, "access-back", "gail") != ""
 	})
 }
 
@@ -111,33 +111,33 @@ func namesUnanswered(t *testing.T, h host, since time.Time) {
 	}
 }
 
-// announcedAndRefused checks what an administrator sees of frank's server while it is about to end: the announced time,
+// announcedAndRefused checks what an administrator sees of gail's server while it is about to end: the announced time,
 // the same after a restart of the hub, and that nobody starts it.
 func announcedAndRefused(t *testing.T, h host, dora *visitor) {
 	t.Helper()
 	var at time.Time
 	eventually(t, "the end is announced", time.Minute, func() bool {
-		end, reason := dora.announcedEnd("frank")
+		end, reason := dora.announcedEnd("gail")
 		at = end
 		return reason == "access-lost"
 	})
-	if p := dora.get("/hub/admin?q=frank"); !strings.Contains(p.body, "no access") {
-		t.Errorf("the page of users does not say that frank left: %s", p)
+	if p := dora.get("/hub/admin?q=gail"); !strings.Contains(p.body, "no access") {
+		t.Errorf("the page of users does not say that gail left: %s", p)
 	}
 	h.run(t, "systemctl", "restart", "gifford-hub.service")
 	dora.http.CloseIdleConnections()
 	eventually(t, "the end is announced after a restart, or over", time.Minute, func() bool {
-		end, reason := dora.announcedEnd("frank")
+		end, reason := dora.announcedEnd("gail")
 		if reason == "access-lost" && end.Sub(at).Abs() > time.Second {
 			t.Fatalf("announced for %s, before the restart for %s", end, at)
 		}
-		return reason == "access-lost" || dora.active("frank") == "inactive"
+		return reason == "access-lost" || dora.active("gail") == "inactive"
 	})
-	p := dora.api("POST", "/users/frank/server", "{}")
-	if p.status != http.StatusForbidden || !strings.Contains(p.body, "frank is in no group that may use this hub") {
+	p := dora.api("POST", "/users/gail/server", "{}")
+	if p.status != http.StatusForbidden || !strings.Contains(p.body, "gail is in no group that may use this hub") {
 		t.Errorf("started by an administrator: %s", p)
 	}
-	if out := h.fails(t, "gifford-hub", "servers", "start", "frank"); !strings.Contains(out, "frank is in no group") {
+	if out := h.fails(t, "gifford-hub", "servers", "start", "gail"); !strings.Contains(out, "gail is in no group") {
 		t.Errorf("started by root: %s", out)
 	}
 }
