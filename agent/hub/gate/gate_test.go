@@ -231,8 +231,10 @@ func (r *rig) ask(t testing.TB, server string, req *http.Request) string {
 		return strings.TrimSpace(http.StatusText(w.Code) + " " + w.Header().Get("Location"))
 	case !leave.Holds(t.Context()):
 		return "ends at once"
-	case leave.Preflight:
+	case leave.Preflight && !leave.Shown:
 		return "preflight"
+	case leave.Owner && !leave.Shown:
+		return "owner without a credential"
 	case leave.Owner:
 		return "owner"
 	}

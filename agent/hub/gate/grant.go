@@ -69,7 +69,8 @@ type grant struct {
 func (g *Gate) newGrant(key ident.Key, w who) *grant {
 	n := &grant{gate: g, key: key, who: w}
 	holds := func(ctx context.Context) bool { return n.now(ctx).verdict != refused }
-	n.owners, n.others = proxy.Leave{Owner: true, Holds: holds}, proxy.Leave{Holds: holds}
+	n.owners, n.others = proxy.Leave{Owner: true, Shown: true, Holds: holds}, proxy.Leave{Shown: true,
+		Holds: holds}
 	return n
 }
 

@@ -21,6 +21,8 @@ type Leave struct {
 	// Owner says that the request comes from a page of the server's owner. What anybody else gets of the server is
 	// confined to the server's own path, where servers share an origin.
 	Owner bool
+	// Shown says that the request showed a credential, so that the hub knows whose it is.
+	Shown bool
 	// Preflight says that the request asks a server in a browser's name which requests of other origins it takes
 	// (Fetch, 4.8). Nothing else of the request and of the answer passes.
 	Preflight bool
