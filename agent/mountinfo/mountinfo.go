@@ -35,22 +35,57 @@ func Read() ([]Mount, error) {
 	return read(f)
 }
 
+// maxLine bounds what is held of one line, in bytes. A member can make the path to a mount as long as they want.
+const maxLine = 64 << 10
+
+// read reads the lines of the table. The kernel escapes blanks, tabs and line feeds, but no other character that
+// could be taken for a separator, and what a member calls their file system may be empty.
 func read(from io.Reader) (all []Mount, err error) {
-	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		left, right, _ := strings.Cut(lines.Text(), " - ")
-		place, super := strings.Fields(left), strings.Fields(right)
-		if len(place) < 6 || len(super) < 3 {
-			return nil, fmt.Errorf("cannot read the list of mounts: line %.80q", lines.Text())
-		}
-		id, err := strconv.ParseUint(place[0], 10, 64)
-		if err != nil {
+	for lines := bufio.NewReader(from); ; {
+		line, whole, err := readLine(lines)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
 			return nil, fmt.Errorf("cannot read the list of mounts: %w", err)
 		}
-		all = append(all, Mount{ID: id, Point: unescape(place[4]), Foreign: foreign(super[0], super[2])})
+		m, err := readMount(line, whole)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
 	}
-	return all, lines.Err()
+}
+
+// readLine returns the next line, and whether it is all of it.
+func readLine(from *bufio.Reader) (line string, whole bool, err error) {
+	var b []byte
+	for whole = true; ; {
+		part, more, err := from.ReadLine()
+		if err != nil {
+			return "", false, err
+		}
+		if len(b)+len(part) > maxLine {
+			part, whole = part[:maxLine-len(b)], false
+		}
+		if b = append(b, part...); !more {
+			return string(b), whole, nil
+		}
+	}
+}
+
+// readMount reads one line. A mount whose line is longer than what was read counts as foreign, since nobody has read
+// whose it is.
+func readMount(line string, whole bool) (Mount, error) {
+	left, right, _ := strings.Cut(line, " - ")
+	place, super := strings.Split(left, " "), strings.SplitN(right, " ", 3)
+	if len(place) < 5 || whole && (len(place) < 6 || len(super) < 3) {
+		return Mount{}, fmt.Errorf("cannot read the list of mounts: line %.80q", line)
+	}
+	id, err := strconv.ParseUint(place[0], 10, 64)
+	if err != nil {
+		return Mount{}, fmt.Errorf("cannot read the list of mounts: %w", err)
+	}
+	return Mount{ID: id, Point: unescape(place[4]), Foreign: !whole || foreign(super[0], super[2])}, nil
 }
 
 // foreign reports whether a file system is FUSE's and not root's. A FUSE file system that does not say whose it is

@@ -18,10 +18,16 @@ func TestRead(t *testing.T) {
 33 30 0:47 / /x\04 rw - fuse none rw
 34 30 0:48 / /sys/fs/fuse rw - fusectl none rw
 35 30 0:49 / /ntfs rw - fuseblk /dev/b rw,user_id=10
+36 30 0:50 / /nameless rw - fuse.x  rw,user_id=5001
+37 30 0:51 / /false rw - fuse x\ruser_id=0 rw,user_id=5001
+38 30 0:52 / /a\fb rw - fuse x\u00a0user_id=0\v rw,user_id=5001
+39 30 0:53 / /empty rw - tmpfs  rw
 `
-	got, err := read(strings.NewReader(text))
+	blanks := strings.NewReplacer(`\r`, "\r", `\f`, "\f", `\v`, "\v", `\u00a0`, "\u00a0")
+	got, err := read(strings.NewReader(blanks.Replace(text)))
 	want := []Mount{{21, "/", false}, {30, "/run", false}, {31, "/run/a b\\c", true}, {32, "/cluster", false},
-		{33, "/x\\04", true}, {34, "/sys/fs/fuse", false}, {35, "/ntfs", true}}
+		{33, "/x\\04", true}, {34, "/sys/fs/fuse", false}, {35, "/ntfs", true}, {36, "/nameless", true},
+		{37, "/false", true}, {38, "/a\fb", true}, {39, "/empty", false}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, %s", err, diff)
 	}
@@ -30,6 +36,17 @@ func TestRead(t *testing.T) {
 		if got, err := read(strings.NewReader(text)); err == nil {
 			t.Errorf("%s: read as %v", name, got)
 		}
+	}
+}
+
+// TestReadLong reads the others besides a mount whose path a member has made longer than anybody holds.
+func TestReadLong(t *testing.T) {
+	long := "/" + strings.Repeat("d/", 1<<20)
+	got, err := read(strings.NewReader("31 30 0:45 / " + long + " rw - fuse x rw,user_id=0\n" +
+		"32 30 0:46 / /cluster rw - nfs4 x rw\n"))
+	if err != nil || len(got) != 2 || !got[0].Foreign || !strings.HasPrefix(long, got[0].Point) ||
+		len(got[0].Point) > maxLine || got[1] != (Mount{32, "/cluster", false}) {
+		t.Errorf("%d mounts, %v", len(got), err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,4 +87,25 @@ func TestForeign(t *testing.T) {
 			t.Errorf("Regular enters %s: %v", name, err)
 		}
 	}
+}
+
+// TestNameless opens through a mount beside one without a name, as fusermount3 -o fsname= makes it.
+func TestNameless(t *testing.T) {
+	ownMounts(t)
+	dir := t.TempDir()
+	for _, name := range []string{"nameless", "named"} {
+		place := filepath.Join(dir, name)
+		if err := os.Mkdir(place, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount(strings.TrimPrefix(name, "nameless"), place, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(place, unix.MNT_DETACH) })
+	}
+	f, err := Directory(filepath.Join(dir, "named"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
 }
