@@ -15,7 +15,8 @@ func TestAuthorizeIsAPage(t *testing.T) {
 		method, site, mode, dest string
 		want                     int
 	}{
-		"window":                {"GET", "same-origin", "navigate", "document", http.StatusBadRequest}, // there is no such client
+		// there is no such client
+		"window":                {"GET", "same-origin", "navigate", "document", http.StatusBadRequest},
 		"fetch":                 {"GET", "same-origin", "cors", "empty", http.StatusForbidden},
 		"iframe":                {"GET", "same-origin", "navigate", "iframe", http.StatusForbidden},
 		"image":                 {"GET", "same-origin", "no-cors", "image", http.StatusForbidden},

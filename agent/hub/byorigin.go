@@ -39,7 +39,8 @@ func (b byOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// origin returns under which origin a path is answered: a member's for that member's servers, a service's, or the hub's.
+// origin returns under which origin a path is answered: a member's for that member's servers, a service's, or the
+// hub's.
 func (b byOrigin) origin(r *http.Request) string {
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), b.base)
 	if !ok {

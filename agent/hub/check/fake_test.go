@@ -137,8 +137,9 @@ func goodHost(t *testing.T) *fake {
 		},
 		commands: map[string]string{
 			"podman --version": "podman version 5.4.2", "crun --version": "crun version 1.21",
-			"pasta --version":     "pasta 0.0",
-			"pasta --help":        "Usage: pasta [OPTION]... [COMMAND] [ARGS]...\n  --no-map-gw\n  --map-guest-addr ADDR\n",
+			"pasta --version": "pasta 0.0",
+			"pasta --help": "Usage: pasta [OPTION]... [COMMAND] [ARGS]...\n  --no-map-gw\n  --map-guest-addr " +
+				"ADDR\n",
 			"systemctl --version": "systemd 257 (257.1)", "timedatectl show --property=NTPSynchronized --value": "yes",
 			"loginctl --no-pager --no-legend list-users": "", userns: "", mayRead: "", viewer + " probe": "",
 			"getent ahosts u-giffordc--" + anyDigest + ".hub.example.org": "192.0.2.1 STREAM",

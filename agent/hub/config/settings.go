@@ -83,7 +83,8 @@ func httpSettings() []Setting {
 				"`hub/health`. A proxy in front must pass on the Host that its client asked for."),
 		def("http.max_anonymous", anonymous, func(c *Config) *int { return &c.HTTP.MaxAnonymous }, `256`, "",
 			"How many connections, and how many requests at once, one client address may have without a session or "+
-				"token, so that nobody can use up the hub's connections; 0 for any number. In IPv6 a network of 64 bits "+
+				"token, so that nobody can use up the hub's connections; 0 for any number. In IPv6 a network of 64 "+
+				"bits "+
 				"counts as one address. Behind a proxy of `trusted_proxies` the address that it states counts, for "+
 				"requests alone."),
 		def("http.behind_proxy", boolean, func(c *Config) *bool { return &c.HTTP.BehindProxy }, `false`, "",
@@ -222,9 +223,12 @@ func serverSettings() []Setting {
 		def("servers.origin", text, func(c *Config) *string { return &c.Servers.Origin }, "",
 			`"https://{user}.hub.example.org"`,
 			"The web origin of each member's servers, where the name of the member replaces `{user}`. Browsers then "+
-				"separate members from each other and from the hub. It needs a wildcard entry in DNS and a certificate "+
-				"for `*.hub.example.org` and `hub.example.org`. Left out: all servers are below `http.public_url`, and "+
-				"the hub keeps them apart as well as one origin allows. Services are at `NAME--service` below the same "+
+				"separate members from each other and from the hub. It needs a wildcard entry in DNS and a "+
+				"certificate "+
+				"for `*.hub.example.org` and `hub.example.org`. Left out: all servers are below `http.public_url`, "+
+				"and "+
+				"the hub keeps them apart as well as one origin allows. Services are at `NAME--service` below the "+
+				"same "+
 				"domain."),
 		def("servers.named", count, func(c *Config) *int { return &c.Servers.Named }, `false`, "",
 			"Named servers beside the default one: `false` for none, a number of them for each user, or `true` for "+
