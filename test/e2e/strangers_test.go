@@ -364,7 +364,8 @@ func signedOutIsOver(t *testing.T, ctx context.Context, h host) {
 	})
 	do(t, tab, "back", chromedp.Evaluate[bool](`(history.back(), true)`))
 	eventually(t, "going back shows the sign-in", 20*time.Second, func() bool {
-		shown, err := chromedp.Run(tab, chromedp.Evaluate[bool](`!!document.querySelector('form[action*="/hub/stop"]')`))
+		shown, err := chromedp.Run(tab,
+			chromedp.Evaluate[bool](`!!document.querySelector('form[action*="/hub/stop"]')`))
 		return err == nil && !shown
 	})
 	if got := attack(t, ctx, `get('/user/erin/evil/echo')`); strings.HasPrefix(got, fmt.Sprint(http.StatusOK)) {
