@@ -62,17 +62,22 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 		operator: newOperator(g, d, m, p, who, deeds).Handler(),
 	}
 	v, err := visitors.New(visitors.Config{Max: g.cfg.HTTP.MaxAnonymous, Trusted: trustedProxies(g.cfg),
-		Client: r.proxy.Client, Known: known(who), Log: g.log})
+		Client: r.proxy.Client, Known: known(who, doors, r.proxy), Log: g.log})
 	if err != nil {
 		return nil, nil, err
 	}
 	return expose(g, d.cert, handlers, v), doors, nil
 }
 
-// known returns what reports whether a request shows a session or token that is good.
-func known(who *access.Authenticator) func(*http.Request) bool {
+// known returns what reports whether a request shows a session or token that is good. To servers at origins of their
+// own, and without TLS, browsers do not send the session: there it is the server's cookie that shows it.
+func known(who *access.Authenticator, doors *gate.Gate, to *proxy.Proxy) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		if _, err := who.Browser(r); err == nil {
+			return true
+		}
+		if t, ok := to.Target(r); ok && doors.Opens(r, ident.Key{User: t.User},
+			ident.Key{User: t.User, Server: t.Server}) {
 			return true
 		}
 		if r.Header.Get("Authorization") == "" {

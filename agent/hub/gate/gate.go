@@ -143,7 +143,8 @@ func (g *Gate) byCookie(r *http.Request, key ident.Key) (*proxy.Leave, verdict) 
 }
 
 // cookie judges one cookie of a server. Where the browser sends the hub's session as well, on one origin, the two must
-// be of the same: another's page may have set the cookie.
+// be of the same: another's page or link may have set the cookie, and its owner's page would stay open while somebody
+// else signs in.
 func (g *Gate) cookie(r *http.Request, key ident.Key, path, value, login string) (*proxy.Leave, verdict) {
 	id := credentials{key: key, cookie: value, login: login}
 	if known := g.grants.get(id); known != nil {
@@ -154,7 +155,10 @@ func (g *Gate) cookie(r *http.Request, key ident.Key, path, value, login string)
 		return nil, refused
 	}
 	if c.token != "" {
-		return g.result(r.Context(), g.grants.add(id, g.newGrant(key, g.token(c.token))))
+		return g.judge(r.Context(), credentials{key: key, token: c.token}, g.token(c.token))
+	}
+	if login == "" && g.hasLogin() {
+		return nil, refused
 	}
 	if login != "" {
 		switch s, err := g.cfg.People.Browser(r); {
@@ -164,7 +168,7 @@ func (g *Gate) cookie(r *http.Request, key ident.Key, path, value, login string)
 			return nil, unknown
 		}
 	}
-	return g.result(r.Context(), g.grants.add(id, g.newGrant(key, g.session(c.session))))
+	return g.judge(r.Context(), id, g.session(c.session))
 }
 
 // byToken judges the token in the Authorization header or in the query.
@@ -199,19 +203,15 @@ func (g *Gate) byToken(r *http.Request, key ident.Key) (*proxy.Leave, verdict) {
 
 // shown judges a token.
 func (g *Gate) shown(ctx context.Context, key ident.Key, token string) (*proxy.Leave, verdict) {
-	id := credentials{key: key, token: token}
-	known := g.grants.get(id)
-	if known == nil {
-		known = g.grants.add(id, g.newGrant(key, g.token(token)))
-	}
-	return g.result(ctx, known)
+	return g.judge(ctx, credentials{key: key, token: token}, g.token(token))
 }
 
-// mustAsk reports whether the hub asks first, although a link has a token that opens the server: the browser is signed
-// in as somebody else who may open the server, and whoever sent the link wants them to.
+// mustAsk reports whether the hub comes first, although a link has a token that opens the server: the browser is signed
+// in as somebody who may open the server. Its owner gets a cookie of their own there, not one of the token, which may
+// be another's. Others are asked, since whoever sent the link wants them to open it.
 func (g *Gate) mustAsk(r *http.Request, key ident.Key) bool {
 	s, err := g.cfg.People.Browser(r)
-	return err == nil && s.User != key.User && mayOpen(s, key)
+	return err == nil && mayOpen(s, key)
 }
 
 // maxTokenInCookie bounds the tokens for which a browser gets a cookie, in bytes. The hub's own have 32 or so.

@@ -196,6 +196,12 @@ func (r *rig) cookie(t testing.TB, session, server string) string {
 	return pair
 }
 
+// signedIn returns the cookies of a browser with a session and its cookie for a server.
+func (r *rig) signedIn(t testing.TB, session, server string) string {
+	t.Helper()
+	return hub(session) + "; " + r.cookie(t, session, server)
+}
+
 // fetch is a request of a script of the server's own page.
 func fetch(target string, headers ...string) *http.Request {
 	return request(http.MethodGet, target, append([]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty",
@@ -253,6 +259,7 @@ const (
 func TestCookies(t *testing.T) {
 	r := newRig(t)
 	at := func(session, server string) string { return r.cookie(t, session, server) }
+	of := func(session, server string) []string { return []string{hub(session), at(session, server)} }
 	renamed := func(session, server, as string) string {
 		_, value, _ := strings.Cut(at(session, server), "=")
 		return hubNames.Server("/user/"+as+"/") + "=" + value
@@ -268,39 +275,43 @@ func TestCookies(t *testing.T) {
 		want    string
 	}{
 		"none":                      {"alice", nil, forbidden},
-		"her own":                   {"alice", []string{at("s-alice", "alice")}, "owner"},
-		"with the session":          {"alice", []string{hub("s-alice"), at("s-alice", "alice")}, "owner"},
+		"her own":                   {"alice", of("s-alice", "alice"), "owner"},
+		"without the session":       {"alice", []string{at("s-alice", "alice")}, forbidden},
 		"the session alone":         {"alice", []string{hub("s-alice")}, forbidden},
-		"bob, to whom it is shared": {"alice", []string{at("s-bob", "alice")}, "visitor"},
+		"bob, to whom it is shared": {"alice", of("s-bob", "alice"), "visitor"},
 		"an administrator":          {"alice", []string{hub("s-dora"), at("s-dora", "alice")}, "visitor"},
-		"erin, by a group":          {"alice", []string{at("s-erin", "alice")}, "visitor"},
-		"mallory":                   {"alice", []string{at("s-mallory", "alice")}, forbidden},
+		"erin, by a group":          {"alice", of("s-erin", "alice"), "visitor"},
+		"mallory":                   {"alice", of("s-mallory", "alice"), forbidden},
 		"tossed: another's session": {"alice", []string{hub("s-dora"), at("s-alice", "alice")}, forbidden},
 		"tossed beside the good one": {"alice", []string{hub("s-dora"), at("s-alice", "alice"),
 			at("s-dora", "alice")}, "visitor"},
 		"tossed after the good one": {"alice", []string{at("s-dora", "alice"), at("s-alice", "alice"),
 			hub("s-dora")}, "visitor"},
-		"many tossed": {"alice", append(slices.Repeat([]string{forged}, 50), at("s-alice", "alice")),
+		"many tossed": {"alice", append(slices.Repeat([]string{forged}, 50), of("s-alice", "alice")...),
 			"owner"},
 		"two sessions of the hub": {"alice", []string{hub("s-dora"), hub("s-alice"), at("s-alice", "alice")},
 			forbidden},
-		"a session that is none":       {"alice", []string{hub("nonsense"), at("s-alice", "alice")}, forbidden},
-		"an ended session":             {"alice", []string{at("s-nobody", "alice")}, forbidden},
-		"a session that is refused":    {"alice", []string{at("denied", "alice")}, forbidden},
-		"of another server":            {"alice", []string{at("s-mallory", "mallory")}, forbidden},
-		"of another server, renamed":   {"alice", []string{renamed("s-mallory", "mallory", "alice")}, forbidden},
-		"of the named server":          {"alice", []string{at("s-alice", "alice:x")}, forbidden},
-		"of the named server, renamed": {"alice", []string{renamed("s-alice", "alice:x", "alice")}, forbidden},
-		"default's at the named":       {"alice:x", []string{at("s-alice", "alice")}, forbidden},
-		"default's as the named's":     {"alice:x", []string{renamed("s-alice", "alice", "alice/x")}, forbidden},
-		"the named server's":           {"alice:x", []string{at("s-alice", "alice:x")}, "owner"},
-		"bob at the named server":      {"alice:x", []string{at("s-bob", "alice:x")}, forbidden},
-		"sealed by another hub":        {"alice", []string{forged}, forbidden},
-		"a ticket":                     {"alice", []string{ticket}, forbidden},
-		"cut":                          {"alice", []string{at("s-alice", "alice")[:60]}, forbidden},
-		"changed":                      {"alice", []string{at("s-alice", "alice") + "A"}, forbidden},
-		"empty":                        {"alice", []string{hubNames.Server("/user/alice/") + "="}, forbidden},
-		"without the prefix": {"alice", []string{strings.TrimPrefix(at("s-alice", "alice"), "__Http-")},
+		"a session that is none":    {"alice", []string{hub("nonsense"), at("s-alice", "alice")}, forbidden},
+		"an ended session":          {"alice", of("s-nobody", "alice"), forbidden},
+		"a session that is refused": {"alice", of("denied", "alice"), forbidden},
+		"of another server":         {"alice", of("s-mallory", "mallory"), forbidden},
+		"of another server, renamed": {"alice", []string{hub("s-mallory"), renamed("s-mallory", "mallory", "alice")},
+			forbidden},
+		"of the named server": {"alice", of("s-alice", "alice:x"), forbidden},
+		"of the named server, renamed": {"alice", []string{hub("s-alice"), renamed("s-alice", "alice:x", "alice")},
+			forbidden},
+		"default's at the named": {"alice:x", of("s-alice", "alice"), forbidden},
+		"default's as the named's": {"alice:x", []string{hub("s-alice"), renamed("s-alice", "alice", "alice/x")},
+			forbidden},
+		"the named server's":      {"alice:x", of("s-alice", "alice:x"), "owner"},
+		"bob at the named server": {"alice:x", of("s-bob", "alice:x"), forbidden},
+		"sealed by another hub":   {"alice", []string{hub("s-alice"), forged}, forbidden},
+		"a ticket":                {"alice", []string{hub("s-alice"), ticket}, forbidden},
+		"cut":                     {"alice", []string{hub("s-alice"), at("s-alice", "alice")[:60]}, forbidden},
+		"changed":                 {"alice", []string{hub("s-alice"), at("s-alice", "alice") + "A"}, forbidden},
+		"empty": {"alice", []string{hub("s-alice"), hubNames.Server("/user/alice/") + "="},
+			forbidden},
+		"without the prefix": {"alice", []string{hub("s-alice"), strings.TrimPrefix(at("s-alice", "alice"), "__Http-")},
 			forbidden},
 	} {
 		for range 2 { // the second time it is remembered
@@ -312,16 +323,37 @@ func TestCookies(t *testing.T) {
 	}
 }
 
+// TestOpens has whom the hub knows by a server's cookie alone, where browsers do not send it the session.
+func TestOpens(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Cookies = cookies.New("/", false) })
+	both := []ident.Key{key(t, "alice"), key(t, "alice:x")}
+	for name, tt := range map[string]struct {
+		cookie string
+		want   bool
+	}{
+		"the default server's":  {r.cookie(t, "s-alice", "alice"), true},
+		"the named server's":    {r.cookie(t, "s-alice", "alice:x"), true},
+		"somebody else's":       {r.cookie(t, "s-mallory", "alice"), false},
+		"of another server":     {r.cookie(t, "s-alice", "mallory"), false},
+		"of an ended session":   {r.cookie(t, "s-nobody", "alice"), false},
+		"something else's name": {"a=b", false},
+	} {
+		if got := r.Opens(fetch("/user/alice/ws", "Cookie", tt.cookie), both...); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // TestCookieExpires checks that no cookie outlasts what the settings allow a session.
 func TestCookieExpires(t *testing.T) {
 	r := newRig(t)
-	good := r.cookie(t, "s-alice", "alice")
+	good := r.signedIn(t, "s-alice", "alice")
 	r.pass(24*time.Hour - 2*time.Second)
 	if got := r.ask(t, "alice", fetch("/user/alice/x", "Cookie", good)); got != "owner" {
 		t.Errorf("before that: %s", got)
 	}
 	r = newRig(t)
-	good = r.cookie(t, "s-alice", "alice")
+	good = r.signedIn(t, "s-alice", "alice")
 	r.pass(24*time.Hour + 2*time.Second)
 	if got := r.ask(t, "alice", fetch("/user/alice/x", "Cookie", good)); got != forbidden {
 		t.Errorf("after it: %s", got)
@@ -392,6 +424,9 @@ func TestTokenInLink(t *testing.T) {
 	if got := r.ask(t, "mallory", visit(link, "Cookie", hub("s-dora"))); got != "Found /hub"+link {
 		t.Errorf("an administrator is not asked: %s", got)
 	}
+	if got := r.ask(t, "mallory", visit(link, "Cookie", hub("s-mallory"))); got != "Found /hub"+link {
+		t.Errorf("its owner gets no cookie of their own: %s", got)
+	}
 	if leave := r.Admit(httptest.NewRecorder(), fetch(link), key(t, "mallory")); leave == nil || leave.Cookie != "" {
 		t.Errorf("a script gets %+v", leave)
 	}
@@ -431,7 +466,7 @@ func TestRevoked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			req := fetch("/user/alice/api", "Cookie", r.cookie(t, tt.session, "alice"))
+			req := fetch("/user/alice/api", "Cookie", r.signedIn(t, tt.session, "alice"))
 			leave := r.Admit(httptest.NewRecorder(), req, key(t, "alice"))
 			if leave == nil || !leave.Holds(t.Context()) {
 				t.Fatal("not let through before")
@@ -452,7 +487,7 @@ func TestRevoked(t *testing.T) {
 		})
 	}
 	r := newRig(t)
-	req := fetch("/user/alice/api", "Cookie", r.cookie(t, "s-alice", "alice"))
+	req := fetch("/user/alice/api", "Cookie", r.signedIn(t, "s-alice", "alice"))
 	leave := r.Admit(httptest.NewRecorder(), req, key(t, "alice"))
 	r.sessions.set("s-alice", ident.User{})
 	r.pass(fresh)
@@ -465,7 +500,7 @@ func TestRevoked(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	for name, session := range map[string]string{"session": "s-bob", "groups": "s-erin"} {
 		r := newRig(t)
-		req := fetch("/user/alice/api", "Cookie", r.cookie(t, session, "alice"))
+		req := fetch("/user/alice/api", "Cookie", r.signedIn(t, session, "alice"))
 		leave := r.Admit(httptest.NewRecorder(), req, key(t, "alice"))
 		if leave == nil {
 			t.Fatal("not let through before")
@@ -488,10 +523,6 @@ func TestUnknown(t *testing.T) {
 		again.sessions.fail(broken)
 		if got := again.ask(t, "alice", req); got != "Service Unavailable" {
 			t.Errorf("%s: somebody new: %s", name, got)
-		}
-		with := fetch("/user/alice/api", "Cookie", again.cookie(t, session, "alice"), "Cookie", hub(session))
-		if got := again.ask(t, "alice", with); got != "Service Unavailable" {
-			t.Errorf("%s: somebody new with the hub's session: %s", name, got)
 		}
 		r.sessions.fail(nil)
 		r.known = nil
@@ -568,6 +599,9 @@ func TestRefusalsInWords(t *testing.T) {
 	}
 	w = httptest.NewRecorder()
 	r.Admit(w, visit("/user/alice/api", "Sec-Fetch-Dest", "iframe"), key(t, "alice"))
+	if got := w.Header().Get("Content-Security-Policy"); !strings.Contains(got, "sandbox") {
+		t.Errorf("a frame gets a window of the servers' origin, under the policy %q", got)
+	}
 	if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") || strings.HasPrefix(w.Body.String(), "{") {
 		t.Errorf("a frame gets %s", w.Body)
 	}
@@ -576,7 +610,7 @@ func TestRefusalsInWords(t *testing.T) {
 // TestForged has requests with a good cookie that another's page has made.
 func TestForged(t *testing.T) {
 	r := newRig(t)
-	dora := r.cookie(t, "s-dora", "dora")
+	dora := r.signedIn(t, "s-dora", "dora")
 	const at = "https://example.com"
 	for name, tt := range map[string]struct {
 		req  *http.Request
@@ -611,7 +645,7 @@ func TestForged(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
-	worker := fetch("/user/alice/sw.js", "Service-Worker", "script", "Cookie", r.cookie(t, "s-dora", "alice"))
+	worker := fetch("/user/alice/sw.js", "Service-Worker", "script", "Cookie", r.signedIn(t, "s-dora", "alice"))
 	if got := r.ask(t, "alice", worker); got != forbidden {
 		t.Errorf("a visitor's service worker: %s", got)
 	}
@@ -624,7 +658,7 @@ func TestForged(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = newRig(t, func(c *Config) { c.Origins = apart })
-	worker.Header.Set("Cookie", r.cookie(t, "s-dora", "alice"))
+	worker.Header.Set("Cookie", r.signedIn(t, "s-dora", "alice"))
 	if got := r.ask(t, "alice", worker); got != "visitor" {
 		t.Errorf("a service worker on its own origin: %s", got)
 	}

@@ -84,6 +84,19 @@ func (g *Gate) token(token string) who {
 	return func(ctx context.Context) (access.Subject, error) { return g.cfg.People.Bearer(ctx, token) }
 }
 
+// judge returns the leave of credentials. It is remembered if it is one: what opens nothing is anybody's to make up.
+func (g *Gate) judge(ctx context.Context, id credentials, w who) (*proxy.Leave, verdict) {
+	n := g.grants.get(id)
+	if n != nil {
+		return g.result(ctx, n)
+	}
+	n = g.newGrant(id.key, w)
+	if leave, v := g.result(ctx, n); leave == nil {
+		return nil, v
+	}
+	return g.result(ctx, g.grants.add(id, n))
+}
+
 // result returns the leave of a grant, if it is one now.
 func (g *Gate) result(ctx context.Context, n *grant) (*proxy.Leave, verdict) {
 	switch f := n.now(ctx); {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -22,6 +23,8 @@ func (g *Gate) forged(r *http.Request, key ident.Key, owner bool) string {
 		return onlyOwnersWorkers
 	case site == "cross-site" && !shown:
 		return "this request came from another site"
+	case site == "same-site" && !shown && g.cfg.Origins.Separate() && !g.fromHub(r):
+		return "this request came from another origin of the hub"
 	case site == "same-origin" && !shown && !g.cfg.Origins.Separate() && g.fromAnother(r.Header.Get("Referer"), key):
 		return "this request came from the page of another member's server"
 	}
@@ -31,6 +34,18 @@ func (g *Gate) forged(r *http.Request, key ident.Key, owner bool) string {
 // takesOver reports whether the answer would be a service worker on an origin that servers share.
 func (g *Gate) takesOver(r *http.Request) bool {
 	return r.Header.Get("Service-Worker") != "" && !g.cfg.Origins.Separate()
+}
+
+// fromHub reports whether a request was made by a page of the hub's own or of a service. The origins of members are one
+// site, so browsers send the cookies of each with requests of all. A page can hide its address, but not have another
+// host's.
+func (g *Gate) fromHub(r *http.Request) bool {
+	from := r.Header.Get("Origin")
+	if from == "" {
+		from = r.Header.Get("Referer")
+	}
+	u, err := url.Parse(from)
+	return err == nil && g.cfg.Origins.Trusted(u.Scheme, u.Host)
 }
 
 // fromAnother reports whether a Referer is a page of another member's server. A page can leave the header out or change
@@ -120,6 +135,7 @@ func redirect(w http.ResponseWriter, to, query string) {
 // answer says in words why a request is refused: to programs in JSON as JupyterHub does, in a frame as text.
 func answer(w http.ResponseWriter, r *http.Request, status int, words string) {
 	h := w.Header()
+	httpx.Alone(h) // another's page may have it in a frame, and must not get a window without its policy
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch r.Header.Get("Sec-Fetch-Dest") {

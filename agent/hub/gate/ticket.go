@@ -30,10 +30,10 @@ func (g *Gate) takeTicket(w http.ResponseWriter, r *http.Request, key ident.Key)
 	return true
 }
 
-// sameSession reports whether the hub's session in a request, if there is one, is the one of that id.
+// sameSession reports whether the hub's session in a request is the one of that id, where browsers send it.
 func (g *Gate) sameSession(r *http.Request, id string) bool {
 	if _, logins := valuesOf(r.Header, "", g.names.login); len(logins) == 0 {
-		return true
+		return !g.hasLogin()
 	}
 	s, err := g.cfg.People.Browser(r)
 	return err == nil && s.SessionID == id

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
+	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 )
 
 // TestTicket follows a browser from the hub to the server: the address ends as it was, with a cookie that is good.
@@ -70,7 +73,20 @@ func TestBadTickets(t *testing.T) {
 		w.Header().Get("Set-Cookie") != "" {
 		t.Errorf("a script with a ticket: %d, %q", w.Code, w.Header().Get("Set-Cookie"))
 	}
-	if _, cookie := follow(t, r, visit(ticket("s-alice", "alice"))); cookie == "" {
-		t.Error("a ticket is enough by itself, as on an origin of the member's own")
+	if _, cookie := follow(t, r, visit(ticket("s-alice", "alice"))); cookie != "" {
+		t.Error("a link with a ticket gives somebody who is not signed in the cookie of its owner")
+	}
+	apart, err := origins.New("https://hub.example.org", "https://{user}.hub.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Config){"an origin of the member's own": func(c *Config) {
+		c.Origins = apart
+	}, "a hub without TLS": func(c *Config) { c.Cookies = cookies.New("/", false) }} {
+		r = newRig(t, change)
+		_, query, _ := strings.Cut(ticket("s-alice", "alice"), "?")
+		if _, cookie := follow(t, r, visit("/user/alice/lab?"+query)); cookie == "" {
+			t.Errorf("%s: a ticket is not enough by itself, although browsers do not send the session", name)
+		}
 	}
 }

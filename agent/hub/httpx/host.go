@@ -25,7 +25,7 @@ func WithHost(log *slog.Logger, known names, next http.Handler) http.Handler {
 		}
 		log.Debug("refused a request by another name", "event", "host-refused", "request", RequestID(r), "host", r.Host)
 		message := fmt.Sprintf("this hub is not known by the name %.100q: it is at %s", r.Host, known.Public())
-		http.Error(w, hint.Join(message, "administrators: if that name is the hub's as well, add it to hosts in the "+
+		Words(w, hint.Join(message, "administrators: if that name is the hub's as well, add it to hosts in the "+
 			"section [http] of hub.toml"), http.StatusMisdirectedRequest)
 	})
 }

@@ -100,7 +100,7 @@ func WithRecover(log *slog.Logger, next http.Handler) http.Handler {
 			}
 			log.Error("handler panicked", "event", "panic", "request", RequestID(r),
 				"path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			http.Error(w, "something went wrong in the hub (request "+RequestID(r)+")", http.StatusInternalServerError)
+			Words(w, "something went wrong in the hub (request "+RequestID(r)+")", http.StatusInternalServerError)
 		}()
 		next.ServeHTTP(w, r)
 	})

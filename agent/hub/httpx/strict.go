@@ -17,7 +17,7 @@ import (
 func WithStrictRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !plainTarget(r.RequestURI) || !plainTarget(r.Method) {
-			http.Error(w, "the request's target has a blank or a control character: escape it (%20)",
+			Words(w, "the request's target has a blank or a control character: escape it (%20)",
 				http.StatusBadRequest)
 			return
 		}

@@ -76,7 +76,17 @@ func (o Origins) Service(name string) string {
 	if !o.Separate() {
 		return o.hub
 	}
-	return o.scheme + "://" + label(name) + "--service" + o.suffix
+	return o.scheme + "://" + label(name) + ofService + o.suffix
+}
+
+// ofService ends the label of a service. No member's ends so: what is after their "--" is a hash.
+const ofService = "--service"
+
+// Trusted reports whether an origin is the hub's or a service's, whose pages no member writes.
+func (o Origins) Trusted(scheme, host string) bool {
+	host = canonical(o.scheme, host)
+	return scheme == o.scheme && (o.Is(o.hub, host) || o.Below(host) &&
+		strings.HasSuffix(strings.TrimSuffix(host, o.suffix), ofService))
 }
 
 // Is reports whether the Host of a request is that of an origin.

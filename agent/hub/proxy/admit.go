@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hint"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
 // fullEvery is how often the log says that a route has no slot left.
@@ -44,7 +45,7 @@ func (p *Proxy) full(w http.ResponseWriter, route *route) {
 	w.Header().Set("Retry-After", "10")
 	message := fmt.Sprintf("%s has %d requests and WebSockets open, which is the most that may be open at once",
 		route.name(), p.cfg.MaxOpen)
-	http.Error(w, hint.Join(message, "close pages of it that you do not need, then load this one again"),
+	httpx.Words(w, hint.Join(message, "close pages of it that you do not need, then load this one again"),
 		http.StatusServiceUnavailable)
 }
 

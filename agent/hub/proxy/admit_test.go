@@ -45,6 +45,9 @@ func TestFullServer(t *testing.T) {
 			!strings.Contains(string(body), "the server alice has 1 requests and WebSockets open") {
 			t.Errorf("beside %s: %s %q", by, resp.Status, body)
 		}
+		if got := resp.Header.Get("Content-Security-Policy"); !strings.Contains(got, "sandbox") {
+			t.Errorf("the words have the servers' origin, under the policy %q", got)
+		}
 	}
 	first := make(chan int)
 	go func() { first <- get(t, s.URL+"/user/alice/x") }()

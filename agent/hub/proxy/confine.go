@@ -19,8 +19,9 @@ const (
 	openerPolicy   = "Cross-Origin-Opener-Policy"
 	embedderPolicy = "Cross-Origin-Embedder-Policy"
 
-	// ownersOpener lets the owner's pages open sign-in windows of other sites and read their end. It differs from the
-	// policy of the hub's pages, and from that of a visitor's, so no window of these can read the owner's.
+	// ownersOpener lets the owner's pages, and those of services, open sign-in windows of other sites and read their
+	// end. It differs from the policy of the hub's pages, and from that of a visitor's, so no window of these can read
+	// the owner's.
 	ownersOpener = "same-origin-allow-popups"
 	// visitorsOpener separates a page from every other in browsers that know it. For others it is as none, which
 	// differs from the owners' and the hub's.
@@ -31,8 +32,8 @@ const (
 func (p *Proxy) guard(r *route, answer *http.Response) {
 	leave := leaveOf(answer.Request)
 	switch {
-	case leave == nil: // of a service
-		p.setOpener(answer.Header, "")
+	case leave == nil: // of a service, whose window no page of a visitor's may have: nothing confines what is in it
+		p.setOpener(answer.Header, ownersOpener)
 		return
 	case leave.Preflight:
 		narrowPreflight(answer)
@@ -56,15 +57,13 @@ func (p *Proxy) guard(r *route, answer *http.Response) {
 	}
 }
 
-// setOpener replaces the opener policy of an answer by the hub's choice, "" for none. One that isolates the page from
-// all others stays: with an embedder policy it equals none of the hub's.
+// setOpener replaces the opener policy of an answer by the hub's choice. One that isolates the page from all others
+// stays: with an embedder policy it equals none of the hub's.
 func (p *Proxy) setOpener(h http.Header, policy string) {
 	if p.cfg.Origins.Separate() || len(h[openerPolicy]) > 0 && isolates(h) {
 		return
 	}
-	if delete(h, openerPolicy); policy != "" {
-		h.Set(openerPolicy, policy)
-	}
+	h.Set(openerPolicy, policy)
 }
 
 // isolates reports whether the headers of an answer make its page cross-origin isolated.

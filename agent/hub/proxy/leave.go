@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -41,7 +42,7 @@ type closedGate struct{}
 
 // Admit refuses.
 func (closedGate) Admit(w http.ResponseWriter, _ *http.Request, _ ident.Key) *Leave {
-	http.Error(w, "this hub has nothing that decides who may open a server", http.StatusInternalServerError)
+	httpx.Words(w, "this hub has nothing that decides who may open a server", http.StatusInternalServerError)
 	return nil
 }
 

@@ -137,7 +137,7 @@ func (p *Proxy) Handler(g gate, a Answers) http.Handler {
 }
 
 func plainUnavailable(w http.ResponseWriter, _ *http.Request, key ident.Key, status int) {
-	http.Error(w, fmt.Sprintf("the server %s does not answer", key), status)
+	httpx.Words(w, fmt.Sprintf("the server %s does not answer", key), status)
 }
 
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, g gate, a Answers) {
@@ -217,7 +217,7 @@ func (p *Proxy) failed(w *answer, r *http.Request, route *route, err error) {
 			"server", route.key.Server.String(), "socket", stranger.Socket, "want_uid", stranger.Want, "got_uid",
 			stranger.Got, "error", stranger.Error())
 	case errors.Is(cause, errLeaveEnded):
-		http.Error(w, hint.Join(errLeaveEnded.Error(), "load the page again"), http.StatusForbidden)
+		httpx.Words(w, hint.Join(errLeaveEnded.Error(), "load the page again"), http.StatusForbidden)
 		return
 	case errors.Is(cause, errRouteGone), errors.Is(cause, errDrained):
 		status = http.StatusServiceUnavailable

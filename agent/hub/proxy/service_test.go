@@ -50,6 +50,9 @@ func TestForService(t *testing.T) {
 				w.Body.String()); diff != "" {
 				t.Error(diff)
 			}
+			if got := w.Header().Get(openerPolicy); got != ownersOpener {
+				t.Errorf("a visitor's page can keep its window, with the opener policy %q", got)
+			}
 			if p.Open() != 0 {
 				t.Errorf("%d requests are still counted", p.Open())
 			}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/hint"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
 type visitKey struct{}
@@ -41,7 +42,7 @@ func (v *Visitors) Handler(next http.Handler) http.Handler {
 		if !may {
 			v.refused(key, "request")
 			w.Header().Set("Retry-After", "10")
-			http.Error(w, hint.Join("too many requests from this network are open without a session", "try again in "+
+			httpx.Words(w, hint.Join("too many requests from this network are open without a session", "try again in "+
 				"a moment; administrators: http.max_anonymous in hub.toml is the bound for each address"),
 				http.StatusTooManyRequests)
 			return
