@@ -39,6 +39,27 @@ func TestCookieOverflow(t *testing.T) {
 	}
 }
 
+// TestLongAddress asks for the longest address that Chromium has, with all its cookies, as a page can have a frame ask.
+func TestLongAddress(t *testing.T) {
+	base, _ := running(t, testHub(t, true))
+	for path, length := range map[string]int{"user/mallory/": 2 << 20, "hub/": 65 << 10} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path+strings.Repeat("a", length), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Cookie", "c="+strings.Repeat("x", 180*4096))
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusRequestURITooLong ||
+			!strings.Contains(resp.Header.Get("Content-Security-Policy"), "sandbox") {
+			t.Errorf("%s: %d, %v", path, resp.StatusCode, resp.Header)
+		}
+	}
+}
+
 // TestEveryAnswerIsIsolated checks the headers that keep the hub apart from pages of servers, on every surface of its.
 func TestEveryAnswerIsIsolated(t *testing.T) {
 	base, _ := running(t, testHub(t, true))

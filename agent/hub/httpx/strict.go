@@ -5,11 +5,15 @@ import (
 	"strings"
 )
 
+// maxTarget bounds a request's target, in bytes.
+const maxTarget = 64 << 10
+
 // WithStrictRequests answers requests that net/http lets through although programs behind the hub could read them in
 // another way, and keeps their connections from being used again.
 //
 //   - A request's target with a blank or a control character is refused with 400. HTTP/2 can send one (:path, RFC 9113,
 //     8.3.1), and passed on over HTTP/1.1 it would end the target.
+//   - A target of more than 64 KB is refused with 414: no program behind the hub takes one.
 //   - A connection over HTTP/1 ends with the answer to a request that has a Transfer-Encoding, or is of HTTP/1.0 and
 //     has a body. It may have had a Content-Length too, which net/http drops without a word: what follows on the
 //     connection could be somebody else's request (RFC 9112, 6.1 and 6.3). Browsers send neither. The proxy frames such
@@ -19,6 +23,11 @@ func WithStrictRequests(next http.Handler) http.Handler {
 		if !plainTarget(r.RequestURI) || !plainTarget(r.Method) {
 			Words(w, "the request's target has a blank or a control character: escape it (%20)",
 				http.StatusBadRequest)
+			return
+		}
+		if len(r.RequestURI) > maxTarget {
+			Words(w, "the request's address has more than 64 KB: send what is in it in a body",
+				http.StatusRequestURITooLong)
 			return
 		}
 		if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0 && r.ContentLength != 0) {
