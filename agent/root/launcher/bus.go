@@ -60,7 +60,24 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	o.Ready(len(known))
 	l.Tidy(ctx, known)
-	return sd.Watch(ctx, UnitPrefix, UnitSuffix, known, func(c systemd.Change) { l.Changed(ctx, c) })
+	return whileOnBus(ctx, bus, func(ctx context.Context) error {
+		return sd.Watch(ctx, UnitPrefix, UnitSuffix, known, func(c systemd.Change) { l.Changed(ctx, c) })
+	})
+}
+
+// errOffBus says that nobody can call the launcher any more.
+var errOffBus = errors.New("the system bus has closed the connection")
+
+// whileOnBus runs work until it ends or the bus closes the connection.
+func whileOnBus(ctx context.Context, bus *dbus.Conn, work func(context.Context) error) error {
+	working, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(bus.Context(), func() { end(errOffBus) })()
+	err := work(working)
+	if ctx.Err() == nil && errors.Is(context.Cause(working), errOffBus) {
+		return errOffBus
+	}
+	return err
 }
 
 func assemble(ctx context.Context, o Options, sd *systemd.Conn, bus *dbus.Conn) (*Launcher, error) {

@@ -379,3 +379,39 @@ func TestArguments(t *testing.T) {
 		}
 	}
 }
+
+// TestOffBus ends what the launcher does when the bus has closed its connection: it would go on deaf otherwise.
+func TestOffBus(t *testing.T) {
+	dial := privateBus(t)
+	for name, tc := range map[string]struct {
+		end  func(cancel context.CancelFunc, bus *dbus.Conn)
+		want error
+	}{
+		"bus":     {func(_ context.CancelFunc, bus *dbus.Conn) { _ = bus.Close() }, errOffBus},
+		"stopped": {func(cancel context.CancelFunc, _ *dbus.Conn) { cancel() }, nil},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		bus, err := dial(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = whileOnBus(ctx, bus, func(ctx context.Context) error {
+			tc.end(cancel, bus)
+			<-ctx.Done()
+			return nil
+		})
+		if !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+	}
+	failed := errors.New("failed")
+	bus, err := dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if err := whileOnBus(t.Context(), bus, func(context.Context) error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("what the work says: %v", err)
+	}
+}

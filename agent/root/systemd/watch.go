@@ -17,8 +17,8 @@ type Change struct {
 	Since time.Time // when it was last started; zero if systemd did not say
 }
 
-// Watch calls seen for each change of state of the units named prefix…suffix, in order, until ctx ends (nil) or systemd
-// cannot be reached any more (an error that wraps ErrLost). known are the states before the first change. Where changes
+// Watch calls seen for each change of state of the units named prefix…suffix, in order, until ctx ends (nil) or systemd or
+// the system bus cannot be reached any more (an error that wraps ErrLost). known are the states before the first change. Where changes
 // may have been missed it asks for all units; then a change can leave out those between. seen runs on Watch's
 // goroutine: the next change waits for it.
 func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Status, seen func(Change)) error {
@@ -37,6 +37,11 @@ func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Status,
 		case <-c.lost:
 			if ctx.Err() == nil {
 				return fmt.Errorf("%w: systemd does not answer", ErrLost)
+			}
+		case <-c.bus.Context().Done():
+			// Without it nobody could be given a runtime directory, and nothing else would notice.
+			if ctx.Err() == nil {
+				return fmt.Errorf("%w: the system bus has closed the connection", ErrLost)
 			}
 		case <-c.missed:
 			err := c.catchUp(ctx, prefix+"*"+suffix, last, note)

@@ -268,6 +268,13 @@ func TestWatchEnds(t *testing.T) {
 	if err := c.Watch(t.Context(), "jupyter-", ".service", nil, nil); !errors.Is(err, ErrLost) {
 		t.Errorf("systemd does not come back: %v", err)
 	}
+	c, _ = connected(t)
+	if err := c.bus.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Watch(t.Context(), "jupyter-", ".service", nil, nil); !errors.Is(err, ErrLost) {
+		t.Errorf("the system bus is gone: %v", err)
+	}
 }
 
 // TestIsUnit checks which names a watch is about.
