@@ -34,7 +34,7 @@ func Dial(ctx context.Context, address string, options ...dbus.ConnOption) (*dbu
 		return nil, err
 	}
 	// A stream is all that the library is told of the connection, so it does not ask for descriptors.
-	conn, err := dbus.NewConn(stream, append(options, dbus.WithContext(ctx))...)
+	conn, err := dbus.NewConn(newScreen(stream), append(options, dbus.WithContext(ctx))...)
 	if err != nil {
 		return nil, errors.Join(err, stream.Close())
 	}
