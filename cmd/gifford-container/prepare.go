@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -45,6 +46,7 @@ func prepare(ctx context.Context, args []string) error {
 			return failf(contract.ExitDirectory, "cannot make the notebook directory: %w", err)
 		}
 	}
+	settle(ctx, img.podman, filepath.Join(os.Getenv("HOME"), "storage"))
 	return img.get(ctx)
 }
 

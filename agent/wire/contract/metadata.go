@@ -12,7 +12,7 @@ const (
 	envProfile   = "GIFFORD_PROFILE"
 	envTokenHash = "GIFFORD_TOKEN_SHA256"
 	envUID       = "GIFFORD_UID"
-	envContainer = "GIFFORD_CONTAINER"
+	EnvContainer = "GIFFORD_CONTAINER"
 	envDevices   = "GIFFORD_DEVICES"
 	envNodes     = "GIFFORD_DEVICE_NODES"
 )
@@ -39,7 +39,7 @@ func (m Metadata) Environment() []string {
 	env := []string{
 		envUID + "=" + strconv.FormatUint(uint64(m.UID), 10),
 		envProfile + "=" + m.Profile,
-		envContainer + "=" + m.Container,
+		EnvContainer + "=" + m.Container,
 		envTokenHash + "=" + m.TokenHash,
 	}
 	if len(m.Devices) == 0 {
@@ -69,7 +69,7 @@ func ReadMetadata(name string, environment []string) (Metadata, bool) {
 	if err != nil || values[envProfile] == "" {
 		return Metadata{}, false
 	}
-	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid), values[envContainer],
+	return Metadata{key, values[envProfile], values[envTokenHash], uint32(uid), values[EnvContainer],
 		readDevices(values[envDevices], values[envNodes])}, true
 }
 
