@@ -43,6 +43,7 @@ type sessions struct {
 	mu    sync.Mutex // guards all below
 	of    map[string]ident.User
 	fails error
+	hangs chan struct{} // nil: it answers
 }
 
 func (s *sessions) set(id string, u ident.User) {
@@ -62,6 +63,12 @@ func (s *sessions) fail(err error) {
 }
 
 func (s *sessions) SessionByID(_ context.Context, id string) (login.Session, error) {
+	s.mu.Lock()
+	hangs := s.hangs
+	s.mu.Unlock()
+	if hangs != nil {
+		<-hangs
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, ok := s.of[id]
@@ -531,6 +538,41 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("%s: known again, and holds: %v", name, got)
 		}
 	}
+}
+
+// TestSilence checks that people work on while whoever knows their rights does not answer, and that an end which is
+// announced meanwhile counts at once.
+func TestSilence(t *testing.T) {
+	r := newRig(t)
+	req := fetch("/user/alice/api", "Cookie", r.signedIn(t, "s-alice", "alice"))
+	leave := r.Admit(httptest.NewRecorder(), req, key(t, "alice"))
+	if leave == nil {
+		t.Fatal("not let through before")
+	}
+	answers := make(chan struct{})
+	r.sessions.mu.Lock()
+	r.sessions.hangs = answers
+	r.sessions.mu.Unlock()
+	r.pass(fresh)
+	held := make(chan bool)
+	go func() { held <- leave.Holds(t.Context()) }()
+	select {
+	case held := <-held:
+		if !held {
+			t.Error("what was open has ended")
+		}
+	case <-time.After(askTime):
+		t.Fatal("the request waits with the question")
+	}
+	r.sessions.mu.Lock()
+	r.sessions.hangs = nil // whoever asks now is answered, and the first still waits
+	r.sessions.mu.Unlock()
+	r.sessions.set("s-alice", ident.User{})
+	r.changes.Notify()
+	if leave.Holds(t.Context()) {
+		t.Error("holds after the session has ended")
+	}
+	close(answers)
 }
 
 // TestNavigation has who is sent to the hub, and what all others get.

@@ -29,6 +29,8 @@ const (
 	fresh = time.Second
 	// askTime bounds a question: the right to enter may be asked of the sign-in server.
 	askTime = 30 * time.Second
+	// patience is how long a request waits for an answer where an earlier one is known.
+	patience = 2 * time.Second
 	// forgetAfter is how long a grant is remembered that nobody uses.
 	forgetAfter = time.Minute
 	// maxGrants bounds the grants that are remembered. All others are asked each time.
@@ -62,8 +64,9 @@ type grant struct {
 	owners proxy.Leave // for the owner
 	others proxy.Leave // for everybody else
 
-	mu   sync.Mutex // held by whoever asks
-	last atomic.Pointer[finding]
+	last   atomic.Pointer[finding]
+	mu     sync.Mutex // guards asking, and writing last
+	asking *question  // the latest; nil while nobody asks
 }
 
 func (g *Gate) newGrant(key ident.Key, w who) *grant {
@@ -108,24 +111,66 @@ func (g *Gate) result(ctx context.Context, n *grant) (*proxy.Leave, verdict) {
 	return &n.others, granted
 }
 
-// now returns what is known now. What cannot be known is as it was.
+// now returns what is known now. What cannot be known is as it was, and so is what has not been answered in time: the
+// sign-in server may be silent, and people work on. Who ends a right announces that, and then it is asked again.
 func (n *grant) now(ctx context.Context) *finding {
-	if f := n.last.Load(); n.isFresh(f) {
-		return f
+	begun, count := n.gate.cfg.Now(), n.gate.cfg.Changes.Count()
+	for {
+		f := n.last.Load()
+		if n.isFresh(f) || f != nil && f.count >= count && !f.at.Before(begun) { // it was asked since
+			return f
+		}
+		q := n.renewed(ctx, count)
+		if f == nil {
+			<-q.done
+			continue
+		}
+		late := time.NewTimer(patience - time.Since(q.begun))
+		select {
+		case <-q.done:
+			late.Stop()
+		case <-late.C:
+			return n.last.Load()
+		}
 	}
+}
+
+// question is one that is being asked.
+type question struct {
+	begun time.Time
+	count uint64        // of the changes before it
+	done  chan struct{} // closed when the answer is there
+}
+
+// renewed returns a question that is being asked and that knows of so many changes; it asks where there is none.
+func (n *grant) renewed(ctx context.Context, count uint64) *question {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	before := n.last.Load()
-	if n.isFresh(before) { // another has asked meanwhile
-		return before
+	if n.asking == nil || n.asking.count < count {
+		n.asking = &question{time.Now(), n.gate.cfg.Changes.Count(), make(chan struct{})}
+		go n.renew(ctx, n.asking) // ends after askTime
 	}
-	f := &finding{at: n.gate.cfg.Now(), count: n.gate.cfg.Changes.Count()} // both before the question
+	return n.asking
+}
+
+// renew asks, and notes the answer unless a later question has one.
+func (n *grant) renew(ctx context.Context, q *question) {
+	f := &finding{at: n.gate.cfg.Now(), count: q.count} // from before the question
 	f.verdict, f.owner = n.ask(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer close(q.done)
+	if n.asking == q {
+		n.asking = nil
+	}
+	before := n.last.Load()
+	if before != nil && (before.count > f.count || before.at.After(f.at)) {
+		return
+	}
 	if f.verdict == unknown && before != nil {
 		f.verdict, f.owner = before.verdict, before.owner
 	}
 	n.last.Store(f)
-	return f
 }
 
 func (n *grant) isFresh(f *finding) bool {
