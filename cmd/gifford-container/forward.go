@@ -29,6 +29,9 @@ const (
 	// maxForwarded bounds the connections to the hub's API that a container has open.
 	maxForwarded = 128
 
+	// acceptAgain is the time to wait after a connection could not be taken.
+	acceptAgain = 100 * time.Millisecond
+
 	// lingerTime is for the client to end its side after the hub has.
 	lingerTime = 5 * time.Second
 )
@@ -90,8 +93,14 @@ func (f forwarder) serve(l net.Listener) error {
 	for {
 		open <- struct{}{}
 		conn, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return err
+		} else if err != nil {
+			// Nobody starts the forwarder again, and what is short may come back: memory, descriptors.
+			fmt.Fprintln(os.Stderr, "the hub's API cannot be reached from the container for now:", err)
+			<-open
+			time.Sleep(acceptAgain)
+			continue
 		}
 		go func() {
 			defer func() { <-open }()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -101,6 +103,27 @@ func TestForward(t *testing.T) {
 	f := forwarder{socket: dir + "/none", port: uint(port), table: tableOf(t, port, "0100007F", "0A", "5001")}
 	if _, err := f.dial(); err == nil || !strings.Contains(hint.Of(err), "gifford-hub check") {
 		t.Errorf("a stranger's port: %v", err)
+	}
+}
+
+// short is a listener for which something is short as often as left says, before it is closed.
+type short struct {
+	net.Listener
+	left int
+}
+
+func (s *short) Accept() (net.Conn, error) {
+	if s.left--; s.left < 0 {
+		return nil, net.ErrClosed
+	}
+	return nil, syscall.ENOBUFS
+}
+
+// TestShortOfMemory checks that the forwarder goes on when it cannot take a connection for now.
+func TestShortOfMemory(t *testing.T) {
+	l := &short{left: 3}
+	if err := (forwarder{}).serve(l); !errors.Is(err, net.ErrClosed) || l.left >= 0 {
+		t.Errorf("it ends with %v, and would have gone on %d times", err, l.left)
 	}
 }
 
