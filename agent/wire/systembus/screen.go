@@ -21,15 +21,22 @@ const (
 	maxMessage = 128 << 20 // bytes, of the specification
 	// maxSignal bounds a signal, in bytes. Those that are meant for us have a few hundred.
 	maxSignal = 256 << 10
+	// maxStrangers bounds the signals that others than the bus send to a connection directly. Nobody needs to; a few
+	// pass, so that it can be said that there were some. What waits to be read has no bound in the library.
+	maxStrangers = 64
 )
+
+// theBus is the bus's own name, which it gives to nobody else.
+const theBus = "org.freedesktop.DBus"
 
 // screen is a stream from a bus that has no message which the library cannot read. The library ends the connection at
 // one, and the bus lets some pass: it counts what is in each other in another way. Any account may send such a signal
 // to any connection.
 type screen struct {
 	net.Conn
-	in    *bufio.Reader
-	ready []byte // yielded next
+	in        *bufio.Reader
+	ready     []byte // yielded next
+	strangers int    // signals that others have sent to this connection
 }
 
 func newScreen(conn net.Conn) *screen { return &screen{Conn: conn, in: bufio.NewReader(conn)} }
@@ -84,25 +91,37 @@ func (s *screen) message(order binary.ByteOrder) ([]byte, error) {
 	if _, err := io.CopyN(&whole, s.in, size); err != nil {
 		return nil, err
 	}
-	if readable(whole.Bytes()) != nil {
+	m, err := readable(whole.Bytes())
+	if err != nil || s.tooMany(m) {
 		return nil, nil
 	}
 	return whole.Bytes(), nil
 }
 
-// readable returns why the library cannot read a message.
-func readable(message []byte) (err error) {
+// tooMany counts the signals that another than the bus has sent to this connection, which is not how a signal is
+// announced to all who have subscribed to it, and reports whether one is beyond what passes.
+func (s *screen) tooMany(m *dbus.Message) bool {
+	_, direct := m.Headers[dbus.FieldDestination]
+	if sender := m.Headers[dbus.FieldSender].Value(); m.Type != dbus.TypeSignal || !direct || sender == theBus {
+		return false
+	}
+	s.strangers++
+	return s.strangers > maxStrangers
+}
+
+// readable reads a message as the library does, or returns why it cannot.
+func readable(message []byte) (m *dbus.Message, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the library panics: %v", r)
+			m, err = nil, fmt.Errorf("the library panics: %v", r)
 		}
 	}()
 	rest := bytes.NewReader(message)
-	if _, err := dbus.DecodeMessage(rest); err != nil {
-		return err
+	if m, err = dbus.DecodeMessage(rest); err != nil {
+		return nil, err
 	}
 	if rest.Len() > 0 {
-		return errors.New("the message is longer than it says")
+		return nil, errors.New("the message is longer than it says")
 	}
-	return nil
+	return m, nil
 }

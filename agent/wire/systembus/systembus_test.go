@@ -75,13 +75,16 @@ func newStranger(t *testing.T, address string) stranger {
 	return s
 }
 
-// signal sends a signal with a body of that signature, byte for byte.
+// signal sends a signal with a body of that signature, byte for byte; to "" it goes to all who have subscribed.
 func (s stranger) signal(to, signature string, body []byte) {
 	s.t.Helper()
 	m := &dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath("/x")), dbus.FieldInterface: dbus.MakeVariant("x.y"),
-		dbus.FieldMember: dbus.MakeVariant("Z"), dbus.FieldDestination: dbus.MakeVariant(to),
+		dbus.FieldMember:    dbus.MakeVariant("Z"),
 		dbus.FieldSignature: dbus.MakeVariant(dbus.ParseSignatureMust(signature))}}
+	if to != "" {
+		m.Headers[dbus.FieldDestination] = dbus.MakeVariant(to)
+	}
 	var head bytes.Buffer
 	if err := m.EncodeTo(&head, binary.LittleEndian); err != nil {
 		s.t.Fatal(err)
@@ -137,6 +140,42 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// TestFlood sends more signals to a connection than anybody needs. What is for all who have subscribed comes through.
+func TestFlood(t *testing.T) {
+	address := bus(t)
+	conn, err := Dial(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.AddMatchSignal(dbus.WithMatchInterface("x.y")); err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan *dbus.Signal, 10*maxStrangers)
+	conn.Signal(signals)
+	s := newStranger(t, address)
+	for range 5 * maxStrangers {
+		s.signal(conn.Names()[0], "y", []byte{0})
+	}
+	const forAll = 2 * maxStrangers
+	for range forAll {
+		s.signal("", "y", []byte{1})
+	}
+	direct, announced := 0, 0
+	for got := range signals {
+		if got.Name != "x.y.Z" {
+			continue
+		} else if got.Body[0] == byte(0) {
+			direct++
+		} else if announced++; announced == forAll {
+			break
+		}
+	}
+	if direct != maxStrangers {
+		t.Errorf("%d of a stranger's signals came through", direct)
+	}
+}
+
 // TestScreenEnds checks that nothing is passed on of a message which never ends, cannot be read or is too long to be
 // one, and that the last is an error.
 func TestScreenEnds(t *testing.T) {
@@ -173,9 +212,9 @@ func FuzzReadable(f *testing.F) {
 	if err := ping.EncodeTo(&m, binary.LittleEndian); err != nil {
 		f.Fatal(err)
 	}
-	if err := readable(m.Bytes()); err != nil {
+	if _, err := readable(m.Bytes()); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(m.Bytes())
-	f.Fuzz(func(_ *testing.T, message []byte) { _ = readable(message) })
+	f.Fuzz(func(_ *testing.T, message []byte) { _, _ = readable(message) })
 }
