@@ -159,6 +159,8 @@ func readsNothing(t *testing.T, ctx context.Context) {
 		`frame('/user/dora/api/contents')`,
 		`borrowed('/hub/home')`, `borrowed('/user/dora/api/contents')`,
 		`borrowed('/user/dora/api/contents', '<p>srcdoc</p>')`,
+		`lent('/user/erin/evil/', 100000, '/user/dora/api/contents')`,
+		`lent('/user/erin/evil/', 1200000, '/user/dora/api/contents')`,
 		`worker('/hub/home', false)`, `worker('/user/dora/api/contents', false)`,
 		`worker('/hub/home', true)`, `worker('/user/dora/api/contents', true)`,
 		`socket('/user/dora/terminals/websocket/1')`, `socket('/user/dora/api/events/subscribe')`,

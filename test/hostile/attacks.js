@@ -73,6 +73,22 @@ const attacks = {
     }
   },
 
+  // lent fetches with the fetch of a frame that shows a refusal of the hub's, which is no page and could have no policy.
+  // More in the path makes the address that long.
+  async lent(at, more, url) {
+    const frame = document.createElement('iframe');
+    const loaded = new Promise(done => { frame.onload = done; });
+    frame.src = at + 'a'.repeat(more);
+    document.body.append(frame);
+    await loaded;
+    try {
+      const answer = await frame.contentWindow.fetch(url, {credentials: 'include', referrerPolicy: 'no-referrer'});
+      return answer.status + ' ' + await answer.text();
+    } catch (err) {
+      return 'blocked: ' + err;
+    }
+  },
+
   // read polls a document until it has loaded from this origin, and returns its text and HTML.
   async read(of, gone) {
     for (let i = 0; i < 50; i++) {
