@@ -68,7 +68,11 @@ func (o Origins) Server(u ident.User) string {
 	if !o.Separate() {
 		return o.hub
 	}
-	return o.scheme + "://" + label(u.String()) + o.suffix
+	at := o.scheme + "://" + label(u.String()) + o.suffix
+	if at == o.hub { // an account "hub" beside https://hub.example.org, with https://{user}.example.org
+		at = o.scheme + "://" + hashed(u.String()) + o.suffix
+	}
+	return at
 }
 
 // Service returns the origin of a service that the hub proxies.
@@ -123,6 +127,11 @@ func label(name string) string {
 	if isLabel(name) && !strings.Contains(name, "--") {
 		return name
 	}
+	return hashed(name)
+}
+
+// hashed is a label that no other name has.
+func hashed(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	short := ""
 	for _, c := range strings.ToLower(name) {

@@ -128,3 +128,17 @@ func TestRefused(t *testing.T) {
 		t.Error("a public URL that is none")
 	}
 }
+
+// TestMemberNamedAsTheHub checks that nobody's servers are under the hub's origin, whatever their account is called.
+func TestMemberNamedAsTheHub(t *testing.T) {
+	o, err := New("https://hub.example.org", "https://{user}.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := o.Server(user(t, "hub")); got == o.Hub() || !strings.HasPrefix(got, "https://u-hub--") {
+		t.Errorf("hub's servers are at %s", got)
+	}
+	if got := o.Server(user(t, "alice")); got != "https://alice.example.org" {
+		t.Errorf("alice's are at %s", got)
+	}
+}
