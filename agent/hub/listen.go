@@ -33,9 +33,9 @@ const (
 	maxHeaders = 64 << 10
 	// maxBrowserHeaders leaves room for all that a page can make a browser send: the cookies that it holds for a host
 	// (Chromium 180, of 4 KiB) and the longest URL (Chromium 2 MiB, Firefox 1 MiB). net/http would refuse it in four
-	// words without any header of ours. Nobody could ever clear the cookies, and the four words would be a window of the
-	// servers' origin without a policy, in which a page could do what its own forbids. So the hub takes it in, its own
-	// page clears cookies (web.WithinCookies), and its own words refuse URLs (httpx.WithStrictRequests).
+	// words without any header of ours. Nobody could ever clear the cookies, and the four words would be a window of
+	// the servers' origin without a policy, in which a page could do what its own forbids. So the hub takes it in, its
+	// own page clears cookies (web.WithinCookies), and its own words refuse URLs (httpx.WithStrictRequests).
 	maxBrowserHeaders = 3 << 20
 )
 

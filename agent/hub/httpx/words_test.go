@@ -14,8 +14,8 @@ type nobodys struct{}
 func (nobodys) Has(string) bool { return false }
 func (nobodys) Public() string  { return "https://hub.example.org" }
 
-// TestWords checks that no answer of a few words is a window of the servers' origin without a policy, in which a page of
-// a server could do what its own policy forbids.
+// TestWords checks that no answer of a few words is a window of the servers' origin without a policy, in which a page
+// of a server could do what its own policy forbids.
 func TestWords(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("x") })
