@@ -26,7 +26,7 @@ type reader int
 
 // The readers. The zero value is none, so a route whose reader was forgotten is closed.
 const (
-	noReader reader = iota
+	_ reader = iota
 	// Document is a window or a tab of its own, which no page of a server can read. A form that is sent to such a route
 	// must bring the token of the session.
 	Document

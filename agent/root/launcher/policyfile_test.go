@@ -91,7 +91,7 @@ func TestPolicyHeld(t *testing.T) {
 		return rules
 	}
 	write(name, "one")
-	if read("one") == read("one") {
+	if first, second := read("one"), read("one"); first == second {
 		t.Error("what was read within a tick of the change is held")
 	}
 	p.now = func() time.Time { return time.Now().Add(time.Hour) }
