@@ -254,11 +254,25 @@ func TestTail(t *testing.T) {
 	since := time.Unix(1700000000, 5)
 	lines, whole, err := b.Tail(t.Context(), alice(t), since, 20)
 	if err != nil || !whole || len(lines) != 2 || len(h.logs) != 1 ||
-		h.logs[0] != (launcherbus.LogRequest{Key: alice(t), Since: since.Add(-time.Second), Lines: 20}) {
+		h.logs[0] != (launcherbus.LogRequest{Key: alice(t), Since: since.Add(-time.Second), Lines: 400}) {
 		t.Errorf("tail: %v, %v, %v; asked for %+v", lines, whole, err, h.logs)
 	}
 	if _, whole, _ := b.Tail(t.Context(), alice(t), since, 20); whole {
 		t.Error("a log without systemd's last words is whole")
+	}
+}
+
+// TestTailWithoutTidies checks that what systemd writes of the processes that it kills does not hide why a server failed.
+func TestTailWithoutTidies(t *testing.T) {
+	written := []string{"old", "cannot find the licence server"}
+	for range 50 {
+		written = append(written, "jupyter-alice.service: Killing process 7504 (podman) with signal SIGKILL.")
+	}
+	written = append(written, "jupyter-alice.service: Failed with result 'exit-code'.")
+	b := newBackend(&host{answers: []launcherbus.Log{{Lines: written}}})
+	lines, whole, err := b.Tail(t.Context(), alice(t), time.Now(), 2)
+	if err != nil || !whole || len(lines) != 2 || lines[0] != "cannot find the licence server" {
+		t.Errorf("%q, %v, %v", lines, whole, err)
 	}
 }
 

@@ -14,6 +14,13 @@ import (
 // lastWords is what systemd writes last of a unit that has failed.
 const lastWords = "Failed with result"
 
+// tidies is what systemd writes for each thread of each process that a unit has left behind. There may be far more of
+// these lines than of those that say why a server has failed; Tail leaves them out.
+const (
+	tidies        = ": Killing process "
+	tidiesPerLine = 20
+)
+
 // maxLine bounds one line that is passed on, in characters. The journal has the whole line.
 const maxLine = 2000
 
@@ -56,10 +63,14 @@ func (b *Backend) Follow(ctx context.Context, key ident.Key, since time.Time, li
 func (b *Backend) Tail(ctx context.Context, key ident.Key, since time.Time, n int) (lines []string, whole bool,
 	err error) {
 	// journalctl counts from whole seconds that may begin before the hub's own clock reading.
-	log, err := b.launcher.Log(ctx, launcherbus.LogRequest{Key: key, Since: since.Add(-time.Second), Lines: n})
+	log, err := b.launcher.Log(ctx, launcherbus.LogRequest{Key: key, Since: since.Add(-time.Second),
+		Lines: min(tidiesPerLine*n, launcherbus.MaxLogLines)})
 	for _, text := range log.Lines {
-		lines = append(lines, harmless(text))
+		if !strings.HasPrefix(text, key.Unit()+tidies) {
+			lines = append(lines, harmless(text))
+		}
 	}
+	lines = lines[max(0, len(lines)-n):]
 	return lines, slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, lastWords) }),
 		neutral(err)
 }
