@@ -262,7 +262,8 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// TestTailWithoutTidies checks that what systemd writes of the processes that it kills does not hide why a server failed.
+// TestTailWithoutTidies checks that what systemd writes of the processes that it kills does not hide why a server has
+// failed.
 func TestTailWithoutTidies(t *testing.T) {
 	written := []string{"old", "cannot find the licence server"}
 	for range 50 {
