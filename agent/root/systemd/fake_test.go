@@ -49,22 +49,15 @@ func (p *pid1) dial(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-// serve answers one connection until it ends.
+// serve answers one connection until it ends, which may be at once: a client that is closed ends its attempts to
+// connect again.
 func (p *pid1) serve(far net.Conn, ready chan<- bool) {
 	in := bufio.NewReader(far)
-	for _, answer := range []string{"REJECTED EXTERNAL\r\n", "OK 0123\r\n"} {
-		line, err := in.ReadString('\n')
-		if _, err2 := io.WriteString(far, answer); err != nil || err2 != nil {
-			p.t.Errorf("the client said %q, %v, %v", line, err, err2)
-		}
-	}
-	if line, err := in.ReadString('\n'); err != nil {
-		p.t.Errorf("the client said %q, %v", line, err)
-	}
+	err := authenticate(in, far)
 	close(ready)
-	for {
-		call, err := dbus.DecodeMessage(in)
-		if err != nil {
+	for err == nil {
+		var call *dbus.Message
+		if call, err = dbus.DecodeMessage(in); err != nil {
 			return
 		}
 		member, _ := call.Headers[dbus.FieldMember].Value().(string)
@@ -82,6 +75,20 @@ func (p *pid1) serve(far net.Conn, ready chan<- bool) {
 		}
 		p.send(reply)
 	}
+}
+
+// authenticate is systemd's part of the handshake (D-Bus Specification, "Authentication Protocol").
+func authenticate(in *bufio.Reader, out io.Writer) error {
+	for _, answer := range []string{"REJECTED EXTERNAL\r\n", "OK 0123\r\n"} {
+		if _, err := in.ReadString('\n'); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(out, answer); err != nil {
+			return err
+		}
+	}
+	_, err := in.ReadString('\n') // BEGIN
+	return err
 }
 
 // send is one message of systemd; it is read by who is connected now, if anybody.
