@@ -2,6 +2,7 @@ package gate
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +36,13 @@ func FuzzCookies(f *testing.F) {
 	f.Add("a=b; ", "; c=d")
 	f.Add("__Http-gifford-server-x=", ";;=;")
 	f.Add(hub("s-alice")+";", "")
-	f.Add(good+"x;", "")
+	// No seed has a cookie of ours: the workers are processes of their own, and another one's is as good.
+	f.Add(strings.SplitN(good, "=", 2)[0]+"=x;", "")
 	f.Fuzz(func(t *testing.T, before, after string) {
 		alone := http.Header{"Cookie": {before, after}}
 		first, _ := valuesOf(alone, strings.SplitN(good, "=", 2)[0], "")
-		for _, v := range first {
+		within, _ := valuesOf(http.Header{"Cookie": {before + good + after}}, strings.SplitN(good, "=", 2)[0], "")
+		for _, v := range slices.Concat(first, within) {
 			if c, ok := r.seal.open(forCookie, "/user/alice/", v, time.Now()); ok &&
 				v != strings.SplitN(good, "=", 2)[1] {
 				t.Errorf("%q opens as %+v", v, c)
