@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/origins"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -27,10 +29,8 @@ func (b byOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.next.ServeHTTP(w, r)
 	case want != b.at.Hub() && b.at.Is(b.at.Hub(), r.Host) && byToken(r):
 		b.next.ServeHTTP(w, r) // a program that knows only the hub's address; no page can be made to send this
-	case navigates(r):
-		w.Header().Set("Location", want+r.URL.RequestURI())
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusFound)
+	case fetchmeta.Navigates(r):
+		httpx.Redirect(w, http.StatusFound, want+r.URL.RequestURI())
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusMisdirectedRequest)
@@ -67,13 +67,4 @@ func (b byOrigin) origin(r *http.Request) string {
 // one, and its page would be shown under the hub's origin.
 func byToken(r *http.Request) bool {
 	return r.Header.Get("Authorization") != "" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
-}
-
-// navigates reports whether a browser asks for a page to show.
-func navigates(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	mode := r.Header.Get("Sec-Fetch-Mode")
-	return mode == "navigate" || mode == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
 }

@@ -55,8 +55,7 @@ func newSurfaces(g given, d data, r rights, m machine, p *process, long longWork
 		metrics: observed(pages.InFront(guardMetrics(scrapes,
 			metricsReader(g.cfg.Metrics.Authenticate, who, r.requests), g.log, pages.Error))),
 		servers: d.metrics.Proxy(pages.WithinCookies(r.proxy.Handler(shownAtGate{doors},
-			proxy.Answers{Unrouted: pages.Unrouted(),
-				Unavailable: pages.Unavailable}))),
+			proxy.Answers{Unrouted: pages.Unrouted(), Unavailable: pages.Unavailable}))),
 		services: d.metrics.Proxy(pages.WithinCookies(r.toServices.Handler(g.cfg.HTTP.BaseURL, r.services,
 			pages.Error))),
 		operator: newOperator(g, d, m, p, who, deeds).Handler(),
@@ -215,10 +214,8 @@ func newOperator(g given, d data, m machine, p *process, who *access.Authenticat
 	deeds *actions.Actions) *operator.Operator {
 	return operator.New(operator.Config{Servers: m.servers, Actions: deeds, Subject: who.Operator,
 		Version: g.version, PublicURL: g.cfg.HTTP.PublicURL, URL: m.env.PublicServerURL,
-		Listeners: listenersFor(g.listeners),
-		Know:      know(d.store), Persistent: m.backend.Persistent, Reload: p.reload, Backup: d.store.BackupTo,
-		Disk: m.disk, Accounting: d.store.Accounting, Identities: d.store.Identities, GPUs: m.gpus,
-		Draining: olderProcesses,
-		Older:    older(m.backend, g.log),
-		Log:      g.log})
+		Listeners: listenersFor(g.listeners), Know: know(d.store), Persistent: m.backend.Persistent,
+		Reload: p.reload, Backup: d.store.BackupTo, Disk: m.disk, Accounting: d.store.Accounting,
+		Identities: d.store.Identities, GPUs: m.gpus, Draining: olderProcesses, Older: older(m.backend, g.log),
+		Log: g.log})
 }

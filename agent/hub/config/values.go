@@ -40,8 +40,8 @@ func parseHost(s string) (string, error) {
 		return a.String(), nil
 	}
 	if !hostName.MatchString(s) {
-		return "", fmt.Errorf("%q is neither: write it without a scheme and a port, and letters beyond ASCII as xn--…",
-			s)
+		return "", fmt.Errorf("%q is neither: write it without a scheme and a port, and letters beyond ASCII as "+
+			"xn--…", s)
 	}
 	return strings.ToLower(s), nil
 }

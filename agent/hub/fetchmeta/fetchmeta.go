@@ -53,6 +53,19 @@ func (u Rules) Kind(r *http.Request) Kind {
 	return u.byReferer(r)
 }
 
+// Navigates reports whether a browser goes to a page, in a window or in a frame, and so may be redirected. Browsers
+// without Sec-Fetch say it by what they accept.
+func Navigates(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return strings.Contains(r.Header.Get("Accept"), "text/html") && r.Header.Get("Upgrade") == "" &&
+		r.Header.Get("X-Requested-With") == ""
+}
+
 // byReferer is Kind at a hub without TLS, where no browser says more. It keeps out scripts that do not lie.
 func (u Rules) byReferer(r *http.Request) Kind {
 	from, err := url.Parse(r.Referer())

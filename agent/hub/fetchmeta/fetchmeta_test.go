@@ -115,3 +115,31 @@ func TestOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestNavigates has requests that a person's going to a page makes, and others.
+func TestNavigates(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method string
+		header []string
+		want   bool
+	}{
+		"a window":              {"GET", []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, true},
+		"a frame":               {"GET", []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, true},
+		"its headers":           {"HEAD", []string{"Sec-Fetch-Mode", "navigate"}, true},
+		"a form":                {"POST", []string{"Sec-Fetch-Mode", "navigate"}, false},
+		"a script":              {"GET", []string{"Sec-Fetch-Mode", "cors", "Accept", "text/html"}, false},
+		"an older browser":      {"GET", []string{"Accept", "text/html,*/*"}, true},
+		"its script":            {"GET", []string{"Accept", "text/html", "X-Requested-With", "XMLHttpRequest"}, false},
+		"its WebSocket":         {"GET", []string{"Accept", "text/html", "Upgrade", "websocket"}, false},
+		"a program":             {"GET", []string{"Accept", "application/json"}, false},
+		"one that says nothing": {"GET", nil, false},
+	} {
+		r := httptest.NewRequest(tt.method, "/", nil)
+		for i := 0; i < len(tt.header); i += 2 {
+			r.Header.Set(tt.header[i], tt.header[i+1])
+		}
+		if got := Navigates(r); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/fetchmeta"
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -67,18 +68,10 @@ func (g *Gate) fromAnother(referer string, key ident.Key) bool {
 	return err != nil || name != key.User.String()
 }
 
-// navigates reports whether a person goes to a page, which then has the address of the request. Browsers without
-// Sec-Fetch say it by what they accept.
+// navigates reports whether a person goes to a page in a window of its own, which then has the address of the request.
 func navigates(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		dest := r.Header.Get("Sec-Fetch-Dest")
-		return mode == "navigate" && (dest == "document" || dest == "")
-	}
-	return strings.Contains(r.Header.Get("Accept"), "text/html") && r.Header.Get("Upgrade") == "" &&
-		r.Header.Get("X-Requested-With") == ""
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return fetchmeta.Navigates(r) && (dest == "document" || dest == "")
 }
 
 // refuse answers a request that nothing lets through: who goes to a page is redirected to the hub, which knows whom to
@@ -104,6 +97,14 @@ func (g *Gate) refuseFor(w http.ResponseWriter, r *http.Request, key ident.Key, 
 	answer(w, r, http.StatusForbidden, why)
 }
 
+// withQuery returns an address with that query, if it is one.
+func withQuery(to, query string) string {
+	if query == "" {
+		return to
+	}
+	return to + "?" + query
+}
+
 // toHub redirects to the same path and query below hub/.
 func (g *Gate) toHub(w http.ResponseWriter, r *http.Request) {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), g.cfg.BaseURL)
@@ -111,25 +112,7 @@ func (g *Gate) toHub(w http.ResponseWriter, r *http.Request) {
 	if g.cfg.Origins.Separate() {
 		hub = g.cfg.Origins.Hub()
 	}
-	redirect(w, hub+g.cfg.BaseURL+"hub/"+rest, r.URL.RawQuery)
-}
-
-// redirect sends a browser to an address with that query, if it has one.
-func redirect(w http.ResponseWriter, to, query string) {
-	if query != "" {
-		to += "?" + query
-	}
-	var b strings.Builder
-	for i := range len(to) { // a header holds ASCII only
-		if c := to[i]; c <= ' ' || c >= 0x7f {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	w.Header().Set("Location", b.String())
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusFound)
+	httpx.Redirect(w, http.StatusFound, withQuery(hub+g.cfg.BaseURL+"hub/"+rest, r.URL.RawQuery))
 }
 
 // answer says in words why a request is refused: to programs in JSON as JupyterHub does, in a frame as text.

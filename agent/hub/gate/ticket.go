@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -26,7 +27,7 @@ func (g *Gate) takeTicket(w http.ResponseWriter, r *http.Request, key ident.Key)
 	if c, good := g.seal.open(forTicket, n.path, sealed, g.cfg.Now()); good && g.sameSession(r, c.session) {
 		w.Header().Add("Set-Cookie", g.setCookie(key, c))
 	}
-	redirect(w, r.URL.EscapedPath(), query)
+	httpx.Redirect(w, http.StatusFound, withQuery(r.URL.EscapedPath(), query))
 	return true
 }
 

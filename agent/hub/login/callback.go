@@ -43,7 +43,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, e
 	a, err := s.attempt(r, q.Get("state"))
 	if err != nil {
 		if _, signedIn := s.Session(r); signedIn == nil {
-			redirect(w, s.home()) // a reload of the page after the sign-in
+			httpx.Redirect(w, http.StatusSeeOther, s.home()) // a reload of the page after the sign-in
 			return false, nil
 		}
 		return true, staleAttempt(err)
@@ -64,7 +64,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) (counts bool, e
 	if err := s.begin(w, r, p); err != nil {
 		return true, err
 	}
-	redirect(w, SafeNext(a.Next, s.home()))
+	httpx.Redirect(w, http.StatusSeeOther, SafeNext(a.Next, s.home()))
 	return true, nil
 }
 

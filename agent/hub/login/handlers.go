@@ -30,7 +30,7 @@ func (s *Service) Start(w http.ResponseWriter, r *http.Request) error {
 	if r.FormValue("switch") == "1" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
 	}
-	redirect(w, ep.oauth.AuthCodeURL(a.state, options...))
+	httpx.Redirect(w, http.StatusSeeOther, ep.oauth.AuthCodeURL(a.state, options...))
 	return nil
 }
 
@@ -56,7 +56,7 @@ func (s *Service) Logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	http.SetCookie(w, s.cookie(cookies.SessionID, "", s.c.BasePath, -1))
-	redirect(w, target)
+	httpx.Redirect(w, http.StatusSeeOther, target)
 	return nil
 }
 
@@ -72,14 +72,6 @@ func (s *Service) cookie(name, value, path string, maxAge int) *http.Cookie {
 // attemptCookie is the cookie of a sign-in that has begun.
 func (s *Service) attemptCookie(state, value string, maxAge int) *http.Cookie {
 	return s.cookie(s.cookies.Attempt(state), value, s.cookies.HostPath(s.callback), maxAge)
-}
-
-// redirect sends the target unchanged; http.Redirect would clean double slashes in the path of a
-// notebook's URL. After a 303 the browser sends a GET.
-func redirect(w http.ResponseWriter, target string) {
-	w.Header().Set("Location", target)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusSeeOther)
 }
 
 // afterLogout is the provider's end_session_endpoint with the parameters of

@@ -75,8 +75,7 @@ func (c Clients) Find(id string) (Client, bool) {
 		return Client{}, false
 	}
 	return Client{ID: id, Service: s.Name, Redirect: s.Callback(c.Env.Origins), Allowed: s.AllowedScopes,
-		NoConfirm: s.NoConfirm,
-		Path:      s.Prefix}, true
+		NoConfirm: s.NoConfirm, Path: s.Prefix}, true
 }
 
 // authenticate checks a client's secret, which is its API token.

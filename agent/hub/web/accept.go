@@ -62,6 +62,6 @@ func (s *Web) accept(m access.Subject, w http.ResponseWriter, r *http.Request) e
 	if err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(code.Key.Path(), "/"))
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(code.Key.Path(), "/"))
 	return nil
 }

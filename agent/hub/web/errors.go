@@ -88,7 +88,7 @@ func (s *Web) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		q = url.Values{"next": {s.hub + "home"}, "notice": {noticeExpired}}
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"login?"+q.Encode())
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"login?"+q.Encode())
 }
 
 // errorCode is hub/error/CODE, which a proxy in front may show for its own errors (JupyterHub's ProxyErrorHandler).

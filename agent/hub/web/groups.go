@@ -84,7 +84,7 @@ func (s *Web) addGroup(m access.Subject, w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
 	return nil
 }
 
@@ -102,7 +102,7 @@ func (s *Web) changeMembers(m access.Subject, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
 	return nil
 }
 
@@ -158,6 +158,6 @@ func (s *Web) deleteGroup(m access.Subject, w http.ResponseWriter, r *http.Reque
 	if err := s.cfg.Actions.DeleteGroup(r.Context(), m, r.PostFormValue("group")); err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"admin/groups")
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -45,7 +46,7 @@ func (s *Web) root(_ access.Subject, w http.ResponseWriter, _ *http.Request) err
 	if s.cfg.RedirectToServer {
 		target = s.hub + "spawn" // which redirects to a server that runs
 	}
-	redirect(w, http.StatusFound, target)
+	httpx.Redirect(w, http.StatusFound, target)
 	return nil
 }
 

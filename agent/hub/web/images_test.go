@@ -153,7 +153,8 @@ func TestPull(t *testing.T) {
 		Total: 4e6}
 	keeper.steps <- imagekeeper.Progress{Layer: "cccc", Message: "Downloading", Current: 1e3, Total: 3e3}
 	keeper.steps <- imagekeeper.Progress{Layer: "cccc", Message: "Download complete"}
-	keeper.steps <- imagekeeper.Progress{Layer: "bbbb", Message: "layer", Current: 7e3} // the one before has been taken
+	// It is taken when the one before has been handled.
+	keeper.steps <- imagekeeper.Progress{Layer: "bbbb", Message: "layer", Current: 7e3}
 	text := plain(body(t, h.do("GET", at, "dora")))
 	for _, want := range []string{"fetching", "aaaaaaaaaaaa", `value="50"`, "4.0 MB", `http-equiv="refresh"`,
 		"/hub/admin/images/progress?_xsrf="} {

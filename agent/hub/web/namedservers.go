@@ -40,7 +40,7 @@ func (s *Web) addServer(m access.Subject, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return err
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"home#server-"+form.Name)
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"home#server-"+form.Name)
 	return nil
 }
 
@@ -76,7 +76,7 @@ func (s *Web) deleteServer(m access.Subject, w http.ResponseWriter, r *http.Requ
 	case err != nil:
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"home"))
+	httpx.Redirect(w, http.StatusSeeOther, cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"home"))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
@@ -45,6 +46,6 @@ func (s *Web) agree(m access.Subject, w http.ResponseWriter, r *http.Request) er
 	if !below {
 		rest = ""
 	}
-	redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(s.prefix(key), s.cfg.BaseURL)+rest)
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(s.prefix(key), s.cfg.BaseURL)+rest)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/hub/xsrf"
@@ -36,7 +37,7 @@ func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) 
 	next := safeNext(r.URL.Query().Get("next"))
 	switch srv := s.cfg.Servers.Get(key); {
 	case srv.State == servers.Ready && !m.MayServer(key, scopes.AccessServers):
-		redirect(w, http.StatusSeeOther, s.hub+"home")
+		httpx.Redirect(w, http.StatusSeeOther, s.hub+"home")
 		return nil
 	case srv.State == servers.Ready:
 		return s.open(m, w, r, key, next)

@@ -24,6 +24,6 @@ func (s *Web) postpone(m access.Subject, w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"home")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"home")
 	return nil
 }

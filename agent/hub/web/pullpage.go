@@ -41,7 +41,7 @@ func (s *Web) pullImage(m access.Subject, w http.ResponseWriter, r *http.Request
 	if begun {
 		s.cfg.Background(func(ctx context.Context) { s.runPull(ctx, name, p) })
 	}
-	redirect(w, http.StatusSeeOther, s.pullURL(name))
+	httpx.Redirect(w, http.StatusSeeOther, s.pullURL(name))
 	return nil
 }
 

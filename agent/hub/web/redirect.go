@@ -1,32 +1,16 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/login"
 )
 
 // safeNext returns next where that is a path on this host, else "".
 func safeNext(next string) string { return login.SafeNext(next, "") }
-
-// redirect leaves the target as it is; http.Redirect would remove double slashes from the path of a notebook. Callers
-// make the target from a fixed prefix or take it from safeNext.
-func redirect(w http.ResponseWriter, status int, target string) {
-	var b strings.Builder
-	for i := range len(target) { // a header holds ASCII only
-		if c := target[i]; c <= ' ' || c >= 0x7f {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	w.Header().Set("Location", b.String())
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-}
 
 // withQuery appends a request's query unchanged.
 func withQuery(target string, r *http.Request) string {
@@ -47,7 +31,7 @@ func (s *Web) public(path, host string) string {
 
 // addSlash redirects hub to hub/.
 func (s *Web) addSlash(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
-	redirect(w, http.StatusFound, withQuery(s.hub, r))
+	httpx.Redirect(w, http.StatusFound, withQuery(s.hub, r))
 	return nil
 }
 
@@ -61,6 +45,6 @@ func (s *Web) prefixRedirect(_ access.Subject, w http.ResponseWriter, r *http.Re
 	if !below && path+"/" == s.cfg.BaseURL {
 		rest = ""
 	}
-	redirect(w, http.StatusFound, withQuery(s.hub+strings.TrimLeft(rest, "/"), r))
+	httpx.Redirect(w, http.StatusFound, withQuery(s.hub+strings.TrimLeft(rest, "/"), r))
 	return nil
 }

@@ -23,8 +23,8 @@ func wantsJSON(base string, r *http.Request) bool {
 	return strings.Contains(accept, "application/json") || r.Header.Get("Sec-Fetch-Dest") == "empty"
 }
 
-// apiPath reports whether a path is one of the hub's API or of a server's API: BASE/[hub/]user/NAME/[SERVER/]api/…. The
-// OAuth provider's authorize is below the API but is a page, to which servers redirect browsers (RFC 6749, 4.1.1).
+// apiPath reports whether a path is one of the hub's API or of a server's API: BASE/[hub/]user/NAME/[SERVER/]api/….
+// The OAuth provider's authorize is below the API but is a page, to which servers redirect browsers (RFC 6749, 4.1.1).
 func apiPath(base, path string) bool {
 	rest := strings.TrimPrefix(strings.TrimPrefix(path, base), "hub/")
 	parts := strings.SplitN(rest, "/", 5)

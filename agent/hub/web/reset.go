@@ -71,6 +71,6 @@ func (s *Web) reset(m access.Subject, w http.ResponseWriter, r *http.Request) er
 	case err != nil:
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"home")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"home")
 	return nil
 }

@@ -131,7 +131,7 @@ func (s *Web) share(m access.Subject, w http.ResponseWriter, r *http.Request) er
 	case body.Link != "":
 		return s.renderShare(m, w, r, http.StatusOK, key, body)
 	}
-	redirect(w, http.StatusSeeOther, s.act("share", key))
+	httpx.Redirect(w, http.StatusSeeOther, s.act("share", key))
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (s *Web) loginPage(_ access.Subject, w http.ResponseWriter, r *http.Request
 	var denied *login.Denied
 	switch {
 	case err == nil:
-		redirect(w, http.StatusFound, cmp.Or(next, s.hub))
+		httpx.Redirect(w, http.StatusFound, cmp.Or(next, s.hub))
 		return nil
 	case errors.As(err, &denied), !errors.Is(err, login.ErrNoSession):
 		return err
@@ -44,7 +44,7 @@ func (s *Web) loginPage(_ access.Subject, w http.ResponseWriter, r *http.Request
 		e := httpx.Public(err)
 		body.Problem, body.Hint = e.Public, e.Hint
 	} else if s.cfg.AutoLogin && body.Notice == "" {
-		redirect(w, http.StatusFound, s.hub+"oauth_login?"+url.Values{"next": {next}}.Encode())
+		httpx.Redirect(w, http.StatusFound, s.hub+"oauth_login?"+url.Values{"next": {next}}.Encode())
 		return nil
 	}
 	s.renderLogin(w, r, http.StatusOK, body)

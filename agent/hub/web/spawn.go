@@ -6,6 +6,7 @@ import (
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/hub/scopes"
 	"github.com/gifford-lab/gifford-hub/agent/hub/servers"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -28,7 +29,7 @@ func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request
 	case srv.State == servers.Ready:
 		return s.open(m, w, r, key, next)
 	case srv.State.Active():
-		redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
+		httpx.Redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
 		return nil
 	}
 	exists, err := s.exists(r, key, "")
@@ -68,12 +69,12 @@ func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, ke
 	if err != nil && !active(err) { // an active one is shown, whoever has started it
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
+	httpx.Redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
 	return nil
 }
 
 // open redirects the browser to a server that is ready, whose gate sends it to userPath if it has no cookie for it.
 func (s *Web) open(_ access.Subject, w http.ResponseWriter, _ *http.Request, key ident.Key, next string) error {
-	redirect(w, http.StatusFound, cmp.Or(next, s.prefix(key)))
+	httpx.Redirect(w, http.StatusFound, cmp.Or(next, s.prefix(key)))
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
+	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 )
 
 // stopWait is how long a page waits for a stop. A longer one continues in the background.
@@ -24,6 +25,6 @@ func (s *Web) stop(m access.Subject, w http.ResponseWriter, r *http.Request) err
 	if _, err = s.cfg.Actions.Stop(r.Context(), m, key, stopWait); err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"home"))
+	httpx.Redirect(w, http.StatusSeeOther, cmp.Or(safeNext(r.PostFormValue("next")), s.hub+"home"))
 	return nil
 }

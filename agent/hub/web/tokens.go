@@ -119,7 +119,7 @@ func (s *Web) revokeToken(m access.Subject, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"token")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"token")
 	return nil
 }
 

@@ -44,14 +44,14 @@ func (s *Web) userPath(m access.Subject, w http.ResponseWriter, r *http.Request)
 	query, _ := gate.Clean(r.URL.RawQuery)
 	asked := withQuery(s.prefix(key)+rest, &http.Request{URL: &url.URL{RawQuery: query}})
 	if srv.State != servers.Stopped {
-		redirect(w, http.StatusSeeOther, s.pendingURL(key, safeNext(asked)))
+		httpx.Redirect(w, http.StatusSeeOther, s.pendingURL(key, safeNext(asked)))
 		return nil
 	}
 	return s.notRunning(m, w, r, srv, safeNext(asked))
 }
 
-// locate returns the server that a path PREFIXuser/USER/… leads to, and the path on it with its escapes: USER/NAME/… is
-// the named server if isServer reports that it exists, else a path of the default server.
+// locate returns the server that a path PREFIXuser/USER/… leads to, and the path on it with its escapes: USER/NAME/…
+// is the named server if isServer reports that it exists, else a path of the default server.
 func (s *Web) locate(r *http.Request, prefix string, isServer func(r *http.Request, key ident.Key, rest string) (bool,
 	error)) (ident.Key, string, error) {
 	parts := strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), prefix), "/", 4)
@@ -122,7 +122,7 @@ func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Requ
 	if err := s.cfg.Actions.OpenServer(r.Context(), m, key); err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusFound, s.cfg.Gate.Address(m.SessionID, key, path, query, n+1))
+	httpx.Redirect(w, http.StatusFound, s.cfg.Gate.Address(m.SessionID, key, path, query, n+1))
 	return nil
 }
 
@@ -164,7 +164,7 @@ func words(state servers.State) string {
 func (s *Web) userRedirect(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), s.hub+"user-redirect")
 	next := withQuery(s.prefix(ident.Key{User: m.User})+strings.TrimLeft(rest, "/"), r)
-	redirect(w, http.StatusFound, s.spawnURL(ident.Key{User: m.User})+"?"+url.Values{"next": {next}}.Encode())
+	httpx.Redirect(w, http.StatusFound, s.spawnURL(ident.Key{User: m.User})+"?"+url.Values{"next": {next}}.Encode())
 	return nil
 }
 

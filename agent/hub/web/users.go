@@ -43,7 +43,7 @@ func (s *Web) addUsers(m access.Subject, w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return err
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"admin?sort=-id")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"admin?sort=-id")
 	return nil
 }
 
@@ -93,7 +93,7 @@ func (s *Web) markAdmin(m access.Subject, w http.ResponseWriter, r *http.Request
 	if err := s.cfg.Actions.SetAdmin(r.Context(), m, u, r.PostFormValue("admin") != ""); err != nil {
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.back(r))
+	httpx.Redirect(w, http.StatusSeeOther, s.back(r))
 	return nil
 }
 
@@ -163,6 +163,6 @@ func (s *Web) deleteUser(m access.Subject, w http.ResponseWriter, r *http.Reques
 	case err != nil:
 		return inOurWords(err)
 	}
-	redirect(w, http.StatusSeeOther, s.hub+"admin")
+	httpx.Redirect(w, http.StatusSeeOther, s.hub+"admin")
 	return nil
 }

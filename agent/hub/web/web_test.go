@@ -98,7 +98,7 @@ func (f *fakeLogin) Start(w http.ResponseWriter, r *http.Request) error {
 	if f.fails != nil {
 		return f.fails
 	}
-	redirect(w, http.StatusSeeOther, "https://id.example.org/?next="+url.QueryEscape(r.FormValue("next")))
+	httpx.Redirect(w, http.StatusSeeOther, "https://id.example.org/?next="+url.QueryEscape(r.FormValue("next")))
 	return nil
 }
 
@@ -106,12 +106,12 @@ func (f *fakeLogin) Callback(w http.ResponseWriter, _ *http.Request) error {
 	if f.fails != nil {
 		return f.fails
 	}
-	redirect(w, http.StatusSeeOther, "/hub/")
+	httpx.Redirect(w, http.StatusSeeOther, "/hub/")
 	return nil
 }
 
 func (f *fakeLogin) Logout(w http.ResponseWriter, _ *http.Request) error {
-	redirect(w, http.StatusSeeOther, "/hub/login")
+	httpx.Redirect(w, http.StatusSeeOther, "/hub/login")
 	return nil
 }
 

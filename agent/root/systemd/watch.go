@@ -17,10 +17,10 @@ type Change struct {
 	Since time.Time // when it was last started; zero if systemd did not say
 }
 
-// Watch calls seen for each change of state of the units named prefix…suffix, in order, until ctx ends (nil) or systemd
-// or the system bus cannot be reached any more (an error that wraps ErrLost). known are the states before the first
-// change. Where changes may have been missed it asks for all units; then a change can leave out those between. seen
-// runs on Watch's goroutine: the next change waits for it.
+// Watch calls seen for each change of state of the units named prefix…suffix, in order, until ctx ends (nil), or until
+// systemd or the system bus cannot be reached any more (an error that wraps ErrLost). known are the states before the
+// first change. Where it may have missed changes it asks for all units, and then reports only the latest state of each.
+// seen runs on Watch's goroutine: the next change waits for it.
 func (c *Conn) Watch(ctx context.Context, prefix, suffix string, known []Status, seen func(Change)) error {
 	last := states{}
 	for _, u := range known {
