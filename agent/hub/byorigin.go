@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,10 +31,7 @@ func (b byOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fetchmeta.Navigates(r):
 		httpx.Redirect(w, http.StatusFound, want+r.URL.RequestURI())
 	default:
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusMisdirectedRequest)
-		_ = json.NewEncoder(w).Encode(map[string]any{"status": http.StatusMisdirectedRequest,
-			"message": "this address is answered at " + want + " alone"})
+		httpx.JSONWords(w, "this address is answered at "+want+" alone", http.StatusMisdirectedRequest)
 	}
 }
 

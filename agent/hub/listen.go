@@ -122,7 +122,7 @@ func redirect(publicURL string) http.Handler {
 	to, err := url.Parse(publicURL)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err != nil || to.Host == "" {
-			http.Error(w, "this hub is reached by https", http.StatusBadRequest)
+			httpx.Words(w, "this hub is reached by https", http.StatusBadRequest)
 			return
 		}
 		target := "https://" + to.Host + r.URL.RequestURI()

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 )
@@ -21,37 +23,38 @@ func certificate(ctx context.Context, r *run) []finding {
 	if r.settings.HTTP.BehindProxy {
 		return ok("another proxy ends TLS")
 	}
-	files := []string{r.settings.TLS.Certificate}
-	if r.settings.TLS.Key != "" {
-		files = append(files, r.settings.TLS.Key)
+	leaf, err := r.leaf()
+	var unread *fs.PathError
+	switch {
+	case errors.As(err, &unread) && !r.Host.Root():
+		return unknown(asRoot, "%v", err)
+	case errors.As(err, &unread):
+		return fail("set certificate in [tls] of /etc/gifford-hub/hub.toml", "%v", err)
 	}
-	var text []byte
-	for _, file := range files {
-		b, err := r.Host.ReadFile(file)
-		if err != nil && !r.Host.Root() {
-			return unknown(asRoot, "%v", err)
-		} else if err != nil {
-			return fail("set certificate in [tls] of /etc/gifford-hub/hub.toml", "%v", err)
-		}
+	for _, file := range r.tlsFiles() {
 		if found := r.hubReads(ctx, file); found != nil {
 			return found
 		}
-		text = append(append(text, b...), '\n')
 	}
-	leaf, err := leafOf(text)
 	if err != nil {
-		return fail("openssl x509 -in "+files[0]+" -noout -text", "%s: %v", files[0], err)
+		file := r.settings.TLS.Certificate
+		return fail("openssl x509 -in "+file+" -noout -text", "%s: %v", file, err)
 	}
 	return judge(leaf, r.settings.PublicHost(), time.Now())
 }
 
-// leaf reads the certificate that belongs to the key.
+// tlsFiles returns the files that hold the certificate and its key.
+func (r *run) tlsFiles() []string {
+	if r.settings.TLS.Key == "" {
+		return []string{r.settings.TLS.Certificate}
+	}
+	return []string{r.settings.TLS.Certificate, r.settings.TLS.Key}
+}
+
+// leaf reads the certificate that belongs to the key. The error is an fs.PathError for a file that cannot be read.
 func (r *run) leaf() (*x509.Certificate, error) {
 	var text []byte
-	for _, file := range []string{r.settings.TLS.Certificate, r.settings.TLS.Key} {
-		if file == "" {
-			continue
-		}
+	for _, file := range r.tlsFiles() {
 		b, err := r.Host.ReadFile(file)
 		if err != nil {
 			return nil, err

@@ -6,8 +6,8 @@ package cookies
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -30,6 +30,7 @@ var prefixes = [...]string{"__host-http-", "__host-", "__http-", "__secure-"} //
 type Names struct {
 	base   string
 	hub    string // the end of each name; "" for the base URL "/"
+	login  string // asked for at each request
 	secure bool
 }
 
@@ -40,6 +41,7 @@ func New(baseURL string, secure bool) Names {
 	if baseURL != "/" {
 		n.hub = "-" + short(baseURL)
 	}
+	n.login = n.host(login)
 	return n
 }
 
@@ -54,7 +56,7 @@ func (n Names) Secure() bool { return n.secure }
 
 // Login returns the name of the hub's session. Browsers take it from an answer of this host alone: no script, no other
 // host of the domain and no page below a path can set one that the hub would read.
-func (n Names) Login() string { return n.host(login) }
+func (n Names) Login() string { return n.login }
 
 // Attempt returns the name of a sign-in that has begun. The state comes from a URL, so the name has only a hash of it.
 func (n Names) Attempt(state string) string { return n.host(attempt) + "-" + short(state) }
@@ -135,15 +137,35 @@ func Strip(h http.Header) {
 }
 
 // Open reports whether a request's headers have a cookie that opens anything at a hub.
-func Open(h http.Header) bool { return slices.ContainsFunc(h["Cookie"], hasSecret) }
-
-func hasSecret(line string) bool {
-	for pair := range strings.SplitSeq(line, ";") {
+func Open(h http.Header) bool {
+	for pair := range Pairs(h) {
 		if opens(nameOf(pair)) {
 			return true
 		}
 	}
 	return false
+}
+
+// Pairs yields the cookies of a request's headers as they came: "NAME=VALUE", with white space around both, and texts
+// without "=".
+func Pairs(h http.Header) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range h["Cookie"] {
+			for pair := range strings.SplitSeq(line, ";") {
+				if !yield(pair) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Size returns how much of cookies a request brings, in bytes.
+func Size(h http.Header) (size int) {
+	for _, line := range h["Cookie"] {
+		size += len(line)
+	}
+	return size
 }
 
 func strip(line string) string {

@@ -27,19 +27,16 @@ const (
 
 // Check returns what is wrong with the cookies in a request's headers.
 func (n Names) Check(h http.Header) Trouble {
-	size, logins := 0, 0
-	for _, line := range h["Cookie"] {
-		size += len(line)
-		for pair := range strings.SplitSeq(line, ";") {
-			if strings.TrimSpace(nameOf(pair)) == n.Login() {
-				logins++
-			}
+	logins := 0
+	for pair := range Pairs(h) {
+		if strings.TrimSpace(nameOf(pair)) == n.Login() {
+			logins++
 		}
 	}
 	switch {
 	case logins > 1:
 		return Twice
-	case size > MaxBytes:
+	case Size(h) > MaxBytes:
 		return TooLarge
 	}
 	return None
@@ -59,7 +56,7 @@ func (n Names) Expire(r *http.Request) []string {
 	}
 	var lines []string
 	size := 0
-	for _, name := range bySize(r.Header["Cookie"]) {
+	for _, name := range bySize(r.Header) {
 		if name == keep {
 			continue
 		}
@@ -82,27 +79,23 @@ func (n Names) Outdated(h http.Header) string {
 	if n.Login() == login {
 		return ""
 	}
-	for _, line := range h["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			if strings.TrimSpace(nameOf(pair)) == login {
-				return login + "=x; Path=" + n.base + "hub/; Max-Age=0"
-			}
+	for pair := range Pairs(h) {
+		if strings.TrimSpace(nameOf(pair)) == login {
+			return login + "=x; Path=" + n.base + "hub/; Max-Age=0"
 		}
 	}
 	return ""
 }
 
-// bySize returns the names in Cookie headers, those first that take the most.
-func bySize(lines []string) []string {
+// bySize returns the names of a request's cookies, those first that take the most.
+func bySize(h http.Header) []string {
 	sizes := map[string]int{"": 0} // a cookie without a name can look like one with a name
-	for _, line := range lines {
-		for pair := range strings.SplitSeq(line, ";") {
-			name, _, named := strings.Cut(pair, "=")
-			if name = strings.TrimSpace(name); !named {
-				name = ""
-			}
-			sizes[name] += len(pair)
+	for pair := range Pairs(h) {
+		name, _, named := strings.Cut(pair, "=")
+		if name = strings.TrimSpace(name); !named {
+			name = ""
 		}
+		sizes[name] += len(pair)
 	}
 	names := make([]string, 0, len(sizes))
 	for name := range sizes {

@@ -21,11 +21,12 @@ func (c *Culler) examine(ctx context.Context, s servers.Server) {
 		policy = Policy{Exempt: true}
 	}
 	busy := busier(c.processor(ctx, s.Key), c.devices(s.Key))
-	// The server of somebody who left believes no token of theirs, so it cannot be asked.
-	if busy == No && leaves.IsZero() && c.ifIdle(policy, s).Act != Leave {
+	switch {
+	case busy != No:
+	case !leaves.IsZero():
+		busy = Unknown // the server of somebody who left believes no token of theirs, so it cannot be asked
+	case c.ifIdle(policy, s).Act != Leave:
 		busy = c.ask(ctx, s.Key)
-	} else if busy == No && !leaves.IsZero() {
-		busy = Unknown
 	}
 	if ctx.Err() != nil {
 		return // the answer may be cut off

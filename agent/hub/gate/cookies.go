@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gifford-lab/gifford-hub/agent/hub/cookies"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
 )
 
@@ -23,20 +24,16 @@ func (g *Gate) hasLogin() bool { return g.cfg.Cookies.Secure() && !g.cfg.Origins
 // valuesOf returns the values of all cookies of two names in a request. A page of a server can set cookies beside the
 // hub's, also of the same name with another path; how many there are and in which order shows nothing of who set them.
 func valuesOf(h http.Header, first, second string) (ofFirst, ofSecond []string) {
-	for _, line := range h["Cookie"] {
-		for line != "" {
-			var pair string
-			pair, line, _ = strings.Cut(line, ";")
-			name, value, ok := strings.Cut(pair, "=")
-			if !ok {
-				continue
-			}
-			switch strings.TrimSpace(name) {
-			case first:
-				ofFirst = append(ofFirst, strings.TrimSpace(value))
-			case second:
-				ofSecond = append(ofSecond, strings.TrimSpace(value))
-			}
+	for pair := range cookies.Pairs(h) {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			continue
+		}
+		switch strings.TrimSpace(name) {
+		case first:
+			ofFirst = append(ofFirst, strings.TrimSpace(value))
+		case second:
+			ofSecond = append(ofSecond, strings.TrimSpace(value))
 		}
 	}
 	return ofFirst, ofSecond

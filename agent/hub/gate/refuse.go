@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -97,14 +96,6 @@ func (g *Gate) refuseFor(w http.ResponseWriter, r *http.Request, key ident.Key, 
 	answer(w, r, http.StatusForbidden, why)
 }
 
-// withQuery returns an address with that query, if it is one.
-func withQuery(to, query string) string {
-	if query == "" {
-		return to
-	}
-	return to + "?" + query
-}
-
 // toHub redirects to the same path and query below hub/.
 func (g *Gate) toHub(w http.ResponseWriter, r *http.Request) {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), g.cfg.BaseURL)
@@ -112,23 +103,16 @@ func (g *Gate) toHub(w http.ResponseWriter, r *http.Request) {
 	if g.cfg.Origins.Separate() {
 		hub = g.cfg.Origins.Hub()
 	}
-	httpx.Redirect(w, http.StatusFound, withQuery(hub+g.cfg.BaseURL+"hub/"+rest, r.URL.RawQuery))
+	httpx.Redirect(w, http.StatusFound, httpx.WithQuery(hub+g.cfg.BaseURL+"hub/"+rest, r.URL.RawQuery))
 }
 
 // answer says in words why a request is refused: to programs in JSON as JupyterHub does, in a frame as text.
 func answer(w http.ResponseWriter, r *http.Request, status int, words string) {
-	h := w.Header()
-	httpx.Alone(h) // another's page may have it in a frame, and must not get a window without its policy
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "document", "iframe", "frame", "embed", "object":
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-		w.WriteHeader(status)
-		_, _ = fmt.Fprintln(w, words)
+		httpx.Words(w, words, status)
 		return
 	}
-	h.Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "message": words})
+	httpx.JSONWords(w, words, status)
 }

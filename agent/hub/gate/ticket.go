@@ -27,7 +27,7 @@ func (g *Gate) takeTicket(w http.ResponseWriter, r *http.Request, key ident.Key)
 	if c, good := g.seal.open(forTicket, n.path, sealed, g.cfg.Now()); good && g.sameSession(r, c.session) {
 		w.Header().Add("Set-Cookie", g.setCookie(key, c))
 	}
-	httpx.Redirect(w, http.StatusFound, withQuery(r.URL.EscapedPath(), query))
+	httpx.Redirect(w, http.StatusFound, httpx.WithQuery(r.URL.EscapedPath(), query))
 	return true
 }
 

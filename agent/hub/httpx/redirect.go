@@ -6,6 +6,14 @@ import (
 	"strings"
 )
 
+// WithQuery returns a target with a query as it came, if it is one.
+func WithQuery(target, query string) string {
+	if query == "" {
+		return target
+	}
+	return target + "?" + query
+}
+
 // Redirect sends a browser to a target, which it leaves as it is but for bytes that a header cannot hold: they are
 // escaped. http.Redirect would remove double slashes from the path of a notebook. The caller makes the target from a
 // fixed prefix, or has checked where it leads.

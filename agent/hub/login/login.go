@@ -101,7 +101,7 @@ func (s *Service) newSessions() *scs.SessionManager {
 	m.Cookie.Secure = s.cookies.Secure()
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		httpx.LogFailure(s.c.Log, r, err)
-		http.Error(w, "the hub cannot read its sessions (request "+httpx.RequestID(r)+")",
+		httpx.Words(w, "the hub cannot read its sessions (request "+httpx.RequestID(r)+")",
 			http.StatusInternalServerError)
 	}
 	return m

@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/store"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
@@ -148,16 +147,14 @@ func (s *Service) askSessions(ctx context.Context, u ident.User) error {
 	if err != nil {
 		return err
 	}
-	var group errgroup.Group
+	var asking sync.WaitGroup
 	for _, l := range all {
 		if s.due(l, s.c.Now()) {
-			group.Go(func() error {
-				_, _ = s.recheck(ctx, l.SessionID) // it is logged
-				return nil
-			})
+			asking.Go(func() { _, _ = s.recheck(ctx, l.SessionID) }) // a failure is logged
 		}
 	}
-	return group.Wait()
+	asking.Wait()
+	return nil
 }
 
 // admitAgain records that somebody may be here, by rules whose every answer is known.

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/httpx"
 	"github.com/gifford-lab/gifford-hub/agent/ident"
+	"golang.org/x/sync/errgroup"
 )
 
 // gate decides which requests reach a server.
@@ -80,23 +80,22 @@ func (p *Proxy) Judge(ctx context.Context) {
 	for _, s := range p.sessions(func(s *session) bool { return s.leave != nil }) {
 		open[s.leave] = append(open[s.leave], s)
 	}
-	var all sync.WaitGroup
-	slots := make(chan struct{}, maxJudged)
+	var all errgroup.Group
+	all.SetLimit(maxJudged)
 	for leave, sessions := range open {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
+		all.Go(func() error {
 			if leave.Holds(ctx) {
-				return
+				return nil
 			}
 			for _, s := range sessions {
 				p.cfg.Log.Info("ended a connection: the right to reach the server has ended",
 					s.route.fields("leave-ended")...)
 				s.end(errLeaveEnded)
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	_ = all.Wait() // none fails
 }
 
 // preflightHeaders are the headers of a preflight request that a server may have (Fetch, 4.8).

@@ -1,7 +1,6 @@
 package services
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -46,8 +45,11 @@ var nat64 = netip.MustParsePrefix("64:ff9b::/96") // read only
 // not looked up: what it leads to is checked when it is dialled.
 func (l Limits) CheckURL(raw string) error {
 	u, err := url.Parse(raw)
-	if err != nil || u.Scheme == "unix" {
-		return errors.Join(err, CheckSocket(u.Path))
+	if err != nil {
+		return err
+	}
+	if u.Scheme == "unix" {
+		return CheckSocket(u.Path)
 	}
 	port := u.Port()
 	if port == "" && u.Scheme == "https" {

@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/gifford-lab/gifford-hub/agent/hub/access"
 	"github.com/gifford-lab/gifford-hub/agent/hub/actions"
@@ -62,6 +61,6 @@ func (s *Web) accept(m access.Subject, w http.ResponseWriter, r *http.Request) e
 	if err != nil {
 		return inOurWords(err)
 	}
-	httpx.Redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(code.Key.Path(), "/"))
+	httpx.Redirect(w, http.StatusSeeOther, s.hubPath(code.Key))
 	return nil
 }

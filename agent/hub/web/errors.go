@@ -37,7 +37,7 @@ func (s *Web) fail(w http.ResponseWriter, r *http.Request, m access.Subject, err
 	case wantsJSON(s.cfg.BaseURL, r):
 		s.failJSON(w, r, e)
 	case errors.Is(err, errNoDocument):
-		http.Error(w, e.Public+"\n"+e.Hint, e.Status)
+		httpx.Words(w, e.Public+"\n"+e.Hint, e.Status)
 	case errors.Is(err, login.ErrNoSession):
 		s.askToSignIn(w, r)
 	case errors.As(err, &denied):
@@ -85,7 +85,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 // after the sign-in unless its button is pressed again.
 func (s *Web) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	q := url.Values{"next": {r.URL.RequestURI()}}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if changes(r) {
 		q = url.Values{"next": {s.hub + "home"}, "notice": {noticeExpired}}
 	}
 	httpx.Redirect(w, http.StatusSeeOther, s.hub+"login?"+q.Encode())

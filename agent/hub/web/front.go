@@ -66,13 +66,9 @@ func (s *Web) cookiesPage(w http.ResponseWriter, r *http.Request, trouble cookie
 		s.Error(w, r, e)
 		return
 	}
-	total := 0
-	for _, line := range r.Header["Cookie"] {
-		total += len(line)
-	}
 	for _, line := range s.cfg.Login.Cookies().Expire(r) {
 		w.Header().Add("Set-Cookie", line)
 	}
 	s.render(w, r, e.Status, page{Name: "cookies", Title: title, Body: cookiesBody{Twice: trouble == cookies.Twice,
-		Size: size(int64(total)), Limit: size(cookies.MaxBytes)}})
+		Size: size(int64(cookies.Size(r.Header))), Limit: size(cookies.MaxBytes)}})
 }

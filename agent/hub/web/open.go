@@ -20,12 +20,11 @@ type openBody struct {
 
 // askToOpen answers with the page that asks whether to open another's server.
 func (s *Web) askToOpen(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, next string) error {
-	action := s.hub + "open/" + strings.TrimSuffix(strings.TrimPrefix(key.Path(), "/user/"), "/")
 	p := page{Name: "open", Title: "Open " + key.User.String() + "'s server?", Member: m}
 	if s.cfg.Origins.Separate() {
 		p.FormTo = []string{s.cfg.Origins.Server(key.User)} // browsers hold redirects of a form to its policy
 	}
-	p.Body = openBody{Owner: key.User.String(), Server: s.prefix(key), Action: action, Next: safeNext(next)}
+	p.Body = openBody{Owner: key.User.String(), Server: s.prefix(key), Action: s.act("open", key), Next: safeNext(next)}
 	s.render(w, r, http.StatusOK, p)
 	return nil
 }
@@ -46,6 +45,6 @@ func (s *Web) agree(m access.Subject, w http.ResponseWriter, r *http.Request) er
 	if !below {
 		rest = ""
 	}
-	httpx.Redirect(w, http.StatusSeeOther, s.hub+strings.TrimPrefix(s.prefix(key), s.cfg.BaseURL)+rest)
+	httpx.Redirect(w, http.StatusSeeOther, s.hubPath(key)+rest)
 	return nil
 }

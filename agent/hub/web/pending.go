@@ -40,7 +40,8 @@ func (s *Web) pending(m access.Subject, w http.ResponseWriter, r *http.Request) 
 		httpx.Redirect(w, http.StatusSeeOther, s.hub+"home")
 		return nil
 	case srv.State == servers.Ready:
-		return s.open(m, w, r, key, next)
+		s.open(w, key, next)
+		return nil
 	case srv.State == servers.Stopped:
 		return s.notRunning(m, w, r, srv, next)
 	default:

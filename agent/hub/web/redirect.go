@@ -12,14 +12,6 @@ import (
 // safeNext returns next where that is a path on this host, else "".
 func safeNext(next string) string { return login.SafeNext(next, "") }
 
-// withQuery appends a request's query unchanged.
-func withQuery(target string, r *http.Request) string {
-	if r.URL.RawQuery == "" {
-		return target
-	}
-	return target + "?" + r.URL.RawQuery
-}
-
 // public is the URL of a path for use outside of this browser. host stands for the hub's host where the settings do not
 // name it.
 func (s *Web) public(path, host string) string {
@@ -31,7 +23,7 @@ func (s *Web) public(path, host string) string {
 
 // addSlash redirects hub to hub/.
 func (s *Web) addSlash(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
-	httpx.Redirect(w, http.StatusFound, withQuery(s.hub, r))
+	httpx.Redirect(w, http.StatusFound, httpx.WithQuery(s.hub, r.URL.RawQuery))
 	return nil
 }
 
@@ -45,6 +37,6 @@ func (s *Web) prefixRedirect(_ access.Subject, w http.ResponseWriter, r *http.Re
 	if !below && path+"/" == s.cfg.BaseURL {
 		rest = ""
 	}
-	httpx.Redirect(w, http.StatusFound, withQuery(s.hub+strings.TrimLeft(rest, "/"), r))
+	httpx.Redirect(w, http.StatusFound, httpx.WithQuery(s.hub+strings.TrimLeft(rest, "/"), r.URL.RawQuery))
 	return nil
 }

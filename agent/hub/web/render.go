@@ -80,7 +80,8 @@ func (s *Web) render(w http.ResponseWriter, r *http.Request, status int, p page)
 	f := frame{p, s.cfg.Announcement, s.cfg.Contact, s.cfg.ProviderName}
 	if err := s.pages[p.Name].ExecuteTemplate(&body, "layout.html", f); err != nil {
 		httpx.LogFailure(s.cfg.Log, r, fmt.Errorf("page %q: %w", p.Name, err))
-		http.Error(w, "the hub cannot show this page (request "+httpx.RequestID(r)+")", http.StatusInternalServerError)
+		httpx.Words(w, "the hub cannot show this page (request "+httpx.RequestID(r)+")",
+			http.StatusInternalServerError)
 		return
 	}
 	content := body.Bytes()

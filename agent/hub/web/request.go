@@ -38,7 +38,7 @@ func apiPath(base, path string) bool {
 func navigation(base string, r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "", "document", "iframe", "frame", "embed", "object":
-		return (r.Method == http.MethodGet || r.Method == http.MethodHead) && !wantsJSON(base, r)
+		return !changes(r) && !wantsJSON(base, r)
 	}
 	return false
 }

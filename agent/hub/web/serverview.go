@@ -77,7 +77,7 @@ func (s *Web) view(m access.Subject, srv servers.Server, profiles []backend.Prof
 		Open: s.prefix(key), Spawn: s.spawnURL(key), Stop: s.act("stop", key), Watch: s.pendingURL(key, ""),
 		Failure: failure(srv), Queue: s.queued(m, key, profiles)}
 	if !v.Own {
-		v.Open = s.hub + strings.TrimPrefix(key.Path(), "/")
+		v.Open = s.hubPath(key)
 	}
 	if v.MayStop && v.Name != "" && !srv.State.Active() {
 		v.Delete = s.act("delete", key)
@@ -129,6 +129,9 @@ func failure(srv servers.Server) *failureView {
 
 // prefix is the URL path of a server.
 func (s *Web) prefix(key ident.Key) string { return s.cfg.BaseURL + key.Path()[1:] }
+
+// hubPath is the URL path of the hub's that leads to a server, after a question where it is another's: hub/user/….
+func (s *Web) hubPath(key ident.Key) string { return s.hub + key.Path()[1:] }
 
 // Words is the server's state for people.
 func (v serverView) Words() string {

@@ -106,9 +106,11 @@ func (s *Web) deniedPage(w http.ResponseWriter, r *http.Request, d *login.Denied
 // logout ends the session. Single-user servers redirect here by GET (JupyterHub's LogoutHandler), so GET must do it;
 // the page asks first when a link of another site, or of another person's server, leads here.
 func (s *Web) logout(_ access.Subject, w http.ResponseWriter, r *http.Request) error {
-	if m, err := s.cfg.Access.Browser(r); err == nil && !changes(r) && !s.deliberate(m, r) {
-		s.render(w, r, http.StatusOK, page{Name: "logout", Title: "Sign out?", Member: m})
-		return nil
+	if !changes(r) {
+		if m, err := s.cfg.Access.Browser(r); err == nil && !s.deliberate(m, r) {
+			s.render(w, r, http.StatusOK, page{Name: "logout", Title: "Sign out?", Member: m})
+			return nil
+		}
 	}
 	return s.cfg.Login.Logout(&signedOut{ResponseWriter: w, from: s.hub + "login"}, r)
 }

@@ -27,7 +27,8 @@ func (s *Web) spawnPage(m access.Subject, w http.ResponseWriter, r *http.Request
 	srv := s.cfg.Servers.Get(key)
 	switch {
 	case srv.State == servers.Ready:
-		return s.open(m, w, r, key, next)
+		s.open(w, key, next)
+		return nil
 	case srv.State.Active():
 		httpx.Redirect(w, http.StatusSeeOther, s.pendingURL(key, next))
 		return nil
@@ -74,7 +75,6 @@ func (s *Web) start(m access.Subject, w http.ResponseWriter, r *http.Request, ke
 }
 
 // open redirects the browser to a server that is ready, whose gate sends it to userPath if it has no cookie for it.
-func (s *Web) open(_ access.Subject, w http.ResponseWriter, _ *http.Request, key ident.Key, next string) error {
+func (s *Web) open(w http.ResponseWriter, key ident.Key, next string) {
 	httpx.Redirect(w, http.StatusFound, cmp.Or(next, s.prefix(key)))
-	return nil
 }

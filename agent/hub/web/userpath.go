@@ -34,7 +34,7 @@ func (s *Web) userPath(m access.Subject, w http.ResponseWriter, r *http.Request)
 		return errNotFound() // the same for a user who does not exist
 	}
 	srv := s.cfg.Servers.Get(key)
-	if srv.State == servers.Ready && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if srv.State == servers.Ready && !changes(r) {
 		return s.backToServer(m, w, r, key, rest)
 	}
 	if !navigation(s.cfg.BaseURL, r) {
@@ -42,7 +42,7 @@ func (s *Web) userPath(m access.Subject, w http.ResponseWriter, r *http.Request)
 		return nil
 	}
 	query, _ := gate.Clean(r.URL.RawQuery)
-	asked := withQuery(s.prefix(key)+rest, &http.Request{URL: &url.URL{RawQuery: query}})
+	asked := httpx.WithQuery(s.prefix(key)+rest, query)
 	if srv.State != servers.Stopped {
 		httpx.Redirect(w, http.StatusSeeOther, s.pendingURL(key, safeNext(asked)))
 		return nil
@@ -98,8 +98,8 @@ func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, err
 		(rest == "api" || strings.HasPrefix(rest, "api/")), nil
 }
 
-// backToServer redirects a browser to its server with a ticket, for which it gets the server's cookie; first it asks,
-// where the server is another's. It waits longer each time that the browser comes back, and fails when the route does
+// backToServer redirects a browser to its server with a ticket, for which it gets the server's cookie. Where the server
+// is another's, it asks first, once in a session. It waits longer each time that the browser comes back, and fails when the route does
 // not appear.
 func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
 	query, n := gate.Clean(r.URL.RawQuery)
@@ -114,7 +114,7 @@ func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Requ
 		return err
 	}
 	if !agreed {
-		return s.askToOpen(m, w, r, key, withQuery(path, &http.Request{URL: &url.URL{RawQuery: query}}))
+		return s.askToOpen(m, w, r, key, httpx.WithQuery(path, query))
 	}
 	if n > 0 && !sleep(r, 50*time.Millisecond<<n) {
 		return nil
@@ -140,7 +140,7 @@ func sleep(r *http.Request, d time.Duration) bool {
 
 // down answers a program for a server that does not run, in JupyterHub's words, which JupyterLab shows.
 func (s *Web) down(w http.ResponseWriter, r *http.Request, key ident.Key, state servers.State) {
-	if state.Active() && (r.Method == http.MethodGet || r.Method == http.MethodHead || state != servers.Ready) {
+	if state.Active() && (!changes(r) || state != servers.Ready) {
 		w.Header().Set("Retry-After", retryAfter)
 		writeJSON(w, http.StatusServiceUnavailable,
 			map[string]string{"message": fmt.Sprintf("JupyterHub server at %s is %s.", key.Path(), words(state))})
@@ -163,7 +163,7 @@ func words(state servers.State) string {
 // for everybody.
 func (s *Web) userRedirect(m access.Subject, w http.ResponseWriter, r *http.Request) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), s.hub+"user-redirect")
-	next := withQuery(s.prefix(ident.Key{User: m.User})+strings.TrimLeft(rest, "/"), r)
+	next := httpx.WithQuery(s.prefix(ident.Key{User: m.User})+strings.TrimLeft(rest, "/"), r.URL.RawQuery)
 	httpx.Redirect(w, http.StatusFound, s.spawnURL(ident.Key{User: m.User})+"?"+url.Values{"next": {next}}.Encode())
 	return nil
 }
