@@ -26,8 +26,7 @@ func TestRefusals(t *testing.T) {
 		message               string
 	}{
 		{"alice", "POST /users/alice/servers/y", "", 400, "User alice already has the maximum of 1 named servers. " +
-			"One " +
-			"must be deleted before a new server can be created"},
+			"One must be deleted before a new server can be created"},
 		{"alice", "PUT /users/alice/servers/y", "", 400, "User alice already has the maximum of 1 named servers. One " +
 			"must be deleted before a new server can be created"},
 		{"alice", "PUT /users/alice/servers/x", "", 409, "User alice already has server x"},

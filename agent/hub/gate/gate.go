@@ -72,8 +72,7 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.People == nil || cfg.Known == nil || cfg.Public == nil || cfg.Changes == nil || cfg.Log == nil ||
 		!strings.HasPrefix(cfg.BaseURL, "/") || !strings.HasSuffix(cfg.BaseURL, "/") {
 		return nil, errors.New("cannot make the gate of the servers: base URL, cookies, people, public paths, " +
-			"changes " +
-			"and log are required")
+			"changes and log are required")
 	}
 	if cfg.CookieLife <= 0 {
 		cfg.CookieLife = 14 * 24 * time.Hour // as package login

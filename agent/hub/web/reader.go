@@ -98,8 +98,7 @@ func (s *Web) checkToken(from reader, m access.Subject, w http.ResponseWriter, r
 // errOldPage refuses a form or a script without the token of the session.
 func errOldPage() error {
 	return &httpx.Error{Status: http.StatusForbidden, Public: "the page with this button is too old, or is not one " +
-		"of " +
-		"the hub, so nothing was done", Hint: "load the page again and press the button there"}
+		"of the hub, so nothing was done", Hint: "load the page again and press the button there"}
 }
 
 // ForDocuments lets pages of another surface through as Document does those of the table: to windows of their own, and

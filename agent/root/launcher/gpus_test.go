@@ -272,9 +272,8 @@ func TestGPUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.text += "[profile.big]\nimage = \"a\"\ngpus = 1\ngpu_memory = \"40G\"\n[profile.screen]\nimage = \"a\"\ngpus " +
-		"= \"all\"\n" +
-		"[[gpus.device]]\nmatch = [\"lab.example/screen=*\"]\nsharing = \"open\"\n[[gpus.device]]\nmatch = " +
-		"[\"*/gpu=1\"]\nsharing = \"shared\"\nplaces = 3\n"
+		"= \"all\"\n[[gpus.device]]\nmatch = [\"lab.example/screen=*\"]\nsharing = \"open\"\n[[gpus.device]]\nmatch " +
+		"= [\"*/gpu=1\"]\nsharing = \"shared\"\nplaces = 3\n"
 	now := time.Now().Round(time.Microsecond)
 	load := gpu.Load{Known: true, Busy: 0.5, Memory: 3}
 	h.tool(gpu.State{Measured: now, Tools: []gpu.Tool{{Name: "a", Error: "no driver"}, {Name: "b"}},
