@@ -99,8 +99,8 @@ func (s *Web) looksNamed(_ *http.Request, key ident.Key, rest string) (bool, err
 }
 
 // backToServer redirects a browser to its server with a ticket, for which it gets the server's cookie. Where the server
-// is another's, it asks first, once in a session. It waits longer each time that the browser comes back, and fails when the route does
-// not appear.
+// is another's, it asks first, once in a session. It waits longer each time that the browser comes back, and fails when
+// the route does not appear.
 func (s *Web) backToServer(m access.Subject, w http.ResponseWriter, r *http.Request, key ident.Key, rest string) error {
 	query, n := gate.Clean(r.URL.RawQuery)
 	if n > maxRedirects {
