@@ -48,6 +48,12 @@ func (h *history) moved(name string, former imagekeeper.Former) {
 	n.Former = append([]imagekeeper.Former{former}, n.Former...)
 }
 
+// neverNamed reports whether an image has no name, hidden ones included, and never had one.
+func (h *history) neverNamed(s summary) bool {
+	_, named := h.Pulled[s.id]
+	return len(s.names) == 0 && !named && len(h.formerOf(s.id)) == 0
+}
+
 // formerOf returns the names that an image had, sorted.
 func (h *history) formerOf(id string) []string {
 	names := []string{}

@@ -14,7 +14,6 @@ var errAbandoned = errors.New("interrupted: nobody waits for it any more")
 // job is a pull, load or import that several callers may follow. It ends when all of them have gone away, unless one of
 // them wants it to go on.
 type job struct {
-	name   string                  // of the image
 	cancel context.CancelCauseFunc // nil for a job that has nothing to do
 
 	mu     sync.Mutex // guards all below
@@ -35,8 +34,8 @@ type step struct {
 	number int
 }
 
-func newJob(name string) *job {
-	return &job{name: name, holds: 1, latest: map[string]step{}, wake: make(chan struct{})}
+func newJob() *job {
+	return &job{holds: 1, latest: map[string]step{}, wake: make(chan struct{})}
 }
 
 // join adds a caller, who calls follow. It reports whether the job can still be followed.
@@ -65,7 +64,7 @@ func (j *job) leave() {
 
 // ended returns a job that has nothing to do.
 func ended(p imagekeeper.Progress) *job {
-	j := newJob(p.Image)
+	j := newJob()
 	p.Done = true
 	j.add(p)
 	return j

@@ -104,7 +104,7 @@ func (k *Keeper) share(key, name string, stays bool,
 	if j := k.jobs[key]; j != nil && j.join(stays) {
 		return j
 	}
-	j := newJob(name)
+	j := newJob()
 	ctx, cancel := context.WithCancelCause(k.ctx)
 	j.cancel, j.stays = cancel, stays
 	k.jobs[key] = j

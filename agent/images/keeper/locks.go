@@ -37,11 +37,19 @@ func (l *nameLocks) lock(ctx context.Context, names ...string) (unlock func(), e
 // tryLock is lock if nobody has any of the names.
 func (l *nameLocks) tryLock(names ...string) (unlock func(), ok bool) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if l.take(names...) != nil {
+		return nil, false
+	}
+	return func() { l.unlock(names) }, true
+}
+
+// take locks all of the names, or none and returns a channel that is closed when one of them is free again.
+func (l *nameLocks) take(names ...string) (busy <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, name := range names {
-		if _, held := l.held[name]; held {
-			return nil, false
+		if busy, held := l.held[name]; held {
+			return busy
 		}
 	}
 	if l.held == nil {
@@ -50,22 +58,15 @@ func (l *nameLocks) tryLock(names ...string) (unlock func(), ok bool) {
 	for _, name := range names {
 		l.held[name] = make(chan struct{})
 	}
-	return func() { l.unlock(names) }, true
+	return nil
 }
 
 func (l *nameLocks) one(ctx context.Context, name string) error {
 	for {
-		l.mu.Lock()
-		busy, held := l.held[name]
-		if !held {
-			if l.held == nil {
-				l.held = map[string]chan struct{}{}
-			}
-			l.held[name] = make(chan struct{})
-			l.mu.Unlock()
+		busy := l.take(name)
+		if busy == nil {
 			return nil
 		}
-		l.mu.Unlock()
 		select {
 		case <-busy:
 		case <-ctx.Done():
@@ -83,10 +84,9 @@ func (l *nameLocks) unlock(names []string) {
 	}
 }
 
-// gate stands between the changes of names, of which any number run side by side, and the removal of what failed ones
-// left, images that never had a name and layers without an image, during which none runs: a change that is not finished
-// has such images and layers too. Its zero value
-// is open.
+// gate lets any number of changes of names run side by side. While it is closed none runs: what failed ones have left
+// is removed then, images that never had a name and layers without an image, and a change that is not finished has
+// such, too. Its zero value is open.
 type gate struct {
 	mu      sync.Mutex // guards all below
 	inside  int        // changes under way

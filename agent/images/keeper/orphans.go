@@ -72,12 +72,11 @@ func (k *Keeper) removeUnnamed(ctx context.Context) error {
 	})
 }
 
-// unnamed returns the IDs of the images that have no name, hidden ones included, and never had one: a change that
-// brought them has failed.
+// unnamed returns the IDs of the images that never had a name: a change that brought them has failed.
 func unnamed(all []summary, h *history) []string {
 	var left []string
 	for _, s := range all {
-		if _, named := h.Pulled[s.id]; len(s.names) == 0 && !named && len(h.formerOf(s.id)) == 0 {
+		if h.neverNamed(s) {
 			left = append(left, s.id)
 		}
 	}

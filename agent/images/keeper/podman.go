@@ -97,8 +97,8 @@ func (p *Podman) credentials() error {
 	return os.WriteFile(filepath.Join(p.cfg.RunDir, "containers", "auth.json"), data, 0o600)
 }
 
-// call asks the shared service. One that has not answered when ctx has a deadline that passes, or after callBound, is
-// ended: the next call starts another.
+// call asks the shared service. One that has not answered by ctx's deadline, or within callBound, is ended, and the
+// next call starts another.
 func (p *Podman) call(ctx context.Context, ask func(conn context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callBound)
 	defer cancel()

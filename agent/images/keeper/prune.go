@@ -60,7 +60,10 @@ func (k *Keeper) prune(ctx context.Context, image imagekeeper.Image, dry bool) (
 	}
 	defer unlock()
 	s, _, err := k.lookup(ctx, image.ID) // it may have got a name since
-	if err != nil || len(visible(s.names)) > 0 || k.settled(s) != nil {
+	if err != nil || len(visible(s.names)) > 0 {
+		return false, err
+	}
+	if unfinished, err := k.unfinished(s); err != nil || unfinished {
 		return false, err
 	}
 	if dry {

@@ -69,7 +69,7 @@ func (k *Keeper) pullName(ctx context.Context, rules *policy.Policy, name string
 	j.add(imagekeeper.Progress{Image: name, Message: "pulling " + name})
 	w := k.watch(ctx, rules)
 	defer w.end()
-	w.silence(registryOf(name))
+	w.pace.begin(registryOf(name))
 	var last time.Time
 	var shown string
 	err := k.cfg.Podman.pull(w.ctx, name, func(s layerStep) {

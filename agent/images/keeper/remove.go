@@ -31,10 +31,10 @@ func (k *Keeper) Remove(ctx context.Context, name string) error {
 			return err
 		} else if slices.ContainsFunc(now, func(n string) bool { return !slices.Contains(names, n) }) {
 			return refuseWith("try again", "image %.12s has just got another name", image.id)
-		} else if len(now) == 0 {
-			if err := k.settled(image); err != nil {
-				return err
-			}
+		} else if unfinished, err := k.unfinished(image); err != nil {
+			return err
+		} else if unfinished {
+			return refuseWith("try again when nothing is pulled or imported", "image %.12s has no name yet", image.id)
 		}
 		if byName != "" && len(image.names) > 1 {
 			repository, tag, err := splitTag(byName)
@@ -50,16 +50,10 @@ func (k *Keeper) Remove(ctx context.Context, name string) error {
 	})
 }
 
-// settled refuses an image that a change has brought and not named yet.
-func (k *Keeper) settled(image summary) error {
+// unfinished reports whether an image may be one that a change under way has brought and not named yet.
+func (k *Keeper) unfinished(image summary) (bool, error) {
 	h, err := readHistory(k.cfg.StateDir)
-	if err != nil {
-		return err
-	}
-	if _, named := h.Pulled[image.id]; !named && len(image.names) == 0 && k.Busy() {
-		return refuseWith("try again when nothing is pulled or imported", "image %.12s has no name yet", image.id)
-	}
-	return nil
+	return err == nil && k.Busy() && h.neverNamed(image), err
 }
 
 // namesOf returns the names that an image has or had.

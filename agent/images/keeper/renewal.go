@@ -43,9 +43,12 @@ func (r *renewal) commit(ctx context.Context, note func(*nameHistory)) (string, 
 	if err != nil || after == "" {
 		return "", errors.Join(fmt.Errorf("%s is not in the store afterwards", r.name), err)
 	}
-	digest := r.digest(ctx, r.before)
+	moved, digest := r.before != "" && r.before != after, ""
+	if moved {
+		digest = r.digest(ctx, r.before)
+	}
 	err = r.changeHistory(func(h *history) {
-		if r.before != "" && r.before != after {
+		if moved {
 			h.moved(r.name, imagekeeper.Former{ID: r.before, Digest: digest, Pulled: h.Pulled[r.before]})
 		}
 		if _, ok := h.Pulled[after]; !ok {

@@ -86,13 +86,11 @@ func (w *watch) reason(err error) error {
 	return err
 }
 
+// end ends the watch of work that is over, and waits for that.
 func (w *watch) end() {
 	w.stop(nil)
 	<-w.ended
 }
-
-// silence has the watch end a pull from a registry for which nothing comes.
-func (w *watch) silence(registry string) { w.pace.begin(registry) }
 
 // pace notes when something came last. Its zero value is never silent.
 type pace struct {
@@ -102,6 +100,7 @@ type pace struct {
 	layers   map[string]layerStep
 }
 
+// begin starts the time of a pull from a registry, which silent measures from now on.
 func (p *pace) begin(registry string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
